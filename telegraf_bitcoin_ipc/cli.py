@@ -1,0 +1,212 @@
+"""Arguments -> configuration -> logging -> work -> exit status; the sub-commands."""
+
+import argparse
+import logging
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+from telegraf_bitcoin_ipc import __version__
+from telegraf_bitcoin_ipc.config import ENVIRONMENT_PREFIX, Config, from_environment, make_config, option_name
+from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
+from telegraf_bitcoin_ipc.telegraf import FAREWELL_SECONDS, Pipe, PipeHandler
+
+PROGRAM: Final = "telegraf-bitcoin-ipc"
+STDOUT: Final = 1
+STDERR: Final = 2
+
+EXIT_OK: Final = 0
+EXIT_UNAVAILABLE: Final = 1
+EXIT_USAGE: Final = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says and return the exit status: 0, 1 (no usable node) or 2 (a user's mistake)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command, rest = _COMMANDS.get(arguments[0] if arguments else "", None), arguments[1:]
+    try:
+        return command(rest) if command else _run(arguments)
+    except ConfigError as error:
+        return _complain(error, EXIT_USAGE)
+    except (NodeUnavailable, UnsupportedNode) as error:
+        return _complain(error, EXIT_UNAVAILABLE)
+
+
+def _complain(error: Exception, status: int) -> int:
+    print(f"{PROGRAM}: {error}", file=sys.stderr)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says in one sentence what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError instead of printing the usage."""
+        raise ConfigError(f"{message} (see {PROGRAM} --help)")
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Watch a node under Telegraf."""
+    config = _configure(_parser(description=_DESCRIPTION, epilog=_EPILOG), arguments)
+    from telegraf_bitcoin_ipc.app import watch
+
+    log = Pipe(STDERR)
+    logging.basicConfig(handlers=[PipeHandler(log)], level=logging.DEBUG if config.debug else logging.INFO)
+    try:
+        watch(config, STDOUT)
+    finally:
+        logging.shutdown()
+        log.flush(FAREWELL_SECONDS)
+    return EXIT_OK
+
+
+def _once(arguments: Sequence[str]) -> int:
+    """Print the line protocol of one poll."""
+    config = _configure(_parser("once", "poll a node once and print the line protocol"), arguments)
+    from telegraf_bitcoin_ipc.app import look
+
+    print("\n".join(look(config)))
+    return EXIT_OK
+
+
+def _check(arguments: Sequence[str]) -> int:
+    """Say what a node is and what it will give."""
+    config = _configure(_parser("check", "connect to a node and say what it is and what works"), arguments)
+    from telegraf_bitcoin_ipc.check import report
+
+    lines, fine = report(config)
+    print("\n".join(lines))
+    return EXIT_OK if fine else EXIT_UNAVAILABLE
+
+
+def _config(arguments: Sequence[str]) -> int:
+    """Print a Telegraf configuration that runs the plugin with these options."""
+    from telegraf_bitcoin_ipc.telegraf_config import DEFAULT_ADDRESS, checked_address, render
+
+    parser = _parser("config", "print a complete Telegraf configuration that runs the plugin with these options")
+    parser.add_argument(
+        "--metrics-addr", metavar="HOST:PORT", default=DEFAULT_ADDRESS, help="serve on it (default: %(default)s)"
+    )
+    values = vars(parser.parse_args(arguments))
+    address = checked_address(values.pop("metrics_addr"))
+    config = make_config(from_environment(os.environ) | values)
+    print(render([_program(), *_options(config)], address), end="")
+    return EXIT_OK
+
+
+def _metrics(arguments: Sequence[str]) -> int:
+    """Print the catalogue."""
+    from telegraf_bitcoin_ipc.reference import markdown
+
+    _Parser(prog=f"{PROGRAM} metrics", description="print the catalogue of metrics, as METRICS.md").parse_args(
+        arguments
+    )
+    print(markdown(), end="")
+    return EXIT_OK
+
+
+def _simulate(arguments: Sequence[str]) -> int:
+    """Run a simulated node."""
+    from telegraf_bitcoin_ipc.simnode import command
+
+    parser = _Parser(prog=f"{PROGRAM} simulate", description="run a simulated Bitcoin node on a socket")
+    return command.run(parser, arguments)
+
+
+_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "check": _check,
+    "once": _once,
+    "config": _config,
+    "metrics": _metrics,
+    "simulate": _simulate,
+}
+
+_DESCRIPTION: Final = (
+    "Watch a Bitcoin node over its IPC socket and write its metrics as line protocol, for Telegraf's inputs.execd."
+)
+
+_EPILOG: Final = (
+    f"Each option can be set as an environment variable, too: {ENVIRONMENT_PREFIX}POLL_INTERVAL=30 and so on. "
+    f"Other commands: {PROGRAM} {{{','.join(_COMMANDS)}}} --help"
+)
+
+
+def _parser(command: str = "", description: str = "", epilog: str | None = None) -> argparse.ArgumentParser:
+    """Return a parser of the options of Config; an option that is not given is not in its result."""
+    parser = _Parser(
+        prog=f"{PROGRAM} {command}".strip(),
+        description=description,
+        epilog=epilog,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    for name, field in Config.model_fields.items():
+        text = (field.description or "").replace("%", "%%")
+        if name == "socket":
+            parser.add_argument("socket", metavar="SOCKET", nargs="?", help=text)
+        elif field.annotation is bool:
+            parser.add_argument(option_name(name), action="store_true", help=text)
+        elif name == "tag":
+            parser.add_argument(option_name(name), action="append", metavar="KEY=VALUE", help=text)
+        elif name == "metrics":
+            parser.add_argument(option_name(name), metavar="GROUP,...", help=f"{text} (default: {_default(name)})")
+        else:
+            parser.add_argument(option_name(name), metavar="S", help=f"{text} (default: {_default(name)})")
+    if not command:
+        parser.add_argument("--metrics-addr", dest="metrics_addr", help=argparse.SUPPRESS)
+    return parser
+
+
+def _default(name: str) -> str:
+    value = Config.model_fields[name].default
+    return ",".join(value) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _configure(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Config:
+    """Return the options from the environment and, above them, from the command line."""
+    values: dict[str, Any] = vars(parser.parse_args(arguments))
+    if "metrics_addr" in values:
+        raise ConfigError(
+            "--metrics-addr: Telegraf serves the metrics, not the plugin; "
+            f"`{PROGRAM} config --metrics-addr HOST:PORT SOCKET` prints a configuration for it"
+        )
+    config = make_config(from_environment(os.environ) | values)
+    _check_socket(config.socket)
+    return config
+
+
+def _check_socket(path: str) -> None:
+    """Refuse a path that is there and is no socket; one that is not there yet may come with the node."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(f"SOCKET: {path} is no socket")
+
+
+def _program() -> str:
+    """Return how Telegraf, whose PATH may be another, finds this program."""
+    return shutil.which(sys.argv[0]) or os.path.abspath(sys.argv[0])
+
+
+def _options(config: Config) -> list[str]:
+    """Return the command line that makes this configuration."""
+    words: list[str] = []
+    for name, field in Config.model_fields.items():
+        value = getattr(config, name)
+        if name == "socket" or value == field.default:
+            continue
+        if value is True:
+            words.append(option_name(name))
+        elif name == "tag":
+            words += [word for key, text in value.items() for word in (option_name(name), f"{key}={text}")]
+        elif name == "metrics":
+            words += [option_name(name), ",".join(value) or "none"]
+        else:
+            words += [option_name(name), f"{value:g}"]
+    return [*words, os.path.abspath(config.socket)]

@@ -1,0 +1,35 @@
+"""What can go wrong, by what happens next.
+
+PluginError
+ ├── ConfigError       the user's mistake: one sentence, exit status 2
+ ├── NodeUnavailable   the session is over, or could not begin: back off and connect again
+ ├── UnsupportedNode   the node offers nothing this program can use: back off slowly
+ └── CallFailed        one call failed: its values are absent, everything else goes on
+      └── NotOffered   the node does not have that method
+
+Each message is a sentence for the log, without a full stop. Anything else is a defect and is not caught.
+"""
+
+
+class PluginError(Exception):
+    """Base of the errors that this program expects."""
+
+
+class ConfigError(PluginError):
+    """The configuration cannot be used as it is."""
+
+
+class NodeUnavailable(PluginError):
+    """There is no session with the node, or there is none any more."""
+
+
+class UnsupportedNode(PluginError):
+    """The node answers, but has no interface this program serves."""
+
+
+class CallFailed(PluginError):
+    """The node did not give a usable answer to one call."""
+
+
+class NotOffered(CallFailed):
+    """The node does not implement the method that was called."""

@@ -1,0 +1,140 @@
+"""What each notification of the node means for the store, and what --debug says about it."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from telegraf_bitcoin_ipc import decode
+from telegraf_bitcoin_ipc.metrics import REMOVAL_REASONS, UNKNOWN
+from telegraf_bitcoin_ipc.store import Store
+
+log = logging.getLogger(__name__)
+
+UNCONFIRMED_HEIGHT: Final = 0x7FFFFFFF
+"""Height of a coin that belongs to no block (Bitcoin Core's mempool check gives its scratch coins this one)."""
+
+CHAIN_COUNTERS: Final = (
+    "blocks_connected_total",
+    "blocks_disconnected_total",
+    "mempool_tx_added_total",
+    "mempool_tx_removed_total",
+    "tip_updates_total",
+    "chain_state_flushes_total",
+    "mempool_tx_removed_by_reason_total",
+    "mempool_tx_added_vbytes_total",
+    "mempool_tx_confirmed_total",
+)
+"""The counters that begin with the chain subscription."""
+
+UTXO_COUNTERS: Final = (
+    "utxo_cache_add_total",
+    "utxo_cache_spend_total",
+    "utxo_cache_uncache_total",
+    "utxo_cache_add_value_total",
+    "utxo_cache_spend_value_total",
+    "utxo_cache_uncache_value_total",
+    "utxo_cache_add_unconfirmed_total",
+)
+"""The counters that begin with the UTXO cache subscription."""
+
+
+class ChainEvents:
+    """Counts what a subscriber to ChainNotifications is told."""
+
+    def __init__(self, store: Store, on_tip: Callable[[], None]) -> None:
+        """Count in `store`; call `on_tip` after each change of the tip."""
+        self._store = store
+        self._on_tip = on_tip
+        self._wants_vbytes = store.wants("mempool_tx_added_vbytes_total")
+        self._wants_confirmed = store.wants("mempool_tx_confirmed_total")
+
+    def transaction_added(self, tx: bytes) -> None:
+        """Count a transaction that entered the mempool, and its virtual size."""
+        self._store.add("mempool_tx_added_total", 1)
+        debug = log.isEnabledFor(logging.DEBUG)
+        if not (self._wants_vbytes or debug):
+            return
+        transaction = decode.Transaction(tx)
+        self._store.add("mempool_tx_added_vbytes_total", transaction.virtual_size)
+        if debug:
+            log.debug("mempool_add: txid=%s size=%d", transaction.txid, len(tx))
+
+    def transaction_removed(self, tx: bytes, reason: int) -> None:
+        """Count a transaction that left the mempool unconfirmed."""
+        name = REMOVAL_REASONS[reason] if 0 <= reason < len(REMOVAL_REASONS) else UNKNOWN
+        self._store.add("mempool_tx_removed_total", 1)
+        self._store.add("mempool_tx_removed_by_reason_total", 1, name)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("mempool_remove: txid=%s reason=%s size=%d", decode.Transaction(tx).txid, name, len(tx))
+
+    def block_connected(
+        self, *, height: int, block_hash: bytes, previous: bytes, data: bytes, chain_time_max: int, historical: bool
+    ) -> None:
+        """Count a block of the active chain; a background chainstate's (assumeutxo) is only logged."""
+        log.debug(
+            "block_connected: height=%d hash=%s prev=%s chain_time_max=%d%s",
+            height,
+            _Hash(block_hash),
+            _Hash(previous),
+            chain_time_max,
+            " (historical chainstate)" if historical else "",
+        )
+        if historical:
+            return
+        self._store.add("blocks_connected_total", 1)
+        self._store.set("block_height", height)
+        if self._wants_confirmed:
+            self._store.add("mempool_tx_confirmed_total", decode.block_transactions(data) - 1)
+
+    def block_disconnected(self, *, height: int, block_hash: bytes) -> None:
+        """Count a block that left the active chain."""
+        self._store.add("blocks_disconnected_total", 1)
+        log.debug("block_disconnected: height=%d hash=%s", height, _Hash(block_hash))
+        self._on_tip()
+
+    def tip_updated(self) -> None:
+        """Count a new tip."""
+        self._store.add("tip_updates_total", 1)
+        log.debug("tip_updated")
+        self._on_tip()
+
+    def chain_state_flushed(self, *, historical: bool, locator: bytes) -> None:
+        """Count a flush of the coins cache."""
+        self._store.add("chain_state_flushes_total", 1)
+        role = "historical" if historical else "validated"
+        log.debug("chain_state_flushed: role=%s locator_size=%d", role, len(locator))
+
+
+class UtxoEvents:
+    """Counts what a subscriber to UtxoCacheTrace is told."""
+
+    def __init__(self, store: Store) -> None:
+        """Count in `store`."""
+        self._store = store
+
+    def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
+        """Count a coin and its value in satoshi."""
+        self._store.add(f"utxo_cache_{action}_total", 1)
+        self._store.add(f"utxo_cache_{action}_value_total", value)
+        if action == "add" and height == UNCONFIRMED_HEIGHT:
+            self._store.add("utxo_cache_add_unconfirmed_total", 1)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "utxo_cache_%s: outpoint=%s:%d height=%d value=%d coinbase=%s",
+                action,
+                _Hash(txid),
+                index,
+                height,
+                value,
+                str(coinbase).lower(),
+            )
+
+
+class _Hash:
+    """A hash that is turned into text only if the log line is written."""
+
+    def __init__(self, wire_order: bytes) -> None:
+        self._wire_order = wire_order
+
+    def __str__(self) -> str:
+        return decode.hash_text(self._wire_order)

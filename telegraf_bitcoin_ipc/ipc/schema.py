@@ -1,0 +1,46 @@
+"""Find and load the project's Cap'n Proto schema.
+
+The Init interface has one id and, from one kind of node to the next, other methods at the same ordinals. Each
+dialect's Init is therefore loaded by a parser of its own, together with the interfaces that it leads to.
+"""
+
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import capnp
+
+from telegraf_bitcoin_ipc.errors import ConfigError
+
+INTERFACES = {
+    "tracing": ("chain", "node", "mining", "tracing", "handler"),
+    "chain": ("chain", "node", "mining", "handler"),
+    "stock": ("mining", "rpc"),
+    "stock-31": ("mining",),
+    "stock-30": ("mining",),
+}
+"""The schema files, beside Init, of each dialect."""
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def directory() -> Path:
+    """Return the schema's directory: inside the installed package, or beside it in a checkout."""
+    for candidate in (_PACKAGE / "schema", _PACKAGE.parent / "schema"):
+        if (candidate / "common.capnp").is_file():
+            return candidate
+    raise ConfigError("the schema files are missing from this installation")
+
+
+@cache
+def load(dialect: str) -> Any:
+    """Return the dialect's schema: an attribute per file (`init`, `proxy`, `chain`, ...), each a pycapnp module."""
+    root = directory()
+    parser = capnp.SchemaParser()
+
+    def module(path: str) -> Any:
+        return parser.load(str(root / path), imports=[str(root)])
+
+    modules = {name: module(f"{name}.capnp") for name in ("common", *INTERFACES[dialect])}
+    return SimpleNamespace(init=module(f"init/{dialect}.capnp"), proxy=module("mp/proxy.capnp"), **modules)

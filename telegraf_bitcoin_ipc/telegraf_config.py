@@ -1,0 +1,83 @@
+"""A complete Telegraf configuration for one node; telegraf.conf.example is one of them."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.metrics import prometheus_names
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:9332"
+"""Where ipc-exporter-rust served its metrics: what scrapes it today goes on."""
+
+MAX_PORT: Final = 65535
+
+EXAMPLE_SOCKET: Final = "/run/bitcoind/node.sock"
+
+_TEMPLATE: Final = """\
+# Telegraf configuration for a Bitcoin node, watched over its IPC socket.
+# Made by `telegraf-bitcoin-ipc config`; with other options it prints the same for another node or address.
+
+[agent]
+  ## Values go out as soon as they come in: the plugin sets the pace, not the agent.
+  interval = "10s"
+  flush_interval = "1s"
+  flush_jitter = "0s"
+  ## Without this, every series has a label with the name of Telegraf's host.
+  omit_hostname = true
+
+[[inputs.execd]]
+  ## The user that Telegraf runs as must be allowed to open the node's socket.
+  command = {command}
+  ## The plugin emits by itself, every 10 s and after each new block. "STDIN" works as well: then Telegraf asks.
+  signal = "none"
+  restart_delay = "10s"
+  data_format = "influx"
+
+[[outputs.prometheus_client]]
+  listen = {address}
+  metric_version = 2
+  path = "/metrics"
+  ## Three emissions: values of a plugin that died go away instead of going stale.
+  expiration_interval = "30s"
+  ## Only the node's and the plugin's own metrics, nothing about the Telegraf process.
+  collectors_exclude = ["gocollector", "process"]
+
+  ## Line protocol has no types; these are the plugin's.
+  [outputs.prometheus_client.metric_types]
+    counter = [
+{counters}
+    ]
+    gauge = [
+{gauges}
+    ]
+"""
+
+
+def render(command: Sequence[str], address: str = DEFAULT_ADDRESS) -> str:
+    """Return the configuration that runs `command` (program and arguments) and serves on `address`."""
+    return _TEMPLATE.format(
+        command=f"[{', '.join(map(_string, command))}]",
+        address=_string(address),
+        counters=_items(prometheus_names("counter")),
+        gauges=_items(prometheus_names("gauge")),
+    )
+
+
+def checked_address(address: str) -> str:
+    """Return HOST:PORT as it is; raises ConfigError where it is none. IPv6 hosts stand in brackets."""
+    if not (match := re.fullmatch(r"([^\s:\[\]]*|\[[0-9a-fA-F:.%a-z]+\]):([0-9]{1,5})", address)):
+        raise ConfigError(f"--metrics-addr: {address!r} is not HOST:PORT")
+    if not 0 < int(match[2]) <= MAX_PORT:
+        raise ConfigError(f"--metrics-addr: {match[2]} is no port (1 to {MAX_PORT})")
+    return address
+
+
+def _items(names: Iterable[str]) -> str:
+    return "\n".join(f"      {_string(name)}," for name in names)
+
+
+def _string(text: str) -> str:
+    """Return a TOML basic string; JSON's escapes are a part of TOML's."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
