@@ -329,9 +329,11 @@ async def _rpc(thread: ServerThread, node: Any, method: str, *parameters: Any) -
 async def _not_served(client: Any, thread: ServerThread) -> str:
     """Say what a node without the Node interface is."""
     for dialect, method, description in _STOCK:
-        init = client.bootstrap().cast_as(schema.load(dialect).init.Init)
+        loaded = schema.load(dialect)
+        init = client.bootstrap().cast_as(loaded.init.Init)
+        its_thread = ServerThread(thread.capability.cast_as(loaded.proxy.Thread))
         try:
-            if await _offered(thread, init, method) is not None:
+            if await _offered(its_thread, init, method) is not None:
                 return f"{description} offers no Chain and Node interfaces; this version does not serve it yet"
         except CallFailed as error:
             log.debug("%s of a %s node: %s", method, dialect, error)

@@ -1,0 +1,169 @@
+"""`telegraf-bitcoin-ipc simulate`: a simulated node on a Unix socket, until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import stat
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import capnp
+
+from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.simnode.journal import Journal
+from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
+from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates, follow
+
+DIALECTS: Final = ("tracing", "chain")
+
+SEEDED_START: Final = 1_700_000_000
+"""The simulated clock of a node with a seed begins here (Unix time): two runs do the same to the byte."""
+
+OWNER_ONLY: Final = 0o077
+"""The umask that gives the socket the mode of a real node's, 0700."""
+
+
+def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+    """Simulate a node as the arguments say; returns the exit status. Raises ConfigError."""
+    options = _parse(parser, arguments)
+    return asyncio.run(capnp.run(_simulate(options)))
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    add = parser.add_argument
+    add("socket", metavar="SOCKET", help="path of the socket to listen on")
+    add("--dialect", choices=DIALECTS, default="tracing", help="what kind of node to be (default: %(default)s)")
+    add("--ibd", type=_seconds, default=0.0, metavar="S", help="be in initial block download for so long")
+    add("--block-interval", type=_positive, default=10.0, metavar="S", help="between blocks (default: %(default)g)")
+    add("--tx-rate", type=_seconds, default=2.0, metavar="N", help="transactions a second (default: %(default)g)")
+    add("--reorg-every", type=_count, default=0, metavar="N", help="reorganise two blocks at every Nth block")
+    add("--utxo-burst", type=_count, default=0, metavar="N", help="N outputs in the first block that is traced")
+    add("--check-mempool", action="store_true", help="as a real node's -checkmempool")
+    add("--warmup", type=_seconds, default=0.0, metavar="S", help="be loading the chain for so long")
+    add("--seed", type=int, metavar="N", help="do exactly the same at every run")
+    add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
+    add("--lenient", action="store_true", help="say what would abort a real node, and go on")
+    return parser.parse_args(arguments)
+
+
+async def _simulate(options: argparse.Namespace) -> int:
+    rng = random.Random(options.seed)
+    clock = _clock(options.seed)
+    model = Model(rng=rng, now=clock(), check_mempool=options.check_mempool)
+    node = SimulatedNode(model, Journal(sys.stdout), lenient=options.lenient, warmup=options.warmup)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = await _listen(options.socket, node, options.dialect)
+    try:
+        node.announce(options.socket, options.dialect)
+        await _live_until(stop, _life(options, node, rng, clock))
+        await node.shut_down()
+    finally:
+        server.close()
+        with suppress(FileNotFoundError):
+            os.unlink(options.socket)
+    return 0
+
+
+async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
+    """Listen on the socket, as its owner's only; a stale one is replaced, as a node does."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise ConfigError(f"SOCKET: {path} is there and is no socket")
+        os.unlink(path)
+
+    async def accept(stream: Any) -> None:
+        await serve(Connection(node, dialect), stream)
+
+    before = os.umask(OWNER_ONLY)
+    try:
+        return await capnp.AsyncIoStream.create_unix_server(accept, path)
+    except OSError as error:
+        raise ConfigError(f"SOCKET: cannot listen on {path}: {error.strerror or error}") from error
+    finally:
+        os.umask(before)
+
+
+async def _live_until(stop: asyncio.Event, life: Any) -> None:
+    tasks = [asyncio.ensure_future(life), asyncio.ensure_future(stop.wait())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        await stop.wait()  # a script that has ended leaves a quiet node
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _life(
+    options: argparse.Namespace, node: SimulatedNode, rng: random.Random, clock: Callable[[], int]
+) -> None:
+    if options.script:
+        await follow(_lines(options.script), node, clock)
+    else:
+        rates = Rates(options.block_interval, options.tx_rate, options.reorg_every, options.utxo_burst, options.ibd)
+        await Life(node, rates, rng, clock).live()
+
+
+def _clock(seed: int | None) -> Callable[[], int]:
+    """Return a clock in Unix seconds: the real one, or one that a seed makes the same at every run."""
+    if seed is None:
+        return lambda: int(time.time())
+    ticks = iter(range(SEEDED_START, sys.maxsize))
+    return lambda: next(ticks)
+
+
+async def _lines(path: str) -> AsyncIterator[str]:
+    """Yield the lines of a file, or of stdin as they come."""
+    if path != "-":
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = file.readlines()
+        except OSError as error:
+            raise ConfigError(f"--script: cannot read {path}: {error.strerror}") from error
+        for line in lines:
+            yield line
+        return
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[str] = asyncio.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(queue.put_nowait, line)
+        loop.call_soon_threadsafe(queue.put_nowait, "")
+
+    threading.Thread(target=read, daemon=True).start()
+    while line := await queue.get():
+        yield line
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
+    return number
+
+
+def _positive(text: str) -> float:
+    if (number := _seconds(text)) == 0:
+        raise argparse.ArgumentTypeError("0 is not more than 0")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a count")
+    return number

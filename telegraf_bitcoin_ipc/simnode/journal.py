@@ -1,0 +1,46 @@
+"""What the simulated node did, as JSON lines on stdout: one per action, each with the totals so far."""
+
+import json
+from collections import Counter
+from typing import Any, Final, TextIO
+
+SLOW_CALLBACK_SECONDS: Final = 0.05
+"""A subscriber that takes longer than this to answer is counted as slow."""
+
+
+class Journal:
+    """Counts what happened and what was delivered, and writes it down."""
+
+    def __init__(self, out: TextIO) -> None:
+        """Write to `out`."""
+        self._out = out
+        self._happened: Counter[str] = Counter()
+        self._delivered: Counter[str] = Counter()
+        self._values: Counter[str] = Counter()
+        self._slowest = 0.0
+        self._slow = 0
+
+    def happened(self, method: str, value: int = 0) -> None:
+        """Count an event, whoever was told; `value` in satoshi."""
+        self._happened[method] += 1
+
+    def delivered(self, method: str, value: int, seconds: float) -> None:
+        """Count a call on a subscriber that was answered within `seconds`."""
+        self._delivered[method] += 1
+        if value:
+            self._values[method] += value
+        self._slowest = max(self._slowest, seconds)
+        self._slow += seconds > SLOW_CALLBACK_SECONDS
+
+    def write(self, action: str, **details: Any) -> None:
+        """Write a line about an action."""
+        line = {
+            "action": action,
+            **details,
+            "happened": dict(self._happened),
+            "delivered": dict(self._delivered),
+            "delivered_value": dict(self._values),
+            "slowest_callback_seconds": round(self._slowest, 6),
+            "slow_callbacks": self._slow,
+        }
+        print(json.dumps(line), file=self._out, flush=True)

@@ -1,0 +1,248 @@
+"""A simulated node without its socket: each action changes it and returns the events that a real one sends.
+
+The order of the events is the one that was measured on a real tracing node. No clock and no I/O; everything
+random comes from the generator that the model is made with.
+"""
+
+import random
+from itertools import islice
+
+from bitcoin.core import MAX_BLOCK_WEIGHT
+
+from telegraf_bitcoin_ipc.simnode.chain import Block, subsidy
+from telegraf_bitcoin_ipc.simnode.coins import UNCONFIRMED_HEIGHT, CoinsView, outpoints, utxo_event
+from telegraf_bitcoin_ipc.simnode.events import (
+    BlockConnected,
+    BlockDisconnected,
+    Event,
+    Flushed,
+    RemovalReason,
+    TipUpdated,
+    TransactionAdded,
+    TransactionRemoved,
+)
+from telegraf_bitcoin_ipc.simnode.mempool import MempoolEntry
+from telegraf_bitcoin_ipc.simnode.state import State
+from telegraf_bitcoin_ipc.simnode.transactions import (
+    FILLER_OUTPUT_WEIGHT,
+    OutPoint,
+    Transaction,
+    coinbase,
+    payment,
+)
+from telegraf_bitcoin_ipc.simnode.wallet import Payment, Wallet, bumped
+
+BLOCK_INTERVAL = 600  # seconds
+BLOCK_RESERVED_WEIGHT = 8_000  # Bitcoin Core's default for the header and the coinbase
+
+
+class Model(State):
+    """A node on regtest with a chain of `blocks` blocks on the genesis block, the last one mined at `now`.
+
+    Times are Unix seconds, values satoshi, hashes bytes in wire order. With `check_mempool` every
+    acceptance replays the whole mempool on a scratch view, as `-checkmempool` does.
+    """
+
+    def __init__(
+        self, *, rng: random.Random, now: int, blocks: int = 110, check_mempool: bool = False
+    ) -> None:
+        super().__init__()
+        self._rng = rng
+        self._check_mempool = check_mempool
+        self._wallet = Wallet()
+        self._background_height = 0
+        self._snapshot_height = blocks // 2
+        for age in reversed(range(blocks)):
+            self.connect_block(now - age * BLOCK_INTERVAL)
+
+    def accept_transaction(self, now: int) -> list[Event]:
+        """Accept a transaction that spends random coins, confirmed or not; no event if there is no coin."""
+        proposal = self._wallet.next_payment(self._rng)
+        if proposal is None:
+            return []
+        tx = self._enter(proposal, now)
+        return [*self._mempool_check(), TransactionAdded(tx.data)]
+
+    def replace_transaction(self, now: int) -> list[Event]:
+        """Replace a random transaction without descendants by one that pays a higher fee.
+
+        No event if there is none, or it has nothing left to pay with.
+        """
+        if not self.mempool_size:
+            return []
+        old = self.mempool.random_leaf(self._rng)
+        proposal = bumped(self._rng, Payment(old.tx.inputs, old.tx.outputs, old.fee), old.tx.vsize)
+        if proposal is None:
+            return []
+        self._leave(old)
+        new = self._enter(proposal, now)
+        # The two notifications go through the node's queue, the check's events do not.
+        return [*self._mempool_check(), _removed(old, RemovalReason.REPLACED), TransactionAdded(new.data)]
+
+    def refuse_transaction(self) -> list[Event]:
+        """Refuse a transaction: a node tells nobody."""
+        return []
+
+    def remove_transaction(self, reason: int) -> list[Event]:
+        """Remove a transaction without descendants: the oldest for expiry, a random one for the others.
+
+        Reasons are expiry, sizelimit and conflict. After the first two its confirmed inputs, which nothing
+        else spends, are uncached. No event if the mempool is empty.
+        """
+        if reason not in (RemovalReason.EXPIRY, RemovalReason.SIZELIMIT, RemovalReason.CONFLICT):
+            raise ValueError(f"not a reason to remove one transaction: {reason}")
+        if not self.mempool_size:
+            return []
+        expired = reason == RemovalReason.EXPIRY
+        entry = self.mempool.oldest_leaf() if expired else self.mempool.random_leaf(self._rng)
+        self._leave(entry)
+        uncached = () if reason == RemovalReason.CONFLICT else entry.tx.inputs
+        return [
+            _removed(entry, reason),
+            *(utxo_event("uncache", spent, self.coins[spent]) for spent in uncached if spent in self.coins),
+        ]
+
+    def connect_block(self, now: int, outputs: int = 0, transactions: int | None = None) -> list[Event]:
+        """Mine the mempool, or the first `transactions` of it, as far as it fits into a block.
+
+        The coinbase has `outputs` outputs, at least one; more than fit into a block are a ValueError.
+        """
+        mined = self._template(outputs, transactions)
+        changes = self._chain.connect(mined, now)
+        for tx in mined[1:]:
+            self.mempool.remove(tx.txid)
+        matured = self._chain.youngest_mature_coinbase()
+        if matured is not None:
+            self._wallet.add(OutPoint(matured.txid, 0), matured.outputs[0])
+        return [*changes, _connected(self._chain.tip), TipUpdated()]
+
+    def disconnect_tip(self) -> list[Event]:
+        """Disconnect the tip; its transactions return to the mempool. No event at the genesis block.
+
+        What spends a coinbase that is no longer mature leaves the mempool, with reason reorg.
+        """
+        if self.height == 0:
+            return []
+        immature = self._chain.youngest_mature_coinbase()
+        block, changes = self._chain.disconnect()
+        returned = [
+            MempoolEntry(tx, sum(coin.value for coin in undo) - sum(tx.outputs), block.time)
+            for tx, undo in zip(block.transactions[1:], block.undo, strict=True)
+        ]
+        self.mempool.add_back(returned)
+        return [
+            *changes,
+            BlockDisconnected(block.hash, block.prev_hash, block.height, block.data, block.time_max),
+            *(TransactionAdded(entry.tx.data) for entry in returned),
+            *self._remove_immature(immature),
+        ]
+
+    def reorg(self, now: int, depth: int) -> list[Event]:
+        """Disconnect `depth` blocks (at least one) and connect one more than that."""
+        if not 1 <= depth <= self.height:
+            raise ValueError(f"cannot reorganise {depth} of {self.height} blocks")
+        events: list[Event] = []
+        for _ in range(depth):
+            events += self.disconnect_tip()
+        for _ in range(depth + 1):
+            events += self.connect_block(now)
+        return events
+
+    def connect_historical_block(self) -> list[Event]:
+        """Connect the next block of the background chainstate, as if the node had begun from a snapshot.
+
+        The snapshot was taken halfway up the first chain; no event once the background has come there.
+        """
+        if self._background_height >= min(self._snapshot_height, self.height):
+            return []
+        self._background_height += 1
+        return [_connected(self.block(self._background_height), historical=True)]
+
+    def build_template(self) -> list[Event]:
+        """Check a template of the next block on a scratch view; the chain stays as it is."""
+        view = CoinsView(self._chain.coins)
+        for tx in self._template():
+            view.connect(tx, self.height + 1)
+        return [*view.events]
+
+    def flush(self) -> list[Event]:
+        """Write the coins cache to disk."""
+        return [Flushed(self._chain.locator())]
+
+    def peers_change(self, inbound: int, outbound: int) -> list[Event]:
+        """Set the numbers of peers."""
+        self.inbound, self.outbound = inbound, outbound
+        return []
+
+    def traffic(self, received: int, sent: int) -> list[Event]:
+        """Add to the bytes received and sent."""
+        self.bytes_recv += received
+        self.bytes_sent += sent
+        return []
+
+    def _enter(self, proposal: Payment, now: int) -> Transaction:
+        tx = payment(self._rng, proposal.inputs, proposal.outputs)
+        self.mempool.add(MempoolEntry(tx, proposal.fee, now))
+        for spent in tx.inputs:
+            self._wallet.discard(spent)
+        for created, value in zip(outpoints(tx), tx.outputs, strict=True):
+            self._wallet.add(created, value)
+        return tx
+
+    def _leave(self, entry: MempoolEntry) -> None:
+        """Take a transaction without descendants out of the mempool, other than by confirming it."""
+        self.mempool.remove(entry.tx.txid)
+        for created in outpoints(entry.tx):
+            self._wallet.discard(created)
+        for spent in entry.tx.inputs:
+            coin = self.coins.get(spent) or self.mempool.coin(spent)
+            if self._chain.is_mature(coin):
+                self._wallet.add(spent, coin.value)
+
+    def _remove_immature(self, immature: Transaction | None) -> list[Event]:
+        """Remove what spends a coinbase that the next block may not spend any more."""
+        if immature is None:
+            return []
+        self._wallet.discard(OutPoint(immature.txid, 0))
+        removed = self.mempool.descendants(immature)
+        for entry in removed:
+            self._leave(entry)
+        return [_removed(entry, RemovalReason.REORG) for entry in removed]
+
+    def _mempool_check(self) -> list[Event]:
+        """Replay the mempool on a scratch view, if that was asked for."""
+        view = CoinsView(self._chain.coins)
+        for entry in self.mempool if self._check_mempool else ():
+            view.connect(entry.tx, UNCONFIRMED_HEIGHT)
+        return [*view.events]
+
+    def _template(self, outputs: int = 0, transactions: int | None = None) -> list[Transaction]:
+        """Return the transactions of the next block, its coinbase first."""
+        height = self.height + 1
+        room = MAX_BLOCK_WEIGHT - BLOCK_RESERVED_WEIGHT - outputs * FILLER_OUTPUT_WEIGHT
+        if room < 0:
+            raise ValueError(f"{outputs} outputs do not fit into a block")
+        chosen: list[MempoolEntry] = []
+        for entry in islice(self.mempool, transactions):
+            room -= entry.tx.weight
+            if room < 0:
+                break  # what comes after it may be its child
+            chosen.append(entry)
+        first = coinbase(
+            self._rng,
+            height=height,
+            reward=subsidy(height) + sum(entry.fee for entry in chosen),
+            outputs=max(outputs, 1),
+            wtxids=[entry.tx.wtxid for entry in chosen],
+        )
+        return [first, *(entry.tx for entry in chosen)]
+
+
+def _connected(block: Block, *, historical: bool = False) -> BlockConnected:
+    return BlockConnected(
+        block.hash, block.prev_hash, block.height, block.data, block.time_max, historical=historical
+    )
+
+
+def _removed(entry: MempoolEntry, reason: int) -> TransactionRemoved:
+    return TransactionRemoved(entry.tx.data, int(reason))

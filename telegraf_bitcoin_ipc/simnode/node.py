@@ -1,0 +1,310 @@
+"""The simulated node while it runs: whom it tells of its events, how it waits for them, and when it dies.
+
+It is as merciless as a real one (libmultiprocess 7). Every call on a subscriber is waited for without a limit;
+UTXO events are sent inside validation, the others by a scheduler with a queue that validation waits for.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, NoReturn
+
+from telegraf_bitcoin_ipc.simnode.events import (
+    BlockConnected,
+    BlockDisconnected,
+    Event,
+    Flushed,
+    TipUpdated,
+    TransactionAdded,
+    TransactionRemoved,
+    UtxoEvent,
+)
+from telegraf_bitcoin_ipc.simnode.journal import Journal
+from telegraf_bitcoin_ipc.simnode.model import Model
+
+ABORTED: Final = 134
+"""Exit status of a process that SIGABRT ended, as a shell shows it."""
+
+SHUTDOWN_SECONDS: Final = 0.09
+"""From the wake-up of waitTipChanged to the end of the connections: an idle node on regtest (measured)."""
+
+QUEUE_LIMIT: Final = 10
+"""Validation waits while more notifications than these are pending (MAX_VALIDATION_CALLBACKS of Bitcoin Core)."""
+
+CLOSED_IN_CALL: Final = "IPC client method call interrupted by disconnect."
+CLOSED_BEFORE_CALL: Final = "IPC client method called after disconnect."
+STILL_SUBSCRIBED: Final = "terminate called without an active exception"
+NOT_LOADED: Final = "Assertion `m_node.chainman' failed."
+
+
+class Subscription:
+    """One subscriber: the capability that is called, and whether it still is.
+
+    `ending` is set by Handler.disconnect, `ended` when the subscriber has answered `destroy`.
+    """
+
+    def __init__(self, callback: Any, context: Callable[[], dict[str, Any]]) -> None:
+        """Call `callback`, each time with a new context."""
+        self.callback = callback
+        self.context = context
+        self.calling = asyncio.Lock()
+        self.ending = False
+        self.ended = False
+
+
+class SimulatedNode:
+    """A model, its subscribers, and the rules of a real node's process."""
+
+    def __init__(self, model: Model, journal: Journal, *, lenient: bool = False, warmup: float = 0.0) -> None:
+        """Run `model`; `lenient` says what would have aborted a real node instead of aborting."""
+        self.model = model
+        self.started_at = int(time.time())
+        self._warm_at = time.monotonic() + warmup
+        self._journal = journal
+        self._lenient = lenient
+        self._chain: list[Subscription] = []
+        self._utxo: list[Subscription] = []
+        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._queue_moved = asyncio.Condition()
+        self._pending = 0
+        self._tip_changed = asyncio.Condition()
+        self.validation = asyncio.Lock()  # cs_main: some calls wait for it, too
+        self._scheduler: asyncio.Task[NoReturn] | None = None
+        self.stopping = False
+
+    def announce(self, socket: str, dialect: str) -> None:
+        """Say that the node can be connected to."""
+        self._journal.write("listening", socket=socket, dialect=dialect, **self._state())
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the chain is loaded; before that the node is in warm-up."""
+        return time.monotonic() >= self._warm_at
+
+    def need_chain(self) -> None:
+        """Abort, as a real node does when its chain is asked for before it is loaded."""
+        if not self.loaded:
+            self.abort(NOT_LOADED)
+
+    def abort(self, message: str) -> None:
+        """End the process with status 134 and a real node's words; a lenient node only says it."""
+        self._journal.write("abort", message=message, lenient=self._lenient)
+        if not self._lenient:
+            print(message, file=sys.stderr, flush=True)
+            os._exit(ABORTED)
+
+    # Subscriptions
+
+    def subscribe_chain(self, subscription: Subscription) -> None:
+        """Begin to notify of chain and mempool."""
+        self._chain.append(subscription)
+        self._journal.write("subscribed", subscription="chain")
+
+    def subscribe_utxo(self, subscription: Subscription) -> None:
+        """Begin to trace the UTXO cache."""
+        self._utxo.append(subscription)
+        self._journal.write("subscribed", subscription="utxo_cache")
+
+    @property
+    def traced(self) -> bool:
+        """Whether somebody traces the UTXO cache."""
+        return bool(self._utxo)
+
+    async def unsubscribe(self, subscription: Subscription) -> asyncio.Task[None]:
+        """Stop calling; return the task of the `destroy` call, which has been sent but not answered."""
+        subscription.ending = True
+        async with subscription.calling:  # a call that is under way is finished first
+            for group in (self._chain, self._utxo):
+                if subscription in group:
+                    group.remove(subscription)
+        sent = asyncio.Event()
+        task = asyncio.create_task(self._destroy(subscription, sent))
+        await sent.wait()
+        return task
+
+    async def _destroy(self, subscription: Subscription, sent: asyncio.Event) -> None:
+        call = subscription.callback.destroy(context=subscription.context())
+        sent.set()
+        try:
+            await call
+        except Exception as error:
+            self.abort(_why(error))
+        subscription.ended = True
+        self._journal.write("unsubscribed")
+
+    def connection_lost(self, subscriptions: Iterable[Subscription]) -> None:
+        """Abort if one of the connection's subscriptions had not ended."""
+        for subscription in subscriptions:
+            if not subscription.ended:
+                self.abort(CLOSED_IN_CALL)
+                for group in (self._chain, self._utxo):
+                    if subscription in group:
+                        group.remove(subscription)
+
+    # Events
+
+    async def perform(self, action: str, events: Iterable[Event]) -> None:
+        """Send what an action caused, in its order; return when validation may go on."""
+        async with self.validation:
+            for event in events:
+                if isinstance(event, UtxoEvent):
+                    await self._trace(event)
+                else:
+                    await self._notify(event)
+        self._journal.write(action, **self._state())
+
+    async def settle(self, action: str) -> None:
+        """Wait until every notification has been answered, and say so."""
+        async with self._queue_moved:
+            await self._queue_moved.wait_for(lambda: not self._pending)
+        self._journal.write("settled", after=action, **self._state())
+
+    async def _trace(self, event: UtxoEvent) -> None:
+        self._journal.happened(event.kind, event.value)
+        for subscription in list(self._utxo):
+            info = {
+                "outpointHash": event.txid,
+                "outpointN": event.index,
+                "height": event.height,
+                "value": event.value,
+                "isCoinbase": event.coinbase,
+            }
+            await self._call(subscription, event.kind, lambda call: call(utxoInfo=info), event.value, fatal=False)
+
+    async def _notify(self, event: Event) -> None:
+        if self._scheduler is None:
+            self._scheduler = asyncio.create_task(self._schedule())
+        self._pending += 1
+        self._queue.put_nowait(event)
+        async with self._queue_moved:
+            await self._queue_moved.wait_for(lambda: self._pending <= QUEUE_LIMIT)
+        if isinstance(event, TipUpdated):
+            async with self._tip_changed:
+                self._tip_changed.notify_all()
+
+    async def _schedule(self) -> NoReturn:
+        while True:
+            event = await self._queue.get()
+            method, fields = _notification(event)
+            self._journal.happened(method)
+            for subscription in list(self._chain):
+                await self._call(
+                    subscription,
+                    method,
+                    lambda call, s=subscription, f=fields: call(context=s.context(), **f),
+                    fatal=True,
+                )
+            async with self._queue_moved:
+                self._pending -= 1
+                self._queue_moved.notify_all()
+
+    async def _call(
+        self,
+        subscription: Subscription,
+        method: str,
+        send: Callable[[Any], Awaitable[Any]],
+        value: int = 0,
+        *,
+        fatal: bool,
+    ) -> None:
+        """Make one call and wait for its answer, however long that takes."""
+        async with subscription.calling:
+            if subscription.ending:
+                return
+            began = time.perf_counter()
+            try:
+                await send(getattr(subscription.callback, method))
+            except Exception as error:
+                if fatal or _is_lost(error):
+                    self.abort(_why(error))
+                else:
+                    self._journal.write("validation_failed", method=method, message=str(error).splitlines()[0])
+                return
+            self._journal.delivered(method, value, time.perf_counter() - began)
+
+    # The tip, and the end
+
+    async def wait_tip_changed(self, known: bytes, seconds: float) -> None:
+        """Wait until the tip is another, the time is over, or the node begins to stop."""
+        async with self._tip_changed:
+            try:
+                await asyncio.wait_for(
+                    self._tip_changed.wait_for(lambda: self.stopping or self.model.tip_hash != known), seconds
+                )
+            except TimeoutError:
+                pass
+
+    async def shut_down(self) -> None:
+        """Do what a node does when it is told to stop, as far as its subscribers see it."""
+        self._journal.write("stopping")
+        self.stopping = True
+        async with self._tip_changed:
+            self._tip_changed.notify_all()
+        await asyncio.sleep(SHUTDOWN_SECONDS)
+        for event in self.model.flush():
+            await self._notify(event)
+        await self.settle("flush")
+        if self._chain or self._utxo:
+            self.abort(STILL_SUBSCRIBED)
+        self._journal.write("stopped", **self._state())
+
+    def _state(self) -> dict[str, object]:
+        """Return what a poll would find now."""
+        model = self.model
+        return {
+            "height": model.height,
+            "tip": model.tip_hash[::-1].hex(),
+            "headers": model.header_height,
+            "ibd": model.ibd,
+            "progress": model.verification_progress,
+            "mempool_size": model.mempool_size,
+            "mempool_usage": model.mempool_usage_bytes,
+            "mempool_max": model.mempool_max_bytes,
+            "peers": model.inbound + model.outbound,
+            "bytes_recv": model.bytes_recv,
+            "bytes_sent": model.bytes_sent,
+        }
+
+
+def _notification(event: Event) -> tuple[str, dict[str, Any]]:
+    """Return the method of ChainNotifications that tells an event, and its parameters."""
+    match event:
+        case TransactionAdded(tx):
+            return "transactionAddedToMempool", {"tx": tx}
+        case TransactionRemoved(tx, reason):
+            return "transactionRemovedFromMempool", {"tx": tx, "reason": reason}
+        case BlockConnected():
+            return "blockConnected", {"role": _role(event.historical), "block": _block(event)}
+        case BlockDisconnected():
+            return "blockDisconnected", {"block": _block(event)}
+        case TipUpdated():
+            return "updatedBlockTip", {}
+        case Flushed(locator, historical):
+            return "chainStateFlushed", {"role": _role(historical), "locator": locator}
+        case _:
+            raise TypeError(f"not a notification: {event}")
+
+
+def _role(historical: bool) -> dict[str, bool]:
+    return {"validated": True, "historical": historical}
+
+
+def _block(event: BlockConnected | BlockDisconnected) -> dict[str, Any]:
+    return {
+        "hash": event.hash,
+        "prevHash": event.prev_hash,
+        "height": event.height,
+        "data": event.data,
+        "chainTimeMax": event.chain_time_max,
+    }
+
+
+def _is_lost(error: Exception) -> bool:
+    return getattr(error, "type", "") == "DISCONNECTED"
+
+
+def _why(error: Exception) -> str:
+    """Return the last words of a node that a call on a subscriber has ended."""
+    return CLOSED_IN_CALL if _is_lost(error) else f"terminate called after an exception: {error}"

@@ -1,0 +1,108 @@
+"""What polls of the simulated node see: its chain, mempool and peers."""
+
+from collections.abc import Mapping
+
+from telegraf_bitcoin_ipc.simnode.chain import Block, Chain
+from telegraf_bitcoin_ipc.simnode.coins import Coin
+from telegraf_bitcoin_ipc.simnode.mempool import Mempool
+from telegraf_bitcoin_ipc.simnode.transactions import OutPoint
+
+MEMPOOL_MAX_BYTES = 300_000_000  # Bitcoin Core's default of -maxmempool
+SYNCED_PROGRESS = 0.9999999876  # a node's estimate stays a little below 1, and needs more than six digits
+
+
+class State:
+    """A node on regtest that has the genesis block only, no transactions and no peers.
+
+    Times are Unix seconds, values satoshi, hashes bytes in wire order. `ibd` and the numbers of peers
+    and bytes may be set.
+    """
+
+    def __init__(self) -> None:
+        self._chain = Chain()
+        self._header_height = 0
+        self.mempool = Mempool()
+        self.ibd = False
+        self.inbound = 0
+        self.outbound = 0
+        self.bytes_recv = 0
+        self.bytes_sent = 0
+
+    @property
+    def height(self) -> int:
+        """The height of the tip."""
+        return self._chain.height
+
+    @property
+    def tip_hash(self) -> bytes:
+        """The hash of the tip."""
+        return self._chain.tip.hash
+
+    @property
+    def tip_time(self) -> int:
+        """The time in the tip's header."""
+        return self._chain.tip.time
+
+    @property
+    def median_time(self) -> int:
+        """The median time of the last 11 blocks."""
+        return self._chain.median_time
+
+    @property
+    def header_height(self) -> int:
+        """The height of the best header; can be set ahead of the tip, and is never behind it."""
+        return max(self._header_height, self.height)
+
+    @header_height.setter
+    def header_height(self, height: int) -> None:
+        self._header_height = height
+
+    @property
+    def verification_progress(self) -> float:
+        """The node's estimate of how much of the chain it has verified, below 1."""
+        return self.height / max(self.header_height, self.height + 1) if self.ibd else SYNCED_PROGRESS
+
+    @property
+    def size_on_disk(self) -> int:
+        """Bytes of all blocks ever connected."""
+        return self._chain.size_on_disk
+
+    @property
+    def coins(self) -> Mapping[OutPoint, Coin]:
+        """The UTXO set after the tip."""
+        return self._chain.coins
+
+    @property
+    def mempool_size(self) -> int:
+        """The number of transactions in the mempool."""
+        return len(self.mempool)
+
+    @property
+    def mempool_usage_bytes(self) -> int:
+        """The memory that the mempool takes."""
+        return self.mempool.usage
+
+    @property
+    def mempool_max_bytes(self) -> int:
+        """The memory that the mempool may take."""
+        return MEMPOOL_MAX_BYTES
+
+    @property
+    def mempool_vbytes(self) -> int:
+        """The virtual size of all transactions in the mempool."""
+        return self.mempool.vbytes
+
+    @property
+    def mempool_total_fee(self) -> int:
+        """The fees of all transactions in the mempool."""
+        return self.mempool.total_fee
+
+    def block(self, height: int) -> Block:
+        """Return the block at `height` (0 to the tip's) of the active chain."""
+        if not 0 <= height <= self.height:
+            raise IndexError(f"no block at height {height}")
+        return self._chain.blocks[height]
+
+    def block_hash(self, height: int) -> bytes:
+        """Return the hash of the block at `height` (0 to the tip's) of the active chain."""
+        return self.block(height).hash

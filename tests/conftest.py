@@ -1,0 +1,92 @@
+"""Fixtures for every test: the tools that `make test` brings, and processes that always end."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.processes import Process, Prometheus, Telegraf
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_package() -> None:
+    """Fail unless the package under test is the installed one; TEST_CHECKOUT=1 lets the checkout's pass."""
+    if os.environ.get("TEST_CHECKOUT"):
+        return
+    installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
+    try:
+        package = importlib.import_module("telegraf_bitcoin_ipc")
+    except ModuleNotFoundError:
+        pytest.fail("telegraf_bitcoin_ipc is not installed here: run `make test`", pytrace=False)
+    (found,) = package.__path__
+    if not any(Path(found).is_relative_to(directory) for directory in installed):
+        pytest.fail(
+            f"the tests are for the installed wheel, and telegraf_bitcoin_ipc comes from {found}: "
+            "run `make test` (or set TEST_CHECKOUT=1 to test that one)",
+            pytrace=False,
+        )
+
+
+def _tool(variable: str) -> Path:
+    path = os.environ.get(variable)
+    if not path:
+        pytest.fail(
+            f"{variable} is not set: run `make test`, which gets the program and sets it", pytrace=False
+        )
+    if not os.access(path, os.X_OK):
+        pytest.fail(f"{variable} is {path}, which is no program: run `make test`", pytrace=False)
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def telegraf_binary() -> Path:
+    """The real Telegraf."""
+    return _tool("TELEGRAF_BINARY")
+
+
+@pytest.fixture(scope="session")
+def prometheus_binary() -> Path:
+    """The real Prometheus."""
+    return _tool("PROMETHEUS_BINARY")
+
+
+@pytest.fixture(scope="session")
+def promtool_binary() -> Path:
+    """Prometheus's checker: `promtool check metrics` reads a page on stdin."""
+    return _tool("PROMTOOL_BINARY")
+
+
+@pytest.fixture
+def processes() -> Iterator[ExitStack]:
+    """For `enter_context(Process(...))`: each is stopped after the test, the last one first."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def start_process(processes: ExitStack, tmp_path: Path) -> Callable[..., Process]:
+    """Start a process, as `Process` does without its directory; it is stopped after the test."""
+    return lambda command, **options: processes.enter_context(Process(command, tmp_path, **options))
+
+
+@pytest.fixture
+def start_telegraf(processes: ExitStack, telegraf_binary: Path, tmp_path: Path) -> Callable[..., Telegraf]:
+    """Start Telegraf with a configuration text; it is stopped after the test."""
+    return lambda text, **options: processes.enter_context(
+        Telegraf(telegraf_binary, text, tmp_path, **options)
+    )
+
+
+@pytest.fixture
+def start_prometheus(
+    processes: ExitStack, prometheus_binary: Path, tmp_path: Path
+) -> Callable[..., Prometheus]:
+    """Start a Prometheus that scrapes HOST:PORT; it is stopped after the test."""
+    return lambda target, **options: processes.enter_context(
+        Prometheus(prometheus_binary, target, tmp_path, **options)
+    )

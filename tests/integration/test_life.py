@@ -1,0 +1,200 @@
+"""What happens when: the node starts late, stops, restarts, is in initial block download; the plugin ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
+from support.processes import wait_until
+
+StartNode = Callable[..., SimulatedNode]
+StartPlugin = Callable[..., Plugin]
+
+GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
+
+
+def is_up(series: Series) -> bool:
+    """Whether the plugin says that the node answers."""
+    return value(series, "up") == 1
+
+
+def is_down(series: Series) -> bool:
+    """Whether the plugin says that the node does not answer."""
+    return value(series, "up") == 0
+
+
+def watched(plugin: Plugin, times: int = 1) -> None:
+    """Wait until both subscriptions stand, for the given time."""
+    plugin.wait_until(
+        lambda: plugin.stderr.count("subscribed: utxo_cache") == times, f"subscription number {times}"
+    )
+
+
+def test_a_node_that_is_not_there_yet(start_node: StartNode, start_plugin: StartPlugin) -> None:
+    """Without a node the plugin says so once, shows up 0 and nothing stale, and serves the node when it comes."""
+    plugin = start_plugin()
+    series = plugin.shows(is_down, "the node is down")
+    assert not [field for field in GAUGES if value(series, field) is not None]
+    plugin.logged("there is no such socket (is the node running, with -ipcbind=unix?)")
+    node = start_node()
+    watched(plugin)
+    node.do("block")
+    assert is_up(plugin.shows(is_up, "the node is up"))
+    assert plugin.stderr.count("W! ") == 1
+
+
+def test_a_node_that_is_starting_is_not_asked_for_its_chain(
+    start_node: StartNode, start_plugin: StartPlugin
+) -> None:
+    """A Chain or Mining call in warm-up aborts a node: the plugin waits until JSON-RPC says that it is over."""
+    node, plugin = start_node("--warmup", "2"), start_plugin()
+    plugin.logged("W! the node is still starting (Loading block index…)")
+    watched(plugin)
+    assert node.running
+    assert not node.lines("abort")
+
+
+@pytest.mark.parametrize("how", ["end of file", "SIGTERM", "SIGINT"])
+def test_a_clean_end_leaves_the_node_alone(
+    start_node: StartNode, start_plugin: StartPlugin, how: str
+) -> None:
+    """At end of file and at a signal the plugin unsubscribes, one after another, and ends with status 0."""
+    node, plugin = start_node(), start_plugin()
+    watched(plugin)
+    node.begin("block", outputs=2000)  # it ends while callbacks are under way
+    if how == "end of file":
+        plugin.stdin.close()
+    else:
+        plugin.send(signal.Signals[how])
+    assert plugin.wait() == 0
+    node.says("unsubscribed", 2)
+    node.says("settled")
+    node.do("block")
+    assert node.stop() == 0
+    assert not node.lines("abort")
+
+
+def test_a_broken_stdout_ends_the_plugin(start_node: StartNode, socket_path: Path) -> None:
+    """When nobody can read its output any more the plugin leaves the node and ends."""
+    node = start_node()
+    reader, writer = os.pipe()
+    command = [PROGRAM, "--emit-interval", "0.1", socket_path]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.DEVNULL
+    ) as plugin:
+        os.close(writer)
+        assert b"bitcoin" in os.read(reader, 100)
+        os.close(reader)
+        wait_until(lambda: plugin.poll() is not None, 15, "the end of the plugin")
+        assert plugin.returncode == 0
+    node.do("block")
+    assert not node.lines("abort")
+
+
+def test_output_that_nobody_reads_holds_nothing_up(start_node: StartNode, socket_path: Path) -> None:
+    """With full pipes on stdout and stderr the node's callbacks are answered as ever, and the end is clean."""
+    node = start_node()
+    command = [PROGRAM, "--debug", "--emit-interval", "0.1", socket_path]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as plugin:
+        assert plugin.stdin is not None
+        node.says("subscribed", 2)
+        for _ in range(3):  # some 2,000 lines of debug log each: more than pipe and queue hold
+            node.do("block", outputs=2000)
+        assert node.totals["delivered"]["add"] >= 6000
+        plugin.stdin.close()
+        plugin.stdin = None
+        wait_until(lambda: plugin.poll() is not None, 15, "the end of the plugin")
+        assert plugin.returncode == 0
+    node.do("block")
+    assert not node.lines("abort")
+
+
+def test_a_node_that_is_told_to_stop_stops_cleanly(start_node: StartNode, start_plugin: StartPlugin) -> None:
+    """A watched node shuts down with status 0: the plugin has left it in time."""
+    node, plugin = start_node(), start_plugin()
+    watched(plugin)
+    node.do("block")
+    assert node.stop() == 0
+    assert not node.lines("abort")
+    plugin.logged("W! the node is stopping; trying again until it answers")
+    series = plugin.shows(is_down, "the node is down")
+    assert not [field for field in GAUGES if value(series, field) is not None]
+    assert value(series, "blocks_connected_total") == 1
+
+
+def test_counters_go_on_after_a_restart_of_the_node(start_node: StartNode, start_plugin: StartPlugin) -> None:
+    """A node that comes back is watched again, its events are added to the old ones, and its gauges return."""
+    node, plugin = start_node(), start_plugin()
+    watched(plugin)
+    node.do("block")
+    node.stop()
+    plugin.shows(is_down, "the node is down")
+    node.start()
+    watched(plugin, 2)
+    node.do("block")
+    series = plugin.shows(is_up, "the node is up again")
+    assert value(series, "blocks_connected_total") == 2
+    assert value(series, "connects_total") == 2
+    assert value(series, "chain_height") is not None
+    assert plugin.stderr.count("W! ") == 1
+
+
+def test_a_node_that_is_killed_is_missed_at_once(start_node: StartNode, start_plugin: StartPlugin) -> None:
+    """When the node dies the plugin shows it without waiting for a poll, and goes on when it is back."""
+    node, plugin = start_node(), start_plugin("--poll-interval", "3600")
+    watched(plugin)
+    node.kill()
+    series = plugin.shows(is_down, "the node is down")
+    assert value(series, "subscription_active", subscription="chain") == 0
+    node.start()
+    watched(plugin, 2)
+
+
+def test_initial_block_download_defers_the_trace(start_node: StartNode, start_plugin: StartPlugin) -> None:
+    """In initial block download the UTXO cache is not traced; the first poll after it subscribes, and says so."""
+    node = start_node()
+    node.do("ibd", on=True)
+    node.do("headers", height=5000)
+    plugin = start_plugin("--poll-interval", "0.2")
+    plugin.logged("I! the UTXO cache trace waits for the end of initial block download")
+    series = plugin.shows(lambda series: value(series, "ibd") == 1, "initial block download")
+    assert value(series, "header_height") == 5000
+    progress = value(series, "verification_progress")
+    assert progress is not None
+    assert progress < 1
+    assert value(series, "subscription_active", subscription="utxo_cache") == 0
+    node.do("ibd", on=False)
+    watched(plugin)
+    node.do("block")
+    series = plugin.shows(lambda series: value(series, "ibd") == 0, "the end of initial block download")
+    assert value(series, "utxo_cache_add_total") == 1
+
+
+def test_a_new_tip_is_shown_before_the_interval_is_over(
+    start_node: StartNode, start_plugin: StartPlugin
+) -> None:
+    """A block brings an emission of its own, long before the next regular one."""
+    node, plugin = start_node(), start_plugin("--emit-interval", "3600")
+    watched(plugin)
+    node.do("block")
+    height = node.totals["height"]
+    plugin.wait_until(
+        lambda: value(plugin.latest, "block_height") == height, "an emission with the new height"
+    )
+
+
+def test_the_regular_emission_needs_no_newline(start_node: StartNode, start_plugin: StartPlugin) -> None:
+    """With signal = "none" the whole set comes again and again, by the timer alone."""
+    start_node()
+    plugin = start_plugin("--emit-interval", "0.1")
+    watched(plugin)
+    before = len(plugin.emissions)
+    plugin.wait_until(lambda: len(plugin.emissions) > before + 3, "four more emissions")
+    assert value(plugin.latest, "chain_height") is not None

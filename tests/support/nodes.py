@@ -1,0 +1,152 @@
+"""The simulated node and the plugin as the real processes that they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sysconfig
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from support.processes import START_SECONDS, Process
+
+PROGRAM = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
+"""The installed program."""
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+"""Values by field name and tags."""
+
+
+class SimulatedNode(Process):
+    """`simulate` with a script on stdin: nothing happens but what a test has it do."""
+
+    def __init__(self, socket: Path, directory: Path, *options: str, script: bool = True) -> None:
+        self.socket = socket
+        script_options = ["--script", "-"] if script else []
+        super().__init__(
+            [PROGRAM, "simulate", *script_options, *options, socket],
+            directory,
+            name="simnode",
+            stdin=subprocess.PIPE,
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        super().start()
+        self.wait_until(lambda: self.lines("listening"), "the simulated node listened")
+
+    def lines(self, action: str | None = None) -> list[dict[str, Any]]:
+        """What it says it did: all of it, or one kind of action."""
+        whole = self.stdout.rpartition("\n")[0].splitlines()
+        lines = [json.loads(line) for line in whole]
+        return [line for line in lines if action in (None, line["action"])]
+
+    def do(self, action: str, **parameters: Any) -> dict[str, Any]:
+        """Have it do something, and return its line about it: every callback is answered by then."""
+        done = len(self.lines("settled"))
+        self.begin(action, **parameters)
+        return self.wait_until(lambda: self.lines("settled")[done:], f"{action} was done")[0]
+
+    def begin(self, action: str, **parameters: Any) -> None:
+        """Have it do something, without waiting for it."""
+        self.stdin.write(json.dumps({"do": action, **parameters}).encode() + b"\n")
+        self.stdin.flush()
+
+    def says(self, action: str, count: int = 1, timeout: float = START_SECONDS) -> dict[str, Any]:
+        """Wait until it has said that kind of line so many times, and return the last of them."""
+        return self.wait_until(
+            lambda: self.lines(action)[count - 1 :], f"{count} of the lines {action!r}", timeout
+        )[0]
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """Its newest line."""
+        return self.lines()[-1]
+
+
+class Plugin(Process):
+    """The plugin as Telegraf runs it: stdin is a pipe, and line protocol comes out."""
+
+    def __init__(
+        self, socket: Path, directory: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(
+            [PROGRAM, *options, socket],
+            directory,
+            name="plugin",
+            stdin=subprocess.PIPE,
+            environment=environment,
+        )
+
+    @property
+    def emissions(self) -> list[Series]:
+        """Everything that it has emitted, oldest first."""
+        by_time: dict[int, Series] = {}
+        for line in self.stdout.rpartition("\n")[0].splitlines():
+            time, series = read_line(line)
+            by_time.setdefault(time, {}).update(series)
+        return list(by_time.values())
+
+    @property
+    def latest(self) -> Series:
+        """The newest emission."""
+        return (self.emissions or [{}])[-1]
+
+    def ask(self) -> Series:
+        """Send a newline, as Telegraf does with signal = "STDIN", and return the emission that answers it."""
+        before = len(self.emissions)
+        self.stdin.write(b"\n")
+        self.stdin.flush()
+        return self.wait_until(lambda: self.emissions[before:], "an emission after a newline")[-1]
+
+    def shows(self, condition: Callable[[Series], bool], what: str, timeout: float = START_SECONDS) -> Series:
+        """Ask until the answer fulfils the condition, and return it."""
+
+        def answer() -> Series | None:
+            series = self.ask()
+            return series if condition(series) else None
+
+        return self.wait_until(answer, what, timeout) or {}
+
+    def logged(self, text: str, timeout: float = START_SECONDS) -> None:
+        """Wait for a line of its log that contains the text."""
+        self.wait_until(lambda: text in self.stderr, f"{text!r} in the log", timeout)
+
+
+def value(series: Series, field: str, **tags: str) -> float | None:
+    """The value of a field, or None where it is absent."""
+    return series.get((field, frozenset(tags.items())))
+
+
+def read_line(line: str) -> tuple[int, Series]:
+    """Read one line of line protocol, as this project writes it (no quotes, no escapes), strictly."""
+    head, fields, time = line.split(" ")
+    measurement, *tags = head.split(",")
+    assert measurement == "bitcoin", line
+    pairs = frozenset((key, text) for key, _, text in (tag.partition("=") for tag in tags))
+    series: Series = {}
+    for field in fields.split(","):
+        name, _, text = field.partition("=")
+        series[name, pairs] = int(text[:-1]) if text.endswith("i") else float(text)
+    return int(time), series
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that id is there and is no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def children(pid: int) -> list[int]:
+    """The ids of a process's children."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+

@@ -1,0 +1,299 @@
+"""Real processes for the tests: their output in files, every wait with a deadline, always stopped."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.05
+START_SECONDS = 30.0  # for a machine that is busy with other things
+STOP_SECONDS = 15.0  # Telegraf gives a plugin two times 5 s to end
+LOG_CHARACTERS = 8000
+
+# The environment's proxy is not meant for this machine's own addresses.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], T], timeout: float, describe: str | Callable[[], str]) -> T:
+    """Ask until the condition holds, and return what it returned; fail after `timeout` seconds.
+
+    `describe` says what was waited for; as a function it is called at the failure, and may add a log.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            what = describe if isinstance(describe, str) else describe()
+            raise AssertionError(f"not within {timeout:g} s: {what}")
+        time.sleep(POLL_SECONDS)
+
+
+def get(url: str, timeout: float = 5.0) -> str | None:
+    """The page at that URL, or None while nobody answers there; fails on any status but 200."""
+    try:
+        with _opener.open(url, timeout=timeout) as response:
+            page: str = response.read().decode()
+            return page
+    except urllib.error.HTTPError as error:
+        with error:
+            raise AssertionError(
+                f"{url}: status {error.code}: {error.read().decode(errors='replace')}"
+            ) from error
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+class Process:
+    """One real process, with stdout and stderr in files of `directory`; stopped at the end of its `with`."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        directory: Path,
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+    ) -> None:
+        """`environment` is added to the test run's own; `stdin=subprocess.PIPE` gives a pipe in `.stdin`."""
+        self.command = [str(part) for part in command]
+        self.name = name or Path(self.command[0]).name
+        self._environment = {**os.environ, **(environment or {})}
+        self._stdin = stdin
+        self._directory = directory
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._stdout = self._stderr = Path(os.devnull)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, or start it again after a stop: the files of each start have a number of their own."""
+        assert not self.running, f"{self.name} runs already"
+        self._directory.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while (self._directory / f"{self.name}.{number}.stderr").exists():
+            number += 1
+        self._stdout = self._directory / f"{self.name}.{number}.stdout"
+        self._stderr = self._directory / f"{self.name}.{number}.stderr"
+        with self._stdout.open("xb") as stdout, self._stderr.open("xb") as stderr:
+            # A process group of its own: a Ctrl-C reaches pytest alone, whose teardown stops this.
+            self._popen = subprocess.Popen(
+                self.command,
+                stdin=self._stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=self._environment,
+                cwd=self._directory,
+                process_group=0,
+            )
+
+    @property
+    def _started(self) -> subprocess.Popen[bytes]:
+        assert self._popen is not None, f"{self.name} was not started"
+        return self._popen
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._started.pid
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """The pipe to its stdin; write bytes, then flush; close it for an end of file."""
+        assert self._started.stdin is not None, f"{self.name} was started without stdin=subprocess.PIPE"
+        return self._started.stdin
+
+    @property
+    def stdout(self) -> str:
+        """What the last start wrote to stdout so far."""
+        return self._stdout.read_text(errors="replace")
+
+    @property
+    def stderr(self) -> str:
+        """What the last start wrote to stderr so far."""
+        return self._stderr.read_text(errors="replace")
+
+    @property
+    def log(self) -> str:
+        """How it stands and the end of what it wrote, for a failure's message."""
+        status = None if self._popen is None else self._popen.poll()
+        state = (
+            "not started" if self._popen is None else "running" if status is None else f"exit status {status}"
+        )
+        return (
+            f"{self.name} ({state}): {' '.join(self.command)}\n"
+            f"--- stdout\n{self.stdout[-LOG_CHARACTERS:]}\n--- stderr\n{self.stderr[-LOG_CHARACTERS:]}"
+        )
+
+    def wait_until(self, condition: Callable[[], T], what: str, timeout: float = START_SECONDS) -> T:
+        """As the function of that name, but fail at once if the process ends; a failure shows the log."""
+
+        def holds_or_ended() -> T:
+            result = condition()
+            # Once more if it has ended: its last output may be the one that was waited for.
+            if not result and not self.running:
+                result = condition()
+                assert result, f"{self.name} ended before {what}\n{self.log}"
+            return result
+
+        return wait_until(holds_or_ended, timeout, lambda: f"{what}\n{self.log}")
+
+    def wait(self, timeout: float = STOP_SECONDS) -> int:
+        """Wait for its end by itself; return the exit status (negative: the signal)."""
+        wait_until(lambda: not self.running, timeout, lambda: f"the end of {self.log}")
+        return self._started.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        self._started.send_signal(number)
+
+    def kill(self) -> None:
+        """End it by SIGKILL, as an out-of-memory killer would."""
+        if self.running:
+            self.send(signal.SIGKILL)
+            self._started.wait()
+        self._close()
+
+    def stop(self, timeout: float = STOP_SECONDS) -> int | None:
+        """End it by SIGTERM and return the exit status; SIGKILL and a failure if that takes too long.
+
+        Without effect on one that has ended, or was not started (None).
+        """
+        if self._popen is None:
+            return None
+        if self.running:
+            self.send(signal.SIGTERM)
+            try:
+                self._popen.wait(timeout)
+            except subprocess.TimeoutExpired:
+                log = self.log
+                self.kill()
+                raise AssertionError(f"no end within {timeout:g} s of SIGTERM: {log}") from None
+        self._close()
+        return self._popen.wait()
+
+    def _close(self) -> None:
+        if self._popen is not None and self._popen.stdin is not None:
+            with suppress(BrokenPipeError):  # what was not flushed has no reader any more
+                self._popen.stdin.close()
+
+
+class Telegraf(Process):
+    """A real Telegraf with the given configuration."""
+
+    def __init__(
+        self,
+        binary: Path,
+        config_text: str,
+        directory: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.config = directory / "telegraf.conf"
+        self.config.write_text(config_text)
+        super().__init__(
+            [binary, "--config", self.config], directory, name="telegraf", environment=environment
+        )
+
+    def reload(self, config_text: str | None = None) -> None:
+        """Have it read its configuration again (SIGHUP), a new one if given; it goes on in the background."""
+        if config_text is not None:
+            self.config.write_text(config_text)
+        self.send(signal.SIGHUP)
+
+
+class Prometheus(Process):
+    """A real Prometheus that scrapes one target, HOST:PORT, and answers queries on a free loopback port."""
+
+    def __init__(self, binary: Path, target: str, directory: Path, *, scrape_interval: str = "250ms") -> None:
+        self.address = f"127.0.0.1:{free_port()}"
+        config = directory / "prometheus.yml"
+        # JSON is YAML.
+        config.write_text(
+            json.dumps(
+                {
+                    "global": {"scrape_interval": scrape_interval, "scrape_timeout": scrape_interval},
+                    "scrape_configs": [{"job_name": "bitcoin", "static_configs": [{"targets": [target]}]}],
+                }
+            )
+        )
+        super().__init__(
+            [
+                binary,
+                f"--config.file={config}",
+                f"--web.listen-address={self.address}",
+                f"--storage.tsdb.path={directory / 'prometheus-data'}",
+            ],
+            directory,
+            name="prometheus",
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers queries."""
+        super().start()
+        self.wait_until(self._ready, "Prometheus was ready")
+
+    def _ready(self) -> bool:
+        try:
+            return get(f"http://{self.address}/-/ready") is not None
+        except AssertionError:  # 503 while it starts
+            return False
+
+    def _ask(self, path: str) -> Any:
+        answer = get(f"http://{self.address}/api/v1/{path}")
+        assert answer is not None, f"no answer to {path}\n{self.log}"
+        return json.loads(answer)["data"]
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """The labels (`__name__` among them) and the current value of each series that it gives."""
+        data = self._ask(f"query?{urllib.parse.urlencode({'query': expression})}")
+        if data["resultType"] == "scalar":
+            return [({}, float(data["result"][1]))]
+        assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"
+        return [(series["metric"], float(series["value"][1])) for series in data["result"]]
+
+    def wait_for(self, expression: str, timeout: float = START_SECONDS) -> list[tuple[dict[str, str], float]]:
+        """Query until there is a result, and return it; `bitcoin_up == 1` waits for a value."""
+        return self.wait_until(lambda: self.query(expression), f"a result of {expression}", timeout)
+
+    def metadata(self) -> dict[str, list[dict[str, str]]]:
+        """For each metric's name what the page said of it: `type`, `help` and `unit`."""
+        data: dict[str, list[dict[str, str]]] = self._ask("metadata")
+        return data
