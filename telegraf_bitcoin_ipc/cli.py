@@ -55,6 +55,7 @@ def _run(arguments: Sequence[str]) -> int:
 
     log = Pipe(STDERR)
     logging.basicConfig(handlers=[PipeHandler(log)], level=logging.DEBUG if config.debug else logging.INFO)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
         watch(config, STDOUT)
     finally:
@@ -88,7 +89,10 @@ def _config(arguments: Sequence[str]) -> int:
 
     parser = _parser("config", "print a complete Telegraf configuration that runs the plugin with these options")
     parser.add_argument(
-        "--metrics-addr", metavar="HOST:PORT", default=DEFAULT_ADDRESS, help="serve on it (default: %(default)s)"
+        "--metrics-addr",
+        metavar="HOST:PORT",
+        default=DEFAULT_ADDRESS,
+        help="serve on it (default: %(default)s)",
     )
     values = vars(parser.parse_args(arguments))
     address = checked_address(values.pop("metrics_addr"))

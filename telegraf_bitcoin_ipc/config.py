@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.lines import UNPRINTABLE
 from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, CATALOGUE, GROUPS
 
 ENVIRONMENT_PREFIX: Final = "TELEGRAF_BITCOIN_IPC_"
@@ -46,7 +47,11 @@ class Config(BaseModel):
     def _path(cls, path: str) -> str:
         if not path:
             raise ValueError("the path of the node's socket is empty")
-        if len(path.encode(errors="surrogateescape")) > UNIX_PATH_BYTES:
+        try:
+            size = len(path.encode())
+        except UnicodeEncodeError:
+            raise ValueError(f"the path {path!r} is not UTF-8") from None
+        if size > UNIX_PATH_BYTES:
             raise ValueError(f"the path is longer than the {UNIX_PATH_BYTES} bytes that a socket's may have")
         return path
 
@@ -70,7 +75,7 @@ class Config(BaseModel):
 
 
 def _tag(text: str) -> tuple[str, str]:
-    """Return the parts of KEY=VALUE; raises ValueError where line protocol or Prometheus could not carry them."""
+    """Return the parts of KEY=VALUE; raises ValueError where Telegraf or Prometheus could not take them."""
     key, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"{text!r} is not KEY=VALUE")
@@ -78,8 +83,12 @@ def _tag(text: str) -> tuple[str, str]:
         raise ValueError(f"{key!r} is no name for a tag (letters, digits and _, a letter first)")
     if key in RESERVED_TAGS:
         raise ValueError(f"the tag {key!r} is one that the metrics use themselves")
-    if not value or re.search(r"[\x00-\x1f\x7f\\]", value):
-        raise ValueError(f"the value of the tag {key!r} is empty, or has a backslash or a control character in it")
+    if not value.strip():
+        raise ValueError(f"the value of the tag {key!r} is empty")
+    if UNPRINTABLE.search(value):
+        raise ValueError(
+            f"the value of the tag {key!r} has a backslash, a control character or invalid UTF-8 in it"
+        )
     return key, value
 
 
@@ -95,8 +104,10 @@ def make_config(values: Mapping[str, Any]) -> Config:
 
 
 def _in_words(problem: Any) -> str:
-    """Return pydantic's message for people: its first word in lower case, and what was given."""
-    message = str(problem["msg"]).replace("Input should", "it should")
+    """Return pydantic's message for people: without its last clause, and with what was given."""
+    if problem["type"] == "missing":
+        return "it has to be given"
+    message = str(problem["msg"]).partition(",")[0].replace("Input should", "it should")
     return f"{message}, and is {problem['input']!r}"
 
 

@@ -30,6 +30,8 @@ class Transaction:
             self._tx = CTransaction.deserialize(data)
         except SerializationError as error:
             raise Malformed(str(error)) from error
+        if not (self._tx.vin and self._tx.vout):
+            raise Malformed("a transaction has inputs and outputs")
 
     @property
     def txid(self) -> str:
@@ -39,16 +41,20 @@ class Transaction:
     @property
     def virtual_size(self) -> int:
         """Virtual bytes, rounded up (BIP 141); the node's own figure is larger where sigops weigh more."""
-        return -(-self._tx.calc_weight() // WITNESS_SCALE_FACTOR)
+        weight: int = self._tx.calc_weight()
+        return -(-weight // WITNESS_SCALE_FACTOR)
 
 
 def block_transactions(data: bytes) -> int:
-    """Return how many transactions a serialised block has; only the count is read, whatever the block's size."""
+    """Return how many transactions a serialised block has: at least one. Raises Malformed.
+
+    Only the count is read, whatever the block's size.
+    """
+    compact_size = BytesIO(data[BLOCK_HEADER_BYTES : BLOCK_HEADER_BYTES + MAX_COMPACT_SIZE_BYTES])
     try:
-        return int(
-            VarIntSerializer.stream_deserialize(
-                BytesIO(data[BLOCK_HEADER_BYTES : BLOCK_HEADER_BYTES + MAX_COMPACT_SIZE_BYTES])
-            )
-        )
+        count: int = VarIntSerializer.stream_deserialize(compact_size)
     except SerializationError as error:
         raise Malformed(str(error)) from error
+    if not 0 < count < len(data):
+        raise Malformed(f"a block of {len(data)} bytes cannot have {count} transactions")
+    return count

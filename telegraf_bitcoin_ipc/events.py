@@ -11,7 +11,7 @@ from telegraf_bitcoin_ipc.store import Store
 log = logging.getLogger(__name__)
 
 UNCONFIRMED_HEIGHT: Final = 0x7FFFFFFF
-"""Height of a coin that belongs to no block (Bitcoin Core's mempool check gives its scratch coins this one)."""
+"""Height of a coin that belongs to no block: Bitcoin Core's mempool check gives it to its scratch coins."""
 
 CHAIN_COUNTERS: Final = (
     "blocks_connected_total",
@@ -68,7 +68,14 @@ class ChainEvents:
             log.debug("mempool_remove: txid=%s reason=%s size=%d", decode.Transaction(tx).txid, name, len(tx))
 
     def block_connected(
-        self, *, height: int, block_hash: bytes, previous: bytes, data: bytes, chain_time_max: int, historical: bool
+        self,
+        *,
+        height: int,
+        block_hash: bytes,
+        previous: bytes,
+        data: bytes,
+        chain_time_max: int,
+        historical: bool,
     ) -> None:
         """Count a block of the active chain; a background chainstate's (assumeutxo) is only logged."""
         log.debug(

@@ -96,8 +96,8 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counted(
         "mempool_tx_removed_total", "core", _NOTIFIED + "transactionRemovedFromMempool",
-        "Transactions that left the mempool without being confirmed. The node sends no removal for a confirmed "
-        "transaction: mempool_tx_confirmed_total counts those.",
+        "Transactions that left the mempool without being confirmed. The node sends no removal for a "
+        "confirmed transaction: mempool_tx_confirmed_total counts those.",
     ),
     _counted(
         "tip_updates_total", "core", _NOTIFIED + "updatedBlockTip",
@@ -120,7 +120,9 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _told("mempool_size", "core", "Node.getMempoolSize", "Transactions in the mempool."),
     _told("mempool_bytes", "core", "Node.getMempoolDynamicUsage", "Memory that the mempool uses, in bytes."),
-    _told("mempool_max_bytes", "core", "Node.getMempoolMaxUsage", "Memory that the mempool may use, in bytes."),
+    _told(
+        "mempool_max_bytes", "core", "Node.getMempoolMaxUsage", "Memory that the mempool may use, in bytes."
+    ),
     _told("peers", "core", "Node.getNodeCount", "Connected peers, inbound and outbound."),
     Metric(
         "bytes_recv_total", "counter", "core", "Node.getTotalBytesRecv",
@@ -130,8 +132,14 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "bytes_sent_total", "counter", "core", "Node.getTotalBytesSent",
         "Bytes sent to peers, as the node counts them: starts again with the node.",
     ),
-    _counted("utxo_cache_add_total", "core", _TRACED + "add", "Coins added to the UTXO cache. " + _SCRATCH),
-    _counted("utxo_cache_spend_total", "core", _TRACED + "spend", "Coins spent from the UTXO cache. " + _SCRATCH),
+    _counted(
+        "utxo_cache_add_total", "core", _TRACED + "add",
+        "Coins added to the UTXO cache. " + _SCRATCH,
+    ),
+    _counted(
+        "utxo_cache_spend_total", "core", _TRACED + "spend",
+        "Coins spent from the UTXO cache. " + _SCRATCH,
+    ),
     _counted(
         "utxo_cache_uncache_total", "core", _TRACED + "uncache",
         "Coins dropped from the UTXO cache because nothing in the mempool spends them any more. " + _SCRATCH,
@@ -176,7 +184,8 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counted(
         "events_dropped_total", "plugin", "the plugin",
-        "Events that were answered but could not be handed on, and are missing in the counters made from events.",
+        "Events that were answered but could not be handed on, and are missing in the counters made from "
+        "events.",
     ),
     _counted(
         "lines_dropped_total", "plugin", "the plugin",
@@ -184,7 +193,8 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counted(
         "mempool_tx_removed_by_reason_total", "mempool", _NOTIFIED + "transactionRemovedFromMempool",
-        "Transactions that left the mempool without being confirmed, by reason; the node never sends `block`.",
+        "Transactions that left the mempool without being confirmed, by reason; the node never sends "
+        "`block`.",
         "reason", (*REMOVAL_REASONS, UNKNOWN),
     ),
     _counted(

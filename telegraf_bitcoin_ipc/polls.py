@@ -23,12 +23,13 @@ class Source(Protocol):
 
 
 SourceT = TypeVar("SourceT", bound=Source)
+AnySourceT = TypeVar("AnySourceT", bound=Source, contravariant=True)
 
 
-class Node(Protocol[SourceT]):
+class Node(Protocol[AnySourceT]):
     """Answers a source's call."""
 
-    async def read(self, source: SourceT) -> dict[str, Number | None]:
+    async def read(self, source: AnySourceT) -> dict[str, Number | None]:
         """Return the values by metric; raises CallFailed."""
 
 
@@ -84,5 +85,7 @@ class Poller:
             log.log(level, "%s cannot be polled: %s", source.name, error)
             self._failing.add(source.name)
             return None
-        self._failing.discard(source.name)
+        if source.name in self._failing:
+            self._failing.remove(source.name)
+            log.info("%s can be polled again", source.name)
         return values

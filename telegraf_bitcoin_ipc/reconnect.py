@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, NoReturn, TypeVar
 
-from telegraf_bitcoin_ipc.errors import NodeUnavailable, UnsupportedNode
+from telegraf_bitcoin_ipc.errors import NodeUnavailable, PluginError, UnsupportedNode
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ async def keep_serving(
 
     `serve` says by its exception how the session ended; an exception that is not about the node ends it all.
     """
+    problem: PluginError
     waits = new_delays()
     warned = False
     while True:

@@ -8,12 +8,12 @@ from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREME
 _HEAD: Final = f"""\
 # Metrics
 
-Made by `make reference` from the catalogue (`telegraf_bitcoin_ipc/metrics.py`); `telegraf-bitcoin-ipc metrics` prints it.
+Made from the catalogue (`telegraf_bitcoin_ipc/metrics.py`) by `telegraf-bitcoin-ipc metrics`.
 
-The plugin writes the measurement `{MEASUREMENT}` with one field per metric; on Telegraf's Prometheus endpoint each is
-`{MEASUREMENT}_<field>`, as below. A value that is not known is absent, never 0. Counters that the plugin keeps begin at 0
-with their subscription and go on when the node restarts; what the node told goes with the session. Counters made from
-events lack those that `{MEASUREMENT}_events_dropped_total` counts.
+The plugin writes the measurement `{MEASUREMENT}` with one field per metric; on Telegraf's Prometheus endpoint
+each is `{MEASUREMENT}_<field>`, as below. A value that is not known is absent, never 0. Counters that the
+plugin keeps begin at 0 with their subscription and go on when the node restarts; what the node told goes with
+the session. Counters made from events lack those that `{MEASUREMENT}_events_dropped_total` counts.
 """
 
 

@@ -38,7 +38,8 @@ class Store:
     def start(self, *names: str) -> None:
         """Begin counters at 0 (all tag values of the known ones), unless they have begun before."""
         for name in names:
-            for tag_values in [(value,) for value in METRICS[name].values] or [()]:
+            all_tag_values: list[tuple[str, ...]] = [(value,) for value in METRICS[name].values] or [()]
+            for tag_values in all_tag_values:
                 self.add(name, 0, *tag_values)
 
     def add(self, name: str, amount: Number, *tag_values: str) -> None:

@@ -1,7 +1,7 @@
 """Telegraf's side of an execd plugin: when to emit, what its pipes do, and how it wants its log.
 
-Neither pipe may hold anything up: when Telegraf does not read, a write blocks once the pipe's 64 KiB are full.
-So each pipe has a thread of its own, and what waits for it is bounded. Facts: Telegraf's inputs.execd.
+Neither pipe may hold anything up: when Telegraf does not read, a write blocks once the pipe's 64 KiB are
+full. So each pipe has a thread of its own, and what waits for it is bounded. Facts: Telegraf's inputs.execd.
 """
 
 import logging
@@ -17,8 +17,9 @@ LINES_KEPT: Final = 1000
 FAREWELL_SECONDS: Final = 0.5
 """How long the end of the program waits for a pipe to take its last lines."""
 
-LOG_LINE_BYTES: Final = 8192
-"""A longer line of the log is cut: Telegraf gives up on stderr for good after one of 64 KiB."""
+LOG_LINE_CHARACTERS: Final = 8192
+"""A longer line of the log is cut: Telegraf gives up on stderr for good after one of 64 KiB. A character
+takes up to six bytes, as an escape."""
 
 PROMPT_GAP: Final = 1.0
 """Seconds between two emissions, at least, when a new tip asks for one out of turn."""
@@ -111,7 +112,7 @@ class Pipe:
                 self._waiting -= len(lines)
                 self._writing = True
             try:
-                _write_all(self._descriptor, "".join(f"{line}\n" for line in lines).encode())
+                _write_all(self._descriptor, _encoded(lines))
             except OSError:
                 with self._changed:
                     self._broken = True
@@ -121,13 +122,18 @@ class Pipe:
                 return
 
 
+def _encoded(lines: Sequence[str]) -> bytes:
+    """Return the lines in UTF-8; what has no place there (a path's raw bytes) becomes an escape."""
+    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
 
 
 def watch_stdin(descriptor: int, on_newline: Callable[[], None], on_end: Callable[[], None]) -> None:
-    """Call back, from a thread, at each newline and once at the end of file, which is Telegraf's wish to stop."""
+    """Call back, from a thread, at each newline and once at the end of file: Telegraf's wish to stop."""
 
     def work() -> None:
         try:
@@ -155,7 +161,7 @@ class PrefixFormatter(logging.Formatter):
     def lines(self, record: logging.LogRecord) -> list[str]:
         """Return the record as lines for stderr."""
         prefix = self._PREFIXES.get(record.levelno, "I! ")
-        return [prefix + line[:LOG_LINE_BYTES] for line in super().format(record).splitlines() or [""]]
+        return [prefix + line[:LOG_LINE_CHARACTERS] for line in super().format(record).splitlines() or [""]]
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one text."""
@@ -163,7 +169,7 @@ class PrefixFormatter(logging.Formatter):
 
 
 class PipeHandler(logging.Handler):
-    """Logs to a pipe without ever waiting for its reader; says how many lines were lost when it reads again."""
+    """Logs to a pipe without ever waiting for its reader; tells it how many lines were lost meanwhile."""
 
     def __init__(self, pipe: Pipe) -> None:
         """Log to `pipe`."""

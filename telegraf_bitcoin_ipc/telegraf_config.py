@@ -30,7 +30,7 @@ _TEMPLATE: Final = """\
 [[inputs.execd]]
   ## The user that Telegraf runs as must be allowed to open the node's socket.
   command = {command}
-  ## The plugin emits by itself, every 10 s and after each new block. "STDIN" works as well: then Telegraf asks.
+  ## The plugin emits by itself, every 10 s and after each new block. With "STDIN" Telegraf asks for it.
   signal = "none"
   restart_delay = "10s"
   data_format = "influx"
@@ -79,5 +79,8 @@ def _items(names: Iterable[str]) -> str:
 
 
 def _string(text: str) -> str:
-    """Return a TOML basic string; JSON's escapes are a part of TOML's."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a TOML basic string; JSON's escapes are a part of TOML's.
+
+    A dollar sign is escaped, too: before it reads the TOML, Telegraf replaces environment variables in it.
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f").replace("$", "\\u0024")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.nodes import Plugin, SimulatedNode
 from support.processes import Process, Prometheus, Telegraf
+from support.subscriber import Subscriber
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,9 +39,7 @@ def installed_package() -> None:
 def _tool(variable: str) -> Path:
     path = os.environ.get(variable)
     if not path:
-        pytest.fail(
-            f"{variable} is not set: run `make test`, which gets the program and sets it", pytrace=False
-        )
+        pytest.fail(f"{variable} is not set: run `make test`, which gets the program and sets it", pytrace=False)
     if not os.access(path, os.X_OK):
         pytest.fail(f"{variable} is {path}, which is no program: run `make test`", pytrace=False)
     return Path(path)
@@ -77,16 +79,38 @@ def start_process(processes: ExitStack, tmp_path: Path) -> Callable[..., Process
 @pytest.fixture
 def start_telegraf(processes: ExitStack, telegraf_binary: Path, tmp_path: Path) -> Callable[..., Telegraf]:
     """Start Telegraf with a configuration text; it is stopped after the test."""
-    return lambda text, **options: processes.enter_context(
-        Telegraf(telegraf_binary, text, tmp_path, **options)
-    )
+    return lambda text, **options: processes.enter_context(Telegraf(telegraf_binary, text, tmp_path, **options))
 
 
 @pytest.fixture
-def start_prometheus(
-    processes: ExitStack, prometheus_binary: Path, tmp_path: Path
-) -> Callable[..., Prometheus]:
+def start_prometheus(processes: ExitStack, prometheus_binary: Path, tmp_path: Path) -> Callable[..., Prometheus]:
     """Start a Prometheus that scrapes HOST:PORT; it is stopped after the test."""
     return lambda target, **options: processes.enter_context(
         Prometheus(prometheus_binary, target, tmp_path, **options)
     )
+
+
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    """A path for a socket, short enough for the system's limit."""
+    directory = Path(tempfile.mkdtemp(prefix="tbi-"))
+    yield directory / "node.sock"
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def start_node(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., SimulatedNode]:
+    """Start a simulated node with the given options; it is stopped after the test."""
+    return lambda *options, **how: processes.enter_context(SimulatedNode(socket_path, tmp_path, *options, **how))
+
+
+@pytest.fixture
+def start_plugin(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., Plugin]:
+    """Start the plugin with the given options; it is stopped after the test."""
+    return lambda *options, **how: processes.enter_context(Plugin(socket_path, tmp_path, *options, **how))
+
+
+@pytest.fixture
+def start_subscriber(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., Subscriber]:
+    """Start a subscriber that misbehaves as it is told to; it is ended after the test."""
+    return lambda *how: processes.enter_context(Subscriber(socket_path, tmp_path, *how))

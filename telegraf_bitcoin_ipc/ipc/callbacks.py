@@ -23,7 +23,14 @@ class ChainSink(Protocol):
         """Take a serialised transaction that left the mempool, and a MemPoolRemovalReason."""
 
     def block_connected(
-        self, *, height: int, block_hash: bytes, previous: bytes, data: bytes, chain_time_max: int, historical: bool
+        self,
+        *,
+        height: int,
+        block_hash: bytes,
+        previous: bytes,
+        data: bytes,
+        chain_time_max: int,
+        historical: bool,
     ) -> None:
         """Take a block that was connected; `historical` where it is not on the active chain's tip."""
 
@@ -72,7 +79,7 @@ def _answered(take: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, No
 def chain_notifications(schema: Any, sink: ChainSink) -> Subscriber:
     """Return a server of ChainNotifications that hands every event to `sink`."""
 
-    class ChainNotifications(Subscriber, schema.chain.ChainNotifications.Server):  # type: ignore[misc, name-defined]
+    class ChainNotifications(Subscriber, schema.chain.ChainNotifications.Server):  # type: ignore[misc]
         @_answered
         def transactionAddedToMempool(self, tx: bytes, **_: Any) -> None:
             sink.transaction_added(bytes(tx))
@@ -120,7 +127,7 @@ def utxo_cache_trace(schema: Any, sink: UtxoSink) -> Subscriber:
             coinbase=info.isCoinbase,
         )
 
-    class UtxoCacheTrace(Subscriber, schema.tracing.UtxoCacheTrace.Server):  # type: ignore[misc, name-defined]
+    class UtxoCacheTrace(Subscriber, schema.tracing.UtxoCacheTrace.Server):  # type: ignore[misc]
         @_answered
         def add(self, utxoInfo: Any, **_: Any) -> None:
             take("add", utxoInfo)

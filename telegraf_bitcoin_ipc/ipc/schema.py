@@ -43,4 +43,5 @@ def load(dialect: str) -> Any:
         return parser.load(str(root / path), imports=[str(root)])
 
     modules = {name: module(f"{name}.capnp") for name in ("common", *INTERFACES[dialect])}
-    return SimpleNamespace(init=module(f"init/{dialect}.capnp"), proxy=module("mp/proxy.capnp"), **modules)
+    init, proxy = module(f"init/{dialect}.capnp"), module("mp/proxy.capnp")
+    return SimpleNamespace(init=init, proxy=proxy, **modules)

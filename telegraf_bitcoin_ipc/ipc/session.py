@@ -53,7 +53,8 @@ ResultT = TypeVar("ResultT")
 
 def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:
     """Run the program's main coroutine in an event loop that Cap'n Proto shares."""
-    return asyncio.run(capnp.run(main))
+    result: ResultT = asyncio.run(capnp.run(main))
+    return result
 
 
 @contextmanager
@@ -103,7 +104,7 @@ class ServerThread:
         """Send a call and return the future of its results, which nobody cancels."""
         with translated(method):
             promise = getattr(capability, method)(context={"thread": self.capability}, **arguments)
-        call = asyncio.ensure_future(promise)
+        call: asyncio.Future[Any] = asyncio.ensure_future(promise)
         call.add_done_callback(lambda done: done.cancelled() or done.exception())
         return call
 
@@ -139,7 +140,11 @@ class Session:
     """A node that answered: `dialect` says what it is, `info` its version and chain."""
 
     def __init__(
-        self, dialect: Dialect, capabilities: Mapping[str, Any], threads: Mapping[str, ServerThread], loaded: Any
+        self,
+        dialect: Dialect,
+        capabilities: Mapping[str, Any],
+        threads: Mapping[str, ServerThread],
+        loaded: Any,
     ) -> None:
         """Use what the handshake gave; see `open_session`."""
         self.dialect = dialect

@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -34,18 +34,42 @@ OWNER_ONLY: Final = 0o077
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
     """Simulate a node as the arguments say; returns the exit status. Raises ConfigError."""
     options = _parse(parser, arguments)
-    return asyncio.run(capnp.run(_simulate(options)))
+    status: int = asyncio.run(capnp.run(_simulate(options)))
+    return status
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("socket", metavar="SOCKET", help="path of the socket to listen on")
-    add("--dialect", choices=DIALECTS, default="tracing", help="what kind of node to be (default: %(default)s)")
+    add(
+        "--dialect",
+        choices=DIALECTS,
+        default="tracing",
+        help="what kind of node to be (default: %(default)s)",
+    )
     add("--ibd", type=_seconds, default=0.0, metavar="S", help="be in initial block download for so long")
-    add("--block-interval", type=_positive, default=10.0, metavar="S", help="between blocks (default: %(default)g)")
-    add("--tx-rate", type=_seconds, default=2.0, metavar="N", help="transactions a second (default: %(default)g)")
+    add(
+        "--block-interval",
+        type=_positive,
+        default=10.0,
+        metavar="S",
+        help="between blocks (default: %(default)g)",
+    )
+    add(
+        "--tx-rate",
+        type=_seconds,
+        default=2.0,
+        metavar="N",
+        help="transactions a second (default: %(default)g)",
+    )
     add("--reorg-every", type=_count, default=0, metavar="N", help="reorganise two blocks at every Nth block")
-    add("--utxo-burst", type=_count, default=0, metavar="N", help="N outputs in the first block that is traced")
+    add(
+        "--utxo-burst",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="N outputs in the first block that is traced",
+    )
     add("--check-mempool", action="store_true", help="as a real node's -checkmempool")
     add("--warmup", type=_seconds, default=0.0, metavar="S", help="be loading the chain for so long")
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
@@ -65,8 +89,9 @@ async def _simulate(options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, stop.set)
     server = await _listen(options.socket, node, options.dialect)
     try:
+        life = _life(options, node, rng, clock)
         node.announce(options.socket, options.dialect)
-        await _live_until(stop, _life(options, node, rng, clock))
+        await _live_until(stop, life)
         await node.shut_down()
     finally:
         server.close()
@@ -94,7 +119,7 @@ async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
         os.umask(before)
 
 
-async def _live_until(stop: asyncio.Event, life: Any) -> None:
+async def _live_until(stop: asyncio.Event, life: Coroutine[Any, Any, None]) -> None:
     tasks = [asyncio.ensure_future(life), asyncio.ensure_future(stop.wait())]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -107,14 +132,14 @@ async def _live_until(stop: asyncio.Event, life: Any) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _life(
+def _life(
     options: argparse.Namespace, node: SimulatedNode, rng: random.Random, clock: Callable[[], int]
-) -> None:
+) -> Coroutine[Any, Any, None]:
+    """Return what the node will do; it is in its first state at once."""
     if options.script:
-        await follow(_lines(options.script), node, clock)
-    else:
-        rates = Rates(options.block_interval, options.tx_rate, options.reorg_every, options.utxo_burst, options.ibd)
-        await Life(node, rates, rng, clock).live()
+        return follow(_lines(options.script), node, clock)
+    rates = Rates(options.block_interval, options.tx_rate, options.reorg_every, options.utxo_burst, options.ibd)
+    return Life(node, rates, rng, clock).live()
 
 
 def _clock(seed: int | None) -> Callable[[], int]:

@@ -89,11 +89,5 @@ class Flushed:
 
 
 Event = (
-    UtxoEvent
-    | TransactionAdded
-    | TransactionRemoved
-    | BlockConnected
-    | BlockDisconnected
-    | TipUpdated
-    | Flushed
+    UtxoEvent | TransactionAdded | TransactionRemoved | BlockConnected | BlockDisconnected | TipUpdated | Flushed
 )

@@ -20,8 +20,8 @@ class Journal:
         self._slowest = 0.0
         self._slow = 0
 
-    def happened(self, method: str, value: int = 0) -> None:
-        """Count an event, whoever was told; `value` in satoshi."""
+    def happened(self, method: str) -> None:
+        """Count an event, whoever was told."""
         self._happened[method] += 1
 
     def delivered(self, method: str, value: int, seconds: float) -> None:

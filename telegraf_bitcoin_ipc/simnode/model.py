@@ -43,9 +43,7 @@ class Model(State):
     acceptance replays the whole mempool on a scratch view, as `-checkmempool` does.
     """
 
-    def __init__(
-        self, *, rng: random.Random, now: int, blocks: int = 110, check_mempool: bool = False
-    ) -> None:
+    def __init__(self, *, rng: random.Random, now: int, blocks: int = 110, check_mempool: bool = False) -> None:
         super().__init__()
         self._rng = rng
         self._check_mempool = check_mempool

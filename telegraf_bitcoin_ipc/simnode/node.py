@@ -8,7 +8,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc.simnode.events import (
@@ -73,6 +74,7 @@ class SimulatedNode:
         self.validation = asyncio.Lock()  # cs_main: some calls wait for it, too
         self._scheduler: asyncio.Task[NoReturn] | None = None
         self.stopping = False
+        self.aborts: list[str] = []
 
     def announce(self, socket: str, dialect: str) -> None:
         """Say that the node can be connected to."""
@@ -90,6 +92,7 @@ class SimulatedNode:
 
     def abort(self, message: str) -> None:
         """End the process with status 134 and a real node's words; a lenient node only says it."""
+        self.aborts.append(message)
         self._journal.write("abort", message=message, lenient=self._lenient)
         if not self._lenient:
             print(message, file=sys.stderr, flush=True)
@@ -111,6 +114,11 @@ class SimulatedNode:
     def traced(self) -> bool:
         """Whether somebody traces the UTXO cache."""
         return bool(self._utxo)
+
+    @property
+    def subscribers(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._chain) + len(self._utxo)
 
     async def unsubscribe(self, subscription: Subscription) -> asyncio.Task[None]:
         """Stop calling; return the task of the `destroy` call, which has been sent but not answered."""
@@ -162,7 +170,7 @@ class SimulatedNode:
         self._journal.write("settled", after=action, **self._state())
 
     async def _trace(self, event: UtxoEvent) -> None:
-        self._journal.happened(event.kind, event.value)
+        self._journal.happened(event.kind)
         for subscription in list(self._utxo):
             info = {
                 "outpointHash": event.txid,
@@ -171,7 +179,7 @@ class SimulatedNode:
                 "value": event.value,
                 "isCoinbase": event.coinbase,
             }
-            await self._call(subscription, event.kind, lambda call: call(utxoInfo=info), event.value, fatal=False)
+            await self._call(subscription, event.kind, {"utxoInfo": info}, event.value, fatal=False)
 
     async def _notify(self, event: Event) -> None:
         if self._scheduler is None:
@@ -190,24 +198,14 @@ class SimulatedNode:
             method, fields = _notification(event)
             self._journal.happened(method)
             for subscription in list(self._chain):
-                await self._call(
-                    subscription,
-                    method,
-                    lambda call, s=subscription, f=fields: call(context=s.context(), **f),
-                    fatal=True,
-                )
+                parameters = {"context": subscription.context(), **fields}
+                await self._call(subscription, method, parameters, fatal=True)
             async with self._queue_moved:
                 self._pending -= 1
                 self._queue_moved.notify_all()
 
     async def _call(
-        self,
-        subscription: Subscription,
-        method: str,
-        send: Callable[[Any], Awaitable[Any]],
-        value: int = 0,
-        *,
-        fatal: bool,
+        self, subscription: Subscription, method: str, parameters: dict[str, Any], value: int = 0, *, fatal: bool
     ) -> None:
         """Make one call and wait for its answer, however long that takes."""
         async with subscription.calling:
@@ -215,7 +213,7 @@ class SimulatedNode:
                 return
             began = time.perf_counter()
             try:
-                await send(getattr(subscription.callback, method))
+                await getattr(subscription.callback, method)(**parameters)
             except Exception as error:
                 if fatal or _is_lost(error):
                     self.abort(_why(error))
@@ -229,12 +227,10 @@ class SimulatedNode:
     async def wait_tip_changed(self, known: bytes, seconds: float) -> None:
         """Wait until the tip is another, the time is over, or the node begins to stop."""
         async with self._tip_changed:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(
                     self._tip_changed.wait_for(lambda: self.stopping or self.model.tip_hash != known), seconds
                 )
-            except TimeoutError:
-                pass
 
     async def shut_down(self) -> None:
         """Do what a node does when it is told to stop, as far as its subscribers see it."""
@@ -246,7 +242,7 @@ class SimulatedNode:
         for event in self.model.flush():
             await self._notify(event)
         await self.settle("flush")
-        if self._chain or self._utxo:
+        if self.subscribers:
             self.abort(STILL_SUBSCRIBED)
         self._journal.write("stopped", **self._state())
 

@@ -67,9 +67,7 @@ def test_a_full_life_is_counted_to_the_last_event(start_node: StartNode, start_p
     assert vbytes > 100 * added
 
 
-def test_the_mempool_check_shows_as_unconfirmed_adds(
-    start_node: StartNode, start_plugin: StartPlugin
-) -> None:
+def test_the_mempool_check_shows_as_unconfirmed_adds(start_node: StartNode, start_plugin: StartPlugin) -> None:
     """Adds of coins that are in no block are counted on their own."""
     node, plugin = start_node("--check-mempool"), start_plugin()
     subscribed(plugin, "utxo_cache")
@@ -125,9 +123,7 @@ def test_polled_values_are_the_nodes(start_node: StartNode, start_plugin: StartP
     assert value(series, "node_info", version="/Satoshi:30.99.0/", chain="regtest", dialect="tracing") == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "plugin_options"), [(("--dialect", "chain"), ()), ((), ("--no-utxo-trace",))]
-)
+@pytest.mark.parametrize(("options", "plugin_options"), [(("--dialect", "chain"), ()), ((), ("--no-utxo-trace",))])
 def test_without_the_trace_its_metrics_are_absent(
     start_node: StartNode,
     start_plugin: StartPlugin,
@@ -166,9 +162,7 @@ def test_debug_logs_each_event_as_the_exporter_did(start_node: StartNode, start_
     assert "D! tip_updated\n" in log
 
 
-def test_a_group_that_is_off_costs_and_shows_nothing(
-    start_node: StartNode, start_plugin: StartPlugin
-) -> None:
+def test_a_group_that_is_off_costs_and_shows_nothing(start_node: StartNode, start_plugin: StartPlugin) -> None:
     """--metrics none leaves the groups core and plugin."""
     node, plugin = start_node(), start_plugin("--metrics", "none", "--tag", "node=alpha")
     subscribed(plugin, "chain")

@@ -60,9 +60,7 @@ def test_a_node_that_is_starting_is_not_asked_for_its_chain(
 
 
 @pytest.mark.parametrize("how", ["end of file", "SIGTERM", "SIGINT"])
-def test_a_clean_end_leaves_the_node_alone(
-    start_node: StartNode, start_plugin: StartPlugin, how: str
-) -> None:
+def test_a_clean_end_leaves_the_node_alone(start_node: StartNode, start_plugin: StartPlugin, how: str) -> None:
     """At end of file and at a signal the plugin unsubscribes, one after another, and ends with status 0."""
     node, plugin = start_node(), start_plugin()
     watched(plugin)
@@ -83,10 +81,8 @@ def test_a_broken_stdout_ends_the_plugin(start_node: StartNode, socket_path: Pat
     """When nobody can read its output any more the plugin leaves the node and ends."""
     node = start_node()
     reader, writer = os.pipe()
-    command = [PROGRAM, "--emit-interval", "0.1", socket_path]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.DEVNULL
-    ) as plugin:
+    command = [PROGRAM, "--emit-interval", "0.1", str(socket_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.DEVNULL) as plugin:
         os.close(writer)
         assert b"bitcoin" in os.read(reader, 100)
         os.close(reader)
@@ -99,7 +95,7 @@ def test_a_broken_stdout_ends_the_plugin(start_node: StartNode, socket_path: Pat
 def test_output_that_nobody_reads_holds_nothing_up(start_node: StartNode, socket_path: Path) -> None:
     """With full pipes on stdout and stderr the node's callbacks are answered as ever, and the end is clean."""
     node = start_node()
-    command = [PROGRAM, "--debug", "--emit-interval", "0.1", socket_path]
+    command = [PROGRAM, "--debug", "--emit-interval", "0.1", str(socket_path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as plugin:
@@ -177,17 +173,13 @@ def test_initial_block_download_defers_the_trace(start_node: StartNode, start_pl
     assert value(series, "utxo_cache_add_total") == 1
 
 
-def test_a_new_tip_is_shown_before_the_interval_is_over(
-    start_node: StartNode, start_plugin: StartPlugin
-) -> None:
+def test_a_new_tip_is_shown_before_the_interval_is_over(start_node: StartNode, start_plugin: StartPlugin) -> None:
     """A block brings an emission of its own, long before the next regular one."""
     node, plugin = start_node(), start_plugin("--emit-interval", "3600")
     watched(plugin)
     node.do("block")
     height = node.totals["height"]
-    plugin.wait_until(
-        lambda: value(plugin.latest, "block_height") == height, "an emission with the new height"
-    )
+    plugin.wait_until(lambda: value(plugin.latest, "block_height") == height, "an emission with the new height")
 
 
 def test_the_regular_emission_needs_no_newline(start_node: StartNode, start_plugin: StartPlugin) -> None:

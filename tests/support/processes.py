@@ -61,9 +61,7 @@ def get(url: str, timeout: float = 5.0) -> str | None:
             return page
     except urllib.error.HTTPError as error:
         with error:
-            raise AssertionError(
-                f"{url}: status {error.code}: {error.read().decode(errors='replace')}"
-            ) from error
+            raise AssertionError(f"{url}: status {error.code}: {error.read().decode(errors='replace')}") from error
     except (OSError, http.client.HTTPException):
         return None
 
@@ -154,9 +152,7 @@ class Process:
     def log(self) -> str:
         """How it stands and the end of what it wrote, for a failure's message."""
         status = None if self._popen is None else self._popen.poll()
-        state = (
-            "not started" if self._popen is None else "running" if status is None else f"exit status {status}"
-        )
+        state = "not started" if self._popen is None else "running" if status is None else f"exit status {status}"
         return (
             f"{self.name} ({state}): {' '.join(self.command)}\n"
             f"--- stdout\n{self.stdout[-LOG_CHARACTERS:]}\n--- stderr\n{self.stderr[-LOG_CHARACTERS:]}"
@@ -228,9 +224,7 @@ class Telegraf(Process):
     ) -> None:
         self.config = directory / "telegraf.conf"
         self.config.write_text(config_text)
-        super().__init__(
-            [binary, "--config", self.config], directory, name="telegraf", environment=environment
-        )
+        super().__init__([binary, "--config", self.config], directory, name="telegraf", environment=environment)
 
     def reload(self, config_text: str | None = None) -> None:
         """Have it read its configuration again (SIGHUP), a new one if given; it goes on in the background."""

@@ -1,0 +1,93 @@
+# Every path here is relative, so that a checkout may lie anywhere, under a name with a space too.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# -P keeps the checkout off sys.path: what runs is the installed wheel.
+RUN_PYTHON := $(BIN)/python -P
+
+# What the wheel is made of. The directories are listed too: they change when a file goes away.
+SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc schema \
+	-name __pycache__ -prune -o \( -type f -o -type d \) -print 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: FORCE help run test setup lint wheel clean install telegraf prometheus
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
+	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
+	@echo 'make test ARGS="-k reconnect -x"     hand arguments to pytest'
+	@echo 'make PYTHON=python3.12 ...           use that Python (3.11 or newer)'
+	@echo
+	@echo 'Needed: Python 3.11 or newer, and Go 1.26 or newer unless a Telegraf 1.39 or newer is on the PATH.'
+	@echo 'Nothing is installed outside $(VENV) and the cache directory.'
+
+run: install telegraf ## set up, then run a simulated node (or SOCKET=...) and Telegraf until Ctrl-C
+	@exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" $(RUN_PYTHON) scripts/run.py \
+		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
+
+test: setup lint ## set up, lint, and test the installed wheel with a real Telegraf and Prometheus
+	@echo 'test: the installed wheel'
+	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
+	PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" \
+	PROMTOOL_BINARY="$(CURDIR)/$(VENV)/tools/promtool" \
+	TEST_CHECKOUT= \
+	$(RUN_PYTHON) -m pytest $(ARGS)
+
+setup: install telegraf prometheus ## make everything that run and test need
+	@echo 'setup: ready'
+
+lint: install ## ruff (rules and format) and mypy --strict
+	@echo 'lint: ruff check'
+	@$(RUN_PYTHON) -m ruff check
+	@echo 'lint: ruff format --check'
+	@$(RUN_PYTHON) -m ruff format --check
+	@echo 'lint: mypy --strict'
+	@$(RUN_PYTHON) -m mypy --strict
+
+wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
+	@ls dist/*.tar.gz dist/*.whl
+
+clean: ## remove what make made in the checkout (not the cache with Telegraf and Prometheus)
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+install: $(VENV)/.installed
+
+# Looked at every time, made anew only if it does not fit (the checkout was moved, PYTHON is another one).
+$(VENV)/.made: FORCE
+	@PYTHON="$(PYTHON)" sh scripts/make-venv.sh $(if $(filter-out file,$(origin PYTHON)),--exactly)
+
+$(VENV)/.tools: pyproject.toml $(VENV)/.made
+	@echo 'setup: installing the development tools in $(VENV)'
+	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+dist/.built: $(SOURCES) | $(VENV)/.tools
+	@echo 'setup: building the wheel'
+	@rm -rf dist
+	@$(RUN_PYTHON) -m build --no-isolation > $(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@touch $@
+
+# Twice: the first brings the dependencies, the second this wheel, whose version may not have changed.
+$(VENV)/.installed: dist/.built $(VENV)/.tools
+	@echo 'setup: installing the wheel in $(VENV)'
+	@$(BIN)/python -m pip install --quiet dist/*.whl
+	@$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
+	@touch $@
+
+telegraf: $(VENV)/.made
+	@mkdir -p $(VENV)/tools
+	@path="$$(sh scripts/get-telegraf.sh)" && ln -sfn "$$path" $(VENV)/tools/telegraf
+
+prometheus: $(VENV)/.made
+	@mkdir -p $(VENV)/tools
+	@paths="$$(sh scripts/get-prometheus.sh)" && \
+	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 1p)" $(VENV)/tools/prometheus && \
+	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 2p)" $(VENV)/tools/promtool

@@ -1,0 +1,129 @@
+"""The command line as a user meets it: what it prints, and what it says of a mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.nodes import PROGRAM, Plugin, SimulatedNode, read_line
+
+StartNode = Callable[..., SimulatedNode]
+
+
+def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        env={"PATH": "/usr/bin:/bin", **environment},
+    )
+
+
+MISTAKES = [
+    ([], "SOCKET"),
+    (["--poll-interval", "0", "SOCKET"], "--poll-interval"),
+    (["--emit-interval", "often", "SOCKET"], "--emit-interval"),
+    (["--metrics", "weather", "SOCKET"], "--metrics: there is no group 'weather'"),
+    (["--tag", "alpha", "SOCKET"], "--tag: 'alpha' is not KEY=VALUE"),
+    (["--tag", "reason=x", "SOCKET"], "--tag: the tag 'reason'"),
+    (["--unknown", "SOCKET"], "--unknown"),
+    (["--metrics-addr", "127.0.0.1:9332", "SOCKET"], "Telegraf serves the metrics"),
+    (["config", "--metrics-addr", "9332", "SOCKET"], "--metrics-addr: '9332' is not HOST:PORT"),
+    (["config", "--metrics-addr", "127.0.0.1:0", "SOCKET"], "0 is no port"),
+    (["x" * 108], "longer than the 107 bytes"),
+    (["simulate"], "SOCKET"),
+    (["simulate", "--dialect", "klingon", "SOCKET"], "--dialect"),
+    (["simulate", "--block-interval", "0", "SOCKET"], "--block-interval"),
+    (["metrics", "--loud"], "--loud"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES)
+def test_a_mistake_gets_one_clear_sentence(arguments: list[str], sentence: str) -> None:
+    """Bad input ends with status 2 and one line on stderr that names the option; no traceback, no output."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
+    """A file that is there and is no socket is said at once, for every command that connects or listens."""
+    file = tmp_path / "file"
+    file.write_text("")
+    for command in ([], ["once"], ["check"], ["simulate"]):
+        done = run(*command, file)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "is no socket" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["once", "check"])
+def test_without_a_node_once_and_check_say_why(tmp_path: Path, command: str) -> None:
+    """`once` and `check` end with status 1 and a sentence when there is no node."""
+    done = run(command, tmp_path / "node.sock")
+    assert done.returncode == 1
+    assert "there is no such socket" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_once_prints_one_poll(start_node: StartNode, socket_path: Path) -> None:
+    """`once` prints valid line protocol with the polled values, and leaves the node alone."""
+    node = start_node()
+    done = run("once", "--tag", "node=alpha", socket_path)
+    assert done.returncode == 0, done.stderr
+    values = {
+        name: number for line in done.stdout.splitlines() for (name, _), number in read_line(line)[1].items()
+    }
+    assert values["chain_height"] == node.totals["height"]
+    assert values["up"] == 1
+    assert "blocks_connected_total" not in values
+    assert not node.lines("subscribed")
+
+
+def test_check_tells_what_the_node_gives(start_node: StartNode, socket_path: Path) -> None:
+    """`check` names version, chain and dialect, tries every poll, and says what is pushed."""
+    node = start_node("--dialect", "chain")
+    done = run("check", socket_path)
+    assert done.returncode == 0, done.stderr
+    assert "version  /Satoshi:30.99.0/" in done.stdout
+    assert "dialect  chain" in done.stdout
+    assert f"works  bitcoin_chain_height = {node.totals['height']}  (Chain.getHeight, " in done.stdout
+    assert "absent UTXO cache (this node has no Tracing interface" in done.stdout
+
+
+def test_config_prints_what_telegraf_needs(socket_path: Path) -> None:
+    """`config` prints a configuration with the given socket, address and options."""
+    done = run("config", "--metrics-addr", "[::1]:9400", "--tag", "node=alpha", "--debug", socket_path)
+    configuration = tomllib.loads(done.stdout)
+    assert configuration["outputs"]["prometheus_client"][0]["listen"] == "[::1]:9400"
+    command = configuration["inputs"]["execd"][0]["command"]
+    assert command == [str(PROGRAM), "--debug", "--tag", "node=alpha", str(socket_path)]
+
+
+def test_options_can_come_from_the_environment(start_node: StartNode, start_plugin: Callable[..., Plugin]) -> None:
+    """Every option can be set as an environment variable; the command line goes before it."""
+    environment = {
+        "TELEGRAF_BITCOIN_IPC_TAG": "node=alpha,site=x",
+        "TELEGRAF_BITCOIN_IPC_NO_UTXO_TRACE": "1",
+        "TELEGRAF_BITCOIN_IPC_METRICS": "weather",
+    }
+    start_node()
+    plugin = start_plugin("--metrics", "none", environment=environment)
+    plugin.logged("subscribed: chain")
+    assert {"node=alpha", "site=x"} <= {f"{key}={text}" for _, tags in plugin.ask() for key, text in tags}
+
+
+def test_help_names_every_option_and_command() -> None:
+    """--help shows the options with their defaults, the environment variables and the other commands."""
+    done = run("--help")
+    assert done.returncode == 0
+    for piece in ("--poll-interval", "--no-utxo-trace", "TELEGRAF_BITCOIN_IPC_", "simulate", "(default: 60)"):
+        assert piece in done.stdout

@@ -1,0 +1,214 @@
+"""The session and the callbacks over a socket pair, in one loop with the simulated node's servers."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import capnp
+import pytest
+
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, UnsupportedNode
+from telegraf_bitcoin_ipc.ipc import schema
+from telegraf_bitcoin_ipc.ipc import session as session_module
+from telegraf_bitcoin_ipc.ipc.callbacks import chain_notifications, utxo_cache_trace
+from telegraf_bitcoin_ipc.ipc.session import ServerThread, Session, connect, open_session, run
+from telegraf_bitcoin_ipc.simnode.journal import Journal
+from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
+
+NOW = 1_700_000_000
+
+
+def simulated_node() -> SimulatedNode:
+    """A node in this process; what would abort it only makes a line."""
+    return SimulatedNode(Model(rng=random.Random(1), now=NOW, blocks=3), Journal(io.StringIO()), lenient=True)
+
+
+@asynccontextmanager
+async def session_with(node: SimulatedNode, dialect: str = "tracing") -> AsyncIterator[Session]:
+    """A session with a node, over a socket pair."""
+    ours, its = socket.socketpair()
+    stream = await capnp.AsyncIoStream.create_unix_connection(sock=its)
+    serving = asyncio.ensure_future(serve(Connection(node, dialect), stream))
+    try:
+        async with open_session(ours) as session:
+            yield session
+    finally:
+        await asyncio.wait([serving], timeout=5)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+class Sink:
+    """Takes every event, and does what it was told to with it."""
+
+    def __init__(self, act: Callable[[], None] = lambda: None) -> None:
+        self.taken: list[str] = []
+        self._act = act
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def take(*_: Any, **__: Any) -> None:
+            self.taken.append(name)
+            self._act()
+
+        return take
+
+
+def test_a_stock_node_is_recognised_and_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node without the Node interface is told by its name, in a sentence, and nothing is asked of it."""
+
+    async def main(dialect: str) -> None:
+        with pytest.raises(UnsupportedNode, match=f"dialect {dialect}.* does not serve it yet"):
+            async with session_with(simulated_node(), dialect):
+                pass
+
+    for dialect in ("stock-31", "stock-30"):
+        run(main(dialect))
+
+
+def test_calls_on_one_thread_take_turns() -> None:
+    """Many polls at once reach the node one by one: none is `thread busy`."""
+
+    async def main() -> None:
+        async with session_with(simulated_node()) as session:
+            sources = session.dialect.sources
+            answers = await asyncio.gather(*(session.read(source) for source in sources * 3))
+            assert len(answers) == 3 * len(sources)
+
+    run(main())
+
+
+def test_a_call_without_an_answer_fails_and_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its time limit a call fails, its thread is not used before it was answered, and then it is again."""
+    monkeypatch.setattr(session_module, "CALL_LIMIT", 0.1)
+
+    async def main() -> None:
+        node = simulated_node()
+        async with session_with(node) as session:
+            height, ibd = session.dialect.sources[:2]
+            thread: ServerThread = session._threads["poll"]
+            async with node.validation:
+                with pytest.raises(CallFailed, match=r"no answer within 0\.1 seconds"):
+                    await thread.call(session._capabilities["chain"], "getHeight", limit=0.1)
+                with pytest.raises(CallFailed, match="has not answered the call before it"):
+                    await session.read(ibd)
+            assert thread._unanswered is not None
+            await asyncio.wait({thread._unanswered}, timeout=5)
+            assert await session.read(height) == {"chain_height": 3}
+
+    run(main())
+
+
+def test_a_subscriber_that_raises_still_answers() -> None:
+    """Whatever the counting does, the node gets an answer to each callback, and every event is tried."""
+
+    def fail() -> None:
+        raise RuntimeError("counting failed")
+
+    async def main() -> None:
+        node, sink = simulated_node(), Sink(fail)
+        async with session_with(node) as session:
+            await session.subscribe_chain(sink)
+            await session.subscribe_utxo_cache(sink)
+            await node.perform("block", node.model.connect_block(NOW + 600))
+            await node.settle("block")
+        assert sink.taken == ["utxo", "block_connected", "tip_updated"]
+        assert node.aborts == []
+
+    run(main())
+
+
+def test_leaving_ends_every_subscription_before_the_socket_closes() -> None:
+    """At the end of a session the node has no subscriber left, and has seen no harm."""
+
+    async def main() -> None:
+        node = simulated_node()
+        async with session_with(node) as session:
+            await session.subscribe_chain(Sink())
+            await session.subscribe_utxo_cache(Sink())
+            assert node.subscribers == 2
+        assert node.subscribers == 0
+        assert node.aborts == []
+
+    run(main())
+
+
+def test_a_cancelled_session_still_leaves_first() -> None:
+    """A cancellation in the middle of leaving takes effect only after the node has let go."""
+
+    async def main() -> None:
+        node = simulated_node()
+        subscribed = asyncio.Event()
+
+        async def watch() -> None:
+            async with session_with(node) as session:
+                await session.subscribe_chain(Sink())
+                subscribed.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.ensure_future(watch())
+        await subscribed.wait()
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert node.subscribers == 0
+        assert node.aborts == []
+
+    run(main())
+
+
+def test_a_node_that_stops_ends_the_session() -> None:
+    """The pending wait for a new tip tells that the node is stopping."""
+
+    async def main() -> None:
+        node = simulated_node()
+        async with session_with(node) as session:
+            leaving: Coroutine[Any, Any, Any] = session.until_it_leaves()
+            task = asyncio.ensure_future(leaving)
+            await node.perform("block", node.model.connect_block(NOW + 600))
+            await node.settle("block")
+            assert not task.done()
+            await node.shut_down()
+            with pytest.raises(NodeUnavailable, match="the node is stopping"):
+                await task
+
+    run(main())
+
+
+@pytest.mark.parametrize(("make", "interface"), [("chain", "ChainNotifications"), ("tracing", "UtxoCacheTrace")])
+def test_no_callback_is_missing(make: str, interface: str) -> None:
+    """Every method of both callback interfaces is there: a missing one would abort the node."""
+
+    async def main() -> None:
+        loaded = schema.load("tracing")
+        server: Any = (chain_notifications if make == "chain" else utxo_cache_trace)(loaded, Sink())
+        methods = getattr(getattr(loaded, make), interface).schema.methods
+        assert [name for name in methods if not callable(getattr(server, name, None))] == []
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("missing.sock", "there is no such socket"),
+        ("file", "nobody answers on it"),
+        ("stale.sock", "nobody answers"),
+    ],
+)
+def test_no_connection_gets_a_reason(tmp_path: Any, path: str, why: str) -> None:
+    """A socket that cannot be connected to gives a sentence about what to look at."""
+    (tmp_path / "file").write_text("")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(tmp_path / "stale.sock"))
+    with pytest.raises(NodeUnavailable, match=why):
+        connect(str(tmp_path / path))

@@ -1,0 +1,167 @@
+"""The simulated node is as merciless as a real one: what harms a real node harms it, with the same status."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+from support.nodes import Plugin, SimulatedNode
+from support.subscriber import Misbehaviour, Subscriber
+
+StartNode = Callable[..., SimulatedNode]
+StartSubscriber = Callable[..., Subscriber]
+
+ABORTED = 134
+
+
+@pytest.mark.parametrize("kind", ["chain", "utxo_cache"])
+def test_a_killed_subscriber_takes_it_along(
+    start_node: StartNode, start_subscriber: StartSubscriber, kind: str
+) -> None:
+    """A subscriber that dies aborts the node with status 134 and a real node's words."""
+    node = start_node()
+    subscriber = start_subscriber(kind)
+    node.says("subscribed")
+    subscriber.kill()
+    assert node.wait() == ABORTED
+    assert "IPC client method call interrupted by disconnect." in node.stderr
+
+
+def test_a_killed_client_without_subscription_does_no_harm(
+    start_node: StartNode, start_subscriber: StartSubscriber
+) -> None:
+    """A client that only looked may die as it likes."""
+    node = start_node()
+    subscriber = start_subscriber("none")
+    subscriber.logged("ready")
+    subscriber.kill()
+    node.do("block")
+    assert node.stop() == 0
+
+
+@pytest.mark.parametrize("misbehaviour", ["raise", "missing"])
+def test_a_chain_callback_that_fails_aborts_it(
+    start_node: StartNode, start_subscriber: StartSubscriber, misbehaviour: Misbehaviour
+) -> None:
+    """A ChainNotifications method that raises, or is not there, aborts the node."""
+    node = start_node()
+    start_subscriber("chain", misbehaviour)
+    node.says("subscribed")
+    node.begin("block")
+    assert node.wait() == ABORTED
+
+
+def test_a_utxo_callback_that_fails_only_fails_the_block(
+    start_node: StartNode, start_subscriber: StartSubscriber
+) -> None:
+    """A UtxoCacheTrace method that raises makes the block's connection fail, and the node lives."""
+    node = start_node()
+    start_subscriber("utxo_cache", "raise")
+    node.says("subscribed")
+    node.do("block")
+    assert node.lines("validation_failed")
+    assert node.running
+
+
+def test_a_stopped_subscriber_freezes_it(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+    """While a subscriber does not answer nothing goes on, and afterwards everything does."""
+    node = start_node()
+    subscriber = start_subscriber("utxo_cache")
+    node.says("subscribed")
+    subscriber.send(signal.SIGSTOP)
+    node.begin("block")
+    assert not node.lines("block")
+    subscriber.send(signal.SIGCONT)
+    assert node.says("block")["slow_callbacks"] <= 1
+
+
+def test_leaving_before_destroy_is_answered_aborts_it(
+    start_node: StartNode, start_subscriber: StartSubscriber
+) -> None:
+    """Handler.disconnect alone is not enough: who closes before destroy was answered aborts the node."""
+    node = start_node()
+    start_subscriber("chain", "leave early")
+    assert node.wait() == ABORTED
+
+
+def test_two_calls_at_once_on_a_thread_are_one_too_many(
+    start_node: StartNode, start_subscriber: StartSubscriber
+) -> None:
+    """The second of two disconnects at once fails with `thread busy` and leaves its subscription standing."""
+    node = start_node()
+    subscriber = start_subscriber("both", "two at once")
+    subscriber.logged("thread busy")
+    node.says("unsubscribed", 1)
+    assert len(node.lines("unsubscribed")) == 1
+
+
+def test_told_to_stop_while_subscribed_it_aborts(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+    """A node that is told to stop with a subscriber that does not go aborts in its shutdown."""
+    node = start_node()
+    start_subscriber("chain")
+    node.says("subscribed")
+    node.send(signal.SIGTERM)
+    assert node.wait() == ABORTED
+    assert "terminate called without an active exception" in node.stderr
+
+
+def test_asked_for_its_chain_in_warm_up_it_aborts(
+    start_node: StartNode, start_subscriber: StartSubscriber
+) -> None:
+    """Before the chain is loaded a Chain method aborts the node (measured on a real one)."""
+    node = start_node("--warmup", "60")
+    start_subscriber("none", "ask early")
+    assert node.wait() == ABORTED
+    assert "Assertion `m_node.chainman' failed." in node.stderr
+
+
+def test_a_lenient_node_only_says_so(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+    """--lenient goes on where a real node aborts, and tells of it."""
+    node = start_node("--lenient")
+    subscriber = start_subscriber("chain")
+    node.says("subscribed")
+    subscriber.kill()
+    assert node.says("abort")["lenient"]
+    node.do("block")
+    assert node.stop() == 0
+
+
+def test_a_seed_makes_two_runs_the_same(start_node: StartNode) -> None:
+    """With a seed the node does the same to the byte, whatever the time of day."""
+
+    def life() -> list[object]:
+        node.do("accept", count=5)
+        node.do("block")
+        node.do("reorg", depth=2)
+        return [{**line, "slowest_callback_seconds": 0} for line in node.lines()]
+
+    node = start_node("--seed", "42")
+    first = life()
+    node.stop()
+    node.start()
+    assert life() == first
+
+
+def test_a_steady_life_has_all_that_was_asked_for(
+    start_node: StartNode, start_plugin: Callable[..., Plugin]
+) -> None:
+    """Without a script there are transactions, blocks, reorganisations and one burst, at the given rates."""
+    options = ["--block-interval", "0.1", "--tx-rate", "50", "--reorg-every", "3", "--utxo-burst", "300"]
+    node = start_node(*options, script=False)
+    start_plugin()
+    assert node.says("reorg", 2)["delivered"]["blockDisconnected"] >= 2
+    node.says("accept", 3)
+    node.says("flush")
+    node.wait_until(lambda: node.totals["delivered"].get("add", 0) >= 300, "the burst")
+
+
+def test_initial_block_download_ends(start_node: StartNode) -> None:
+    """--ibd S puts the headers far ahead and ends after S seconds."""
+    node = start_node("--ibd", "0.3", "--block-interval", "0.1", script=False)
+    during = node.says("listening")
+    assert during["ibd"]
+    assert during["headers"] > during["height"]
+    after = node.says("ibd_over")
+    assert not after["ibd"]
+    assert after["headers"] == after["height"]

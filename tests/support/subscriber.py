@@ -1,0 +1,77 @@
+"""A client that subscribes and then behaves as badly as it was told to; run as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import capnp
+from support.processes import Process
+
+from telegraf_bitcoin_ipc.ipc import schema
+
+Misbehaviour = Literal["", "raise", "missing", "leave early", "two at once", "ask early"]
+
+
+class Subscriber(Process):
+    """`kind` is chain, utxo_cache, both or none."""
+
+    def __init__(self, socket: Path, directory: Path, kind: str, misbehaviour: Misbehaviour = "") -> None:
+        command = [sys.executable, "-P", "-m", "support.subscriber", socket, kind, misbehaviour]
+        path = str(Path(__file__).resolve().parent.parent)
+        super().__init__(
+            [str(word) for word in command], directory, name="subscriber", environment={"PYTHONPATH": path}
+        )
+
+    def logged(self, text: str) -> None:
+        """Wait until it has printed the text."""
+        self.wait_until(lambda: text in self.stdout, f"{text!r} printed")
+
+
+async def main(socket: str, kind: str, misbehaviour: str) -> None:
+    """Connect, subscribe, misbehave, and then stay for ever."""
+    loaded = schema.load("tracing")
+    client = capnp.TwoPartyClient(await capnp.AsyncIoStream.create_unix_connection(socket))
+    init = client.bootstrap().cast_as(loaded.init.Init)
+    thread_map = (await init.construct()).threadMap
+    context = {"thread": (await thread_map.makeThread("subscriber")).result}
+    chain = (await init.makeChain(context=context)).result
+    if misbehaviour == "ask early":
+        await chain.getHeight(context=context)
+    handlers = []
+    if kind in ("chain", "both"):
+        callback = _callback(loaded.chain.ChainNotifications, misbehaviour)
+        handlers.append((await chain.handleNotifications(context=context, notifications=callback)).result)
+    if kind in ("utxo_cache", "both"):
+        tracing = (await init.makeTracing(context=context)).result
+        callback = _callback(loaded.tracing.UtxoCacheTrace, misbehaviour)
+        handlers.append((await tracing.traceUtxoCache(context=context, callback=callback)).result)
+    print("ready", flush=True)
+    if misbehaviour == "leave early":
+        await handlers[0].disconnect(context=context)
+        return
+    if misbehaviour == "two at once":
+        calls = [handler.disconnect(context=context) for handler in handlers]
+        print(*await asyncio.gather(*calls, return_exceptions=True), sep="\n", flush=True)
+    await asyncio.Event().wait()
+
+
+def _callback(interface: Any, misbehaviour: str) -> Any:
+    """Return a server of every method of an interface, as good as it may be."""
+
+    async def answer(self: Any, **_: Any) -> None:
+        if misbehaviour == "raise":
+            raise ValueError("a subscriber's mistake")
+
+    async def destroy(self: Any, **_: Any) -> None:
+        if misbehaviour == "leave early":
+            await asyncio.Event().wait()
+
+    methods: dict[str, Any] = {} if misbehaviour == "missing" else dict.fromkeys(interface.schema.methods, answer)
+    return type("Callback", (interface.Server,), {**methods, "destroy": destroy})()
+
+
+if __name__ == "__main__":
+    asyncio.run(capnp.run(main(*sys.argv[1:])))

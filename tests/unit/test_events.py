@@ -1,0 +1,247 @@
+"""Notifications: what each does to the store, and what --debug says about it."""
+
+import logging
+import random
+from collections.abc import Callable
+
+import pytest
+
+from telegraf_bitcoin_ipc.decode import Malformed
+from telegraf_bitcoin_ipc.events import (
+    CHAIN_COUNTERS,
+    UNCONFIRMED_HEIGHT,
+    UTXO_COUNTERS,
+    ChainEvents,
+    UtxoEvents,
+)
+from telegraf_bitcoin_ipc.metrics import CATALOGUE, REMOVAL_REASONS
+from telegraf_bitcoin_ipc.simnode.events import BlockConnected, RemovalReason
+from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction, payment
+from telegraf_bitcoin_ipc.store import Number, Store
+
+NOW = 1_700_000_000
+HASH = bytes(range(32))
+HASH_TEXT = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100"
+MALFORMED = b"\x02\x00\x00\x00\x00\x01"
+
+TX: Transaction = payment(random.Random(1), [OutPoint(HASH, 0)], [50_000, 40_000])
+TXID = TX.txid[::-1].hex()
+
+
+class Watched:
+    """Events that go into a store of their own, with a log that can be read."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, groups: tuple[str, ...]) -> None:
+        self.store = Store(groups)
+        self.tips = 0
+        self.chain = ChainEvents(self.store, self._tip)
+        self.utxo = UtxoEvents(self.store).utxo
+        self._caplog = caplog
+
+    @property
+    def values(self) -> dict[str, Number]:
+        """The values by name, with the tag values after a space."""
+        return {" ".join([name, *(text for _, text in tags)]): n for name, tags, n in self.store.samples()}
+
+    @property
+    def log(self) -> list[str]:
+        return self._caplog.messages
+
+    def connect(self, *, data: bytes, historical: bool = False) -> None:
+        """Connect a block with that data."""
+        self.chain.block_connected(
+            height=120,
+            block_hash=HASH,
+            previous=bytes(32),
+            data=data,
+            chain_time_max=NOW,
+            historical=historical,
+        )
+
+    def _tip(self) -> None:
+        self.tips += 1
+
+
+@pytest.fixture
+def watch(caplog: pytest.LogCaptureFixture) -> Callable[..., Watched]:
+    """Make a store and its events, with the mempool group on and --debug given unless said otherwise."""
+
+    def make(*groups: str, level: int = logging.DEBUG) -> Watched:
+        caplog.set_level(level, logger="telegraf_bitcoin_ipc.events")
+        return Watched(caplog, groups or ("mempool",))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def block() -> BlockConnected:
+    """Return a block of five transactions besides its coinbase."""
+    model = Model(rng=random.Random(1), now=NOW)
+    for _ in range(5):
+        model.accept_transaction(NOW)
+    return next(event for event in model.connect_block(NOW) if isinstance(event, BlockConnected))
+
+
+def test_transaction_added(watch: Callable[..., Watched]) -> None:
+    """A transaction that enters the mempool counts with its virtual size, which differs from its size."""
+    watched = watch()
+    watched.chain.transaction_added(TX.data)
+    assert watched.values == {"mempool_tx_added_total": 1, "mempool_tx_added_vbytes_total": TX.vsize}
+    assert watched.log == [f"mempool_add: txid={TXID} size={len(TX.data)}"]
+    assert TX.vsize != len(TX.data)
+
+
+@pytest.mark.parametrize("reason", RemovalReason)
+def test_transaction_removed(watch: Callable[..., Watched], reason: RemovalReason) -> None:
+    """A transaction that leaves the mempool counts under the node's own reason."""
+    watched = watch()
+    watched.chain.transaction_removed(TX.data, int(reason))
+    assert watched.values == {
+        "mempool_tx_removed_total": 1,
+        f"mempool_tx_removed_by_reason_total {reason.name.lower()}": 1,
+    }
+    assert watched.log == [f"mempool_remove: txid={TXID} reason={reason.name.lower()} size={len(TX.data)}"]
+
+
+@pytest.mark.parametrize("reason", [-1, len(REMOVAL_REASONS), 2**31 - 1])
+def test_unknown_reason(watch: Callable[..., Watched], reason: int) -> None:
+    """A reason of a later node is counted as unknown, not under another reason."""
+    watched = watch()
+    watched.chain.transaction_removed(TX.data, reason)
+    assert watched.values["mempool_tx_removed_by_reason_total unknown"] == 1
+    assert watched.log == [f"mempool_remove: txid={TXID} reason=unknown size={len(TX.data)}"]
+
+
+def test_block_connected(watch: Callable[..., Watched], block: BlockConnected) -> None:
+    """A connected block counts, tells its height, and confirms its transactions but the coinbase."""
+    watched = watch()
+    watched.connect(data=block.data)
+    assert watched.values == {
+        "blocks_connected_total": 1,
+        "block_height": 120,
+        "mempool_tx_confirmed_total": 5,
+    }
+    assert watched.log == [f"block_connected: height=120 hash={HASH_TEXT} prev={'0' * 64} chain_time_max={NOW}"]
+
+
+def test_historical_block(watch: Callable[..., Watched], block: BlockConnected) -> None:
+    """A block of an assumeutxo background chainstate is told in the log, and moves no number."""
+    watched = watch()
+    watched.connect(data=block.data, historical=True)
+    assert watched.values == {}
+    (line,) = watched.log
+    assert line.endswith(f"chain_time_max={NOW} (historical chainstate)")
+
+
+def test_block_disconnected(watch: Callable[..., Watched]) -> None:
+    """A block that leaves the active chain counts, and asks for an emission, for no new tip is announced."""
+    watched = watch()
+    watched.chain.block_disconnected(height=120, block_hash=HASH)
+    assert watched.values == {"blocks_disconnected_total": 1}
+    assert watched.log == [f"block_disconnected: height=120 hash={HASH_TEXT}"]
+    assert watched.tips == 1
+
+
+def test_tip_updated(watch: Callable[..., Watched]) -> None:
+    """A new tip counts, and asks for an emission."""
+    watched = watch()
+    watched.chain.tip_updated()
+    assert watched.values == {"tip_updates_total": 1}
+    assert watched.log == ["tip_updated"]
+    assert watched.tips == 1
+
+
+def test_chain_state_flushed(watch: Callable[..., Watched]) -> None:
+    """Each flush of either chainstate counts, and the log says which it was."""
+    watched = watch()
+    watched.chain.chain_state_flushed(historical=False, locator=bytes(581))
+    watched.chain.chain_state_flushed(historical=True, locator=b"")
+    assert watched.values == {"chain_state_flushes_total": 2}
+    assert watched.log == [
+        "chain_state_flushed: role=validated locator_size=581",
+        "chain_state_flushed: role=historical locator_size=0",
+    ]
+
+
+@pytest.mark.parametrize("action", ["add", "spend", "uncache"])
+def test_utxo(watch: Callable[..., Watched], action: str) -> None:
+    """What the UTXO cache does with a coin counts under its action, with the coin's value."""
+    watched = watch()
+    for value in (5_000_000_000, 1):
+        watched.utxo(action, txid=HASH, index=7, height=120, value=value, coinbase=value > 1)
+    assert watched.values == {
+        f"utxo_cache_{action}_total": 2,
+        f"utxo_cache_{action}_value_total": 5_000_000_001,
+    }
+    assert watched.log == [
+        f"utxo_cache_{action}: outpoint={HASH_TEXT}:7 height=120 value=5000000000 coinbase=true",
+        f"utxo_cache_{action}: outpoint={HASH_TEXT}:7 height=120 value=1 coinbase=false",
+    ]
+
+
+def test_unconfirmed_coin(watch: Callable[..., Watched]) -> None:
+    """A coin that belongs to no block is told apart where it is added, and only there."""
+    watched = watch()
+    for action in ("add", "spend", "uncache"):
+        watched.utxo(action, txid=HASH, index=0, height=UNCONFIRMED_HEIGHT, value=1, coinbase=False)
+    watched.utxo("add", txid=HASH, index=0, height=UNCONFIRMED_HEIGHT - 1, value=1, coinbase=False)
+    assert UNCONFIRMED_HEIGHT == 2147483647
+    assert watched.values["utxo_cache_add_unconfirmed_total"] == 1
+    assert watched.values["utxo_cache_add_total"] == 2
+
+
+def test_malformed_transaction_added(watch: Callable[..., Watched]) -> None:
+    """A transaction that cannot be read is an error for the log, but was counted first."""
+    watched = watch()
+    with pytest.raises(Malformed):
+        watched.chain.transaction_added(MALFORMED)
+    assert watched.values == {"mempool_tx_added_total": 1}
+
+
+def test_malformed_transaction_removed(watch: Callable[..., Watched]) -> None:
+    """Neither is a removal lost because --debug could not name the transaction."""
+    watched = watch()
+    with pytest.raises(Malformed):
+        watched.chain.transaction_removed(MALFORMED, 0)
+    assert watched.values == {"mempool_tx_removed_total": 1, "mempool_tx_removed_by_reason_total expiry": 1}
+
+
+def test_malformed_block(watch: Callable[..., Watched]) -> None:
+    """A block that cannot be read still counts and still moves the height."""
+    watched = watch()
+    with pytest.raises(Malformed):
+        watched.connect(data=bytes(80))
+    assert watched.values == {"blocks_connected_total": 1, "block_height": 120}
+
+
+def test_nothing_is_read_in_vain(watch: Callable[..., Watched]) -> None:
+    """Without --debug and the mempool group no transaction and no block is parsed, so none can fail."""
+    watched = watch("core", level=logging.INFO)
+    watched.chain.transaction_added(MALFORMED)
+    watched.chain.transaction_removed(MALFORMED, 0)
+    watched.connect(data=b"")
+    assert watched.values == {
+        "mempool_tx_added_total": 1,
+        "mempool_tx_removed_total": 1,
+        "blocks_connected_total": 1,
+        "block_height": 120,
+    }
+    assert watched.log == []
+
+
+def test_debug_reads_without_the_group(watch: Callable[..., Watched]) -> None:
+    """--debug names each transaction, even where the mempool group is off."""
+    watched = watch("core")
+    watched.chain.transaction_added(TX.data)
+    assert watched.values == {"mempool_tx_added_total": 1}
+    assert watched.log == [f"mempool_add: txid={TXID} size={len(TX.data)}"]
+
+
+@pytest.mark.parametrize(
+    ("interface", "counters"), [("ChainNotifications", CHAIN_COUNTERS), ("UtxoCacheTrace", UTXO_COUNTERS)]
+)
+def test_counters_of_a_subscription(interface: str, counters: tuple[str, ...]) -> None:
+    """Every counter that a subscription feeds begins with it, so that none is missing before its first event."""
+    fed = [m.name for m in CATALOGUE if m.source.startswith(f"{interface}.") and m.type == "counter"]
+    assert sorted(counters) == sorted(fed)

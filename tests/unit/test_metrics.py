@@ -1,0 +1,127 @@
+"""The catalogue: the names, types and tags that users' dashboards rely on."""
+
+from typing import Any
+
+import pytest
+
+from telegraf_bitcoin_ipc.metrics import CATALOGUE, GROUPS, METRICS, Metric, prometheus_names
+
+CONTRACT = {
+    "core": {
+        "blocks_connected_total": ("counter", ()),
+        "blocks_disconnected_total": ("counter", ()),
+        "mempool_tx_added_total": ("counter", ()),
+        "mempool_tx_removed_total": ("counter", ()),
+        "tip_updates_total": ("counter", ()),
+        "chain_state_flushes_total": ("counter", ()),
+        "block_height": ("gauge", ()),
+        "chain_height": ("gauge", ()),
+        "header_height": ("gauge", ()),
+        "ibd": ("gauge", ()),
+        "verification_progress": ("gauge", ()),
+        "mempool_size": ("gauge", ()),
+        "mempool_bytes": ("gauge", ()),
+        "mempool_max_bytes": ("gauge", ()),
+        "peers": ("gauge", ()),
+        "bytes_recv_total": ("counter", ()),
+        "bytes_sent_total": ("counter", ()),
+        "utxo_cache_add_total": ("counter", ()),
+        "utxo_cache_spend_total": ("counter", ()),
+        "utxo_cache_uncache_total": ("counter", ()),
+        "utxo_cache_add_value_total": ("counter", ()),
+        "utxo_cache_spend_value_total": ("counter", ()),
+        "utxo_cache_uncache_value_total": ("counter", ()),
+        "utxo_cache_add_unconfirmed_total": ("counter", ()),
+    },
+    "plugin": {
+        "up": ("gauge", ()),
+        "node_info": ("gauge", ("version", "chain", "dialect")),
+        "plugin_info": ("gauge", ("version",)),
+        "connects_total": ("counter", ()),
+        "poll_errors_total": ("counter", ("method",)),
+        "poll_duration_seconds": ("gauge", ()),
+        "last_poll_timestamp_seconds": ("gauge", ()),
+        "subscription_active": ("gauge", ("subscription",)),
+        "events_dropped_total": ("counter", ()),
+        "lines_dropped_total": ("counter", ()),
+    },
+    "mempool": {
+        "mempool_tx_removed_by_reason_total": ("counter", ("reason",)),
+        "mempool_tx_added_vbytes_total": ("counter", ()),
+        "mempool_tx_confirmed_total": ("counter", ()),
+    },
+}
+"""The public interface: a line may come in, none may change or go within a major version."""
+
+
+@pytest.mark.parametrize("group", CONTRACT)
+def test_contract(group: str) -> None:
+    """A dashboard that was made for one version finds the same names, types and tags in the next."""
+    assert {m.name: (m.type, m.tags) for m in CATALOGUE if m.group == group} == CONTRACT[group]
+
+
+def test_every_group_is_in_the_contract() -> None:
+    """No metric is sent that the contract does not know."""
+    assert list(GROUPS) == list(CONTRACT)
+    assert {metric.group for metric in CATALOGUE} == set(CONTRACT)
+
+
+def test_names_are_unique() -> None:
+    """One name means one thing."""
+    assert len(METRICS) == len(CATALOGUE)
+
+
+def test_tag_values_are_bounded() -> None:
+    """The number of series does not grow with what the node sends."""
+    assert METRICS["mempool_tx_removed_by_reason_total"].values == (
+        "expiry", "sizelimit", "reorg", "block", "conflict", "replaced", "unknown",
+    )  # fmt: skip
+    assert METRICS["subscription_active"].values == ("chain", "utxo_cache")
+
+
+def test_what_outlives_a_session() -> None:
+    """The plugin's own counters go on when the node restarts; what the node told goes with it."""
+    node_counters = {"bytes_recv_total", "bytes_sent_total"}
+    kept_gauges = {"up", "plugin_info", "subscription_active"}
+    for metric in CATALOGUE:
+        kept = metric.name in kept_gauges or (metric.type == "counter" and metric.name not in node_counters)
+        assert metric.lifetime == ("process" if kept else "session"), metric.name
+
+
+def test_helps_warn_of_what_misleads() -> None:
+    """Who reads the help learns that confirmed transactions and scratch views are a matter of their own."""
+    assert "mempool_tx_confirmed_total" in METRICS["mempool_tx_removed_total"].help
+    for action in ("add", "spend", "uncache"):
+        for name in (f"utxo_cache_{action}_total", f"utxo_cache_{action}_value_total"):
+            assert "scratch views" in METRICS[name].help
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"name": "Up"}, "not a metric name"),
+        ({"name": "1up"}, "not a metric name"),
+        ({"name": "up__s"}, "not a metric name"),
+        ({"name": "up_"}, "not a metric name"),
+        ({"name": "up\n"}, "not a metric name"),
+        ({"name": "blocks", "type": "counter"}, "ends in _total"),
+        ({"name": "blocks_total"}, "ends in _total"),
+        ({"group": "nothing"}, "no group nothing"),
+        ({"values": ("a",)}, "exactly one tag"),
+        ({"values": ("a",), "tags": ("x", "y")}, "exactly one tag"),
+    ],
+)
+def test_bad_row_is_refused(changes: dict[str, Any], complaint: str) -> None:
+    """A row that breaks the naming rules never gets as far as a release."""
+    row = {"name": "up", "type": "gauge", "group": "plugin", "source": "a test", "help": "Nothing."}
+    Metric(**row)
+    with pytest.raises(ValueError, match=complaint):
+        Metric(**(row | changes))
+
+
+def test_prometheus_names() -> None:
+    """Every metric is in the list of exactly one type, under the name that Prometheus shows."""
+    counters, gauges = prometheus_names("counter"), prometheus_names("gauge")
+    assert "bitcoin_tip_updates_total" in counters
+    assert "bitcoin_up" in gauges
+    assert sorted(counters + gauges) == sorted(f"bitcoin_{name}" for name in METRICS)
