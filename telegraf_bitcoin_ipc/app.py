@@ -12,8 +12,16 @@ from typing import Any, Final, NoReturn
 from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed
-from telegraf_bitcoin_ipc.events import CHAIN_COUNTERS, UTXO_COUNTERS, ChainEvents, UtxoEvents
-from telegraf_bitcoin_ipc.ipc.session import Session, connect, open_session, run
+from telegraf_bitcoin_ipc.events import (
+    CHAIN_COUNTERS,
+    UTXO_COUNTERS,
+    ChainEvents,
+    GuardTotals,
+    UtxoEvents,
+    UtxoLog,
+)
+from telegraf_bitcoin_ipc.ipc.session import run
+from telegraf_bitcoin_ipc.ipc.watch import Watch, watch
 from telegraf_bitcoin_ipc.lines import encode
 from telegraf_bitcoin_ipc.metrics import SUBSCRIPTIONS
 from telegraf_bitcoin_ipc.polls import Poller
@@ -39,6 +47,7 @@ class Plugin:
         self._schedule = Schedule(config.emit_interval)
         self._rescheduled = asyncio.Event()
         self._stop = asyncio.Event()
+        self._guard_totals: GuardTotals | None = None
         self._store.set("plugin_info", 1, __version__)
         self._store.start("connects_total", "events_dropped_total", "lines_dropped_total")
         for subscription in SUBSCRIPTIONS:
@@ -46,6 +55,8 @@ class Plugin:
 
     async def run(self) -> None:
         """Work until stdin ends, stdout breaks, or SIGTERM or SIGINT comes; then leave the node in peace."""
+        if self._config.no_guard:
+            log.warning("without the guard a crash of this process, or a stall, takes the node down with it")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -61,58 +72,70 @@ class Plugin:
         self._stop.set()
 
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[Session]:
+    async def _session(self) -> AsyncIterator[Watch]:
+        config = self._config
         try:
-            async with open_session(connect(self._config.socket)) as session:
+            async with watch(config.socket, unguarded=config.no_guard, hand_on_utxo=config.debug) as node:
+                session = node.session
+                if node.totals is not None:
+                    self._guard_totals = GuardTotals(self._store, node.totals)
                 self._store.add("connects_total", 1)
                 self._store.set("node_info", 1, session.version, session.chain, session.dialect.name)
-                log.info("connected to %s: %s", self._config.socket, session)
+                log.info("connected to %s: %s", config.socket, session)
                 try:
-                    yield session
+                    yield node
                 finally:
                     self._gone()
         finally:
-            self._gone()  # again: events that came while leaving have set gauges
+            self._gone()  # again: events that came while leaving have counted, and set gauges
+            self._guard_totals = None
 
     def _gone(self) -> None:
+        self._carry_over()
         self._store.end_session()
         self._store.set("up", 0)
         for subscription in SUBSCRIPTIONS:
             self._store.set("subscription_active", 0, subscription)
         self._emit_soon()
 
-    async def _serve(self, session: Session) -> NoReturn:
-        await together(session.until_it_leaves(), self._poll_for_ever(session))
+    def _carry_over(self) -> None:
+        if self._guard_totals is not None:
+            self._guard_totals.carry_over()
+
+    async def _serve(self, node: Watch) -> NoReturn:
+        await together(node.session.until_it_leaves(), self._poll_for_ever(node))
         raise AssertionError("a session ends by an exception")
 
-    async def _poll_for_ever(self, session: Session) -> NoReturn:
-        wanted = {"chain", "utxo_cache"} & set(session.dialect.subscriptions)
+    async def _poll_for_ever(self, node: Watch) -> NoReturn:
+        session = node.session
+        wanted = set(session.dialect.subscriptions) if node.may_subscribe else set()
         if self._config.no_utxo_trace:
             wanted.discard("utxo_cache")
-        await self._subscribe(session, "chain", wanted)
+        await self._subscribe(node, "chain", wanted)
         deferred = False
         while True:
             due = time.monotonic() + self._config.poll_interval
             values = await self._poller.poll(session, session.dialect.sources)
             self._emit_soon()
-            await self._subscribe(session, "chain", wanted)
+            await self._subscribe(node, "chain", wanted)
             if values.get("ibd") == 0:
-                await self._subscribe(session, "utxo_cache", wanted)
+                await self._subscribe(node, "utxo_cache", wanted)
             elif "utxo_cache" in wanted and not deferred:
                 deferred = True
                 log.info("the UTXO cache trace waits for the end of initial block download")
             await asyncio.sleep(due - time.monotonic())
 
-    async def _subscribe(self, session: Session, name: str, wanted: set[str]) -> None:
+    async def _subscribe(self, node: Watch, name: str, wanted: set[str]) -> None:
         """Make a subscription that is wanted; one that fails stays wanted for the next poll."""
         if name not in wanted:
             return
         try:
             if name == "chain":
-                await session.subscribe_chain(ChainEvents(self._store, self._emit_soon))
+                await node.session.subscribe_chain(ChainEvents(self._store, self._emit_soon))
                 self._store.start(*CHAIN_COUNTERS)
             else:
-                await session.subscribe_utxo_cache(UtxoEvents(self._store))
+                sink = UtxoEvents(self._store) if node.totals is None else UtxoLog()
+                await node.session.subscribe_utxo_cache(sink)
                 self._store.start(*UTXO_COUNTERS)
         except CallFailed as error:
             log.warning("the %s subscription failed: %s; trying again at the next poll", name, error)
@@ -130,6 +153,7 @@ class Plugin:
         self._rescheduled.set()
 
     def _emit(self, *, by_newline: bool = False) -> None:
+        self._carry_over()
         self._store.add("lines_dropped_total", self._output.take_dropped())
         self._output.put(encode(self._store.samples(), time.time_ns(), self._config.tag))
         self._schedule.emitted(time.monotonic(), by_newline=by_newline)
@@ -142,7 +166,8 @@ class Plugin:
                 continue
             self._rescheduled.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._rescheduled.wait(), wait if math.isfinite(wait) else None)
+                async with asyncio.timeout(wait if math.isfinite(wait) else None):
+                    await self._rescheduled.wait()
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Callable[[], None]:
@@ -172,13 +197,14 @@ async def once(config: Config) -> list[str]:
     """Return the lines of one poll; subscribes to nothing. Raises NodeUnavailable or UnsupportedNode."""
     store = Store(config.metrics)
     store.set("plugin_info", 1, __version__)
-    async with open_session(connect(config.socket)) as session:
+    async with watch(config.socket, unguarded=config.no_guard) as node:
+        session = node.session
         store.set("node_info", 1, session.version, session.chain, session.dialect.name)
         await Poller(store, time).poll(session, session.dialect.sources)
         return encode(store.samples(), time.time_ns(), config.tag)
 
 
-def watch(config: Config, descriptor: int) -> None:
+def serve(config: Config, descriptor: int) -> None:
     """Run the plugin, writing line protocol to a file descriptor, until it is told to stop."""
 
     async def work() -> None:

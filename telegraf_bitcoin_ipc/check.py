@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed
-from telegraf_bitcoin_ipc.ipc.session import Session, connect, open_session, run
+from telegraf_bitcoin_ipc.ipc.session import Session, run
+from telegraf_bitcoin_ipc.ipc.watch import watch
 from telegraf_bitcoin_ipc.metrics import MEASUREMENT
 
 
@@ -18,7 +19,8 @@ def report(config: Config) -> tuple[list[str], bool]:
 
 
 async def _report(config: Config) -> tuple[list[str], bool]:
-    async with open_session(connect(config.socket)) as session:
+    async with watch(config.socket, unguarded=config.no_guard) as node:
+        session = node.session
         polled, fine = await _polled(session)
         return [*_identity(config, session), "", *polled, "", *_pushed(config, session)], fine
 

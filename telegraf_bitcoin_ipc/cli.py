@@ -51,13 +51,13 @@ class _Parser(argparse.ArgumentParser):
 def _run(arguments: Sequence[str]) -> int:
     """Watch a node under Telegraf."""
     config = _configure(_parser(description=_DESCRIPTION, epilog=_EPILOG), arguments)
-    from telegraf_bitcoin_ipc.app import watch
+    from telegraf_bitcoin_ipc.app import serve
 
     log = Pipe(STDERR)
     logging.basicConfig(handlers=[PipeHandler(log)], level=logging.DEBUG if config.debug else logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
-        watch(config, STDOUT)
+        serve(config, STDOUT)
     finally:
         logging.shutdown()
         log.flush(FAREWELL_SECONDS)

@@ -40,6 +40,9 @@ class Config(BaseModel):
         + "; or none (comma-separated)",
     )
     no_utxo_trace: bool = Field(default=False, description="do not subscribe to the UTXO cache trace")
+    no_guard: bool = Field(
+        default=False, description="hold the node's socket in this process, which can harm the node (for debugging)"
+    )
     tag: Mapping[str, str] = Field(default={}, description="a tag for every metric (may be given again)")
 
     @field_validator("socket")

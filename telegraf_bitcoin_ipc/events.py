@@ -1,7 +1,7 @@
 """What each notification of the node means for the store, and what --debug says about it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from telegraf_bitcoin_ipc import decode
@@ -112,8 +112,25 @@ class ChainEvents:
         log.debug("chain_state_flushed: role=%s locator_size=%d", role, len(locator))
 
 
-class UtxoEvents:
-    """Counts what a subscriber to UtxoCacheTrace is told."""
+class UtxoLog:
+    """Logs what a subscriber to UtxoCacheTrace is told, where --debug asks for it; the guard does the counting."""
+
+    def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
+        """Log a coin; its value is in satoshi."""
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "utxo_cache_%s: outpoint=%s:%d height=%d value=%d coinbase=%s",
+                action,
+                _Hash(txid),
+                index,
+                height,
+                value,
+                str(coinbase).lower(),
+            )
+
+
+class UtxoEvents(UtxoLog):
+    """Counts what a subscriber to UtxoCacheTrace is told, where no guard does."""
 
     def __init__(self, store: Store) -> None:
         """Count in `store`."""
@@ -125,16 +142,27 @@ class UtxoEvents:
         self._store.add(f"utxo_cache_{action}_value_total", value)
         if action == "add" and height == UNCONFIRMED_HEIGHT:
             self._store.add("utxo_cache_add_unconfirmed_total", 1)
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug(
-                "utxo_cache_%s: outpoint=%s:%d height=%d value=%d coinbase=%s",
-                action,
-                _Hash(txid),
-                index,
-                height,
-                value,
-                str(coinbase).lower(),
-            )
+        super().utxo(action, txid=txid, index=index, height=height, value=value, coinbase=coinbase)
+
+
+class GuardTotals:
+    """Carries what a session's guard has added up over to the store."""
+
+    def __init__(self, store: Store, read: Callable[[], Mapping[str, int]]) -> None:
+        """Begin with a guard that has counted nothing; `read` returns its totals."""
+        self._store = store
+        self._read = read
+        self._carried: Mapping[str, int] = {}
+
+    def carry_over(self) -> None:
+        """Add to the store's counters what has come since the last time."""
+        totals = self._read()
+        for name, total in totals.items():
+            more = total - self._carried.get(name, 0)
+            if more:
+                counter = f"{name}_total" if name == "events_dropped" else f"utxo_cache_{name}_total"
+                self._store.add(counter, more)
+        self._carried = totals
 
 
 class _Hash:

@@ -117,6 +117,7 @@ class Pipe:
                 with self._changed:
                     self._broken = True
                     self._batches.clear()
+                    self._waiting = 0
                     self._changed.notify_all()
                 self._on_broken()
                 return

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, NoReturn, TypeVar
 
 import capnp
@@ -35,13 +35,10 @@ log = logging.getLogger(__name__)
 CALL_LIMIT: Final = 10.0
 """Seconds that the node has for one answer; a block's validation can hold its lock for seconds."""
 
-TIP_WAIT: Final = 30.0
-"""Seconds after which a wait for a new tip returns all the same."""
-
 NO_TIP: Final = bytes(32)
 """A block hash that no tip has: the first wait returns the present tip at once."""
 
-BUSY_PAUSE: Final = 0.05
+BUSY_PAUSE: Final = 0.01
 """Seconds to wait after the node said `thread busy`."""
 
 UNANSWERED_WARNING: Final = 5.0
@@ -88,7 +85,9 @@ class ServerThread:
         self._lock = asyncio.Lock()
         self._unanswered: asyncio.Future[Any] | None = None
 
-    async def call(self, capability: Any, method: str, *, limit: float = CALL_LIMIT, **arguments: Any) -> Any:
+    async def call(
+        self, capability: Any, method: str, *, limit: float | None = CALL_LIMIT, **arguments: Any
+    ) -> Any:
         """Return the results of one call. Raises CallFailed when they do not come within `limit` seconds."""
         async with self._lock:
             if self._unanswered is not None and not self._unanswered.done():
@@ -190,16 +189,13 @@ class Session:
         """Wait until the node begins to stop, or is gone; then raise NodeUnavailable.
 
         A pending Mining.waitTipChanged returns without a tip as soon as the node has been told to stop. An idle
-        node on regtest then aborts 0.09 s later if it still has a subscriber (measured).
+        node on regtest then aborts 0.09 s later if it still has a subscriber (measured). This is the one call
+        that has no time limit: a guard repeats it by itself, and it ends with the connection.
         """
         tip = NO_TIP
         while True:
             answer = await self._threads["tip"].call(
-                self._capabilities["mining"],
-                "waitTipChanged",
-                currentTip=tip,
-                timeout=TIP_WAIT * 1000,
-                limit=TIP_WAIT + CALL_LIMIT,
+                self._capabilities["mining"], "waitTipChanged", currentTip=tip, limit=None
             )
             tip = bytes(answer.result.hash)
             if not tip:
@@ -213,8 +209,11 @@ class Session:
         try:
             for name, subscription in reversed(self._subscriptions.items()):
                 ending = asyncio.ensure_future(subscription.end(self._threads["subscribe"]))
-                while not (await asyncio.wait({ending}, timeout=UNANSWERED_WARNING))[0]:
-                    log.warning("the node has not let go of the %s subscription yet; waiting for it", name)
+                try:
+                    while not (await asyncio.wait({ending}, timeout=UNANSWERED_WARNING))[0]:
+                        log.warning("the node has not let go of the %s subscription yet; waiting for it", name)
+                finally:
+                    ending.cancel()  # without effect where it is done
                 ending.result()
             if self._subscriptions:
                 # Its next answer proves that the node has read our answers to its last calls.
@@ -244,35 +243,45 @@ _WHY_NO_CONNECTION: Final[Mapping[type[OSError], str]] = {
 
 
 @asynccontextmanager
-async def open_session(connection: socket.socket) -> AsyncIterator[Session]:
-    """Hold a session over a connected socket, which is closed at the end, once nothing is subscribed any more.
+async def open_session(connection: socket.socket, patience: float | None = None) -> AsyncIterator[Session]:
+    """Hold a session over a connected socket, which stays the caller's; at its end nothing is subscribed any more.
 
-    Raises NodeUnavailable when the node goes, does not answer or is still starting, and UnsupportedNode when it
-    has no interface that is served.
+    The node has `patience` seconds to end them; without a limit (None) that takes as long as it takes. A limit is
+    for a socket that leads to a guard, which goes on alone. Raises NodeUnavailable when the node goes, does not
+    answer or is still starting, and UnsupportedNode when it has no interface that is served.
     """
-    client = capnp.TwoPartyClient(await capnp.AsyncIoStream.create_unix_connection(sock=connection))
+    # A descriptor of its own: the event loop must be the one that closes it, the caller closes the caller's.
+    stream = await capnp.AsyncIoStream.create_unix_connection(sock=connection.dup())
+    client = capnp.TwoPartyClient(stream)
     try:
         session = await _handshake(client)
         try:
             yield session
         finally:
-            await _to_the_end(session.unsubscribe())
+            await _to_the_end(session.unsubscribe(), patience)
     finally:
         client.close()
+        stream.close()
 
 
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work whole; a cancellation takes effect after it."""
-    task = asyncio.ensure_future(work)
+async def _to_the_end(work: Coroutine[Any, Any, None], limit: float | None) -> None:
+    """Do the work whole, or for `limit` seconds; a cancellation takes effect after it."""
+
+    async def limited() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await work
+
+    task = asyncio.ensure_future(limited())
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError as cancellation:
             cancelled = cancellation
-    task.result()
     if cancelled is not None:
         raise cancelled
+    task.result()
 
 
 async def _handshake(client: Any) -> Session:
@@ -307,7 +316,8 @@ async def _answer(what: str, promise: Any) -> Any:
     """Wait for a call that needs no server thread."""
     with translated(what):
         try:
-            return await asyncio.wait_for(promise, CALL_LIMIT)
+            async with asyncio.timeout(CALL_LIMIT):
+                return await promise
         except TimeoutError:
             raise CallFailed(f"{what}: no answer within {CALL_LIMIT:g} seconds") from None
 

@@ -228,9 +228,8 @@ class SimulatedNode:
         """Wait until the tip is another, the time is over, or the node begins to stop."""
         async with self._tip_changed:
             with suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._tip_changed.wait_for(lambda: self.stopping or self.model.tip_hash != known), seconds
-                )
+                async with asyncio.timeout(seconds):
+                    await self._tip_changed.wait_for(lambda: self.stopping or self.model.tip_hash != known)
 
     async def shut_down(self) -> None:
         """Do what a node does when it is told to stop, as far as its subscribers see it."""

@@ -38,8 +38,9 @@ async def session_with(node: SimulatedNode, dialect: str = "tracing") -> AsyncIt
     stream = await capnp.AsyncIoStream.create_unix_connection(sock=its)
     serving = asyncio.ensure_future(serve(Connection(node, dialect), stream))
     try:
-        async with open_session(ours) as session:
-            yield session
+        with ours:
+            async with open_session(ours) as session:
+                yield session
     finally:
         await asyncio.wait([serving], timeout=5)
         serving.cancel()

@@ -12,8 +12,11 @@ from telegraf_bitcoin_ipc.events import (
     UNCONFIRMED_HEIGHT,
     UTXO_COUNTERS,
     ChainEvents,
+    GuardTotals,
     UtxoEvents,
+    UtxoLog,
 )
+from telegraf_bitcoin_ipc.ipc import guard
 from telegraf_bitcoin_ipc.metrics import CATALOGUE, REMOVAL_REASONS
 from telegraf_bitcoin_ipc.simnode.events import BlockConnected, RemovalReason
 from telegraf_bitcoin_ipc.simnode.model import Model
@@ -189,6 +192,42 @@ def test_unconfirmed_coin(watch: Callable[..., Watched]) -> None:
     assert UNCONFIRMED_HEIGHT == 2147483647
     assert watched.values["utxo_cache_add_unconfirmed_total"] == 1
     assert watched.values["utxo_cache_add_total"] == 2
+
+
+def test_utxo_log(watch: Callable[..., Watched]) -> None:
+    """Where the guard counts, --debug shows the very same lines, and nothing is counted twice."""
+    watched = watch()
+    UtxoLog().utxo("add", txid=HASH, index=7, height=120, value=1, coinbase=False)
+    assert watched.values == {}
+    watched.utxo("add", txid=HASH, index=7, height=120, value=1, coinbase=False)
+    assert watched.log == [f"utxo_cache_add: outpoint={HASH_TEXT}:7 height=120 value=1 coinbase=false"] * 2
+
+
+def test_guard_totals() -> None:
+    """What the guards of several sessions have added up is counted once each, and never falls."""
+    store = Store()
+    totals = {"add": 0, "add_value": 0, "events_dropped": 0}
+    first = GuardTotals(store, lambda: dict(totals))
+    first.carry_over()
+    assert list(store.samples()) == []
+    totals |= {"add": 2, "add_value": 70}
+    first.carry_over()
+    totals |= {"add": 3, "add_value": 75, "events_dropped": 4}
+    first.carry_over()
+    first.carry_over()
+    GuardTotals(store, lambda: {"add": 10, "add_value": 0, "events_dropped": 0}).carry_over()
+    assert {name: value for name, _, value in store.samples()} == {
+        "utxo_cache_add_total": 13,
+        "utxo_cache_add_value_total": 75,
+        "events_dropped_total": 4,
+    }
+
+
+def test_every_total_of_the_guard_has_a_counter() -> None:
+    """Whatever the guard adds up finds its counter, and every counter of the trace is fed."""
+    store = Store()
+    GuardTotals(store, lambda: dict.fromkeys(guard.TOTALS, 1)).carry_over()
+    assert {name for name, _, _ in store.samples()} == {*UTXO_COUNTERS, "events_dropped_total"}
 
 
 def test_malformed_transaction_added(watch: Callable[..., Watched]) -> None:

@@ -113,7 +113,7 @@ def test_helps_warn_of_what_misleads() -> None:
 )
 def test_bad_row_is_refused(changes: dict[str, Any], complaint: str) -> None:
     """A row that breaks the naming rules never gets as far as a release."""
-    row = {"name": "up", "type": "gauge", "group": "plugin", "source": "a test", "help": "Nothing."}
+    row: dict[str, Any] = {"name": "up", "type": "gauge", "group": "plugin", "source": "a", "help": "A."}
     Metric(**row)
     with pytest.raises(ValueError, match=complaint):
         Metric(**(row | changes))

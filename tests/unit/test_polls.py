@@ -155,6 +155,12 @@ def test_warned_once(polled: Polled, node: FakeNode, caplog: pytest.LogCaptureFi
     ]
 
 
+def test_one_answer_is_enough(polled: Polled, node: FakeNode) -> None:
+    """A node of whose calls all but one fail is up."""
+    assert polled.poll(FakeNode({"Node.getHeaderTip": node.answers["Node.getHeaderTip"]}))
+    assert polled.values["up"] == 1
+
+
 def test_up_is_0_when_nothing_answers(polled: Polled) -> None:
     """A node that answers no question at all is not up, even while the connection stands."""
     assert polled.poll(FakeNode()) == {}

@@ -1,0 +1,795 @@
+#!/usr/bin/env python3
+"""The guard: the small process that holds the node's socket, so that nothing the plugin does can harm the node.
+
+A node waits for every call it makes on a subscriber, and aborts when one fails or when a subscribed socket
+closes. This program stands between the node and the plugin and keeps these invariants:
+
+1. Every call on a callback is answered at once, by this process, whatever the plugin does.
+2. The node's socket is not closed while a subscription stands, or a call is unanswered (a call that begins after
+   its connection has gone aborts the node, too). When the plugin's side closes, and when the node begins to stop,
+   each handler is disconnected, one after another, until the node has called `destroy` on each callback, however
+   long it takes. A Mining.waitTipChanged without a time limit tells of the node's stop: the guard takes it over,
+   repeats it all the time, and answers the plugin when the node begins to stop.
+3. It never waits for the plugin: what the plugin does not take is queued up to QUEUE_BYTES; beyond that the
+   oldest events are dropped, and counted.
+4. Every UTXO event is added up here, in memory that the plugin shares, before it is answered.
+5. Frames that are not understood are relayed as they are, whole and in their order.
+
+An event is handed on under a question id of the guard's own, as the call that it was but with its capabilities
+taken out of it: the guard's answer has released those. So the plugin's callbacks are ordinary servers; what they
+return is swallowed here, and its `Finish` made up.
+
+Usage: guard.py NODE_FD PLUGIN_FD SHARED_FD SPIN_MICROSECONDS HAND_ON_UTXO
+(file descriptors; 1 as the last to hand UTXO events on, too). Writes one byte to the plugin when it is ready.
+
+Standard library only. Offsets are in bytes, from Cap'n Proto's encoding and rpc.capnp; ids from the wire
+contract of Bitcoin Core's IPC interfaces.
+"""
+
+import contextlib
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import deque
+
+READY = b"R"
+
+# What is shared with the plugin: unsigned 64-bit totals since the start, in this order.
+TOTALS = (
+    "add",
+    "spend",
+    "uncache",
+    "add_value",
+    "spend_value",
+    "uncache_value",
+    "add_unconfirmed",
+    "events_dropped",
+)
+SHARED_BYTES = 8 * len(TOTALS)
+UNCONFIRMED, DROPPED = TOTALS.index("add_unconfirmed"), TOTALS.index("events_dropped")
+
+QUEUE_BYTES = 32 << 20  # events waiting for the plugin; a block is at most 4 MB
+BACKLOG_BYTES = 1 << 20  # waiting for the node, before no more is read from the plugin
+FRAME_BYTES = 72 << 20  # a message of 64 MiB, the usual limit of readers, and its header
+SEGMENTS = 512  # the usual limit of readers, too
+READ_BYTES = 256 << 10
+TIP_WAIT_MILLISECONDS = 500.0  # of each waitTipChanged: how long the end of a session has to wait for one
+RETRY_SECONDS = 0.01  # after the node refused a disconnect, because its thread was busy
+
+OWN_IDS = 1 << 30  # question ids of the guard's own; an RPC system allots them from 0 up
+
+# Message (rpc.capnp): the union's discriminant is the first u16 of its data.
+ABORT, CALL, RETURN, FINISH, RELEASE, BOOTSTRAP = 1, 2, 3, 4, 6, 8
+# Return's union, u16 at 6 of its data: 0 results, 1 exception. CapDescriptor's, u16 at 0: 1 senderHosted,
+# 2 senderPromise, 3 receiverHosted; 0 is none.
+RESULTS, NONE, SENDER_HOSTED, SENDER_PROMISE, RECEIVER_HOSTED = 0, 0, 1, 2, 3
+
+CHAIN, HANDLE_NOTIFICATIONS = 0xDDFB1D54C24414B3, 39
+TRACING, TRACE_UTXO_CACHE = 0xB300BEDCD7B880CE, 0
+MINING, WAIT_TIP_CHANGED = 0xF9C68436DF3AF39E, 3
+HANDLER, DISCONNECT = 0xEA08728D34263F55, 1
+CHAIN_NOTIFICATIONS, UTXO_CACHE_TRACE = 0x9AC9DB48BA219039, 0xF877DD6FB711C62F
+DESTROY = 0  # of both callback interfaces
+SUBSCRIBING = {(CHAIN, HANDLE_NOTIFICATIONS), (TRACING, TRACE_UTXO_CACHE)}
+UTXO_METHODS = (1, 2, 3)  # add, spend, uncache: in the order of TOTALS
+UNCONFIRMED_HEIGHT = 0x7FFFFFFF
+HASH_BYTES = 32
+NO_LIMIT = struct.unpack("<Q", struct.pack("<d", sys.float_info.max))[0]  # the default of waitTipChanged's timeout
+
+U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+CALL_DATA = struct.Struct("<IHxxQ")  # questionId u32 at 0, methodId u16 at 4, interfaceId u64 at 8
+UTXO_DATA = struct.Struct("<4xIq")  # UtxoInfo: outpointN u32 at 0, height u32 at 4, value i64 at 8
+
+
+class NotUnderstood(Exception):
+    """A frame does not have the form that it would have to have."""
+
+
+# Reading a frame. A place is (segment, offset in the frame).
+
+
+def segment_table(frame):
+    """Return (start, end) of each segment: u32 count - 1, a u32 of words for each, padding, the segments."""
+    count = U32.unpack_from(frame, 0)[0] + 1
+    start = (4 * (count + 1) + 7) & ~7
+    table = []
+    for index in range(count):
+        end = start + 8 * U32.unpack_from(frame, 4 + 4 * index)[0]
+        table.append((start, end))
+        start = end
+    return table
+
+
+def follow(frame, table, segment, at):
+    """Return (segment, where it points to, the word that describes it) for the pointer at `at`, or None.
+
+    A far pointer (type 2) leads to a landing pad: bit 2 says that the pad is two words, another far pointer and
+    the description; bits 3 to 31 are the pad's place in words, bits 32 to 63 its segment.
+    """
+    if not table[segment][0] <= at <= table[segment][1] - 8:
+        raise NotUnderstood
+    word = U64.unpack_from(frame, at)[0]
+    if word == 0:
+        return None
+    if word & 3 == 2:
+        segment, at, double = far(table, word) + (word & 4,)
+        word = U64.unpack_from(frame, at)[0]
+        if double:
+            if at > table[segment][1] - 16 or word & 7 != 2:
+                raise NotUnderstood
+            tag = U64.unpack_from(frame, at + 8)[0]
+            segment, at = far(table, word)
+            return segment, at, tag
+        if word & 3 == 2:
+            raise NotUnderstood
+    offset = (word & 0xFFFFFFFF) >> 2
+    return segment, at + 8 + 8 * (offset - (1 << 30) if offset >> 29 else offset), word
+
+
+def far(table, word):
+    """Return the place of a far pointer's landing pad."""
+    segment = word >> 32
+    if segment >= len(table):
+        raise NotUnderstood
+    at = table[segment][0] + 8 * ((word & 0xFFFFFFFF) >> 3)
+    if at > table[segment][1] - 8:
+        raise NotUnderstood
+    return segment, at
+
+
+def struct_at(frame, table, segment, at, data_bytes, pointers):
+    """Return (segment, data's offset, pointers' offset) of the struct that the pointer at `at` points to.
+
+    It must have at least so much data and so many pointers: u16 of words at bit 32, u16 of pointers at bit 48.
+    """
+    found = follow(frame, table, segment, at)
+    if found is None:
+        raise NotUnderstood
+    segment, start, word = found
+    data, count = 8 * (word >> 32 & 0xFFFF), word >> 48
+    if word & 3 or data < data_bytes or count < pointers:
+        raise NotUnderstood
+    if not table[segment][0] <= start <= table[segment][1] - data - 8 * count:
+        raise NotUnderstood
+    return segment, start, start + data
+
+
+def message(frame):
+    """Return (table, kind, segment, offset of the union's pointer); the root pointer is the first word."""
+    table = segment_table(frame)
+    segment, data, pointers = struct_at(frame, table, 0, table[0][0], 2, 1)
+    return table, U16.unpack_from(frame, data)[0], segment, pointers
+
+
+def capabilities(frame, table, segment, at):
+    """Return the offsets of the CapDescriptors in the Payload that the pointer at `at` points to.
+
+    Payload: pointers content, capTable. The table is a list (type 1) of structs (7 in bits 32 to 34), whose first
+    word is a tag: the count in bits 2 to 31, the size as in a struct pointer.
+    """
+    if follow(frame, table, segment, at) is None:
+        return []
+    segment, _, pointers = struct_at(frame, table, segment, at, 0, 2)
+    found = follow(frame, table, segment, pointers + 8)
+    if found is None:
+        return []
+    segment, start, word = found
+    words = word >> 35
+    if word & 3 != 1 or word >> 32 & 7 != 7:
+        raise NotUnderstood
+    if not table[segment][0] <= start <= table[segment][1] - 8 - 8 * words:
+        raise NotUnderstood
+    tag = U64.unpack_from(frame, start)[0]
+    count, size = (tag & 0xFFFFFFFF) >> 2, (tag >> 32 & 0xFFFF) + (tag >> 48)
+    if not tag >> 32 & 0xFFFF or count * size > words:
+        raise NotUnderstood
+    return [start + 8 + 8 * size * index for index in range(count)]
+
+
+def read_call(frame, table, segment, at):
+    """Return (questionId, methodId, interfaceId, data's offset, segment, pointers' offset) of a Call."""
+    segment, data, pointers = struct_at(frame, table, segment, at, 24, 3)
+    return (*CALL_DATA.unpack_from(frame, data), data, segment, pointers)
+
+
+def read_target(frame, table, segment, pointers):
+    """Return the id of an importedCap MessageTarget (u32 at 0, u16 union at 4: 0), or None."""
+    _, data, _ = struct_at(frame, table, segment, pointers, 6, 1)
+    return None if U16.unpack_from(frame, data + 4)[0] else U32.unpack_from(frame, data)[0]
+
+
+def read_utxo(frame, table, segment, pointers):
+    """Return (height, value) of the UtxoInfo in a Call's params: Payload -> content -> utxoInfo."""
+    segment, _, payload = struct_at(frame, table, segment, pointers + 8, 0, 2)
+    segment, _, content = struct_at(frame, table, segment, payload, 0, 1)
+    _, data, _ = struct_at(frame, table, segment, content, 16, 1)
+    return UTXO_DATA.unpack_from(frame, data)
+
+
+def read_data(frame, table, segment, at):
+    """Return (offset, length) of the bytes of the Data that the pointer at `at` points to.
+
+    A list (type 1) of bytes (2 in bits 32 to 34), the length in bits 35 to 63. A null pointer is no bytes.
+    """
+    found = follow(frame, table, segment, at)
+    if found is None:
+        return at, 0
+    segment, start, word = found
+    length = word >> 35
+    if word & 3 != 1 or word >> 32 & 7 != 2:
+        raise NotUnderstood
+    if not table[segment][0] <= start <= table[segment][1] - length:
+        raise NotUnderstood
+    return start, length
+
+
+def read_wait(frame, table, segment, pointers):
+    """Return the offsets of the time limit and of the tip's hash in a waitTipChanged Call.
+
+    Params: timeout f64 at 0, in milliseconds, stored exclusive-or its default; pointers context, currentTip.
+    """
+    segment, _, payload = struct_at(frame, table, segment, pointers + 8, 0, 2)
+    segment, data, pointers = struct_at(frame, table, segment, payload, 8, 2)
+    at, length = read_data(frame, table, segment, pointers + 8)
+    if length != HASH_BYTES:
+        raise NotUnderstood
+    return data, at
+
+
+def read_tip(frame, table, segment, pointers):
+    """Return the hash in a Return of waitTipChanged: Payload -> content -> result: BlockRef -> hash.
+
+    What is not there has its default: no bytes.
+    """
+    for _ in ("payload", "content", "result"):
+        found = follow(frame, table, segment, pointers)
+        if found is None or found[2] >> 48 == 0:  # null, or a struct without pointers
+            return b""
+        segment, _, pointers = struct_at(frame, table, segment, pointers, 0, 1)
+    at, length = read_data(frame, table, segment, pointers)
+    return frame[at : at + length]
+
+
+# Writing frames: one segment. A struct pointer: offset in words << 2, data words << 32, pointers << 48.
+
+
+def pointer(offset, data, pointers):
+    """Return a struct pointer."""
+    return offset << 2 | data << 32 | pointers << 48
+
+
+def frame_of(*words):
+    """Return a frame of one segment."""
+    return struct.pack(f"<II{len(words)}Q", 0, len(words), *words)
+
+
+def message_of(kind, data, pointers, *words):
+    """Return a Message whose body has that many words of data and pointers: `words`, and what they point to."""
+    return frame_of(pointer(0, 1, 1), kind, pointer(0, data, pointers), *words)
+
+
+def answer_to(question):
+    """Return a Return with empty results; releaseParamCaps, stored inverted, is true."""
+    return message_of(RETURN, 2, 1, question, 0, pointer(0, 0, 2), 0, 0)
+
+
+def finish_of(question):
+    """Return a Finish; releaseResultCaps, stored inverted, is true."""
+    return message_of(FINISH, 1, 0, question)
+
+
+def release_of(capability, count):
+    """Return a Release of so many references (u32 at 0 and 4)."""
+    return message_of(RELEASE, 1, 0, capability | count << 32)
+
+
+def disconnect_of(question, handler, thread):
+    """Return a Call of Handler.disconnect, run on the server thread `thread`: params (context: Context)."""
+    return message_of(
+        CALL, 3, 3,
+        question | DISCONNECT << 32, HANDLER, 0,
+        pointer(2, 1, 1), pointer(3, 0, 2), 0,  # target, params, sendResultsTo
+        handler, 0,  # MessageTarget: importedCap
+        pointer(1, 0, 1), 1 | 3 << 2 | 7 << 32 | 2 << 35,  # Payload: content, capTable (2 words beside the tag)
+        pointer(0, 0, 2),  # disconnect$Params: context
+        3, 0,  # Context: thread is a capability (type 3) and the table's first, callbackThread is null
+        1 << 2 | 1 << 32 | 1 << 48, RECEIVER_HOSTED | thread << 32, 0,  # one CapDescriptor
+    )  # fmt: skip
+
+
+class Frames:
+    """Cuts a stream into frames, however it arrives."""
+
+    def __init__(self):
+        """Begin with an empty stream."""
+        self._rest = bytearray()
+        self._needed = 8
+        self._raw = False
+
+    def feed(self, data):
+        """Return the frames that are complete now, and what comes where the stream is no stream of frames."""
+        if self._raw:
+            return [], data
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:
+                return [], b""
+            data, self._rest = bytes(self._rest), bytearray()
+        frames, at, size = [], 0, len(data)
+        while at < size:
+            needed = self._length(data, at, size)
+            if needed is None:
+                self._raw = True
+                return frames, data[at:]
+            if size - at < needed:
+                self._rest += data[at:]
+                self._needed = needed
+                break
+            frames.append(data if needed == size else data[at : at + needed])
+            at += needed
+        return frames, b""
+
+    @staticmethod
+    def _length(data, at, size):
+        """Return how many bytes a frame takes, at least; None where it is more than a reader would take."""
+        if size - at < 8:
+            return 8
+        count, words = struct.unpack_from("<II", data, at)
+        if count == 0:
+            length = 8 + 8 * words
+        elif count >= SEGMENTS:
+            return None
+        else:
+            header = (4 * (count + 2) + 7) & ~7
+            if size - at < header:
+                return header
+            length = header + 8 * sum(struct.unpack_from(f"<{count + 1}I", data, at + 4))
+        return length if length <= FRAME_BYTES else None
+
+
+class Subscription:
+    """A subscription as the frames tell of it: ids of the server thread, the callback and the handler."""
+
+    def __init__(self, thread, callback):
+        """Stand for a call that has not been answered yet."""
+        self.thread = thread
+        self.callback = callback
+        self.handler = None
+
+
+class TipWait:
+    """The call that tells of the node's stop: the plugin's frame, repeated under other questions and tips."""
+
+    def __init__(self, frame, question, capabilities, question_at, limit_at, tip_at):
+        """Take over a Call; offsets of its questionId, its time limit and the tip's hash."""
+        self.frame = bytearray(frame)
+        limit = U64.unpack(struct.pack("<d", TIP_WAIT_MILLISECONDS))[0]
+        U64.pack_into(self.frame, limit_at, limit ^ NO_LIMIT)
+        self.asked_by_plugin = self.question = question
+        self.capabilities = capabilities
+        self.question_at, self.tip_at = question_at, tip_at
+
+    def again(self, question, tip):
+        """Return the call once more, for another tip (or, without one, the same)."""
+        self.question = question
+        U32.pack_into(self.frame, self.question_at, question)
+        if tip:
+            self.frame[self.tip_at : self.tip_at + HASH_BYTES] = tip
+        return bytes(self.frame)
+
+
+class Guard:
+    """Both sides, and what has to be known of them."""
+
+    def __init__(self, node, plugin, totals, spin, hand_on_utxo):
+        """Relay between two sockets; count in `totals`; look at them busily for `spin` seconds after an event."""
+        self.node, self.plugin = node, plugin  # sockets; None when they are gone
+        self.totals = totals
+        self.spin = spin
+        self.hand_on_utxo = hand_on_utxo
+        self.from_node, self.from_plugin = Frames(), Frames()
+        self.to_node = bytearray()
+        self.to_plugin = deque()  # [bytes, is an event]; the first may be written in part
+        self.queued = self.begun = 0
+        self.answered = set()  # the node's questions that were answered here and not finished
+        self.unanswered = set()  # questions to the node, the plugin's and the guard's
+        self.asked = {}  # the plugin's questions that subscribe
+        self.subscriptions = []
+        self.withheld = {}  # capability -> references that the plugin has let go of, and the last will needs
+        self.next_id = OWN_IDS
+        self.tip_wait = None
+        self.tip_wait_due = None  # when to repeat it after it failed
+        self.stopping = False  # the node
+        self.will = None  # the question id of the disconnect that is under way
+        self.retry_at = 0.0
+        self.spin_until = 0.0
+        self._poller = select.poll()
+        self._watched = {}
+
+    # Frames from the node
+
+    def take_from_node(self, frame):
+        """Answer, count and hand on a frame, or relay it."""
+        try:
+            if self._understand(frame):
+                return
+        except (NotUnderstood, struct.error, IndexError):
+            pass
+        self.send_to_plugin(frame)
+
+    def _understand(self, frame):
+        """Deal with a frame of the node's; returns whether it needs no relaying."""
+        table, kind, segment, at = message(frame)
+        if kind == CALL:
+            question, method, interface, data, segment, pointers = read_call(frame, table, segment, at)
+            if interface not in (CHAIN_NOTIFICATIONS, UTXO_CACHE_TRACE):
+                return False
+            utxo = interface == UTXO_CACHE_TRACE and method in UTXO_METHODS
+            if utxo:
+                self._add_up(frame, table, segment, pointers, method)
+            self.send_to_node(answer_to(question))
+            self.answered.add(question)
+            self.spin_until = time.monotonic() + self.spin
+            if not utxo or self.hand_on_utxo:
+                self._hand_on(frame, table, data, segment, pointers)
+            if method == DESTROY:
+                self._ended(read_target(frame, table, segment, pointers))
+            return True
+        if kind == FINISH:
+            question = U32.unpack_from(frame, struct_at(frame, table, segment, at, 4, 0)[1])[0]
+            if question in self.answered:
+                self.answered.discard(question)
+                return True
+        elif kind == RETURN:
+            return self._returned(frame, table, *struct_at(frame, table, segment, at, 8, 1))
+        return False
+
+    def _add_up(self, frame, table, segment, pointers, method):
+        try:
+            height, value = read_utxo(frame, table, segment, pointers)
+        except NotUnderstood:
+            self.totals[DROPPED] += 1
+            return
+        index = method - 1
+        self.totals[index] += 1
+        self.totals[3 + index] += max(value, 0)
+        if index == 0 and height == UNCONFIRMED_HEIGHT:
+            self.totals[UNCONFIRMED] += 1
+
+    def _hand_on(self, frame, table, data, segment, pointers):
+        """Queue an event for the plugin as a call of the guard's own, without the capabilities in it."""
+        if self.plugin is None:
+            return
+        copy = bytearray(frame)
+        U32.pack_into(copy, data, self.new_id())
+        with contextlib.suppress(NotUnderstood, IndexError, struct.error):
+            for descriptor in capabilities(frame, table, segment, pointers + 8):
+                U16.pack_into(copy, descriptor, NONE)
+        self.send_to_plugin(bytes(copy), event=True)
+
+    def _returned(self, frame, table, segment, data, pointers):
+        """Learn a handler from the answer to a subscribing call; take the answers to the guard's own calls."""
+        question, outcome = U32.unpack_from(frame, data)[0], U16.unpack_from(frame, data + 6)[0]
+        self.unanswered.discard(question)
+        if self.tip_wait is not None and question == self.tip_wait.question:
+            self._tip_returned(frame, table, segment, data, pointers, outcome)
+            return True
+        if question >= OWN_IDS:
+            self.send_to_node(finish_of(question))
+            if question == self.will:
+                self.will = None
+                # Accepted: the next thing is `destroy`. Refused, or no `destroy` yet: ask again after a pause.
+                self.retry_at = time.monotonic() + RETRY_SECONDS
+            return True
+        subscription = self.asked.pop(question, None)
+        if subscription is None:
+            return False
+        handler = None
+        if outcome == RESULTS:
+            for descriptor in capabilities(frame, table, segment, pointers):
+                if U16.unpack_from(frame, descriptor)[0] in (SENDER_HOSTED, SENDER_PROMISE):
+                    handler = U32.unpack_from(frame, descriptor + 4)[0]
+        subscription.handler = handler
+        if handler is None and subscription in self.subscriptions:
+            self.subscriptions.remove(subscription)
+        return False
+
+    def _tip_returned(self, frame, table, segment, data, pointers, outcome):
+        """Repeat the wait for a new tip; or, where there is none, end the subscriptions and tell the plugin."""
+        self.send_to_node(finish_of(self.tip_wait.question))
+        tip = None
+        with contextlib.suppress(NotUnderstood, struct.error, IndexError):
+            tip = read_tip(frame, table, segment, pointers) if outcome == RESULTS else None
+        if tip is None:
+            self.tip_wait_due = time.monotonic() + RETRY_SECONDS
+            return
+        if len(tip) == HASH_BYTES:
+            self._wait_for_tip(tip)
+            return
+        answer = bytearray(frame)
+        U32.pack_into(answer, data, self.tip_wait.asked_by_plugin)
+        self.tip_wait, self.stopping = None, True
+        self.execute_will(time.monotonic())
+        self.send_to_plugin(bytes(answer))
+
+    def _wait_for_tip(self, tip):
+        if self.plugin is not None:
+            question = self.new_id()
+            self.unanswered.add(question)
+            self.send_to_node(self.tip_wait.again(question, tip))
+
+    def _ended(self, callback):
+        """Forget the subscription whose callback the node has let go of, and release what was kept for it."""
+        for subscription in self.subscriptions:
+            if subscription.callback == callback:
+                self.subscriptions.remove(subscription)
+                break
+        needed = self._needed()
+        for capability in [capability for capability in self.withheld if capability not in needed]:
+            self.send_to_node(release_of(capability, self.withheld.pop(capability)))
+
+    # Frames from the plugin
+
+    def take_from_plugin(self, frame):
+        """Relay a frame to the node, unless it belongs to the guard; learn from it what the last will needs."""
+        try:
+            if self._learn(frame):
+                return
+        except (NotUnderstood, struct.error, IndexError):
+            pass
+        self.send_to_node(frame)
+
+    def _learn(self, frame):
+        """Look at a frame of the plugin's; returns whether it must not reach the node."""
+        table, kind, segment, at = message(frame)
+        if kind == ABORT:  # the plugin gives up: to the node that would be a closed socket
+            self.close_plugin()
+            return True
+        if kind == RETURN:
+            question = U32.unpack_from(frame, struct_at(frame, table, segment, at, 8, 1)[1])[0]
+            if question >= OWN_IDS:
+                self.send_to_plugin(finish_of(question))
+                return True
+        elif kind == CALL:
+            question, method, interface, data, segment, pointers = read_call(frame, table, segment, at)
+            self.unanswered.add(question)
+            if (interface, method) == (MINING, WAIT_TIP_CHANGED) and self.tip_wait is None:
+                limit_at, tip_at = read_wait(frame, table, segment, pointers)
+                if U64.unpack_from(frame, limit_at)[0] == 0:  # the default
+                    numbers = [read_target(frame, table, segment, pointers)]
+                    for descriptor in capabilities(frame, table, segment, pointers + 8):
+                        numbers.append(U32.unpack_from(frame, descriptor + 4)[0])
+                    self.tip_wait = TipWait(frame, question, numbers, data, limit_at, tip_at)
+                    self.send_to_node(self.tip_wait.again(question, b""))
+                    return True
+            elif (interface, method) in SUBSCRIBING:
+                thread = callback = None
+                for descriptor in capabilities(frame, table, segment, pointers + 8):
+                    hosted, number = struct.unpack_from("<HxxI", frame, descriptor)
+                    if hosted == RECEIVER_HOSTED:
+                        thread = number
+                    elif hosted == SENDER_HOSTED:
+                        callback = number
+                self.asked[question] = Subscription(thread, callback)
+                self.subscriptions.append(self.asked[question])
+        elif kind == BOOTSTRAP:
+            self.unanswered.add(U32.unpack_from(frame, struct_at(frame, table, segment, at, 4, 0)[1])[0])
+        elif kind == RELEASE:
+            data = struct_at(frame, table, segment, at, 8, 0)[1]
+            capability, count = struct.unpack_from("<II", frame, data)
+            if capability in self._needed():
+                self.withheld[capability] = self.withheld.get(capability, 0) + count
+                return True
+        return False
+
+    def _needed(self):
+        """Return the node's capabilities that the last will would call or name."""
+        needed = {number for each in self.subscriptions for number in (each.thread, each.handler)}
+        if self.subscriptions and self.tip_wait is not None:
+            needed.update(self.tip_wait.capabilities)
+        return needed - {None}
+
+    def new_id(self):
+        """Return a question id that neither side's RPC system uses."""
+        self.next_id = OWN_IDS | (self.next_id + 1) % OWN_IDS
+        return self.next_id
+
+    # The last will
+
+    def execute_will(self, now):
+        """Disconnect the next handler; without one, and without the plugin, close the node's socket."""
+        if self.will is not None or self.node is None:
+            return
+        if not self.subscriptions:
+            if self.plugin is None and not self.unanswered and not self.to_node:
+                self.close_node()
+            return
+        if now < self.retry_at:
+            return
+        subscription = self.subscriptions[-1]
+        # One whose call is not answered, or whose ids could not be read, is waited for: the socket stays open.
+        if subscription.handler is not None and subscription.thread is not None:
+            self.will = self.new_id()
+            self.unanswered.add(self.will)
+            self.send_to_node(disconnect_of(self.will, subscription.handler, subscription.thread))
+
+    # Sockets
+
+    def send_to_node(self, frame):
+        """Queue a frame for the node, and write what it takes."""
+        self.to_node += frame
+        self.write_to_node()
+
+    def write_to_node(self):
+        """Write to the node what it takes now."""
+        if self.node is None:
+            self.to_node.clear()
+        while self.to_node:
+            try:
+                del self.to_node[: self.node.send(self.to_node)]
+            except BlockingIOError:
+                return
+            except OSError:
+                self.close_node()
+
+    def send_to_plugin(self, frame, event=False):
+        """Queue a frame for the plugin, dropping the oldest events when too much waits; write what it takes."""
+        if self.plugin is None:
+            return
+        self.to_plugin.append((frame, event))
+        self.queued += len(frame)
+        if self.queued > QUEUE_BYTES:
+            self.drop_oldest()
+        self.write_to_plugin()
+
+    def drop_oldest(self):
+        """Drop events until enough is free; what is no event, or has been begun, stays."""
+        kept = deque()
+        if self.begun:
+            kept.append(self.to_plugin.popleft())
+        while self.to_plugin and self.queued > QUEUE_BYTES:
+            frame, event = self.to_plugin.popleft()
+            if event:
+                self.queued -= len(frame)
+                self.totals[DROPPED] += 1
+            else:
+                kept.append((frame, event))
+        self.to_plugin.extendleft(reversed(kept))
+
+    def write_to_plugin(self):
+        """Write to the plugin what it takes now."""
+        while self.to_plugin and self.plugin is not None:
+            frame = self.to_plugin[0][0]
+            try:
+                self.begun += self.plugin.send(memoryview(frame)[self.begun :] if self.begun else frame)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.close_plugin()
+                return
+            if self.begun == len(frame):
+                self.to_plugin.popleft()
+                self.queued -= len(frame)
+                self.begun = 0
+
+    def read(self, side):
+        """Return what one side has sent: None where that is nothing now, no bytes where it is gone."""
+        try:
+            return side.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def read_from_node(self):
+        """Take what the node has sent."""
+        data = self.read(self.node)
+        if data == b"":
+            self.close_node()
+        elif data:
+            self.feed(self.from_node, data, self.take_from_node)
+
+    def read_from_plugin(self):
+        """Take what the plugin has sent."""
+        data = self.read(self.plugin)
+        if data == b"":
+            self.close_plugin()
+        elif data:
+            self.feed(self.from_plugin, data, self.take_from_plugin)
+
+    def feed(self, frames, data, take):
+        """Take the frames in `data`; from where it is no stream of frames, relay the node's and end the plugin's."""
+        whole, raw = frames.feed(data)
+        for frame in whole:
+            take(frame)
+        if raw and frames is self.from_node:
+            self.send_to_plugin(raw)
+        elif raw and self.plugin is not None:  # no frames: to the node that would be a closed socket
+            self.close_plugin()
+
+    def close_node(self):
+        """The node is gone, or can be let go of."""
+        self.node = self._close(self.node)
+        self.to_node.clear()
+
+    def close_plugin(self):
+        """The plugin is gone: nothing more is for it, and the last will is due."""
+        self.plugin = self._close(self.plugin)
+        self.to_plugin.clear()
+
+    def _close(self, side):
+        self._watched.pop(side, None)
+        with contextlib.suppress(KeyError):
+            self._poller.unregister(side)
+        side.close()
+
+    def run(self):
+        """Work until both sides are gone."""
+        while True:
+            now = time.monotonic()
+            if self.tip_wait_due is not None and now >= self.tip_wait_due and self.tip_wait is not None:
+                self.tip_wait_due = None
+                self._wait_for_tip(b"")
+            if self.plugin is None or self.stopping:
+                self.execute_will(now)
+            if self.node is None and self.plugin is not None and not self.to_plugin:
+                self.close_plugin()
+            if self.node is None and self.plugin is None:
+                return
+            for descriptor, event in self._wait(now):
+                if event & ~select.POLLOUT:
+                    self._read_from(descriptor)
+                if event & select.POLLOUT:
+                    self.write_to_node()
+                    self.write_to_plugin()
+
+    def _read_from(self, descriptor):
+        if self.node is not None and descriptor == self.node.fileno():
+            self.read_from_node()
+        elif self.plugin is not None and descriptor == self.plugin.fileno():
+            self.read_from_plugin()
+
+    def _wait(self, now):
+        """Wait until a side has something for us, or takes something; not at all just after an event."""
+        self._watch(self.node, self.to_node, True)
+        self._watch(self.plugin, self.to_plugin, len(self.to_node) < BACKLOG_BYTES)
+        if now < self.spin_until:
+            return self._poller.poll(0)
+        due = [self.tip_wait_due] if self.tip_wait_due is not None else []
+        if (self.plugin is None or self.stopping) and self.subscriptions and self.will is None:
+            due.append(self.retry_at)
+        later = [moment for moment in due if moment > now]
+        return self._poller.poll(1000 * (min(later) - now) + 1 if later else None)
+
+    def _watch(self, side, waiting, reading):
+        """Have the poller look at a side for what is wanted of it now."""
+        if side is None:
+            return
+        wanted = (select.POLLIN if reading else 0) | (select.POLLOUT if waiting else 0)
+        if self._watched.get(side) != wanted:
+            self._watched[side] = wanted
+            self._poller.register(side, wanted)
+
+
+def main(arguments):
+    """Run the guard on the file descriptors that it was started with."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    node, plugin, shared, spin, hand_on_utxo = map(int, arguments)
+    sides = [socket.socket(fileno=descriptor) for descriptor in (node, plugin)]
+    for side in sides:
+        side.setblocking(False)
+    with mmap.mmap(shared, SHARED_BYTES) as memory, memoryview(memory) as raw, raw.cast("Q") as totals:
+        os.close(shared)
+        os.chdir("/")
+        sides[1].send(READY)
+        Guard(*sides, totals, spin / 1e6, bool(hand_on_utxo)).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,187 @@
+"""The options: their defaults and bounds, and one clear sentence about whatever is wrong."""
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from telegraf_bitcoin_ipc.config import Config, from_environment, make_config, option_name
+from telegraf_bitcoin_ipc.errors import ConfigError
+
+SOCKET = "/run/bitcoind/node.sock"
+
+
+def made(**values: Any) -> Config:
+    """Return the configuration of those options and a socket."""
+    return make_config({"socket": SOCKET, **values})
+
+
+def complaint(values: dict[str, Any]) -> str:
+    """Return what is said about options that are refused."""
+    with pytest.raises(ConfigError) as caught:
+        make_config(values)
+    return str(caught.value)
+
+
+def test_defaults() -> None:
+    """With the socket alone everything useful is on, at the pace that the documentation tells."""
+    assert made().model_dump() == {
+        "socket": SOCKET,
+        "debug": False,
+        "poll_interval": 60,
+        "emit_interval": 10,
+        "metrics": ("mempool",),
+        "no_utxo_trace": False,
+        "no_guard": False,
+        "tag": {},
+    }
+
+
+def test_every_option_is_described() -> None:
+    """--help says something about every option."""
+    assert all(field.description for field in Config.model_fields.values())
+
+
+def test_it_cannot_be_changed() -> None:
+    """What was checked stays as it was checked."""
+    with pytest.raises(ValidationError):
+        made().debug = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("option", ["poll_interval", "emit_interval"])
+@pytest.mark.parametrize("text", ["0.1", "1", "2.5", "86400"])
+def test_intervals(option: str, text: str) -> None:
+    """Intervals are seconds, from a tenth of one to a day, with decimals."""
+    assert getattr(made(**{option: text}), option) == float(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
+        ("mempool", ("mempool",)),
+        ("none", ()),
+        ("", ()),
+        ("core, mempool,mempool", ("core", "mempool")),
+        ("none,mempool", ("mempool",)),
+    ],
+)
+def test_groups(text: str, groups: tuple[str, ...]) -> None:
+    """Groups are chosen by a list, in which `none` stands for no more than what is always on."""
+    assert made(metrics=text).metrics == groups
+
+
+def test_tags() -> None:
+    """Tags are KEY=VALUE with anything printable in the value; the last one of a key holds."""
+    texts = ["site=Zürich, 2nd floor = b", "Rack_2=x", "a=1", "a=2"]
+    assert made(tag=texts).tag == {"site": "Zürich, 2nd floor = b", "Rack_2": "x", "a": "2"}
+
+
+def test_longest_path() -> None:
+    """The longest path that the system takes is taken, counted in bytes."""
+    path = "/" + "é" * 53
+    assert len(path.encode()) == 107
+    assert make_config({"socket": path}).socket == path
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "SOCKET: it has to be given"),
+        ({"socket": ""}, "SOCKET: the path of the node's socket is empty"),
+        ({"socket": "a" * 108}, "SOCKET: the path is longer than the 107 bytes that a socket's may have"),
+        (
+            {"socket": "/" + "é" * 53 + "a"},
+            "SOCKET: the path is longer than the 107 bytes that a socket's may have",
+        ),
+        ({"socket": "/\udcff"}, r"SOCKET: the path '/\udcff' is not UTF-8"),
+        (
+            {"poll_interval": "0"},
+            "--poll-interval: it should be greater than or equal to 0.1, and is '0'",
+        ),
+        (
+            {"poll_interval": "-1"},
+            "--poll-interval: it should be greater than or equal to 0.1, and is '-1'",
+        ),
+        (
+            {"emit_interval": "86401"},
+            "--emit-interval: it should be less than or equal to 86400, and is '86401'",
+        ),
+        ({"emit_interval": "nan"}, "--emit-interval: it should be a finite number, and is 'nan'"),
+        ({"emit_interval": "inf"}, "--emit-interval: it should be a finite number, and is 'inf'"),
+        ({"emit_interval": "10s"}, "--emit-interval: it should be a valid number, and is '10s'"),
+        ({"emit_interval": ""}, "--emit-interval: it should be a valid number, and is ''"),
+        ({"debug": "maybe"}, "--debug: it should be a valid boolean, and is 'maybe'"),
+        ({"metrics": "wallet"}, "--metrics: there is no group 'wallet'; there are core, plugin, mempool"),
+        ({"tag": ["site"]}, "--tag: 'site' is not KEY=VALUE"),
+        ({"tag": ["a=b", "site"]}, "--tag: 'site' is not KEY=VALUE"),
+        ({"tag": ["=x"]}, "--tag: '' is no name for a tag (letters, digits and _, a letter first)"),
+        ({"tag": ["1a=x"]}, "--tag: '1a' is no name for a tag (letters, digits and _, a letter first)"),
+        ({"tag": ["é=x"]}, "--tag: 'é' is no name for a tag (letters, digits and _, a letter first)"),
+        ({"tag": ["a\n=x"]}, r"--tag: 'a\n' is no name for a tag (letters, digits and _, a letter first)"),
+        ({"tag": ["method=x"]}, "--tag: the tag 'method' is one that the metrics use themselves"),
+        ({"tag": ["site="]}, "--tag: the value of the tag 'site' is empty"),
+        ({"tag": ["site=  "]}, "--tag: the value of the tag 'site' is empty"),
+        *(
+            (
+                {"tag": [f"site=a{character}b"]},
+                "--tag: the value of the tag 'site' has a backslash, a control character or invalid UTF-8 in it",
+            )
+            for character in "\\\n\x00\x7f\udcff"
+        ),
+    ],
+)
+def test_bad_input(values: dict[str, Any], said: str) -> None:
+    """Whatever is wrong, one line names the option as the user typed it and says what it should be."""
+    if values:
+        values = {"socket": SOCKET, **values}
+    assert complaint(values) == said
+    assert said.isprintable()
+
+
+def test_first_mistake_only() -> None:
+    """Several mistakes are told one at a time."""
+    said = complaint({"socket": SOCKET, "poll_interval": "x", "emit_interval": "x"})
+    assert said == "--poll-interval: it should be a valid number, and is 'x'"
+
+
+def test_environment() -> None:
+    """Each option can be set in execd's `environment`, under the prefix and in capitals."""
+    environment = {
+        "TELEGRAF_BITCOIN_IPC_SOCKET": SOCKET,
+        "TELEGRAF_BITCOIN_IPC_DEBUG": "true",
+        "TELEGRAF_BITCOIN_IPC_POLL_INTERVAL": "30",
+        "TELEGRAF_BITCOIN_IPC_EMIT_INTERVAL": "5",
+        "TELEGRAF_BITCOIN_IPC_METRICS": "none",
+        "TELEGRAF_BITCOIN_IPC_NO_UTXO_TRACE": "1",
+        "TELEGRAF_BITCOIN_IPC_NO_GUARD": "yes",
+        "TELEGRAF_BITCOIN_IPC_TAG": "site=here,rack=2",
+    }
+    assert len(environment) == len(Config.model_fields)
+    assert make_config(from_environment(environment)) == Config(
+        socket=SOCKET,
+        debug=True,
+        poll_interval=30,
+        emit_interval=5,
+        metrics=(),
+        no_utxo_trace=True,
+        no_guard=True,
+        tag={"site": "here", "rack": "2"},
+    )
+
+
+@pytest.mark.parametrize(("text", "debug"), [("0", False), ("false", False), ("no", False), ("1", True)])
+def test_environment_switches(text: str, debug: bool) -> None:
+    """A switch in the environment can be off, too."""
+    assert made(**from_environment({"TELEGRAF_BITCOIN_IPC_DEBUG": text})).debug is debug
+
+
+def test_environment_of_others() -> None:
+    """An empty variable is as one that is not set, and nobody else's is looked at."""
+    assert from_environment({"TELEGRAF_BITCOIN_IPC_TAG": "", "DEBUG": "1", "SOCKET": "x"}) == {}
+
+
+def test_option_names() -> None:
+    """An option is called by the name that is typed."""
+    assert option_name("socket") == "SOCKET"
+    assert all(re.fullmatch(r"--[a-z-]+|SOCKET", option_name(name)) for name in Config.model_fields)

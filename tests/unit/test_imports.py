@@ -1,0 +1,150 @@
+"""The architecture: imports point one way, towards the pure middle, and libraries stay at the edges."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import telegraf_bitcoin_ipc
+
+PACKAGE = "telegraf_bitcoin_ipc"
+
+ALLOWED = {
+    "": set(),  # the package itself: its version
+    "errors": set(),
+    "metrics": set(),
+    "decode": set(),
+    "telegraf": set(),
+    "store": {"metrics"},
+    "lines": {"metrics", "store"},
+    "events": {"decode", "metrics", "store"},
+    "polls": {"errors", "store"},
+    "reconnect": {"errors"},
+    "reference": {"metrics"},
+    "telegraf_config": {"errors", "metrics"},
+    "config": {"errors", "lines", "metrics"},
+    "ipc": {"errors", "ipc"},
+    "ipc.guard": set(),  # runs with nothing but the standard library
+    "simnode": {"errors", "ipc.schema", "simnode"},
+    "check": {"config", "errors", "ipc", "metrics"},
+    "app": {
+        "", "config", "errors", "events", "ipc", "lines", "metrics", "polls", "reconnect", "store", "telegraf",
+    },
+    "cli": {
+        "", "app", "check", "config", "errors", "reference", "simnode.command", "telegraf", "telegraf_config",
+    },
+}  # fmt: skip
+"""What each module may import of the package; a package's row is for all its modules that have none."""
+
+LIBRARIES = {
+    "capnp": {"ipc", "simnode"},
+    "influx_line_protocol": {"lines"},
+    "bitcoin": {"decode", "simnode"},
+    "pydantic": {"config"},
+}
+"""Where each dependency is used: what it needs, raises and gets wrong is known there and nowhere else."""
+
+PURE = {"decode", "errors", "events", "lines", "metrics", "polls", "reference", "store", "telegraf_config"}
+"""No event loop, no clock, no input or output of their own: tested in milliseconds."""
+
+IMPURE = {
+    "asyncio", "concurrent", "ctypes", "fcntl", "mmap", "multiprocessing", "os", "pathlib", "random", "select",
+    "selectors", "shutil", "signal", "socket", "subprocess", "sys", "tempfile", "threading", "time",
+}  # fmt: skip
+
+
+def within(module: str, names: set[str]) -> bool:
+    """Say whether a module is one of those named, or in one of the packages named."""
+    return any(module == name or (name and module.startswith(f"{name}.")) for name in names)
+
+
+def imports(source: str) -> Iterator[str]:
+    """Yield the full names of all that is imported, at the top, in a function or for types only."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where they point"
+            assert node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def package() -> dict[str, set[str]]:
+    """Return all that each module of the package imports, by its name within the package."""
+    (root,) = map(Path, telegraf_bitcoin_ipc.__path__)
+    found = {}
+    for path in root.rglob("*.py"):
+        parts = path.relative_to(root).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        found[name] = set(imports(path.read_text()))
+    return found
+
+
+MODULES = package()
+
+
+def own(module: str) -> set[str]:
+    """Return the modules of the package that a module imports."""
+    names = {name.removeprefix(PACKAGE).removeprefix(".") for name in MODULES[module] if within(name, {PACKAGE})}
+    return {name if name in MODULES else name.rpartition(".")[0] for name in names}
+
+
+def foreign(module: str) -> set[str]:
+    """Return the top-level packages that a module imports from elsewhere."""
+    return {name.partition(".")[0] for name in MODULES[module]} - {PACKAGE}
+
+
+def row(module: str) -> set[str]:
+    """Return what a module may import: its own row, or its package's."""
+    return ALLOWED[module if module in ALLOWED else module.partition(".")[0]]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_one_way(module: str) -> None:
+    """A module knows only what its row says, so that any of it can be changed without the rest."""
+    assert {name for name in own(module) if not within(name, row(module))} == set()
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_libraries_stay_at_the_edges(module: str) -> None:
+    """A dependency can be replaced in one place, and none comes in unseen."""
+    libraries = foreign(module) - sys.stdlib_module_names
+    assert libraries <= LIBRARIES.keys()
+    assert [name for name in libraries if not within(module, LIBRARIES[name])] == []
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_middle_is_pure(module: str) -> None:
+    """What the metrics mean can be tested without a loop, a socket, a clock or a file."""
+    assert foreign(module) & IMPURE == set()
+
+
+def test_guard_needs_nothing_but_python() -> None:
+    """The process that protects the node starts without any installed package."""
+    assert foreign("ipc.guard") <= sys.stdlib_module_names
+    assert own("ipc.guard") == set()
+
+
+def test_nothing_imports_the_command_line() -> None:
+    """The command line is the top, and the simulated node is reached through it alone."""
+    for module in MODULES:
+        assert "cli" not in own(module)
+        if module != "cli" and not within(module, {"simnode"}):
+            assert not {name for name in own(module) if within(name, {"simnode"})}
+
+
+def test_no_cycles() -> None:
+    """Every module can be read, and understood, after those it imports."""
+    order = list(TopologicalSorter({module: own(module) for module in MODULES}).static_order())
+    assert order[-1] == "cli"
+
+
+def test_table_is_up_to_date() -> None:
+    """The table above is the architecture as it is: no row for what is not there, no leave that is not used."""
+    assert {name for name in ALLOWED if not any(within(module, {name}) for module in MODULES)} == set()
+    for name, allowed in ALLOWED.items():
+        used = set().union(*(own(module) for module in MODULES if within(module, {name})))
+        assert {leave for leave in allowed if not any(within(module, {leave}) for module in used)} == set(), name
