@@ -15,10 +15,10 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run test setup lint wheel clean install telegraf prometheus
+.PHONY: FORCE help run test setup lint reference wheel clean install telegraf prometheus
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
@@ -50,6 +50,9 @@ lint: install ## ruff (rules and format) and mypy --strict
 	@$(RUN_PYTHON) -m ruff format --check
 	@echo 'lint: mypy --strict'
 	@$(RUN_PYTHON) -m mypy --strict
+
+reference: install ## write METRICS.md, telegraf.conf.example and the README's options from the code
+	@$(RUN_PYTHON) scripts/reference.py
 
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl

@@ -18,7 +18,6 @@ from telegraf_bitcoin_ipc.events import (
     ChainEvents,
     GuardTotals,
     UtxoEvents,
-    UtxoLog,
 )
 from telegraf_bitcoin_ipc.ipc.session import run
 from telegraf_bitcoin_ipc.ipc.watch import Watch, watch
@@ -64,7 +63,7 @@ class Plugin:
         await together(
             self._stop.wait(),
             self._emit_for_ever(),
-            keep_serving(self._session, self._serve, sleep=asyncio.sleep),
+            keep_serving(self._session, self._serve, sleep=asyncio.sleep, clock=time.monotonic),
         )
 
     def stop(self) -> None:
@@ -134,8 +133,8 @@ class Plugin:
                 await node.session.subscribe_chain(ChainEvents(self._store, self._emit_soon))
                 self._store.start(*CHAIN_COUNTERS)
             else:
-                sink = UtxoEvents(self._store) if node.totals is None else UtxoLog()
-                await node.session.subscribe_utxo_cache(sink)
+                counting = self._store if node.totals is None else None
+                await node.session.subscribe_utxo_cache(UtxoEvents(counting))
                 self._store.start(*UTXO_COUNTERS)
         except CallFailed as error:
             log.warning("the %s subscription failed: %s; trying again at the next poll", name, error)

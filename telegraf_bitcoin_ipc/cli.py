@@ -1,6 +1,7 @@
 """Arguments -> configuration -> logging -> work -> exit status; the sub-commands."""
 
 import argparse
+import difflib
 import logging
 import os
 import shutil
@@ -24,7 +25,7 @@ EXIT_USAGE: Final = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says and return the exit status: 0, 1 (no usable node) or 2 (a user's mistake)."""
+    """Do what the command line says; return the exit status: 0, 1 (no usable node, a defect) or 2 (a mistake)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     command, rest = _COMMANDS.get(arguments[0] if arguments else "", None), arguments[1:]
     try:
@@ -58,6 +59,9 @@ def _run(arguments: Sequence[str]) -> int:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
         serve(config, STDOUT)
+    except Exception:
+        logging.critical("a defect ends the plugin", exc_info=True)  # for Telegraf's log, with its prefixes
+        return EXIT_UNAVAILABLE
     finally:
         logging.shutdown()
         log.flush(FAREWELL_SECONDS)
@@ -97,7 +101,7 @@ def _config(arguments: Sequence[str]) -> int:
     values = vars(parser.parse_args(arguments))
     address = checked_address(values.pop("metrics_addr"))
     config = make_config(from_environment(os.environ) | values)
-    print(render([_program(), *_options(config)], address), end="")
+    print(render([_program(), *_options(config)], address, config.emit_interval), end="")
     return EXIT_OK
 
 
@@ -188,6 +192,8 @@ def _check_socket(path: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except OSError:
+        for command in difflib.get_close_matches(path, _COMMANDS, n=1):
+            raise ConfigError(f"there is no command {path!r}; {command!r}? (./{path} is a socket)") from None
         return
     if not stat.S_ISSOCK(mode):
         raise ConfigError(f"SOCKET: {path} is no socket")

@@ -28,7 +28,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     socket: str = Field(description="path of the node's IPC socket")
-    debug: bool = Field(default=False, description="log every event, and what would be too much otherwise")
+    debug: bool = Field(default=False, description="log every event, and every try and failure")
     poll_interval: Seconds = Field(default=60, description="seconds between two polls of the node")
     emit_interval: Seconds = Field(
         default=10, description="seconds between two emissions, unless newlines on stdin set the pace"
@@ -41,7 +41,8 @@ class Config(BaseModel):
     )
     no_utxo_trace: bool = Field(default=False, description="do not subscribe to the UTXO cache trace")
     no_guard: bool = Field(
-        default=False, description="hold the node's socket in this process, which can harm the node (for debugging)"
+        default=False,
+        description="hold the node's socket in this process, which can harm the node (for debugging)",
     )
     tag: Mapping[str, str] = Field(default={}, description="a tag for every metric (may be given again)")
 
@@ -120,8 +121,15 @@ def option_name(field: str) -> str:
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options that are set in the environment; several tags are separated by commas."""
+    """Return the options that are set in the environment; several tags are separated by commas.
+
+    Raises ConfigError for a variable of ours that is no option.
+    """
     values: dict[str, Any] = {}
+    known = {ENVIRONMENT_PREFIX + field.upper() for field in Config.model_fields}
+    for name in sorted(environment):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            raise ConfigError(f"{name}: there is no such option; there are {', '.join(sorted(known))}")
     for field in Config.model_fields:
         text = environment.get(ENVIRONMENT_PREFIX + field.upper())
         if text:

@@ -112,11 +112,20 @@ class ChainEvents:
         log.debug("chain_state_flushed: role=%s locator_size=%d", role, len(locator))
 
 
-class UtxoLog:
-    """Logs what a subscriber to UtxoCacheTrace is told, where --debug asks for it; the guard does the counting."""
+class UtxoEvents:
+    """Counts what a subscriber to UtxoCacheTrace is told; with a guard, which counts by itself, only logs it."""
+
+    def __init__(self, store: Store | None) -> None:
+        """Count in `store`, if there is one."""
+        self._store = store
 
     def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
-        """Log a coin; its value is in satoshi."""
+        """Take a coin and its value in satoshi."""
+        if self._store is not None:
+            self._store.add(f"utxo_cache_{action}_total", 1)
+            self._store.add(f"utxo_cache_{action}_value_total", value)
+            if action == "add" and height == UNCONFIRMED_HEIGHT:
+                self._store.add("utxo_cache_add_unconfirmed_total", 1)
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
                 "utxo_cache_%s: outpoint=%s:%d height=%d value=%d coinbase=%s",
@@ -129,27 +138,11 @@ class UtxoLog:
             )
 
 
-class UtxoEvents(UtxoLog):
-    """Counts what a subscriber to UtxoCacheTrace is told, where no guard does."""
-
-    def __init__(self, store: Store) -> None:
-        """Count in `store`."""
-        self._store = store
-
-    def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
-        """Count a coin and its value in satoshi."""
-        self._store.add(f"utxo_cache_{action}_total", 1)
-        self._store.add(f"utxo_cache_{action}_value_total", value)
-        if action == "add" and height == UNCONFIRMED_HEIGHT:
-            self._store.add("utxo_cache_add_unconfirmed_total", 1)
-        super().utxo(action, txid=txid, index=index, height=height, value=value, coinbase=coinbase)
-
-
 class GuardTotals:
     """Carries what a session's guard has added up over to the store."""
 
     def __init__(self, store: Store, read: Callable[[], Mapping[str, int]]) -> None:
-        """Begin with a guard that has counted nothing; `read` returns its totals."""
+        """Begin with a guard that has counted nothing; `read` returns its totals, each time anew."""
         self._store = store
         self._read = read
         self._carried: Mapping[str, int] = {}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, NoReturn, TypeVar
 
-from telegraf_bitcoin_ipc.errors import NodeUnavailable, PluginError, UnsupportedNode
+from telegraf_bitcoin_ipc.errors import NodeUnavailable, UnsupportedNode
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +15,9 @@ LAST_DELAY: Final = 30.0
 GROWTH: Final = 2.0
 UNSUPPORTED_DELAY: Final = 60.0
 """Seconds between two looks at a node that is not served: only an upgrade changes that."""
+
+LASTING: Final = 10.0
+"""Seconds after which a session is one that has gone well."""
 
 SessionT = TypeVar("SessionT")
 
@@ -35,24 +38,28 @@ async def keep_serving(
     serve: Callable[[SessionT], Awaitable[NoReturn]],
     *,
     sleep: Callable[[float], Awaitable[None]],
+    clock: Callable[[], float],
     new_delays: Callable[[], Iterator[float]] = delays,
 ) -> NoReturn:
     """Serve session after session until cancelled. One warning per outage, debug after that.
 
-    `serve` says by its exception how the session ended; an exception that is not about the node ends it all.
+    An outage is over once a session has lasted (`clock` in seconds): a node that drops every connection at once
+    is one outage. `serve` says by its exception how the session ended; one that is not about the node ends it all.
     """
-    problem: PluginError
     waits = new_delays()
     warned = False
     while True:
+        began = float("inf")
         try:
             async with connect() as session:
-                waits, warned = new_delays(), False
+                began = clock()
                 await serve(session)
         except NodeUnavailable as error:
-            problem, delay = error, next(waits)
-        except UnsupportedNode as unsupported:
-            problem, delay = unsupported, UNSUPPORTED_DELAY
-        log.log(logging.DEBUG if warned else logging.WARNING, "%s; trying again until it answers", problem)
+            problem, then = f"{error}; trying again until it answers", None
+        except UnsupportedNode as error:
+            problem, then = f"{error}; looking again every {UNSUPPORTED_DELAY:g} s", UNSUPPORTED_DELAY
+        if clock() - began >= LASTING:
+            waits, warned = new_delays(), False
+        log.log(logging.DEBUG if warned else logging.WARNING, "%s", problem)
         warned = True
-        await sleep(delay)
+        await sleep(next(waits) if then is None else then)

@@ -1,8 +1,9 @@
-"""METRICS.md, made from the catalogue."""
+"""Documentation made from the code: METRICS.md from the catalogue, the README's options from the configuration."""
 
 from collections.abc import Iterable
 from typing import Final
 
+from telegraf_bitcoin_ipc.config import Config, option_name
 from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREMENT, Metric
 
 _HEAD: Final = f"""\
@@ -38,3 +39,26 @@ def _row(metric: Metric) -> tuple[str, ...]:
     if metric.values:
         tags += ": " + ", ".join(metric.values)
     return f"`{MEASUREMENT}_{metric.name}`", metric.type, tags, metric.source, metric.help
+
+
+def option_table() -> str:
+    """Return the table of all options as Markdown."""
+    rows = ["| option | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Config.model_fields.items():
+        default = "" if field.is_required() else _default_in_words(field.default)
+        limits = [getattr(rule, side) for side in ("ge", "le") for rule in field.metadata if hasattr(rule, side)]
+        bounds = " ({:g} to {:g})".format(*limits) if limits else ""
+        rows.append(f"| `{option_name(name)}` | {default}{bounds} | {field.description} |")
+    return "\n".join(rows)
+
+
+def _default_in_words(default: object) -> str:
+    match default:
+        case bool():
+            return "on" if default else "off"
+        case float() | int():
+            return f"{default:g}"
+        case tuple() | dict():
+            return ",".join(map(str, default)) or "none"
+        case _:
+            return str(default)

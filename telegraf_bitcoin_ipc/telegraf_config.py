@@ -1,15 +1,22 @@
 """A complete Telegraf configuration for one node; telegraf.conf.example is one of them."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.metrics import prometheus_names
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:9332"
 """Where ipc-exporter-rust served its metrics: what scrapes it today goes on."""
+
+DEFAULT_EMIT_INTERVAL: Final[float] = Config.model_fields["emit_interval"].default
+
+EMISSIONS_KEPT: Final = 3
+"""After so many emissions that did not come, values go away."""
 
 MAX_PORT: Final = 65535
 
@@ -30,7 +37,7 @@ _TEMPLATE: Final = """\
 [[inputs.execd]]
   ## The user that Telegraf runs as must be allowed to open the node's socket.
   command = {command}
-  ## The plugin emits by itself, every 10 s and after each new block. With "STDIN" Telegraf asks for it.
+  ## The plugin emits by itself, every {emit_interval} and after each new block; with "STDIN" Telegraf asks for it.
   signal = "none"
   restart_delay = "10s"
   data_format = "influx"
@@ -40,7 +47,7 @@ _TEMPLATE: Final = """\
   metric_version = 2
   path = "/metrics"
   ## Three emissions: values of a plugin that died go away instead of going stale.
-  expiration_interval = "30s"
+  expiration_interval = "{expiration}"
   ## Only the node's and the plugin's own metrics, nothing about the Telegraf process.
   collectors_exclude = ["gocollector", "process"]
 
@@ -55,11 +62,18 @@ _TEMPLATE: Final = """\
 """
 
 
-def render(command: Sequence[str], address: str = DEFAULT_ADDRESS) -> str:
-    """Return the configuration that runs `command` (program and arguments) and serves on `address`."""
+def render(
+    command: Sequence[str], address: str = DEFAULT_ADDRESS, emit_interval: float = DEFAULT_EMIT_INTERVAL
+) -> str:
+    """Return the configuration that runs `command` (program and arguments) and serves on `address`.
+
+    Values are kept for three times `emit_interval` seconds, the command's own.
+    """
     return _TEMPLATE.format(
         command=f"[{', '.join(map(_string, command))}]",
         address=_string(address),
+        emit_interval=f"{emit_interval:g} s",
+        expiration=f"{math.ceil(EMISSIONS_KEPT * emit_interval)}s",
         counters=_items(prometheus_names("counter")),
         gauges=_items(prometheus_names("gauge")),
     )

@@ -36,6 +36,7 @@ import struct
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 
 READY = b"R"
 
@@ -86,6 +87,10 @@ CALL_DATA = struct.Struct("<IHxxQ")  # questionId u32 at 0, methodId u16 at 4, i
 UTXO_DATA = struct.Struct("<4xIq")  # UtxoInfo: outpointN u32 at 0, height u32 at 4, value i64 at 8
 
 
+Table = list[tuple[int, int]]
+Totals = memoryview
+
+
 class NotUnderstood(Exception):
     """A frame does not have the form that it would have to have."""
 
@@ -93,7 +98,7 @@ class NotUnderstood(Exception):
 # Reading a frame. A place is (segment, offset in the frame).
 
 
-def segment_table(frame):
+def segment_table(frame: bytes) -> Table:
     """Return (start, end) of each segment: u32 count - 1, a u32 of words for each, padding, the segments."""
     count = U32.unpack_from(frame, 0)[0] + 1
     start = (4 * (count + 1) + 7) & ~7
@@ -105,7 +110,7 @@ def segment_table(frame):
     return table
 
 
-def follow(frame, table, segment, at):
+def follow(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int, int] | None:
     """Return (segment, where it points to, the word that describes it) for the pointer at `at`, or None.
 
     A far pointer (type 2) leads to a landing pad: bit 2 says that the pad is two words, another far pointer and
@@ -117,7 +122,7 @@ def follow(frame, table, segment, at):
     if word == 0:
         return None
     if word & 3 == 2:
-        segment, at, double = far(table, word) + (word & 4,)
+        segment, at, double = *far(table, word), word & 4
         word = U64.unpack_from(frame, at)[0]
         if double:
             if at > table[segment][1] - 16 or word & 7 != 2:
@@ -131,7 +136,7 @@ def follow(frame, table, segment, at):
     return segment, at + 8 + 8 * (offset - (1 << 30) if offset >> 29 else offset), word
 
 
-def far(table, word):
+def far(table: Table, word: int) -> tuple[int, int]:
     """Return the place of a far pointer's landing pad."""
     segment = word >> 32
     if segment >= len(table):
@@ -142,7 +147,9 @@ def far(table, word):
     return segment, at
 
 
-def struct_at(frame, table, segment, at, data_bytes, pointers):
+def struct_at(
+    frame: bytes, table: Table, segment: int, at: int, data_bytes: int, pointers: int
+) -> tuple[int, int, int]:
     """Return (segment, data's offset, pointers' offset) of the struct that the pointer at `at` points to.
 
     It must have at least so much data and so many pointers: u16 of words at bit 32, u16 of pointers at bit 48.
@@ -159,14 +166,14 @@ def struct_at(frame, table, segment, at, data_bytes, pointers):
     return segment, start, start + data
 
 
-def message(frame):
+def message(frame: bytes) -> tuple[Table, int, int, int]:
     """Return (table, kind, segment, offset of the union's pointer); the root pointer is the first word."""
     table = segment_table(frame)
     segment, data, pointers = struct_at(frame, table, 0, table[0][0], 2, 1)
     return table, U16.unpack_from(frame, data)[0], segment, pointers
 
 
-def capabilities(frame, table, segment, at):
+def capabilities(frame: bytes, table: Table, segment: int, at: int) -> list[int]:
     """Return the offsets of the CapDescriptors in the Payload that the pointer at `at` points to.
 
     Payload: pointers content, capTable. The table is a list (type 1) of structs (7 in bits 32 to 34), whose first
@@ -191,19 +198,19 @@ def capabilities(frame, table, segment, at):
     return [start + 8 + 8 * size * index for index in range(count)]
 
 
-def read_call(frame, table, segment, at):
+def read_call(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int, int, int, int, int]:
     """Return (questionId, methodId, interfaceId, data's offset, segment, pointers' offset) of a Call."""
     segment, data, pointers = struct_at(frame, table, segment, at, 24, 3)
     return (*CALL_DATA.unpack_from(frame, data), data, segment, pointers)
 
 
-def read_target(frame, table, segment, pointers):
+def read_target(frame: bytes, table: Table, segment: int, pointers: int) -> int | None:
     """Return the id of an importedCap MessageTarget (u32 at 0, u16 union at 4: 0), or None."""
     _, data, _ = struct_at(frame, table, segment, pointers, 6, 1)
     return None if U16.unpack_from(frame, data + 4)[0] else U32.unpack_from(frame, data)[0]
 
 
-def read_utxo(frame, table, segment, pointers):
+def read_utxo(frame: bytes, table: Table, segment: int, pointers: int) -> tuple[int, int]:
     """Return (height, value) of the UtxoInfo in a Call's params: Payload -> content -> utxoInfo."""
     segment, _, payload = struct_at(frame, table, segment, pointers + 8, 0, 2)
     segment, _, content = struct_at(frame, table, segment, payload, 0, 1)
@@ -211,7 +218,7 @@ def read_utxo(frame, table, segment, pointers):
     return UTXO_DATA.unpack_from(frame, data)
 
 
-def read_data(frame, table, segment, at):
+def read_data(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int]:
     """Return (offset, length) of the bytes of the Data that the pointer at `at` points to.
 
     A list (type 1) of bytes (2 in bits 32 to 34), the length in bits 35 to 63. A null pointer is no bytes.
@@ -228,7 +235,7 @@ def read_data(frame, table, segment, at):
     return start, length
 
 
-def read_wait(frame, table, segment, pointers):
+def read_wait(frame: bytes, table: Table, segment: int, pointers: int) -> tuple[int, int]:
     """Return the offsets of the time limit and of the tip's hash in a waitTipChanged Call.
 
     Params: timeout f64 at 0, in milliseconds, stored exclusive-or its default; pointers context, currentTip.
@@ -241,7 +248,7 @@ def read_wait(frame, table, segment, pointers):
     return data, at
 
 
-def read_tip(frame, table, segment, pointers):
+def read_tip(frame: bytes, table: Table, segment: int, pointers: int) -> bytes:
     """Return the hash in a Return of waitTipChanged: Payload -> content -> result: BlockRef -> hash.
 
     What is not there has its default: no bytes.
@@ -258,37 +265,37 @@ def read_tip(frame, table, segment, pointers):
 # Writing frames: one segment. A struct pointer: offset in words << 2, data words << 32, pointers << 48.
 
 
-def pointer(offset, data, pointers):
+def pointer(offset: int, data: int, pointers: int) -> int:
     """Return a struct pointer."""
     return offset << 2 | data << 32 | pointers << 48
 
 
-def frame_of(*words):
+def frame_of(*words: int) -> bytes:
     """Return a frame of one segment."""
     return struct.pack(f"<II{len(words)}Q", 0, len(words), *words)
 
 
-def message_of(kind, data, pointers, *words):
+def message_of(kind: int, data: int, pointers: int, *words: int) -> bytes:
     """Return a Message whose body has that many words of data and pointers: `words`, and what they point to."""
     return frame_of(pointer(0, 1, 1), kind, pointer(0, data, pointers), *words)
 
 
-def answer_to(question):
+def answer_to(question: int) -> bytes:
     """Return a Return with empty results; releaseParamCaps, stored inverted, is true."""
     return message_of(RETURN, 2, 1, question, 0, pointer(0, 0, 2), 0, 0)
 
 
-def finish_of(question):
+def finish_of(question: int) -> bytes:
     """Return a Finish; releaseResultCaps, stored inverted, is true."""
     return message_of(FINISH, 1, 0, question)
 
 
-def release_of(capability, count):
+def release_of(capability: int, count: int) -> bytes:
     """Return a Release of so many references (u32 at 0 and 4)."""
     return message_of(RELEASE, 1, 0, capability | count << 32)
 
 
-def disconnect_of(question, handler, thread):
+def disconnect_of(question: int, handler: int, thread: int) -> bytes:
     """Return a Call of Handler.disconnect, run on the server thread `thread`: params (context: Context)."""
     return message_of(
         CALL, 3, 3,
@@ -305,13 +312,13 @@ def disconnect_of(question, handler, thread):
 class Frames:
     """Cuts a stream into frames, however it arrives."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Begin with an empty stream."""
         self._rest = bytearray()
         self._needed = 8
         self._raw = False
 
-    def feed(self, data):
+    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Return the frames that are complete now, and what comes where the stream is no stream of frames."""
         if self._raw:
             return [], data
@@ -320,7 +327,8 @@ class Frames:
             if len(self._rest) < self._needed:
                 return [], b""
             data, self._rest = bytes(self._rest), bytearray()
-        frames, at, size = [], 0, len(data)
+        frames: list[bytes] = []
+        at, size = 0, len(data)
         while at < size:
             needed = self._length(data, at, size)
             if needed is None:
@@ -335,7 +343,7 @@ class Frames:
         return frames, b""
 
     @staticmethod
-    def _length(data, at, size):
+    def _length(data: bytes, at: int, size: int) -> int | None:
         """Return how many bytes a frame takes, at least; None where it is more than a reader would take."""
         if size - at < 8:
             return 8
@@ -347,25 +355,33 @@ class Frames:
         else:
             header = (4 * (count + 2) + 7) & ~7
             if size - at < header:
-                return header
+                return int(header)
             length = header + 8 * sum(struct.unpack_from(f"<{count + 1}I", data, at + 4))
-        return length if length <= FRAME_BYTES else None
+        return int(length) if length <= FRAME_BYTES else None
 
 
 class Subscription:
     """A subscription as the frames tell of it: ids of the server thread, the callback and the handler."""
 
-    def __init__(self, thread, callback):
+    def __init__(self, thread: int | None, callback: int | None) -> None:
         """Stand for a call that has not been answered yet."""
         self.thread = thread
         self.callback = callback
-        self.handler = None
+        self.handler: int | None = None
 
 
 class TipWait:
     """The call that tells of the node's stop: the plugin's frame, repeated under other questions and tips."""
 
-    def __init__(self, frame, question, capabilities, question_at, limit_at, tip_at):
+    def __init__(
+        self,
+        frame: bytes,
+        question: int,
+        capabilities: list[int | None],
+        question_at: int,
+        limit_at: int,
+        tip_at: int,
+    ) -> None:
         """Take over a Call; offsets of its questionId, its time limit and the tip's hash."""
         self.frame = bytearray(frame)
         limit = U64.unpack(struct.pack("<d", TIP_WAIT_MILLISECONDS))[0]
@@ -374,7 +390,7 @@ class TipWait:
         self.capabilities = capabilities
         self.question_at, self.tip_at = question_at, tip_at
 
-    def again(self, question, tip):
+    def again(self, question: int, tip: bytes) -> bytes:
         """Return the call once more, for another tip (or, without one, the same)."""
         self.question = question
         U32.pack_into(self.frame, self.question_at, question)
@@ -386,34 +402,41 @@ class TipWait:
 class Guard:
     """Both sides, and what has to be known of them."""
 
-    def __init__(self, node, plugin, totals, spin, hand_on_utxo):
+    def __init__(
+        self, node: socket.socket, plugin: socket.socket, totals: Totals, spin: float, hand_on_utxo: bool
+    ) -> None:
         """Relay between two sockets; count in `totals`; look at them busily for `spin` seconds after an event."""
-        self.node, self.plugin = node, plugin  # sockets; None when they are gone
+        self.node: socket.socket | None = node  # None when it is gone
+        self.plugin: socket.socket | None = plugin
         self.totals = totals
         self.spin = spin
         self.hand_on_utxo = hand_on_utxo
         self.from_node, self.from_plugin = Frames(), Frames()
         self.to_node = bytearray()
-        self.to_plugin = deque()  # [bytes, is an event]; the first may be written in part
+        self.to_plugin: deque[tuple[bytes, bool]] = (
+            deque()
+        )  # [bytes, is an event]; the first may be written in part
         self.queued = self.begun = 0
-        self.answered = set()  # the node's questions that were answered here and not finished
-        self.unanswered = set()  # questions to the node, the plugin's and the guard's
-        self.asked = {}  # the plugin's questions that subscribe
-        self.subscriptions = []
-        self.withheld = {}  # capability -> references that the plugin has let go of, and the last will needs
+        self.answered: set[int] = set()  # the node's questions that were answered here and not finished
+        self.unanswered: set[int] = set()  # questions to the node, the plugin's and the guard's
+        self.asked: dict[int, Subscription] = {}  # the plugin's questions that subscribe
+        self.subscriptions: list[Subscription] = []
+        self.withheld: dict[
+            int, int
+        ] = {}  # capability -> references that the plugin has let go of, and the last will needs
         self.next_id = OWN_IDS
-        self.tip_wait = None
-        self.tip_wait_due = None  # when to repeat it after it failed
+        self.tip_wait: TipWait | None = None
+        self.tip_wait_due: float | None = None  # when to repeat it after it failed
         self.stopping = False  # the node
-        self.will = None  # the question id of the disconnect that is under way
+        self.will: int | None = None  # the question id of the disconnect that is under way
         self.retry_at = 0.0
         self.spin_until = 0.0
         self._poller = select.poll()
-        self._watched = {}
+        self._watched: dict[socket.socket, int] = {}
 
     # Frames from the node
 
-    def take_from_node(self, frame):
+    def take_from_node(self, frame: bytes) -> None:
         """Answer, count and hand on a frame, or relay it."""
         try:
             if self._understand(frame):
@@ -422,7 +445,7 @@ class Guard:
             pass
         self.send_to_plugin(frame)
 
-    def _understand(self, frame):
+    def _understand(self, frame: bytes) -> bool:
         """Deal with a frame of the node's; returns whether it needs no relaying."""
         table, kind, segment, at = message(frame)
         if kind == CALL:
@@ -449,7 +472,7 @@ class Guard:
             return self._returned(frame, table, *struct_at(frame, table, segment, at, 8, 1))
         return False
 
-    def _add_up(self, frame, table, segment, pointers, method):
+    def _add_up(self, frame: bytes, table: Table, segment: int, pointers: int, method: int) -> None:
         try:
             height, value = read_utxo(frame, table, segment, pointers)
         except NotUnderstood:
@@ -461,7 +484,7 @@ class Guard:
         if index == 0 and height == UNCONFIRMED_HEIGHT:
             self.totals[UNCONFIRMED] += 1
 
-    def _hand_on(self, frame, table, data, segment, pointers):
+    def _hand_on(self, frame: bytes, table: Table, data: int, segment: int, pointers: int) -> None:
         """Queue an event for the plugin as a call of the guard's own, without the capabilities in it."""
         if self.plugin is None:
             return
@@ -472,12 +495,12 @@ class Guard:
                 U16.pack_into(copy, descriptor, NONE)
         self.send_to_plugin(bytes(copy), event=True)
 
-    def _returned(self, frame, table, segment, data, pointers):
+    def _returned(self, frame: bytes, table: Table, segment: int, data: int, pointers: int) -> bool:
         """Learn a handler from the answer to a subscribing call; take the answers to the guard's own calls."""
         question, outcome = U32.unpack_from(frame, data)[0], U16.unpack_from(frame, data + 6)[0]
         self.unanswered.discard(question)
         if self.tip_wait is not None and question == self.tip_wait.question:
-            self._tip_returned(frame, table, segment, data, pointers, outcome)
+            self._tip_returned(self.tip_wait, frame, table, segment, data, pointers, outcome)
             return True
         if question >= OWN_IDS:
             self.send_to_node(finish_of(question))
@@ -499,9 +522,11 @@ class Guard:
             self.subscriptions.remove(subscription)
         return False
 
-    def _tip_returned(self, frame, table, segment, data, pointers, outcome):
+    def _tip_returned(
+        self, wait: TipWait, frame: bytes, table: Table, segment: int, data: int, pointers: int, outcome: int
+    ) -> None:
         """Repeat the wait for a new tip; or, where there is none, end the subscriptions and tell the plugin."""
-        self.send_to_node(finish_of(self.tip_wait.question))
+        self.send_to_node(finish_of(wait.question))
         tip = None
         with contextlib.suppress(NotUnderstood, struct.error, IndexError):
             tip = read_tip(frame, table, segment, pointers) if outcome == RESULTS else None
@@ -509,21 +534,21 @@ class Guard:
             self.tip_wait_due = time.monotonic() + RETRY_SECONDS
             return
         if len(tip) == HASH_BYTES:
-            self._wait_for_tip(tip)
+            self._wait_for_tip(wait, tip)
             return
         answer = bytearray(frame)
-        U32.pack_into(answer, data, self.tip_wait.asked_by_plugin)
+        U32.pack_into(answer, data, wait.asked_by_plugin)
         self.tip_wait, self.stopping = None, True
         self.execute_will(time.monotonic())
         self.send_to_plugin(bytes(answer))
 
-    def _wait_for_tip(self, tip):
+    def _wait_for_tip(self, wait: TipWait, tip: bytes) -> None:
         if self.plugin is not None:
             question = self.new_id()
             self.unanswered.add(question)
-            self.send_to_node(self.tip_wait.again(question, tip))
+            self.send_to_node(wait.again(question, tip))
 
-    def _ended(self, callback):
+    def _ended(self, callback: int | None) -> None:
         """Forget the subscription whose callback the node has let go of, and release what was kept for it."""
         for subscription in self.subscriptions:
             if subscription.callback == callback:
@@ -535,7 +560,7 @@ class Guard:
 
     # Frames from the plugin
 
-    def take_from_plugin(self, frame):
+    def take_from_plugin(self, frame: bytes) -> None:
         """Relay a frame to the node, unless it belongs to the guard; learn from it what the last will needs."""
         try:
             if self._learn(frame):
@@ -544,7 +569,7 @@ class Guard:
             pass
         self.send_to_node(frame)
 
-    def _learn(self, frame):
+    def _learn(self, frame: bytes) -> bool:
         """Look at a frame of the plugin's; returns whether it must not reach the node."""
         table, kind, segment, at = message(frame)
         if kind == ABORT:  # the plugin gives up: to the node that would be a closed socket
@@ -587,21 +612,21 @@ class Guard:
                 return True
         return False
 
-    def _needed(self):
+    def _needed(self) -> set[int | None]:
         """Return the node's capabilities that the last will would call or name."""
         needed = {number for each in self.subscriptions for number in (each.thread, each.handler)}
         if self.subscriptions and self.tip_wait is not None:
             needed.update(self.tip_wait.capabilities)
         return needed - {None}
 
-    def new_id(self):
+    def new_id(self) -> int:
         """Return a question id that neither side's RPC system uses."""
         self.next_id = OWN_IDS | (self.next_id + 1) % OWN_IDS
         return self.next_id
 
     # The last will
 
-    def execute_will(self, now):
+    def execute_will(self, now: float) -> None:
         """Disconnect the next handler; without one, and without the plugin, close the node's socket."""
         if self.will is not None or self.node is None:
             return
@@ -620,16 +645,16 @@ class Guard:
 
     # Sockets
 
-    def send_to_node(self, frame):
+    def send_to_node(self, frame: bytes) -> None:
         """Queue a frame for the node, and write what it takes."""
         self.to_node += frame
         self.write_to_node()
 
-    def write_to_node(self):
+    def write_to_node(self) -> None:
         """Write to the node what it takes now."""
         if self.node is None:
             self.to_node.clear()
-        while self.to_node:
+        while self.to_node and self.node is not None:
             try:
                 del self.to_node[: self.node.send(self.to_node)]
             except BlockingIOError:
@@ -637,7 +662,7 @@ class Guard:
             except OSError:
                 self.close_node()
 
-    def send_to_plugin(self, frame, event=False):
+    def send_to_plugin(self, frame: bytes, event: bool = False) -> None:
         """Queue a frame for the plugin, dropping the oldest events when too much waits; write what it takes."""
         if self.plugin is None:
             return
@@ -647,9 +672,9 @@ class Guard:
             self.drop_oldest()
         self.write_to_plugin()
 
-    def drop_oldest(self):
+    def drop_oldest(self) -> None:
         """Drop events until enough is free; what is no event, or has been begun, stays."""
-        kept = deque()
+        kept: deque[tuple[bytes, bool]] = deque()
         if self.begun:
             kept.append(self.to_plugin.popleft())
         while self.to_plugin and self.queued > QUEUE_BYTES:
@@ -661,7 +686,7 @@ class Guard:
                 kept.append((frame, event))
         self.to_plugin.extendleft(reversed(kept))
 
-    def write_to_plugin(self):
+    def write_to_plugin(self) -> None:
         """Write to the plugin what it takes now."""
         while self.to_plugin and self.plugin is not None:
             frame = self.to_plugin[0][0]
@@ -677,7 +702,7 @@ class Guard:
                 self.queued -= len(frame)
                 self.begun = 0
 
-    def read(self, side):
+    def read(self, side: socket.socket) -> bytes | None:
         """Return what one side has sent: None where that is nothing now, no bytes where it is gone."""
         try:
             return side.recv(READ_BYTES)
@@ -686,24 +711,24 @@ class Guard:
         except OSError:
             return b""
 
-    def read_from_node(self):
+    def read_from_node(self, node: socket.socket) -> None:
         """Take what the node has sent."""
-        data = self.read(self.node)
+        data = self.read(node)
         if data == b"":
             self.close_node()
         elif data:
             self.feed(self.from_node, data, self.take_from_node)
 
-    def read_from_plugin(self):
+    def read_from_plugin(self, plugin: socket.socket) -> None:
         """Take what the plugin has sent."""
-        data = self.read(self.plugin)
+        data = self.read(plugin)
         if data == b"":
             self.close_plugin()
         elif data:
             self.feed(self.from_plugin, data, self.take_from_plugin)
 
-    def feed(self, frames, data, take):
-        """Take the frames in `data`; from where it is no stream of frames, relay the node's and end the plugin's."""
+    def feed(self, frames: Frames, data: bytes, take: Callable[[bytes], None]) -> None:
+        """Take the frames in `data`; where it stops being frames, relay the node's and end the plugin's."""
         whole, raw = frames.feed(data)
         for frame in whole:
             take(frame)
@@ -712,29 +737,31 @@ class Guard:
         elif raw and self.plugin is not None:  # no frames: to the node that would be a closed socket
             self.close_plugin()
 
-    def close_node(self):
+    def close_node(self) -> None:
         """The node is gone, or can be let go of."""
-        self.node = self._close(self.node)
+        self._close(self.node)
+        self.node = None
         self.to_node.clear()
 
-    def close_plugin(self):
+    def close_plugin(self) -> None:
         """The plugin is gone: nothing more is for it, and the last will is due."""
-        self.plugin = self._close(self.plugin)
+        self._close(self.plugin)
+        self.plugin = None
         self.to_plugin.clear()
 
-    def _close(self, side):
-        self._watched.pop(side, None)
-        with contextlib.suppress(KeyError):
-            self._poller.unregister(side)
-        side.close()
+    def _close(self, side: socket.socket | None) -> None:
+        if side is not None:
+            if self._watched.pop(side, None) is not None:
+                self._poller.unregister(side)
+            side.close()
 
-    def run(self):
+    def run(self) -> None:
         """Work until both sides are gone."""
         while True:
             now = time.monotonic()
             if self.tip_wait_due is not None and now >= self.tip_wait_due and self.tip_wait is not None:
                 self.tip_wait_due = None
-                self._wait_for_tip(b"")
+                self._wait_for_tip(self.tip_wait, b"")
             if self.plugin is None or self.stopping:
                 self.execute_will(now)
             if self.node is None and self.plugin is not None and not self.to_plugin:
@@ -748,13 +775,13 @@ class Guard:
                     self.write_to_node()
                     self.write_to_plugin()
 
-    def _read_from(self, descriptor):
+    def _read_from(self, descriptor: int) -> None:
         if self.node is not None and descriptor == self.node.fileno():
-            self.read_from_node()
+            self.read_from_node(self.node)
         elif self.plugin is not None and descriptor == self.plugin.fileno():
-            self.read_from_plugin()
+            self.read_from_plugin(self.plugin)
 
-    def _wait(self, now):
+    def _wait(self, now: float) -> list[tuple[int, int]]:
         """Wait until a side has something for us, or takes something; not at all just after an event."""
         self._watch(self.node, self.to_node, True)
         self._watch(self.plugin, self.to_plugin, len(self.to_node) < BACKLOG_BYTES)
@@ -766,7 +793,7 @@ class Guard:
         later = [moment for moment in due if moment > now]
         return self._poller.poll(1000 * (min(later) - now) + 1 if later else None)
 
-    def _watch(self, side, waiting, reading):
+    def _watch(self, side: socket.socket | None, waiting: object, reading: bool) -> None:
         """Have the poller look at a side for what is wanted of it now."""
         if side is None:
             return
@@ -776,7 +803,7 @@ class Guard:
             self._poller.register(side, wanted)
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Run the guard on the file descriptors that it was started with."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
@@ -788,7 +815,7 @@ def main(arguments):
         os.close(shared)
         os.chdir("/")
         sides[1].send(READY)
-        Guard(*sides, totals, spin / 1e6, bool(hand_on_utxo)).run()
+        Guard(sides[0], sides[1], totals, spin / 1e6, bool(hand_on_utxo)).run()
 
 
 if __name__ == "__main__":

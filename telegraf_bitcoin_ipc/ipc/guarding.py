@@ -137,7 +137,7 @@ async def _see_off(process: subprocess.Popen[bytes], patience: float | None) -> 
     deadline = None if patience is None else loop.time() + patience
     while process.poll() is None:
         if deadline is not None and loop.time() > deadline:
-            log.warning("the node has not let go yet: the guard (process %d) goes on waiting for it", process.pid)
+            log.warning("the node has not let go yet: guard %d waits for it alone", process.pid)
             process.returncode = 0  # for subprocess, which would complain: nobody here waits for it any more
             return
         await asyncio.sleep(PAUSE)

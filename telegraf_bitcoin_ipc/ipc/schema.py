@@ -35,7 +35,7 @@ def directory() -> Path:
 
 @cache
 def load(dialect: str) -> Any:
-    """Return the dialect's schema: an attribute per file (`init`, `proxy`, `chain`, ...), each a pycapnp module."""
+    """Return the dialect's schema: a pycapnp module for each file (`init`, `proxy`, `chain`, ...)."""
     root = directory()
     parser = capnp.SchemaParser()
 

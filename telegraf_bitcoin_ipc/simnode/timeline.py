@@ -40,6 +40,8 @@ def actions(model: Model, now: Callable[[], int]) -> Mapping[str, Callable[..., 
     """Return what a script can do, by name; each returns the events that it causes."""
 
     def remove(reason: str = "expiry") -> list[Event]:
+        if reason.upper() not in RemovalReason.__members__:
+            raise ValueError(f"there is no reason {reason!r}")
         return model.remove_transaction(RemovalReason[reason.upper()])
 
     def ibd(on: bool) -> list[Event]:

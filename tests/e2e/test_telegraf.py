@@ -51,10 +51,10 @@ def expected_core(node: SimulatedNode) -> dict[str, float]:
         "bytes_sent_total": line["bytes_sent"],
         "utxo_cache_add_total": delivered["add"],
         "utxo_cache_spend_total": delivered["spend"],
-        "utxo_cache_uncache_total": delivered["uncache"],
+        "utxo_cache_uncache_total": delivered.get("uncache", 0),
         "utxo_cache_add_value_total": values["add"],
         "utxo_cache_spend_value_total": values["spend"],
-        "utxo_cache_uncache_value_total": values["uncache"],
+        "utxo_cache_uncache_value_total": values.get("uncache", 0),
         "utxo_cache_add_unconfirmed_total": 0,
     }
 
@@ -89,7 +89,7 @@ def test_prometheus_has_what_the_node_did(
 ) -> None:
     """Every core metric arrives in Prometheus with the node's own value, the right type and no label too many."""
     address = f"127.0.0.1:{free_port()}"
-    node = start_node()
+    node = start_node("--seed", "1")
     start_telegraf(configuration(socket_path, address, "--poll-interval", "1", "--emit-interval", "1"))
     prometheus = start_prometheus(address)
     node.says("subscribed", 2)

@@ -42,6 +42,7 @@ MISTAKES = [
     (["simulate", "--dialect", "klingon", "SOCKET"], "--dialect"),
     (["simulate", "--block-interval", "0", "SOCKET"], "--block-interval"),
     (["metrics", "--loud"], "--loud"),
+    (["chekc"], "there is no command 'chekc'; 'check'?"),
 ]
 
 
@@ -119,6 +120,13 @@ def test_options_can_come_from_the_environment(start_node: StartNode, start_plug
     plugin = start_plugin("--metrics", "none", environment=environment)
     plugin.logged("subscribed: chain")
     assert {"node=alpha", "site=x"} <= {f"{key}={text}" for _, tags in plugin.ask() for key, text in tags}
+
+
+def test_a_misspelt_variable_is_a_mistake() -> None:
+    """An environment variable that is meant for the plugin and is no option is not passed over."""
+    done = run("SOCKET", TELEGRAF_BITCOIN_IPC_POLL_INTERVALL="5")
+    assert done.returncode == 2
+    assert "TELEGRAF_BITCOIN_IPC_POLL_INTERVALL: there is no such option" in done.stderr
 
 
 def test_help_names_every_option_and_command() -> None:

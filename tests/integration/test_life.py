@@ -81,7 +81,7 @@ def test_a_broken_stdout_ends_the_plugin(start_node: StartNode, socket_path: Pat
     """When nobody can read its output any more the plugin leaves the node and ends."""
     node = start_node()
     reader, writer = os.pipe()
-    command = [PROGRAM, "--emit-interval", "0.1", str(socket_path)]
+    command = [str(PROGRAM), "--emit-interval", "0.1", str(socket_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.DEVNULL) as plugin:
         os.close(writer)
         assert b"bitcoin" in os.read(reader, 100)
@@ -95,7 +95,7 @@ def test_a_broken_stdout_ends_the_plugin(start_node: StartNode, socket_path: Pat
 def test_output_that_nobody_reads_holds_nothing_up(start_node: StartNode, socket_path: Path) -> None:
     """With full pipes on stdout and stderr the node's callbacks are answered as ever, and the end is clean."""
     node = start_node()
-    command = [PROGRAM, "--debug", "--emit-interval", "0.1", str(socket_path)]
+    command = [str(PROGRAM), "--debug", "--emit-interval", "0.1", str(socket_path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as plugin:

@@ -14,7 +14,6 @@ from telegraf_bitcoin_ipc.events import (
     ChainEvents,
     GuardTotals,
     UtxoEvents,
-    UtxoLog,
 )
 from telegraf_bitcoin_ipc.ipc import guard
 from telegraf_bitcoin_ipc.metrics import CATALOGUE, REMOVAL_REASONS
@@ -197,7 +196,7 @@ def test_unconfirmed_coin(watch: Callable[..., Watched]) -> None:
 def test_utxo_log(watch: Callable[..., Watched]) -> None:
     """Where the guard counts, --debug shows the very same lines, and nothing is counted twice."""
     watched = watch()
-    UtxoLog().utxo("add", txid=HASH, index=7, height=120, value=1, coinbase=False)
+    UtxoEvents(None).utxo("add", txid=HASH, index=7, height=120, value=1, coinbase=False)
     assert watched.values == {}
     watched.utxo("add", txid=HASH, index=7, height=120, value=1, coinbase=False)
     assert watched.log == [f"utxo_cache_add: outpoint={HASH_TEXT}:7 height=120 value=1 coinbase=false"] * 2

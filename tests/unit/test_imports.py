@@ -23,8 +23,8 @@ ALLOWED = {
     "events": {"decode", "metrics", "store"},
     "polls": {"errors", "store"},
     "reconnect": {"errors"},
-    "reference": {"metrics"},
-    "telegraf_config": {"errors", "metrics"},
+    "reference": {"config", "metrics"},
+    "telegraf_config": {"config", "errors", "metrics"},
     "config": {"errors", "lines", "metrics"},
     "ipc": {"errors", "ipc"},
     "ipc.guard": set(),  # runs with nothing but the standard library

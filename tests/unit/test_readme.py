@@ -2,15 +2,14 @@
 
 import random
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import telegraf_bitcoin_ipc
 from telegraf_bitcoin_ipc.cli import main
-from telegraf_bitcoin_ipc.config import ENVIRONMENT_PREFIX, Config, option_name
+from telegraf_bitcoin_ipc.config import ENVIRONMENT_PREFIX, Config
+from telegraf_bitcoin_ipc.reference import option_table
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.timeline import actions
 
@@ -29,28 +28,6 @@ def first_cells(text: str) -> list[str]:
     return re.findall(r"^\| `([^`]+)`", text, re.MULTILINE)
 
 
-def option_table() -> str:
-    """Make the README's table of options."""
-    rows = ["| option | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Config.model_fields.items():
-        default = "" if field.is_required() else in_words(field.default)
-        limits = {
-            side: getattr(rule, side) for rule in field.metadata for side in ("ge", "le") if hasattr(rule, side)
-        }
-        bounds = " ({ge:g} to {le:g})".format(**limits) if limits else ""
-        rows.append(f"| `{option_name(name)}` | {default}{bounds} | {field.description} |")
-    return "\n".join(rows)
-
-
-def in_words(default: Any) -> str:
-    """Return a default as the table shows it."""
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    if isinstance(default, tuple | Mapping):
-        return ",".join(map(str, default)) or "none"
-    return f"{default:g}"
-
-
 def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     """Return a command's --help, in lines that are not wrapped."""
     monkeypatch.setenv("COLUMNS", "10000")
@@ -60,9 +37,9 @@ def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 
 
 def test_option_table_is_the_configuration() -> None:
-    """Every option is there with its default and its help, as in this version; if not, here is the new table."""
+    """Every option is there with its default and its help, as in this version; if not, `make reference`."""
     (table,) = re.findall(r"<!-- options -->\n(.*?)\n<!-- /options -->", README, re.DOTALL)
-    assert table == option_table(), f"README.md's table of options has to be:\n\n{option_table()}\n"
+    assert table == option_table()
 
 
 def test_environment_variables_have_the_right_prefix() -> None:

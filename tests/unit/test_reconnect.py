@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from telegraf_bitcoin_ipc.errors import NodeUnavailable, PluginError, UnsupportedNode
-from telegraf_bitcoin_ipc.reconnect import UNSUPPORTED_DELAY, delays, keep_serving
+from telegraf_bitcoin_ipc.reconnect import LASTING, UNSUPPORTED_DELAY, delays, keep_serving
 
 REFUSED = NodeUnavailable("/run/node.sock: there is no such socket")
 LOST = NodeUnavailable("the node closed the connection")
@@ -47,6 +47,7 @@ class Script:
     connections: Sequence[PluginError | tuple[PluginError]]
     slept: list[float] = field(default_factory=list)
     served: list[int] = field(default_factory=list)
+    lasting: float = LASTING
     closed: list[int] = field(default_factory=list)
 
     def run(self) -> None:
@@ -72,6 +73,8 @@ class Script:
             assert isinstance(outcome, tuple)
             raise outcome[0]
 
+        moments = count(step=self.lasting)
+
         async def sleep(seconds: float) -> None:
             assert self.closed == self.served, "it waits with a session open"
             self.slept.append(seconds)
@@ -80,7 +83,9 @@ class Script:
             return delays(lambda: 0)
 
         with pytest.raises(EndOfScriptError):
-            asyncio.run(keep_serving(connect, serve, sleep=sleep, new_delays=new_delays))
+            asyncio.run(
+                keep_serving(connect, serve, sleep=sleep, clock=lambda: next(moments), new_delays=new_delays)
+            )
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +112,14 @@ def test_session_begins_anew(log: pytest.LogCaptureFixture) -> None:
     levels = ["WARNING", "DEBUG", "WARNING", "DEBUG", "DEBUG", "WARNING"]
     assert [record.levelname for record in log.records] == levels
     assert script.served == script.closed == [2, 5]
+
+
+def test_a_node_that_drops_every_connection_is_one_outage(log: pytest.LogCaptureFixture) -> None:
+    """Sessions that end as soon as they have begun do not shorten the waits, and are warned of once."""
+    script = Script([(LOST,)] * 4, lasting=0.1)
+    script.run()
+    assert script.slept == [1, 2, 4, 8]
+    assert [record.levelname for record in log.records] == ["WARNING", "DEBUG", "DEBUG", "DEBUG"]
 
 
 def test_unsupported_node_is_asked_slowly(log: pytest.LogCaptureFixture) -> None:
@@ -139,7 +152,7 @@ def test_defect_ends_it(defect: Exception, log: pytest.LogCaptureFixture) -> Non
         raise AssertionError("it tried again")
 
     with pytest.raises(type(defect), match="a defect"):
-        asyncio.run(keep_serving(connect, serve, sleep=sleep))
+        asyncio.run(keep_serving(connect, serve, sleep=sleep, clock=lambda: 0))
     assert log.messages == []
 
 
@@ -162,7 +175,7 @@ def test_stop_reaches_the_session() -> None:
             await asyncio.Event().wait()
             raise AssertionError("nobody sets it")
 
-        task = asyncio.create_task(keep_serving(connect, serve, sleep=asyncio.sleep))
+        task = asyncio.create_task(keep_serving(connect, serve, sleep=asyncio.sleep, clock=lambda: 0))
         await serving.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

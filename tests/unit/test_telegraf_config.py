@@ -17,9 +17,16 @@ EXAMPLE = Path(__file__).parents[2] / "telegraf.conf.example"
 COMMAND = ["telegraf-bitcoin-ipc", EXAMPLE_SOCKET]
 
 
-def parsed(*command: str, **options: str) -> Any:
+def parsed(*command: str, address: str = DEFAULT_ADDRESS, emit_interval: float = 10) -> Any:
     """Return the configuration as a TOML parser reads it."""
-    return tomllib.loads(render(command, **options))
+    return tomllib.loads(render(command, address, emit_interval))
+
+
+@pytest.mark.parametrize(("interval", "kept"), [(10, "30s"), (60, "180s"), (0.5, "2s")])
+def test_values_are_kept_for_three_emissions(interval: float, kept: str) -> None:
+    """However seldom the plugin emits, its values do not vanish between two emissions."""
+    (output,) = parsed(*COMMAND, emit_interval=interval)["outputs"]["prometheus_client"]
+    assert output["expiration_interval"] == kept
 
 
 def test_input() -> None:

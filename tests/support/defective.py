@@ -1,0 +1,151 @@
+"""The plugin with a defect, as a process of its own: `-m support.defective DEFECT ARGUMENTS...`."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from support.nodes import Plugin
+
+from telegraf_bitcoin_ipc import cli
+from telegraf_bitcoin_ipc.events import ChainEvents
+from telegraf_bitcoin_ipc.ipc import callbacks, guard, session
+
+BLOCKED_SECONDS = 3.0
+SMALL_QUEUE_BYTES = 1 << 20
+MEMORY_BYTES = 64 << 20  # beyond what it uses when it begins to allocate
+
+
+class Defective(Plugin):
+    """The plugin as Telegraf runs it, with a defect."""
+
+    def __init__(
+        self,
+        defect: str,
+        socket: Path,
+        directory: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        tests = str(Path(__file__).resolve().parent.parent)
+        super().__init__(socket, directory, *options, environment={**(environment or {}), "PYTHONPATH": tests})
+        self.command[:1] = [sys.executable, "-P", "-m", "support.defective", defect]
+
+
+def _each_server(change: Callable[[type], None]) -> None:
+    """Change the class of both callback servers before it is used."""
+    for name in ("chain_notifications", "utxo_cache_trace"):
+        setattr(session, name, _changed(getattr(callbacks, name), change))
+
+
+def _changed(make: Callable[..., Any], change: Callable[[type], None]) -> Callable[..., Any]:
+    def changed(*arguments: Any) -> Any:
+        server = make(*arguments)
+        change(type(server))
+        return server
+
+    return changed
+
+
+def _methods(server: type) -> list[str]:
+    return [name for name in vars(server) if name[0] != "_" and name != "destroy"]
+
+
+async def _fail(self: Any, **_: Any) -> None:
+    raise RuntimeError("a callback's mistake")
+
+
+def callbacks_raise() -> None:
+    """Every callback but `destroy` raises, past all that would catch it."""
+    _each_server(lambda server: [setattr(server, name, _fail) for name in _methods(server)] and None)
+
+
+def destroy_raises() -> None:
+    """The callbacks raise when the node lets go of them."""
+    _each_server(lambda server: setattr(server, "destroy", _fail))
+
+
+def callbacks_missing() -> None:
+    """The callbacks have no method at all."""
+    _each_server(lambda server: [delattr(server, name) for name in _methods(server)] and None)
+    del callbacks.Subscriber.destroy
+
+
+def _at_a_new_tip(misbehave: Callable[[], None]) -> None:
+    counted = ChainEvents.tip_updated
+
+    def tip_updated(self: ChainEvents) -> None:
+        counted(self)
+        misbehave()
+
+    ChainEvents.tip_updated = tip_updated  # type: ignore[method-assign]
+
+
+def loop_blocked() -> None:
+    """Each new tip makes it compute for seconds in the event loop."""
+    _at_a_new_tip(lambda: time.sleep(BLOCKED_SECONDS))
+
+
+def segmentation_fault() -> None:
+    """The first new tip makes it read where nothing is."""
+    _at_a_new_tip(lambda: ctypes.string_at(0) and None)
+
+
+def memory_used_up() -> None:
+    """The first new tip makes it use up its address space, and keep it."""
+
+    def allocate() -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        size = MEMORY_BYTES
+        while size:
+            try:
+                _kept.append(bytearray(size))
+            except MemoryError:
+                size //= 2
+
+    _at_a_new_tip(allocate)
+
+
+_kept: list[bytearray] = []
+
+
+def no_interpreter() -> None:
+    """There is no program that could run the guard."""
+    sys.executable = str(Path.cwd() / "no-such-python")
+
+
+def guard_ends() -> None:
+    """The guard ends before it says that it is ready."""
+    sys.executable = shutil.which("false") or ""
+
+
+def small_queue() -> None:
+    """The guard keeps no more than SMALL_QUEUE_BYTES for it: the same program, with another number."""
+    text, whole = Path(guard.__file__).read_text(), "QUEUE_BYTES = 32 << 20"
+    assert text.count(whole) == 1
+    copy = Path.cwd() / "guard.py"
+    copy.write_text(text.replace(whole, f"QUEUE_BYTES = {SMALL_QUEUE_BYTES}"))
+    guard.__file__ = str(copy)
+
+
+if __name__ == "__main__":
+    {
+        "callbacks raise": callbacks_raise,
+        "destroy raises": destroy_raises,
+        "callbacks missing": callbacks_missing,
+        "loop blocked": loop_blocked,
+        "segmentation fault": segmentation_fault,
+        "memory used up": memory_used_up,
+        "no interpreter": no_interpreter,
+        "guard ends": guard_ends,
+        "small queue": small_queue,
+    }[sys.argv[1]]()
+    sys.exit(cli.main(sys.argv[2:]))

@@ -1,0 +1,112 @@
+"""A merciless node, the plugin before it, and what must hold when everything is over."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from support.counts import differences
+from support.defective import Defective
+from support.nodes import Plugin, Series, SimulatedNode, alive
+from support.processes import START_SECONDS, wait_until
+
+MARK = "GUARD_TEST_SCENE"
+"""An environment variable that every process of a scene but the node inherits."""
+
+
+class Scene:
+    """One node on one socket; plugins, and their guards, are known by the mark in their environment."""
+
+    def __init__(self, processes: ExitStack, socket: Path, directory: Path) -> None:
+        self._processes = processes
+        self._socket = socket
+        self._directory = directory
+        self.mark = {MARK: str(socket)}
+
+    def node(self, *options: str) -> SimulatedNode:
+        """Start the merciless node."""
+        return self._processes.enter_context(SimulatedNode(self._socket, self._directory, *options))
+
+    def plugin(self, *options: str, defect: str | None = None) -> Plugin:
+        """Start the plugin, with a defect if one is named."""
+        if defect is None:
+            plugin = Plugin(self._socket, self._directory, *options, environment=self.mark)
+        else:
+            plugin = Defective(defect, self._socket, self._directory, *options, environment=self.mark)
+        return self._processes.enter_context(plugin)
+
+    def watching(self, *options: str, defect: str | None = None) -> Plugin:
+        """Start the plugin and wait until both subscriptions stand."""
+        plugin = self.plugin(*options, defect=defect)
+        watched(plugin)
+        return plugin
+
+    def processes(self) -> dict[int, str]:
+        """The plugins, the guards and whatever else they may have started, by id, with their command lines."""
+        wanted = f"{MARK}={self._socket}".encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                if wanted in (entry / "environ").read_bytes().split(b"\0") and alive(int(entry.name)):
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:  # it has just ended, or is another user's
+                continue
+        return found
+
+    def guards(self) -> list[int]:
+        """The ids of the guards that run."""
+        return [pid for pid, command in self.processes().items() if "guard.py" in command]
+
+    def guard(self) -> int:
+        """The id of the one guard, as soon as it runs."""
+        wait_until(self.guards, START_SECONDS, "a guard started")
+        (pid,) = self.guards()
+        return pid
+
+    def empty(self) -> None:
+        """Wait until no process of the scene is left."""
+        wait_until(lambda: not self.processes(), START_SECONDS, lambda: f"their end: {self.processes()}")
+
+    def unharmed(self, node: SimulatedNode) -> None:
+        """Nothing is left of plugin and guard, and the node lives, works, was never held up, and stops."""
+        self.empty()
+        wait_until(lambda: connections(node) == 0, START_SECONDS, "the node's connections closed")
+        node.do("accept", count=2)
+        node.do("block")
+        node.do("reorg")
+        assert node.stop() == 0, node.log
+        assert not node.lines("abort")
+        assert node.totals["slow_callbacks"] == 0, node.totals
+        assert list(self._socket.parent.iterdir()) == []
+
+
+def watched(plugin: Plugin, times: int = 1) -> None:
+    """Wait until both subscriptions stand, for the given time."""
+    plugin.wait_until(
+        lambda: plugin.stderr.count("subscribed: utxo_cache") == times, f"subscription number {times}"
+    )
+
+
+def counted(plugin: Plugin, node: SimulatedNode) -> Series:
+    """Wait until the plugin shows every event that the node delivered, none lost, and return what it shows."""
+    wait_until(
+        lambda: not differences(plugin.ask(), node),
+        START_SECONDS,
+        lambda: f"{differences(plugin.latest, node)}\n{plugin.log}",
+    )
+    return plugin.latest
+
+
+def connections(node: SimulatedNode) -> int:
+    """How many clients are connected to the node's socket."""
+    lines = Path("/proc/net/unix").read_text().splitlines()[1:]
+    there = [line.split() for line in lines if line.endswith(f" {node.socket}")]
+    connected = "03"  # SS_CONNECTED; the listening socket is unconnected
+    return sum(fields[5] == connected for fields in there)
+
+
+def descriptors(pid: int) -> int:
+    """How many file descriptors a process has."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
