@@ -132,7 +132,7 @@ async def _ready(ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
 
 
 async def _see_off(process: subprocess.Popen[bytes], patience: float | None) -> None:
-    """Wait for the guard's end. It ends when the node has let go of every subscription, and needs nobody for it."""
+    """Wait for the guard, which ends when the node has let go of every subscription, and needs nobody for it."""
     loop = asyncio.get_running_loop()
     deadline = None if patience is None else loop.time() + patience
     while process.poll() is None:
