@@ -36,7 +36,6 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
 
 READY = b"R"
 
@@ -83,6 +82,7 @@ HASH_BYTES = 32
 NO_LIMIT = struct.unpack("<Q", struct.pack("<d", sys.float_info.max))[0]  # the default of waitTipChanged's timeout
 
 U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+U64_MAX = (1 << 64) - 1
 CALL_DATA = struct.Struct("<IHxxQ")  # questionId u32 at 0, methodId u16 at 4, interfaceId u64 at 8
 UTXO_DATA = struct.Struct("<4xIq")  # UtxoInfo: outpointN u32 at 0, height u32 at 4, value i64 at 8
 
@@ -123,9 +123,11 @@ def follow(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int,
         return None
     if word & 3 == 2:
         segment, at, double = *far(table, word), word & 4
+        if at > table[segment][1] - (16 if double else 8):
+            raise NotUnderstood
         word = U64.unpack_from(frame, at)[0]
         if double:
-            if at > table[segment][1] - 16 or word & 7 != 2:
+            if word & 7 != 2:
                 raise NotUnderstood
             tag = U64.unpack_from(frame, at + 8)[0]
             segment, at = far(table, word)
@@ -137,14 +139,11 @@ def follow(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int,
 
 
 def far(table: Table, word: int) -> tuple[int, int]:
-    """Return the place of a far pointer's landing pad."""
+    """Return the place that a far pointer leads to; at a segment's end there may be nothing, of size zero."""
     segment = word >> 32
     if segment >= len(table):
         raise NotUnderstood
-    at = table[segment][0] + 8 * ((word & 0xFFFFFFFF) >> 3)
-    if at > table[segment][1] - 8:
-        raise NotUnderstood
-    return segment, at
+    return segment, table[segment][0] + 8 * ((word & 0xFFFFFFFF) >> 3)
 
 
 def struct_at(
@@ -360,6 +359,76 @@ class Frames:
         return int(length) if length <= FRAME_BYTES else None
 
 
+class Side:
+    """One of the two sockets: the frames that come from it, and what waits to be written to it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Use a connected socket, which does not block."""
+        self.connection = connection
+        self.open = True
+        self.frames = Frames()
+        self.size = 0  # bytes that wait
+        self.watched = -1
+        self._waiting: deque[tuple[bytes, bool]] = deque()  # a frame, and whether it is an event
+        self._begun = 0  # bytes of the first frame that are written
+
+    def send(self, frame: bytes, event: bool = False) -> None:
+        """Queue a frame, and write what is taken now; without effect when the side is closed."""
+        if self.open:
+            self._waiting.append((frame, event))
+            self.size += len(frame)
+            self.write()
+
+    def write(self) -> None:
+        """Write what is taken now."""
+        try:
+            while self._waiting:
+                frame = self._waiting[0][0]
+                written = self.connection.send(memoryview(frame)[self._begun :] if self._begun else frame)
+                self.size -= written
+                self._begun += written
+                if self._begun == len(frame):
+                    self._waiting.popleft()
+                    self._begun = 0
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+
+    def receive(self) -> bytes:
+        """Return what has come; closes the side when nothing will come any more."""
+        try:
+            data = self.connection.recv(READ_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+        return data
+
+    def drop_oldest(self) -> int:
+        """Drop events until no more than QUEUE_BYTES wait; what is no event, or begun, or the newest, stays."""
+        kept: deque[tuple[bytes, bool]] = deque()
+        dropped = 0
+        while len(self._waiting) > 1 and self.size > QUEUE_BYTES:
+            frame, event = self._waiting.popleft()
+            if event and (kept or not self._begun):
+                self.size -= len(frame)
+                dropped += 1
+            else:
+                kept.append((frame, event))
+        self._waiting.extendleft(reversed(kept))
+        return dropped
+
+    def close(self) -> None:
+        """Close the socket, and forget what waits for it."""
+        self.open = False
+        self.size = self._begun = 0
+        self._waiting.clear()
+        self.connection.close()
+
+
 class Subscription:
     """A subscription as the frames tell of it: ids of the server thread, the callback and the handler."""
 
@@ -368,27 +437,21 @@ class Subscription:
         self.thread = thread
         self.callback = callback
         self.handler: int | None = None
+        self.due = 0.0  # not to be disconnected before
 
 
 class TipWait:
     """The call that tells of the node's stop: the plugin's frame, repeated under other questions and tips."""
 
-    def __init__(
-        self,
-        frame: bytes,
-        question: int,
-        capabilities: list[int | None],
-        question_at: int,
-        limit_at: int,
-        tip_at: int,
-    ) -> None:
-        """Take over a Call; offsets of its questionId, its time limit and the tip's hash."""
+    def __init__(self, frame: bytes, question: int, capabilities: list[int], places: tuple[int, int, int]) -> None:
+        """Take over a Call; `places` are the offsets of its questionId, its time limit and the tip's hash."""
         self.frame = bytearray(frame)
+        self.question = question
+        self.asked_by_plugin: int | None = question  # None when the plugin has finished it
+        self.capabilities = capabilities
+        self.question_at, limit_at, self.tip_at = places
         limit = U64.unpack(struct.pack("<d", TIP_WAIT_MILLISECONDS))[0]
         U64.pack_into(self.frame, limit_at, limit ^ NO_LIMIT)
-        self.asked_by_plugin = self.question = question
-        self.capabilities = capabilities
-        self.question_at, self.tip_at = question_at, tip_at
 
     def again(self, question: int, tip: bytes) -> bytes:
         """Return the call once more, for another tip (or, without one, the same)."""
@@ -406,33 +469,22 @@ class Guard:
         self, node: socket.socket, plugin: socket.socket, totals: Totals, spin: float, hand_on_utxo: bool
     ) -> None:
         """Relay between two sockets; count in `totals`; look at them busily for `spin` seconds after an event."""
-        self.node: socket.socket | None = node  # None when it is gone
-        self.plugin: socket.socket | None = plugin
+        self.node, self.plugin = Side(node), Side(plugin)
         self.totals = totals
-        self.spin = spin
+        self.spin, self.spin_until = spin, 0.0
         self.hand_on_utxo = hand_on_utxo
-        self.from_node, self.from_plugin = Frames(), Frames()
-        self.to_node = bytearray()
-        self.to_plugin: deque[tuple[bytes, bool]] = (
-            deque()
-        )  # [bytes, is an event]; the first may be written in part
-        self.queued = self.begun = 0
         self.answered: set[int] = set()  # the node's questions that were answered here and not finished
         self.unanswered: set[int] = set()  # questions to the node, the plugin's and the guard's
         self.asked: dict[int, Subscription] = {}  # the plugin's questions that subscribe
         self.subscriptions: list[Subscription] = []
-        self.withheld: dict[
-            int, int
-        ] = {}  # capability -> references that the plugin has let go of, and the last will needs
+        self.withheld: dict[int, int] = {}  # references that the plugin let go of, by capability that is needed
+        self.taken_over: set[int] = set()  # the plugin's questions that the guard asks under ids of its own
         self.next_id = OWN_IDS
         self.tip_wait: TipWait | None = None
         self.tip_wait_due: float | None = None  # when to repeat it after it failed
         self.stopping = False  # the node
-        self.will: int | None = None  # the question id of the disconnect that is under way
-        self.retry_at = 0.0
-        self.spin_until = 0.0
+        self.will: int | None = None  # the question of the disconnect that is under way
         self._poller = select.poll()
-        self._watched: dict[socket.socket, int] = {}
 
     # Frames from the node
 
@@ -443,7 +495,7 @@ class Guard:
                 return
         except (NotUnderstood, struct.error, IndexError):
             pass
-        self.send_to_plugin(frame)
+        self._send_to_plugin(frame)
 
     def _understand(self, frame: bytes) -> bool:
         """Deal with a frame of the node's; returns whether it needs no relaying."""
@@ -455,13 +507,14 @@ class Guard:
             utxo = interface == UTXO_CACHE_TRACE and method in UTXO_METHODS
             if utxo:
                 self._add_up(frame, table, segment, pointers, method)
-            self.send_to_node(answer_to(question))
+            self.node.send(answer_to(question))
             self.answered.add(question)
             self.spin_until = time.monotonic() + self.spin
             if not utxo or self.hand_on_utxo:
                 self._hand_on(frame, table, data, segment, pointers)
             if method == DESTROY:
-                self._ended(read_target(frame, table, segment, pointers))
+                with contextlib.suppress(NotUnderstood):
+                    self._ended(read_target(frame, table, segment, pointers))
             return True
         if kind == FINISH:
             question = U32.unpack_from(frame, struct_at(frame, table, segment, at, 4, 0)[1])[0]
@@ -480,73 +533,75 @@ class Guard:
             return
         index = method - 1
         self.totals[index] += 1
-        self.totals[3 + index] += max(value, 0)
+        self.totals[3 + index] = (self.totals[3 + index] + max(value, 0)) & U64_MAX
         if index == 0 and height == UNCONFIRMED_HEIGHT:
             self.totals[UNCONFIRMED] += 1
 
     def _hand_on(self, frame: bytes, table: Table, data: int, segment: int, pointers: int) -> None:
         """Queue an event for the plugin as a call of the guard's own, without the capabilities in it."""
-        if self.plugin is None:
+        if not self.plugin.open:
             return
         copy = bytearray(frame)
-        U32.pack_into(copy, data, self.new_id())
+        U32.pack_into(copy, data, self._new_id())
         with contextlib.suppress(NotUnderstood, IndexError, struct.error):
             for descriptor in capabilities(frame, table, segment, pointers + 8):
                 U16.pack_into(copy, descriptor, NONE)
-        self.send_to_plugin(bytes(copy), event=True)
+        self._send_to_plugin(bytes(copy), event=True)
+
+    def _send_to_plugin(self, frame: bytes, event: bool = False) -> None:
+        self.plugin.send(frame, event)
+        if self.plugin.size > QUEUE_BYTES:
+            self.totals[DROPPED] += self.plugin.drop_oldest()
 
     def _returned(self, frame: bytes, table: Table, segment: int, data: int, pointers: int) -> bool:
         """Learn a handler from the answer to a subscribing call; take the answers to the guard's own calls."""
         question, outcome = U32.unpack_from(frame, data)[0], U16.unpack_from(frame, data + 6)[0]
         self.unanswered.discard(question)
         if self.tip_wait is not None and question == self.tip_wait.question:
-            self._tip_returned(self.tip_wait, frame, table, segment, data, pointers, outcome)
+            self._tip_returned(self.tip_wait, frame, table, segment, data, pointers)
             return True
         if question >= OWN_IDS:
-            self.send_to_node(finish_of(question))
+            self.node.send(finish_of(question))
             if question == self.will:
                 self.will = None
-                # Accepted: the next thing is `destroy`. Refused, or no `destroy` yet: ask again after a pause.
-                self.retry_at = time.monotonic() + RETRY_SECONDS
             return True
         subscription = self.asked.pop(question, None)
         if subscription is None:
             return False
-        handler = None
         if outcome == RESULTS:
             for descriptor in capabilities(frame, table, segment, pointers):
                 if U16.unpack_from(frame, descriptor)[0] in (SENDER_HOSTED, SENDER_PROMISE):
-                    handler = U32.unpack_from(frame, descriptor + 4)[0]
-        subscription.handler = handler
-        if handler is None and subscription in self.subscriptions:
+                    subscription.handler = U32.unpack_from(frame, descriptor + 4)[0]
+        if subscription.handler is None and subscription in self.subscriptions:
             self.subscriptions.remove(subscription)
         return False
 
     def _tip_returned(
-        self, wait: TipWait, frame: bytes, table: Table, segment: int, data: int, pointers: int, outcome: int
+        self, wait: TipWait, frame: bytes, table: Table, segment: int, data: int, pointers: int
     ) -> None:
         """Repeat the wait for a new tip; or, where there is none, end the subscriptions and tell the plugin."""
-        self.send_to_node(finish_of(wait.question))
+        self.node.send(finish_of(wait.question))
         tip = None
         with contextlib.suppress(NotUnderstood, struct.error, IndexError):
-            tip = read_tip(frame, table, segment, pointers) if outcome == RESULTS else None
+            if U16.unpack_from(frame, data + 6)[0] == RESULTS:
+                tip = read_tip(frame, table, segment, pointers)
         if tip is None:
             self.tip_wait_due = time.monotonic() + RETRY_SECONDS
-            return
-        if len(tip) == HASH_BYTES:
+        elif len(tip) == HASH_BYTES:
             self._wait_for_tip(wait, tip)
-            return
-        answer = bytearray(frame)
-        U32.pack_into(answer, data, wait.asked_by_plugin)
-        self.tip_wait, self.stopping = None, True
-        self.execute_will(time.monotonic())
-        self.send_to_plugin(bytes(answer))
+        else:
+            self.tip_wait, self.stopping = None, True
+            self.execute_will(time.monotonic())
+            if wait.asked_by_plugin is not None:
+                answer = bytearray(frame)
+                U32.pack_into(answer, data, wait.asked_by_plugin)
+                self._send_to_plugin(bytes(answer))
 
     def _wait_for_tip(self, wait: TipWait, tip: bytes) -> None:
-        if self.plugin is not None:
-            question = self.new_id()
+        if self.plugin.open:
+            question = self._new_id()
             self.unanswered.add(question)
-            self.send_to_node(wait.again(question, tip))
+            self.node.send(wait.again(question, tip))
 
     def _ended(self, callback: int | None) -> None:
         """Forget the subscription whose callback the node has let go of, and release what was kept for it."""
@@ -556,52 +611,41 @@ class Guard:
                 break
         needed = self._needed()
         for capability in [capability for capability in self.withheld if capability not in needed]:
-            self.send_to_node(release_of(capability, self.withheld.pop(capability)))
+            self.node.send(release_of(capability, self.withheld.pop(capability)))
 
     # Frames from the plugin
 
     def take_from_plugin(self, frame: bytes) -> None:
         """Relay a frame to the node, unless it belongs to the guard; learn from it what the last will needs."""
+        if not self.plugin.open:  # it has given up in the same breath
+            return
         try:
             if self._learn(frame):
                 return
         except (NotUnderstood, struct.error, IndexError):
             pass
-        self.send_to_node(frame)
+        self.node.send(frame)
 
     def _learn(self, frame: bytes) -> bool:
         """Look at a frame of the plugin's; returns whether it must not reach the node."""
         table, kind, segment, at = message(frame)
         if kind == ABORT:  # the plugin gives up: to the node that would be a closed socket
-            self.close_plugin()
+            self.plugin.close()
             return True
         if kind == RETURN:
             question = U32.unpack_from(frame, struct_at(frame, table, segment, at, 8, 1)[1])[0]
             if question >= OWN_IDS:
-                self.send_to_plugin(finish_of(question))
+                self._send_to_plugin(finish_of(question))
                 return True
         elif kind == CALL:
-            question, method, interface, data, segment, pointers = read_call(frame, table, segment, at)
-            self.unanswered.add(question)
-            if (interface, method) == (MINING, WAIT_TIP_CHANGED) and self.tip_wait is None:
-                limit_at, tip_at = read_wait(frame, table, segment, pointers)
-                if U64.unpack_from(frame, limit_at)[0] == 0:  # the default
-                    numbers = [read_target(frame, table, segment, pointers)]
-                    for descriptor in capabilities(frame, table, segment, pointers + 8):
-                        numbers.append(U32.unpack_from(frame, descriptor + 4)[0])
-                    self.tip_wait = TipWait(frame, question, numbers, data, limit_at, tip_at)
-                    self.send_to_node(self.tip_wait.again(question, b""))
-                    return True
-            elif (interface, method) in SUBSCRIBING:
-                thread = callback = None
-                for descriptor in capabilities(frame, table, segment, pointers + 8):
-                    hosted, number = struct.unpack_from("<HxxI", frame, descriptor)
-                    if hosted == RECEIVER_HOSTED:
-                        thread = number
-                    elif hosted == SENDER_HOSTED:
-                        callback = number
-                self.asked[question] = Subscription(thread, callback)
-                self.subscriptions.append(self.asked[question])
+            return self._called(frame, table, segment, at)
+        elif kind == FINISH:
+            question = U32.unpack_from(frame, struct_at(frame, table, segment, at, 4, 0)[1])[0]
+            if question in self.taken_over:  # the node has never heard of it
+                self.taken_over.discard(question)
+                if self.tip_wait is not None and self.tip_wait.asked_by_plugin == question:
+                    self.tip_wait.asked_by_plugin = None
+                return True
         elif kind == BOOTSTRAP:
             self.unanswered.add(U32.unpack_from(frame, struct_at(frame, table, segment, at, 4, 0)[1])[0])
         elif kind == RELEASE:
@@ -612,14 +656,41 @@ class Guard:
                 return True
         return False
 
+    def _called(self, frame: bytes, table: Table, segment: int, at: int) -> bool:
+        """Learn from a call of the plugin's; take a wait for a new tip over."""
+        question, method, interface, data, segment, pointers = read_call(frame, table, segment, at)
+        self.unanswered.add(question)
+        waits = (interface, method) == (MINING, WAIT_TIP_CHANGED) and self.tip_wait is None
+        if not waits and (interface, method) not in SUBSCRIBING:
+            return False
+        named = [
+            struct.unpack_from("<HxxI", frame, descriptor)
+            for descriptor in capabilities(frame, table, segment, pointers + 8)
+        ]
+        if waits:
+            limit_at, tip_at = read_wait(frame, table, segment, pointers)
+            if U64.unpack_from(frame, limit_at)[0]:  # not the default
+                return False
+            target = read_target(frame, table, segment, pointers)
+            numbers = [number for _, number in named] + ([] if target is None else [target])
+            self.tip_wait = TipWait(frame, question, numbers, (data, limit_at, tip_at))
+            self.unanswered.discard(question)
+            self.taken_over.add(question)
+            self._wait_for_tip(self.tip_wait, b"")
+            return True
+        ids = {hosted: number for hosted, number in named}
+        self.asked[question] = Subscription(ids.get(RECEIVER_HOSTED), ids.get(SENDER_HOSTED))
+        self.subscriptions.append(self.asked[question])
+        return False
+
     def _needed(self) -> set[int | None]:
-        """Return the node's capabilities that the last will would call or name."""
+        """Return the node's capabilities that the last will, or the wait for a new tip, calls or names."""
         needed = {number for each in self.subscriptions for number in (each.thread, each.handler)}
         if self.subscriptions and self.tip_wait is not None:
             needed.update(self.tip_wait.capabilities)
         return needed - {None}
 
-    def new_id(self) -> int:
+    def _new_id(self) -> int:
         """Return a question id that neither side's RPC system uses."""
         self.next_id = OWN_IDS | (self.next_id + 1) % OWN_IDS
         return self.next_id
@@ -628,179 +699,73 @@ class Guard:
 
     def execute_will(self, now: float) -> None:
         """Disconnect the next handler; without one, and without the plugin, close the node's socket."""
-        if self.will is not None or self.node is None:
+        if self.will is not None or not self.node.open:
             return
         if not self.subscriptions:
-            if self.plugin is None and not self.unanswered and not self.to_node:
-                self.close_node()
+            if not (self.plugin.open or self.unanswered or self.node.size):
+                self.node.close()
             return
-        if now < self.retry_at:
-            return
-        subscription = self.subscriptions[-1]
-        # One whose call is not answered, or whose ids could not be read, is waited for: the socket stays open.
-        if subscription.handler is not None and subscription.thread is not None:
-            self.will = self.new_id()
-            self.unanswered.add(self.will)
-            self.send_to_node(disconnect_of(self.will, subscription.handler, subscription.thread))
-
-    # Sockets
-
-    def send_to_node(self, frame: bytes) -> None:
-        """Queue a frame for the node, and write what it takes."""
-        self.to_node += frame
-        self.write_to_node()
-
-    def write_to_node(self) -> None:
-        """Write to the node what it takes now."""
-        if self.node is None:
-            self.to_node.clear()
-        while self.to_node and self.node is not None:
-            try:
-                del self.to_node[: self.node.send(self.to_node)]
-            except BlockingIOError:
+        for subscription in reversed(self.subscriptions):
+            # One whose call is not answered, or whose ids could not be read, is waited for: the socket stays open.
+            if now >= subscription.due and subscription.handler is not None and subscription.thread is not None:
+                # If the node refuses (its thread was busy), or `destroy` does not come, it is asked again.
+                subscription.due = now + RETRY_SECONDS
+                self.will = self._new_id()
+                self.unanswered.add(self.will)
+                self.node.send(disconnect_of(self.will, subscription.handler, subscription.thread))
                 return
-            except OSError:
-                self.close_node()
 
-    def send_to_plugin(self, frame: bytes, event: bool = False) -> None:
-        """Queue a frame for the plugin, dropping the oldest events when too much waits; write what it takes."""
-        if self.plugin is None:
-            return
-        self.to_plugin.append((frame, event))
-        self.queued += len(frame)
-        if self.queued > QUEUE_BYTES:
-            self.drop_oldest()
-        self.write_to_plugin()
-
-    def drop_oldest(self) -> None:
-        """Drop events until enough is free; what is no event, or has been begun, stays."""
-        kept: deque[tuple[bytes, bool]] = deque()
-        if self.begun:
-            kept.append(self.to_plugin.popleft())
-        while self.to_plugin and self.queued > QUEUE_BYTES:
-            frame, event = self.to_plugin.popleft()
-            if event:
-                self.queued -= len(frame)
-                self.totals[DROPPED] += 1
-            else:
-                kept.append((frame, event))
-        self.to_plugin.extendleft(reversed(kept))
-
-    def write_to_plugin(self) -> None:
-        """Write to the plugin what it takes now."""
-        while self.to_plugin and self.plugin is not None:
-            frame = self.to_plugin[0][0]
-            try:
-                self.begun += self.plugin.send(memoryview(frame)[self.begun :] if self.begun else frame)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.close_plugin()
-                return
-            if self.begun == len(frame):
-                self.to_plugin.popleft()
-                self.queued -= len(frame)
-                self.begun = 0
-
-    def read(self, side: socket.socket) -> bytes | None:
-        """Return what one side has sent: None where that is nothing now, no bytes where it is gone."""
-        try:
-            return side.recv(READ_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-
-    def read_from_node(self, node: socket.socket) -> None:
-        """Take what the node has sent."""
-        data = self.read(node)
-        if data == b"":
-            self.close_node()
-        elif data:
-            self.feed(self.from_node, data, self.take_from_node)
-
-    def read_from_plugin(self, plugin: socket.socket) -> None:
-        """Take what the plugin has sent."""
-        data = self.read(plugin)
-        if data == b"":
-            self.close_plugin()
-        elif data:
-            self.feed(self.from_plugin, data, self.take_from_plugin)
-
-    def feed(self, frames: Frames, data: bytes, take: Callable[[bytes], None]) -> None:
-        """Take the frames in `data`; where it stops being frames, relay the node's and end the plugin's."""
-        whole, raw = frames.feed(data)
-        for frame in whole:
-            take(frame)
-        if raw and frames is self.from_node:
-            self.send_to_plugin(raw)
-        elif raw and self.plugin is not None:  # no frames: to the node that would be a closed socket
-            self.close_plugin()
-
-    def close_node(self) -> None:
-        """The node is gone, or can be let go of."""
-        self._close(self.node)
-        self.node = None
-        self.to_node.clear()
-
-    def close_plugin(self) -> None:
-        """The plugin is gone: nothing more is for it, and the last will is due."""
-        self._close(self.plugin)
-        self.plugin = None
-        self.to_plugin.clear()
-
-    def _close(self, side: socket.socket | None) -> None:
-        if side is not None:
-            if self._watched.pop(side, None) is not None:
-                self._poller.unregister(side)
-            side.close()
+    # The work
 
     def run(self) -> None:
         """Work until both sides are gone."""
-        while True:
+        sides = {side.connection.fileno(): side for side in (self.node, self.plugin)}
+        while self.node.open or self.plugin.open:
             now = time.monotonic()
-            if self.tip_wait_due is not None and now >= self.tip_wait_due and self.tip_wait is not None:
+            if self.tip_wait is not None and self.tip_wait_due is not None and now >= self.tip_wait_due:
                 self.tip_wait_due = None
                 self._wait_for_tip(self.tip_wait, b"")
-            if self.plugin is None or self.stopping:
+            if self.stopping or not self.plugin.open:
                 self.execute_will(now)
-            if self.node is None and self.plugin is not None and not self.to_plugin:
-                self.close_plugin()
-            if self.node is None and self.plugin is None:
-                return
-            for descriptor, event in self._wait(now):
-                if event & ~select.POLLOUT:
-                    self._read_from(descriptor)
-                if event & select.POLLOUT:
-                    self.write_to_node()
-                    self.write_to_plugin()
+            if not self.node.open and not self.plugin.size:
+                self.plugin.close()  # everything that it had to be told is told
+            for descriptor, event in self._wait(sides, now):
+                side = sides[descriptor]
+                if event & ~select.POLLOUT and side.open:
+                    self._take(side)
+                if event & select.POLLOUT and side.open:
+                    side.write()
 
-    def _read_from(self, descriptor: int) -> None:
-        if self.node is not None and descriptor == self.node.fileno():
-            self.read_from_node(self.node)
-        elif self.plugin is not None and descriptor == self.plugin.fileno():
-            self.read_from_plugin(self.plugin)
+    def _take(self, side: Side) -> None:
+        """Take what has come from one side."""
+        whole, raw = side.frames.feed(side.receive())
+        take = self.take_from_node if side is self.node else self.take_from_plugin
+        for frame in whole:
+            take(frame)
+        if raw and side is self.node:
+            self._send_to_plugin(raw)
+        elif raw:  # no frames: to the node that would be a closed socket
+            self.plugin.close()
 
-    def _wait(self, now: float) -> list[tuple[int, int]]:
+    def _wait(self, sides: dict[int, Side], now: float) -> list[tuple[int, int]]:
         """Wait until a side has something for us, or takes something; not at all just after an event."""
-        self._watch(self.node, self.to_node, True)
-        self._watch(self.plugin, self.to_plugin, len(self.to_node) < BACKLOG_BYTES)
-        if now < self.spin_until:
+        for descriptor, side in sides.items():
+            reading = side.open and (side is self.node or self.node.size < BACKLOG_BYTES)
+            watched = (select.POLLIN if reading else 0) | (select.POLLOUT if side.size else 0)
+            if not side.open:
+                if side.watched >= 0:
+                    self._poller.unregister(descriptor)
+                    side.watched = -1
+            elif side.watched != watched:
+                self._poller.register(descriptor, watched)
+                side.watched = watched
+        if not (self.node.open or self.plugin.open) or now < self.spin_until:
             return self._poller.poll(0)
-        due = [self.tip_wait_due] if self.tip_wait_due is not None else []
-        if (self.plugin is None or self.stopping) and self.subscriptions and self.will is None:
-            due.append(self.retry_at)
+        due = [] if self.tip_wait_due is None else [self.tip_wait_due]
+        if (self.stopping or not self.plugin.open) and self.will is None:
+            due += [subscription.due for subscription in self.subscriptions]
         later = [moment for moment in due if moment > now]
         return self._poller.poll(1000 * (min(later) - now) + 1 if later else None)
-
-    def _watch(self, side: socket.socket | None, waiting: object, reading: bool) -> None:
-        """Have the poller look at a side for what is wanted of it now."""
-        if side is None:
-            return
-        wanted = (select.POLLIN if reading else 0) | (select.POLLOUT if waiting else 0)
-        if self._watched.get(side) != wanted:
-            self._watched[side] = wanted
-            self._poller.register(side, wanted)
 
 
 def main(arguments: list[str]) -> None:

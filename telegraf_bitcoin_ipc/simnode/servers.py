@@ -20,6 +20,9 @@ CALL_SECONDS: Final = 0.0002
 
 RPC_IN_WARMUP: Final = -28
 
+SURVIVES_A_LOST_CONNECTION: Final = "waitTipChanged"
+"""The call that may be under way when its connection is lost; the others abort a node (measured)."""
+
 INBOUND: Final = 1
 OUTBOUND: Final = 2
 """Flags of Node.getNodeCount."""
@@ -34,7 +37,7 @@ def on_thread(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., 
 
     @wraps(method)
     async def served(self: Any, context: Any, **arguments: Any) -> Any:
-        async with self.connection.at_work(context):
+        async with self.connection.at_work(context, method.__name__):
             return await method(self, **arguments)
 
     return served
@@ -49,6 +52,7 @@ class Connection:
         self.schema = schema.load(dialect)
         self.client_threads: Any = None
         self.subscriptions: list[Subscription] = []
+        self.lost_at_work = False  # on a call that this harms
         self._busy: dict[str, bool] = {}
         self._numbers = count(1)
 
@@ -64,7 +68,7 @@ class Connection:
         return Thread()
 
     @asynccontextmanager
-    async def at_work(self, context: Any) -> AsyncIterator[None]:
+    async def at_work(self, context: Any, method: str) -> AsyncIterator[None]:
         """Occupy the server thread that a call names; it does one call at a time."""
         name = (await context.thread.getName()).result
         if self._busy[name]:
@@ -73,6 +77,9 @@ class Connection:
         try:
             await asyncio.sleep(CALL_SECONDS)
             yield
+        except asyncio.CancelledError:  # whoever called has gone
+            self.lost_at_work |= method != SURVIVES_A_LOST_CONNECTION
+            raise
         finally:
             self._busy[name] = False
 
@@ -93,10 +100,12 @@ class Connection:
 async def serve(connection: Connection, stream: Any) -> None:
     """Serve one connection until it ends."""
     server = capnp.TwoPartyServer(stream, bootstrap=_init(connection))
+    at_work = False  # where this is cancelled: then it is the node that ends
     try:
         await server.on_disconnect()
+        at_work = connection.lost_at_work
     finally:
-        connection.node.connection_lost(connection.subscriptions)
+        connection.node.connection_lost(connection.subscriptions, at_work=at_work)
 
 
 def _init(connection: Connection) -> Any:
