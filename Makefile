@@ -15,7 +15,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run test setup lint reference wheel clean install telegraf prometheus
+.PHONY: FORCE help run test setup lint reference soak wheel clean install telegraf prometheus
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ lint: install ## ruff (rules and format) and mypy --strict
 
 reference: install ## write METRICS.md, telegraf.conf.example and the README's options from the code
 	@$(RUN_PYTHON) scripts/reference.py
+
+soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guard's memory must not grow
+	@$(RUN_PYTHON) scripts/soak.py $(ARGS)
 
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl

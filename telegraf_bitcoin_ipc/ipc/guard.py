@@ -127,7 +127,7 @@ def follow(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int,
             raise NotUnderstood
         word = U64.unpack_from(frame, at)[0]
         if double:
-            if word & 7 != 2:
+            if word & 3 != 2:
                 raise NotUnderstood
             tag = U64.unpack_from(frame, at + 8)[0]
             segment, at = far(table, word)
@@ -199,7 +199,11 @@ def capabilities(frame: bytes, table: Table, segment: int, at: int) -> list[int]
 
 def read_call(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int, int, int, int, int]:
     """Return (questionId, methodId, interfaceId, data's offset, segment, pointers' offset) of a Call."""
-    segment, data, pointers = struct_at(frame, table, segment, at, 24, 3)
+    try:
+        segment, data, pointers = struct_at(frame, table, segment, at, 24, 3)
+    except NotUnderstood:  # shorter than a Call is written: it can be answered, but there is nothing to follow
+        segment, data, _ = struct_at(frame, table, segment, at, 16, 0)
+        pointers = table[segment][1]
     return (*CALL_DATA.unpack_from(frame, data), data, segment, pointers)
 
 

@@ -10,8 +10,9 @@ from telegraf_bitcoin_ipc.ipc.session import Session, connect, open_session
 
 log = logging.getLogger(__name__)
 
-PATIENCE: Final = 1.0
-"""Seconds that the node has to end the subscriptions before that is left to the guard."""
+PATIENCE: Final = 0.5
+"""Seconds that the node has to end the subscriptions, and then to answer what it was asked, before that is left to
+the guard: with the guard's farewell the program ends within 2 s of being told to."""
 
 
 class Watch(NamedTuple):

@@ -91,7 +91,7 @@ async def _simulate(options: argparse.Namespace) -> int:
     try:
         life = _life(options, node, rng, clock)
         node.announce(options.socket, options.dialect)
-        await _live_until(stop, life)
+        await _live_until(stop, life, node.validation)
         await node.shut_down()
     finally:
         server.close()
@@ -119,7 +119,8 @@ async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
         os.umask(before)
 
 
-async def _live_until(stop: asyncio.Event, life: Coroutine[Any, Any, None]) -> None:
+async def _live_until(stop: asyncio.Event, life: Coroutine[Any, Any, None], validation: asyncio.Lock) -> None:
+    """Live until a stop is asked for; what validation has begun by then is finished first."""
     tasks = [asyncio.ensure_future(life), asyncio.ensure_future(stop.wait())]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -127,9 +128,10 @@ async def _live_until(stop: asyncio.Event, life: Coroutine[Any, Any, None]) -> N
             task.result()
         await stop.wait()  # a script that has ended leaves a quiet node
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        async with validation:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _life(

@@ -63,7 +63,12 @@ async def _fail(self: Any, **_: Any) -> None:
 
 def callbacks_raise() -> None:
     """Every callback but `destroy` raises, past all that would catch it."""
-    _each_server(lambda server: [setattr(server, name, _fail) for name in _methods(server)] and None)
+
+    def change(server: type) -> None:
+        for name in _methods(server):
+            setattr(server, name, _fail)
+
+    _each_server(change)
 
 
 def destroy_raises() -> None:
@@ -73,7 +78,12 @@ def destroy_raises() -> None:
 
 def callbacks_missing() -> None:
     """The callbacks have no method at all."""
-    _each_server(lambda server: [delattr(server, name) for name in _methods(server)] and None)
+
+    def change(server: type) -> None:
+        for name in _methods(server):
+            delattr(server, name)
+
+    _each_server(change)
     del callbacks.Subscriber.destroy
 
 
@@ -94,7 +104,11 @@ def loop_blocked() -> None:
 
 def segmentation_fault() -> None:
     """The first new tip makes it read where nothing is."""
-    _at_a_new_tip(lambda: ctypes.string_at(0) and None)
+
+    def read() -> None:
+        ctypes.string_at(0)
+
+    _at_a_new_tip(read)
 
 
 def memory_used_up() -> None:

@@ -1,9 +1,10 @@
-"""The guard as a process between two sockets, and frames to drive it with: pycapnp's, in any number of segments."""
+"""The guard as a process between two sockets, and pycapnp's frames to drive it with, in any number of segments."""
 
 from __future__ import annotations
 
 import mmap
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
 
 import capnp
@@ -88,37 +89,53 @@ _LIST_BITS = (0, 1, 8, 16, 32, 64)
 
 
 def tree_of(frame: bytes) -> Tree:
-    """Return what a message in one segment says."""
-    count, words = struct.unpack_from("<II", frame)
-    assert count == 0
-    assert len(frame) == 8 + 8 * words
-    return _tree_at(frame, 8)
+    """Return what a message says, in however many segments."""
+    count = struct.unpack_from("<I", frame)[0] + 1
+    starts = [4 * (count + 2) // 8 * 8]
+    for words in struct.unpack_from(f"<{count}I", frame, 4):
+        starts.append(starts[-1] + 8 * words)
+    assert starts[-1] == len(frame)
+    return _tree_at(frame, starts, starts[0])
 
 
-def _tree_at(frame: bytes, at: int) -> Tree:
+def _tree_at(frame: bytes, starts: Sequence[int], at: int) -> Tree:
     low, high = struct.unpack_from("<II", frame, at)
-    start = at + 8 + 8 * (struct.unpack_from("<i", frame, at)[0] >> 2)
     if low == high == 0:
         return None
+    if low & 3 == 2:
+        at, double = starts[high] + (low & ~7), low & 4
+        low, high = struct.unpack_from("<II", frame, at)
+        if double:
+            start = starts[high] + (low & ~7)
+            low, high = struct.unpack_from("<II", frame, at + 8)
+        else:
+            start = _target(frame, at)
+    else:
+        start = _target(frame, at)
     if low & 3 == 3:
         return Capability(high)
     if low & 3 == 0:
-        return _struct_at(frame, start, high & 0xFFFF, high >> 16)
-    assert low & 3 == 1, "a far pointer in one segment"
+        return _struct_at(frame, starts, start, high & 0xFFFF, high >> 16)
+    assert low & 3 == 1, "a far pointer to a far pointer"
     code, size = high & 7, high >> 3
     if code == 6:
-        return Pointers([_tree_at(frame, start + 8 * index) for index in range(size)])
+        return Pointers([_tree_at(frame, starts, start + 8 * index) for index in range(size)])
     if code != 7:
         return Plain(code, size, frame[start : start + (size * _LIST_BITS[code] + 7) // 8])
     tag_low, tag_high = struct.unpack_from("<II", frame, start)
     data, pointers = tag_high & 0xFFFF, tag_high >> 16
     places = [start + 8 + 8 * (data + pointers) * index for index in range(tag_low >> 2)]
-    return Structs(data, pointers, [_struct_at(frame, place, data, pointers) for place in places])
+    return Structs(data, pointers, [_struct_at(frame, starts, place, data, pointers) for place in places])
 
 
-def _struct_at(frame: bytes, start: int, data: int, pointers: int) -> Struct:
+def _target(frame: bytes, at: int) -> int:
+    offset: int = struct.unpack_from("<i", frame, at)[0] >> 2
+    return at + 8 + 8 * offset
+
+
+def _struct_at(frame: bytes, starts: Sequence[int], start: int, data: int, pointers: int) -> Struct:
     end = start + 8 * data
-    return Struct(frame[start:end], [_tree_at(frame, end + 8 * index) for index in range(pointers)])
+    return Struct(frame[start:end], [_tree_at(frame, starts, end + 8 * index) for index in range(pointers)])
 
 
 def frame_with(tree: Tree, choose: Choice) -> bytes:
@@ -232,6 +249,8 @@ Table = Sequence[tuple[str, int]]
 Pins = Mapping[tuple[int, ...], int]
 """Where capabilities are in a Payload's content (pointers' numbers), and their places in the table."""
 
+NO_PINS: Pins = MappingProxyType({})
+
 IN_CONTEXT: Pins = {(0, 0): 0, (0, 1): 1}
 """A node's callback: both threads of the context."""
 
@@ -243,9 +262,10 @@ def _with_payload(message: Any, payload: Any, content: Any, table: Table, pins: 
     """Fill a Payload, the pointer number `at` of the message's body, and return the frame."""
     if content is not None:
         payload.content = content
-    descriptors = payload.init("capTable", len(table))
-    for descriptor, (kind, number) in zip(descriptors, table, strict=True):
-        setattr(descriptor, kind, number)
+    if table:
+        descriptors = payload.init("capTable", len(table))
+        for descriptor, (kind, number) in zip(descriptors, table, strict=True):
+            setattr(descriptor, kind, number)
     frame: bytes = message.to_bytes()
     if not pins:
         return frame
@@ -265,7 +285,7 @@ def call(
     *,
     target: int = 0,
     table: Table = (),
-    pins: Pins = {},  # noqa: B006: nobody changes it
+    pins: Pins = NO_PINS,
     **fields: Any,
 ) -> bytes:
     """Return a Call of a method of the contract."""
@@ -285,7 +305,7 @@ def answer(
     method: str = "",
     *,
     table: Table = (),
-    pins: Pins = {},  # noqa: B006: nobody changes it
+    pins: Pins = NO_PINS,
     **fields: Any,
 ) -> bytes:
     """Return a Return with results; without an interface, of no method in particular."""
@@ -300,49 +320,36 @@ def answer(
 
 def failure(question: int, reason: str) -> bytes:
     """Return a Return with an exception."""
-    return _built("return", lambda body: (setattr(body, "answerId", question), _fail(body, reason)))
-
-
-def _fail(body: Any, reason: str) -> None:
-    body.init("exception").reason = reason
+    return _built("return", answerId=question, exception={"reason": reason})
 
 
 def finish(question: int) -> bytes:
     """Return a Finish."""
-    return _built("finish", lambda body: setattr(body, "questionId", question))
+    return _built("finish", questionId=question)
 
 
 def release(capability: int, count: int = 1) -> bytes:
     """Return a Release."""
-    return _built(
-        "release", lambda body: (setattr(body, "id", capability), setattr(body, "referenceCount", count))
-    )
+    return _built("release", id=capability, referenceCount=count)
 
 
 def bootstrap(question: int) -> bytes:
     """Return a Bootstrap."""
-    return _built("bootstrap", lambda body: setattr(body, "questionId", question))
+    return _built("bootstrap", questionId=question)
 
 
 def disembargo(target: int) -> bytes:
     """Return a Disembargo, which a guard knows nothing of."""
-
-    def fill(body: Any) -> None:
-        body.target.importedCap = target
-        body.context.senderLoopback = target
-
-    return _built("disembargo", fill)
+    return _built("disembargo", target={"importedCap": target}, context={"senderLoopback": target})
 
 
 def abort(reason: str) -> bytes:
     """Return an Abort."""
-    return _built("abort", lambda body: setattr(body, "reason", reason))
+    return _built("abort", reason=reason)
 
 
-def _built(kind: str, fill: Callable[[Any], Any]) -> bytes:
-    message = rpc.Message.new_message()
-    fill(message.init(kind))
-    frame: bytes = message.to_bytes()
+def _built(kind: str, **fields: Any) -> bytes:
+    frame: bytes = rpc.Message.new_message(**{kind: fields}).to_bytes()
     return frame
 
 
@@ -374,17 +381,13 @@ def utxo(question: int, action: str, *, height: int = 7, value: int = 0, callbac
 
 def destroy(question: int, interface: Any, callback: int) -> bytes:
     """The node's last call of a callback."""
-    return call(
-        question, interface, "destroy", target=callback, table=NODE_TABLE, pins=IN_CONTEXT, context={}
-    )
+    return call(question, interface, "destroy", target=callback, table=NODE_TABLE, pins=IN_CONTEXT, context={})
 
 
 def subscribe_chain(question: int, *, thread: int = THREAD, callback: int = 1, target: int = 4) -> bytes:
     """The plugin's call of handleNotifications."""
     table = (("receiverHosted", thread), ("senderHosted", callback))
-    return call(
-        question, CHAIN, "handleNotifications", target=target, table=table, pins=SUBSCRIBING, context={}
-    )
+    return call(question, CHAIN, "handleNotifications", target=target, table=table, pins=SUBSCRIBING, context={})
 
 
 def subscribe_utxo(question: int, *, thread: int = THREAD, callback: int = 2, target: int = 5) -> bytes:
@@ -395,13 +398,14 @@ def subscribe_utxo(question: int, *, thread: int = THREAD, callback: int = 2, ta
 
 def handler_for(question: int, handler: int) -> bytes:
     """The node's answer to a subscribing call."""
-    return answer(
-        question, CHAIN, "handleNotifications", table=(("senderHosted", handler),), pins={(0,): 0}
-    )
+    return answer(question, CHAIN, "handleNotifications", table=(("senderHosted", handler),), pins={(0,): 0})
 
 
-def wait_tip(question: int, tip: bytes, *, thread: int = 13, target: int = 6, **limit: float) -> bytes:
-    """The plugin's call of waitTipChanged."""
+def wait_tip(
+    question: int, tip: bytes, *, thread: int = 13, target: int = 6, timeout: float | None = None
+) -> bytes:
+    """The plugin's call of waitTipChanged; without a time limit it waits for ever."""
+    limit = {} if timeout is None else {"timeout": timeout}
     return call(
         question,
         MINING,
@@ -417,8 +421,9 @@ def wait_tip(question: int, tip: bytes, *, thread: int = 13, target: int = 6, **
 
 def tip_is(question: int, tip: bytes | None) -> bytes:
     """The node's answer to waitTipChanged; None is its answer when it begins to stop."""
-    fields = {} if tip is None else {"result": {"hash": tip, "height": 5}}
-    return answer(question, MINING, "waitTipChanged", **fields)
+    if tip is None:
+        return answer(question, MINING, "waitTipChanged")
+    return answer(question, MINING, "waitTipChanged", result={"hash": tip, "height": 5})
 
 
 # The process
@@ -463,11 +468,7 @@ class Side:
 
     def silent(self) -> bool:
         """Whether nothing has come until now, not even an end."""
-        try:
-            self.socket.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        return False
+        return not select.select([self.socket], [], [], 0)[0]
 
     def close(self) -> None:
         """Close it, as a process that ends does."""

@@ -12,7 +12,7 @@ from support.processes import Process
 
 from telegraf_bitcoin_ipc.ipc import schema
 
-Misbehaviour = Literal["", "raise", "missing", "leave early", "two at once", "ask early"]
+Misbehaviour = Literal["", "raise", "missing", "leave early", "two at once", "ask early", "ask", "wait for a tip"]
 
 
 class Subscriber(Process):
@@ -40,6 +40,16 @@ async def main(socket: str, kind: str, misbehaviour: str) -> None:
     chain = (await init.makeChain(context=context)).result
     if misbehaviour == "ask early":
         await chain.getHeight(context=context)
+    if misbehaviour in ("ask", "wait for a tip"):
+        if misbehaviour == "ask":
+            call = chain.getHeight(context=context)
+        else:
+            mining = (await init.makeMining(context=context)).result
+            tip = bytes((await mining.getTip(context=context)).result.hash)
+            call = mining.waitTipChanged(context=context, currentTip=tip)
+        await thread_map.makeThread("another")  # answered after the call was read
+        print("asking", flush=True)
+        await call
     handlers = []
     if kind in ("chain", "both"):
         callback = _callback(loaded.chain.ChainNotifications, misbehaviour)

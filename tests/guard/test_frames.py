@@ -1,0 +1,403 @@
+"""The guard's frames as pycapnp reads them, and pycapnp's as the guard reads them."""
+
+from __future__ import annotations
+
+import random
+import struct
+import sys
+from collections.abc import Callable
+
+import pytest
+from support.guard import (
+    CHAIN_NOTIFICATIONS,
+    HANDLER,
+    MINING,
+    TRACING,
+    UTXO_CACHE_TRACE,
+    Place,
+    abort,
+    answer,
+    bootstrap,
+    call,
+    destroy,
+    disembargo,
+    failure,
+    finish,
+    frame_with,
+    handler_for,
+    interface_id,
+    method_id,
+    reading,
+    release,
+    respread,
+    rpc,
+    subscribe_chain,
+    subscribe_utxo,
+    tip_is,
+    transaction,
+    tree_of,
+    utxo,
+    wait_tip,
+)
+
+from telegraf_bitcoin_ipc.ipc import guard
+
+LIMIT = 0xFFFFFFFF
+TIP = bytes(range(100, 132))
+PLACES: tuple[Place, ...] = ("near", "far", "double far")
+Spread = Callable[[bytes], bytes]
+
+
+@pytest.fixture(params=[*PLACES, "mixed"])
+def spread(request: pytest.FixtureRequest) -> Spread:
+    """Lay a message out in one segment, or in many."""
+    if request.param == "mixed":
+        rng = random.Random(1)
+        return lambda frame: frame_with(tree_of(frame), lambda: rng.choice(PLACES))
+    return lambda frame: respread(frame, request.param)
+
+
+# What it writes
+
+
+@pytest.mark.parametrize("question", [0, 1, 12345, LIMIT])
+def test_an_answer_is_empty_and_releases_the_parameters(question: int) -> None:
+    """An answer has the question's id, no content, no capabilities, and releases those of the call."""
+    with reading(guard.answer_to(question)) as message:
+        assert message.which() == "return"
+        body = getattr(message, "return")
+        assert (body.answerId, body.releaseParamCaps, body.noFinishNeeded) == (question, True, False)
+        assert body.which() == "results"
+        assert len(body.results.capTable) == 0
+    assert tree_of(guard.answer_to(question)) == tree_of(answer(question))
+
+
+@pytest.mark.parametrize("question", [0, 7, guard.OWN_IDS + 1, LIMIT])
+def test_a_finish_is_what_pycapnp_would_write(question: int) -> None:
+    """A finish names its question and releases the results' capabilities."""
+    with reading(guard.finish_of(question)) as message:
+        assert message.to_dict() == {
+            "finish": {
+                "questionId": question,
+                "releaseResultCaps": True,
+                "requireEarlyCancellationWorkaround": True,
+            }
+        }
+    assert guard.finish_of(question) == finish(question)
+
+
+@pytest.mark.parametrize(("capability", "count"), [(0, 1), (5, 2), (LIMIT, LIMIT)])
+def test_a_release_is_what_pycapnp_would_write(capability: int, count: int) -> None:
+    """A release names its capability and how many references."""
+    with reading(guard.release_of(capability, count)) as message:
+        assert message.to_dict() == {"release": {"id": capability, "referenceCount": count}}
+    assert guard.release_of(capability, count) == release(capability, count)
+
+
+@pytest.mark.parametrize(("question", "handler", "thread"), [(guard.OWN_IDS, 5, 9), (LIMIT, 0, LIMIT)])
+def test_a_disconnect_is_a_call_on_the_handler_with_a_thread(question: int, handler: int, thread: int) -> None:
+    """A disconnect has the handler as its target and the server thread as its context's only capability."""
+    frame = guard.disconnect_of(question, handler, thread)
+    with reading(frame) as message:
+        body = message.call
+        assert message.which() == "call"
+        assert (body.questionId, body.interfaceId) == (question, interface_id(HANDLER))
+        assert body.methodId == method_id(HANDLER, "disconnect")
+        assert (body.target.which(), body.target.importedCap) == ("importedCap", handler)
+        assert body.sendResultsTo.which() == "caller"
+        assert not body.allowThirdPartyTailCall
+        assert not body.noPromisePipelining
+        assert not body.onlyPromisePipeline
+        (descriptor,) = body.params.capTable
+        assert (descriptor.which(), descriptor.receiverHosted) == ("receiverHosted", thread)
+    expected = tree_of(
+        call(
+            question,
+            HANDLER,
+            "disconnect",
+            target=handler,
+            table=(("receiverHosted", thread),),
+            pins={(0, 0): 0},
+            context={},
+        )
+    )
+    assert tree_of(frame) == expected, "every word that pycapnp writes, capability pointers too"
+
+
+def test_ids_are_those_of_the_contract() -> None:
+    """The ids and ordinals in the guard are those of the schema and of rpc.capnp."""
+    assert interface_id(CHAIN_NOTIFICATIONS) == guard.CHAIN_NOTIFICATIONS
+    assert interface_id(UTXO_CACHE_TRACE) == guard.UTXO_CACHE_TRACE
+    assert interface_id(HANDLER) == guard.HANDLER
+    assert method_id(HANDLER, "disconnect") == guard.DISCONNECT
+    assert (interface_id(MINING), method_id(MINING, "waitTipChanged")) == (guard.MINING, guard.WAIT_TIP_CHANGED)
+    assert (interface_id(TRACING), method_id(TRACING, "traceUtxoCache")) == (guard.TRACING, guard.TRACE_UTXO_CACHE)
+    for interface in (CHAIN_NOTIFICATIONS, UTXO_CACHE_TRACE):
+        assert method_id(interface, "destroy") == guard.DESTROY
+    assert tuple(method_id(UTXO_CACHE_TRACE, name) for name in guard.TOTALS[:3]) == guard.UTXO_METHODS
+    by_ordinal = {each.name: each.discriminantValue for each in rpc.Message.schema.node.struct.fields}
+    names = ("abort", "call", "return", "finish", "release", "bootstrap")
+    kinds = (guard.ABORT, guard.CALL, guard.RETURN, guard.FINISH, guard.RELEASE, guard.BOOTSTRAP)
+    assert tuple(by_ordinal[name] for name in names) == kinds
+
+
+# What it reads
+
+
+def test_the_kind_of_each_message_is_read(spread: Spread) -> None:
+    """The kind of every message that either side sends is read from any layout."""
+    frames = {
+        guard.ABORT: abort("no"),
+        guard.CALL: transaction(1),
+        guard.RETURN: answer(1),
+        guard.FINISH: finish(1),
+        guard.RELEASE: release(1),
+        guard.BOOTSTRAP: bootstrap(1),
+        13: disembargo(1),
+    }
+    for kind, frame in frames.items():
+        laid_out = spread(frame)
+        with reading(laid_out) as message, reading(frame) as original:
+            assert message.which() == original.which(), "the layout is one that pycapnp reads"
+        assert guard.message(laid_out)[1] == kind
+
+
+def test_a_call_is_read_from_any_layout(spread: Spread) -> None:
+    """Question, method, interface and target of a call are read, and point into the frame."""
+    frame = spread(transaction(0xABCDEF, callback=77))
+    table, _, segment, at = guard.message(frame)
+    question, method, interface, data, segment, pointers = guard.read_call(frame, table, segment, at)
+    assert (question, method, interface) == (0xABCDEF, 1, interface_id(CHAIN_NOTIFICATIONS))
+    assert struct.unpack_from("<IH", frame, data) == (0xABCDEF, 1)
+    assert guard.read_target(frame, table, segment, pointers) == 77
+
+
+def test_a_target_that_is_promised_is_no_capability() -> None:
+    """A call on the result of another call has no capability for its target."""
+    message = rpc.Message.new_message()
+    message.init("call").target.init("promisedAnswer").questionId = 3
+    frame = message.to_bytes()
+    table, _, segment, at = guard.message(frame)
+    *_, segment, pointers = guard.read_call(frame, table, segment, at)
+    assert guard.read_target(frame, table, segment, pointers) is None
+
+
+def test_capabilities_are_found_in_calls_and_answers(spread: Spread) -> None:
+    """The offsets are those of the descriptors, in the order of the table."""
+    frame = spread(subscribe_chain(1, thread=8, callback=9))
+    table, _, segment, at = guard.message(frame)
+    *_, segment, pointers = guard.read_call(frame, table, segment, at)
+    found = guard.capabilities(frame, table, segment, pointers + 8)
+    assert [struct.unpack_from("<HxxI", frame, place) for place in found] == [
+        (guard.RECEIVER_HOSTED, 8),
+        (guard.SENDER_HOSTED, 9),
+    ]
+    frame = spread(handler_for(1, 41))
+    table, _, segment, at = guard.message(frame)
+    segment, _, pointers = guard.struct_at(frame, table, segment, at, 8, 1)
+    (place,) = guard.capabilities(frame, table, segment, pointers)
+    assert struct.unpack_from("<HxxI", frame, place) == (guard.SENDER_HOSTED, 41)
+
+
+def test_no_table_is_no_capabilities(spread: Spread) -> None:
+    """A payload without a table, with an empty one, and no payload at all have no capabilities."""
+    empty = rpc.Message.new_message()
+    empty.init("return").init("results").init("capTable", 0)
+    for frame in (utxo(1, "add"), answer(1), empty.to_bytes()):
+        laid_out = spread(frame)
+        table, kind, segment, at = guard.message(laid_out)
+        number = 1 if kind == guard.CALL else 0
+        segment, _, pointers = guard.struct_at(laid_out, table, segment, at, 8, 1)
+        assert guard.capabilities(laid_out, table, segment, pointers + 8 * number) == []
+    no_payload = rpc.Message.new_message()
+    no_payload.init("call")
+    frame = no_payload.to_bytes()
+    table, _, segment, at = guard.message(frame)
+    *_, segment, pointers = guard.read_call(frame, table, segment, at)
+    assert guard.capabilities(frame, table, segment, pointers + 8) == []
+
+
+@pytest.mark.parametrize(
+    ("height", "value"),
+    [(0, 0), (guard.UNCONFIRMED_HEIGHT, 21_000_000 * 10**8), (LIMIT, -1), (840_000, 2**63 - 1), (1, -(2**63))],
+)
+def test_a_coin_is_read_from_any_layout(spread: Spread, height: int, value: int) -> None:
+    """Height and value of a UTXO event are read as they were written, whatever their signs."""
+    frame = spread(utxo(1, "spend", height=height, value=value))
+    table, _, segment, at = guard.message(frame)
+    *_, segment, pointers = guard.read_call(frame, table, segment, at)
+    assert guard.read_utxo(frame, table, segment, pointers) == (height, value)
+
+
+def test_a_wait_for_the_tip_is_read_from_any_layout(spread: Spread) -> None:
+    """Time limit and tip of a waitTipChanged call are found, and a limit of its own shows."""
+    for limit in (None, 250.0):
+        frame = spread(wait_tip(1, TIP, timeout=limit))
+        table, _, segment, at = guard.message(frame)
+        *_, segment, pointers = guard.read_call(frame, table, segment, at)
+        limit_at, tip_at = guard.read_wait(frame, table, segment, pointers)
+        assert frame[tip_at : tip_at + 32] == TIP
+        stored = struct.unpack_from("<Q", frame, limit_at)[0]
+        read = struct.unpack("<d", struct.pack("<Q", stored ^ guard.NO_LIMIT))[0]
+        assert read == (sys.float_info.max if limit is None else limit)
+        assert (stored == 0) == (limit is None)
+
+
+def test_a_wait_without_a_tip_is_not_understood() -> None:
+    """A waitTipChanged call whose tip is no hash is not the guard's."""
+    for tip in (b"", TIP[:31], TIP + b"x"):
+        frame = wait_tip(1, tip)
+        table, _, segment, at = guard.message(frame)
+        *_, segment, pointers = guard.read_call(frame, table, segment, at)
+        with pytest.raises(guard.NotUnderstood):
+            guard.read_wait(frame, table, segment, pointers)
+
+
+def test_the_layouts_say_the_same(spread: Spread) -> None:
+    """A message that is laid out anew says what it said, to the test's own reader, too."""
+    for frame in (transaction(1), wait_tip(2, TIP), handler_for(3, 4), utxo(5, "add")):
+        assert tree_of(spread(frame)) == tree_of(frame)
+
+
+def test_the_tip_of_an_answer_is_read_from_any_layout(spread: Spread) -> None:
+    """The hash of an answer is read, and what is not there is no bytes."""
+    for frame, expected in (
+        (tip_is(1, TIP), TIP),
+        (tip_is(1, None), b""),
+        (answer(1, MINING, "waitTipChanged", result={"height": 3}), b""),
+        (answer(1), b""),
+        (guard.answer_to(1), b""),
+    ):
+        laid_out = spread(frame)
+        table, _, segment, at = guard.message(laid_out)
+        segment, _, pointers = guard.struct_at(laid_out, table, segment, at, 8, 1)
+        assert guard.read_tip(laid_out, table, segment, pointers) == expected
+
+
+def test_data_is_read_from_any_layout(spread: Spread) -> None:
+    """Bytes are found where they are, and no pointer is no bytes."""
+    for tx in (b"", b"x", b"0123456789"):
+        frame = spread(transaction(1, tx))
+        table, _, segment, at = guard.message(frame)
+        *_, segment, pointers = guard.read_call(frame, table, segment, at)
+        segment, _, payload = guard.struct_at(frame, table, segment, pointers + 8, 0, 2)
+        segment, _, content = guard.struct_at(frame, table, segment, payload, 0, 2)
+        start, length = guard.read_data(frame, table, segment, content + 8)
+        assert frame[start : start + length] == tx
+
+
+def test_what_is_no_data_is_not_understood() -> None:
+    """A struct, or a list of other elements, where bytes should be is refused."""
+    frame = destroy(1, CHAIN_NOTIFICATIONS, 2)
+    table, _, segment, at = guard.message(frame)
+    with pytest.raises(guard.NotUnderstood):
+        guard.read_data(frame, table, segment, at)
+    *_, segment, pointers = guard.read_call(frame, table, segment, at)
+    segment, _, payload = guard.struct_at(frame, table, segment, pointers + 8, 0, 2)
+    with pytest.raises(guard.NotUnderstood):
+        guard.read_data(frame, table, segment, payload + 8)  # the table: a list of structs
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_message_that_is_cut_short_is_not_understood(place: Place) -> None:
+    """With its last segment's words gone, a message's pointers lead nowhere, and the reader says so."""
+    frame = respread(transaction(1, b"tx" * 50), place)
+    count = struct.unpack_from("<I", frame)[0] + 1
+    lengths = struct.unpack_from(f"<{count}I", frame, 4)
+    header = len(frame) - 8 * sum(lengths)
+    for index, length in enumerate(lengths):
+        cut = bytearray(frame)
+        struct.pack_into("<I", cut, 4 + 4 * index, 0)
+        start = header + 8 * sum(lengths[:index])
+        del cut[start : start + 8 * length]
+        with pytest.raises(guard.NotUnderstood):
+            _read_all(bytes(cut))
+
+
+def _read_all(frame: bytes) -> None:
+    table, _, segment, at = guard.message(frame)
+    *_, segment, pointers = guard.read_call(frame, table, segment, at)
+    guard.read_target(frame, table, segment, pointers)
+    guard.capabilities(frame, table, segment, pointers + 8)
+    segment, _, payload = guard.struct_at(frame, table, segment, pointers + 8, 0, 2)
+    segment, _, content = guard.struct_at(frame, table, segment, payload, 0, 2)
+    guard.read_data(frame, table, segment, content + 8)
+    guard.struct_at(frame, table, segment, content, 0, 2)
+
+
+def test_a_pointer_that_goes_round_ends() -> None:
+    """A far pointer to another far pointer, or to itself, is refused instead of followed."""
+    itself = guard.frame_of(2 | 0 << 3)
+    with pytest.raises(guard.NotUnderstood):
+        guard.message(itself)
+    nowhere = guard.frame_of(2 | 0 << 3 | 9 << 32)
+    with pytest.raises(guard.NotUnderstood):
+        guard.message(nowhere)
+
+
+# Cutting a stream
+
+
+def _cut(stream: bytes, *sizes: int) -> tuple[list[bytes], bytes]:
+    frames, whole, rest = guard.Frames(), [], b""
+    at = 0
+    for size in (*sizes, len(stream)):
+        some, raw = frames.feed(stream[at : at + size])
+        whole += some
+        rest += raw
+        at += size
+    return whole, rest
+
+
+FRAMES = (
+    transaction(1, b"x" * 100),
+    respread(transaction(2), "far"),
+    respread(utxo(3, "add"), "double far"),
+    guard.frame_of(),
+    answer(4),
+    destroy(5, UTXO_CACHE_TRACE, 1),
+    subscribe_utxo(6),
+)
+
+
+def test_one_byte_at_a_time_gives_the_same_frames() -> None:
+    """However finely a stream is cut, its frames come whole and in their order."""
+    stream = b"".join(FRAMES)
+    assert _cut(stream) == (list(FRAMES), b"")
+    assert _cut(stream, *[1] * len(stream)) == (list(FRAMES), b"")
+    for at in range(len(stream)):
+        assert _cut(stream, at) == (list(FRAMES), b"")
+
+
+def test_what_is_not_complete_waits() -> None:
+    """Without its last byte a frame does not come."""
+    for frame in FRAMES:
+        assert _cut(frame[:-1]) == ([], b"")
+
+
+@pytest.mark.parametrize("count", [512, 513, LIMIT])
+def test_too_many_segments_are_no_frame(count: int) -> None:
+    """From where a header says more segments than readers take, the stream is handed on as it is, for ever."""
+    head = struct.pack("<II", count, 0)
+    assert _cut(FRAMES[0] + head + FRAMES[1]) == ([FRAMES[0]], head + FRAMES[1])
+    frames = guard.Frames()
+    assert frames.feed(head) == ([], head)
+    assert frames.feed(FRAMES[0]) == ([], FRAMES[0])
+
+
+def test_a_frame_that_is_too_large_is_none() -> None:
+    """The largest frame is waited for; one word more, in one segment or in two, is no frame."""
+    words = (guard.FRAME_BYTES - 8) // 8
+    largest = struct.pack("<II", 0, words)
+    assert guard.Frames().feed(largest) == ([], b"")
+    for head in (struct.pack("<II", 0, words + 1), struct.pack("<IIII", 1, words, 1, 0)):
+        assert guard.Frames().feed(head) == ([], head)
+
+
+def test_a_failure_is_read_as_one() -> None:
+    """An answer's outcome is where the guard looks for it, and not that of results."""
+    frame = failure(9, "thread busy")
+    table, kind, segment, at = guard.message(frame)
+    _, data, _ = guard.struct_at(frame, table, segment, at, 8, 1)
+    assert (kind, struct.unpack_from("<IxxH", frame, data)) == (guard.RETURN, (9, 1))
+    assert guard.RESULTS == 0
