@@ -441,6 +441,7 @@ class Subscription:
         self.thread = thread
         self.callback = callback
         self.handler: int | None = None
+        self.finish = b""  # the plugin's, kept back: with it the node may free the handler
         self.due = 0.0  # not to be disconnected before
 
 
@@ -576,9 +577,10 @@ class Guard:
             for descriptor in capabilities(frame, table, segment, pointers):
                 if U16.unpack_from(frame, descriptor)[0] in (SENDER_HOSTED, SENDER_PROMISE):
                     subscription.handler = U32.unpack_from(frame, descriptor + 4)[0]
-        if subscription.handler is None and subscription in self.subscriptions:
-            self.subscriptions.remove(subscription)
-        return False
+        if subscription.handler is None or subscription not in self.subscriptions:
+            self._forget(subscription)
+            return False
+        return subscription.finish != b""  # to a plugin that gave it up it would free the question's id
 
     def _tip_returned(
         self, wait: TipWait, frame: bytes, table: Table, segment: int, data: int, pointers: int
@@ -607,11 +609,17 @@ class Guard:
             self.unanswered.add(question)
             self.node.send(wait.again(question, tip))
 
+    def _forget(self, subscription: Subscription) -> None:
+        if subscription in self.subscriptions:
+            self.subscriptions.remove(subscription)
+        if subscription.finish:
+            self.node.send(subscription.finish)
+
     def _ended(self, callback: int | None) -> None:
         """Forget the subscription whose callback the node has let go of, and release what was kept for it."""
         for subscription in self.subscriptions:
             if subscription.callback == callback:
-                self.subscriptions.remove(subscription)
+                self._forget(subscription)
                 break
         needed = self._needed()
         for capability in [capability for capability in self.withheld if capability not in needed]:
@@ -649,6 +657,9 @@ class Guard:
                 self.taken_over.discard(question)
                 if self.tip_wait is not None and self.tip_wait.asked_by_plugin == question:
                     self.tip_wait.asked_by_plugin = None
+                return True
+            if question in self.asked:  # given up before it was answered
+                self.asked[question].finish = frame
                 return True
         elif kind == BOOTSTRAP:
             self.unanswered.add(U32.unpack_from(frame, struct_at(frame, table, segment, at, 4, 0)[1])[0])

@@ -437,6 +437,25 @@ def test_a_subscription_without_an_answer_is_waited_for(start: Start) -> None:
     guarded.ends()
 
 
+def test_a_subscription_that_was_given_up_is_ended_all_the_same(start: Start) -> None:
+    """A Finish before the answer reaches the node, which frees the handler then, only after the last will."""
+    guarded = start()
+    given_up = guard.finish_of(1)
+    guarded.plugin.send(subscribe_chain(1), given_up, ask_node(2))
+    assert guarded.node.take() == subscribe_chain(1)
+    assert guarded.node.take() == ask_node(2)
+    guarded.node.send(handler_for(1, CHAIN_HANDLER), answer(2))
+    assert guarded.plugin.take() == answer(2)
+    guarded.plugin.close()
+    question = disconnected(guarded, CHAIN_HANDLER)
+    guarded.node.send(answer(question), destroy(60, CHAIN_NOTIFICATIONS, 1))
+    assert guarded.node.take() == guard.finish_of(question)
+    assert guarded.node.take() == guard.answer_to(60)
+    assert guarded.node.take() == given_up
+    assert guarded.node.at_the_end()
+    guarded.ends()
+
+
 def test_a_subscription_that_was_refused_holds_nothing_up(start: Start) -> None:
     """Where the node answers a subscribing call with an exception there is nothing to end."""
     guarded = start()
