@@ -125,10 +125,15 @@ class Subscription:
         self.subscriber = subscriber
         self.request = request
 
+    @property
+    def failed(self) -> bool:
+        """Whether the node has refused it."""
+        return self.request.done() and self.request.exception() is not None
+
     async def end(self, thread: ServerThread) -> None:
         """Call Handler.disconnect and wait until the node has let go, however long that takes."""
         await asyncio.wait({self.request})
-        if self.request.exception() is not None:
+        if self.failed:
             return
         handler = self.request.result().result
         while True:
@@ -184,8 +189,13 @@ class Session:
     async def _subscribe(
         self, name: str, subscriber: Subscriber, interface: str, method: str, **arguments: Any
     ) -> None:
-        request = self._threads["subscribe"].begin(self._capabilities[interface], method, **arguments)
-        self._subscriptions[name] = Subscription(subscriber, request)
+        subscription = self._subscriptions.get(name)
+        if (
+            subscription is None or subscription.failed
+        ):  # else it stands, or may yet be answered: never a second one
+            request = self._threads["subscribe"].begin(self._capabilities[interface], method, **arguments)
+            subscription = self._subscriptions[name] = Subscription(subscriber, request)
+        request = subscription.request
         if not (await asyncio.wait({request}, timeout=CALL_LIMIT))[0]:
             raise CallFailed(f"{method}: no answer within {CALL_LIMIT:g} seconds")
         with translated(method):
@@ -200,9 +210,12 @@ class Session:
         """
         tip = NO_TIP
         while True:
-            answer = await self._threads["tip"].call(
-                self._capabilities["mining"], "waitTipChanged", currentTip=tip, limit=None
-            )
+            try:
+                answer = await self._threads["tip"].call(
+                    self._capabilities["mining"], "waitTipChanged", currentTip=tip, limit=None
+                )
+            except CallFailed as error:  # without it the node's stop would go unnoticed
+                raise NodeUnavailable(str(error)) from error
             tip = bytes(answer.result.hash)
             if not tip:
                 raise NodeUnavailable("the node is stopping")
@@ -325,6 +338,9 @@ async def _handshake(client: Any, threads: dict[str, ServerThread]) -> Session:
         }
     except CallFailed as error:
         raise NodeUnavailable(str(error)) from error
+    for name in ("chain", "mining"):
+        if capabilities[name] is None:
+            raise UnsupportedNode(f"the node has the Node interface, and no {name.capitalize()} interface")
     session = Session(TRACING if tracing is not None else CHAIN, capabilities, threads, loaded)
     session.version, session.chain = str(network.get("subversion", "")), str(blockchain.get("chain", ""))
     return session

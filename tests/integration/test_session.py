@@ -18,6 +18,7 @@ from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc import session as session_module
 from telegraf_bitcoin_ipc.ipc.callbacks import chain_notifications, utxo_cache_trace
 from telegraf_bitcoin_ipc.ipc.session import ServerThread, Session, connect, open_session, run
+from telegraf_bitcoin_ipc.simnode import servers
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
@@ -103,6 +104,25 @@ def test_a_call_without_an_answer_fails_and_is_left_alone(monkeypatch: pytest.Mo
             assert thread._unanswered is not None
             await asyncio.wait({thread._unanswered}, timeout=5)
             assert await session.read(height) == {"chain_height": 3}
+
+    run(main())
+
+
+def test_a_subscription_that_is_slow_is_not_made_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscribing call that was not answered in time is waited for at the next try: events come once each."""
+
+    async def main() -> None:
+        node, sink = simulated_node(), Sink()
+        async with session_with(node) as session:
+            monkeypatch.setattr(servers, "CALL_SECONDS", 0.2)
+            monkeypatch.setattr(session_module, "CALL_LIMIT", 0.05)
+            with pytest.raises(CallFailed, match="no answer within"):
+                await session.subscribe_chain(sink)
+            monkeypatch.setattr(session_module, "CALL_LIMIT", 10)
+            await session.subscribe_chain(sink)
+            await session.subscribe_chain(sink)
+            assert node.subscribers == 1
+        assert node.aborts == []
 
     run(main())
 
