@@ -1,8 +1,8 @@
 """The active chain of the simulated node: real blocks from regtest's genesis on, and the coins they leave."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from statistics import median_high
 from typing import Any
 
@@ -44,7 +44,8 @@ class Block:
 class Chain:
     """The blocks from the genesis block to the tip, and `coins`, the UTXO set after the tip.
 
-    `size_on_disk` is in bytes and counts disconnected blocks too: they stay on disk.
+    `size_on_disk` is in bytes and counts disconnected blocks too: they stay on disk. `pruned_below` is the height
+    of the first block whose data is there.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,8 @@ class Chain:
         self.blocks = [genesis]
         self.coins: dict[OutPoint, Coin] = {}
         self.size_on_disk = len(genesis.data) + BLOCK_FILE_HEADER
+        self.pruned_below = 0
+        self._known = {genesis.hash: genesis}
 
     @property
     def tip(self) -> Block:
@@ -66,7 +69,42 @@ class Chain:
     @property
     def median_time(self) -> int:
         """The median time of the last 11 blocks, which the time of the next block has to exceed."""
-        return median_high(block.time for block in self.blocks[-MEDIAN_TIME_SPAN:])
+        return self.median_time_at(self.tip)
+
+    @property
+    def known(self) -> Mapping[bytes, Block]:
+        """Every block that was ever connected, by its hash."""
+        return self._known
+
+    def is_active(self, block: Block) -> bool:
+        """Say whether a block is on the active chain."""
+        return block.height <= self.height and self.blocks[block.height] is block
+
+    def ancestors(self, block: Block) -> Iterator[Block]:
+        """Yield a block, its parent, and so on down to the genesis block."""
+        yield block
+        while block.height:
+            block = self._known[block.prev_hash]
+            yield block
+
+    def median_time_at(self, block: Block) -> int:
+        """Return the median time of a block and its ten last ancestors."""
+        return median_high(ancestor.time for ancestor in islice(self.ancestors(block), MEDIAN_TIME_SPAN))
+
+    def stale_tips(self) -> list[Block]:
+        """Return the blocks that are not on the active chain, and that no block stands on."""
+        parents = {block.prev_hash for block in self._known.values()}
+        return [b for b in self._known.values() if b.hash not in parents and not self.is_active(b)]
+
+    def branch_length(self, tip: Block) -> int:
+        """Return how many blocks of a branch, up to `tip`, are not on the active chain."""
+        return tip.height - next(block.height for block in self.ancestors(tip) if self.is_active(block))
+
+    def prune(self, height: int) -> None:
+        """Delete the data of the blocks below `height`, which is at most the tip's."""
+        gone = self.blocks[self.pruned_below : height]
+        self.size_on_disk -= sum(len(block.data) + BLOCK_FILE_HEADER for block in gone)
+        self.pruned_below = max(self.pruned_below, height)
 
     def is_mature(self, coin: Coin) -> bool:
         """Say whether the next block may spend `coin`."""
@@ -96,6 +134,7 @@ class Chain:
         )
         view.flush()
         self.blocks.append(block)
+        self._known[block.hash] = block
         self.size_on_disk += len(block.data) + BLOCK_FILE_HEADER
         return view.events
 

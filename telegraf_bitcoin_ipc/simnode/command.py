@@ -16,13 +16,13 @@ from typing import Any, Final
 import capnp
 
 from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
-from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates, follow
-
-DIALECTS: Final = ("tracing", "chain")
+from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
 
 SEEDED_START: Final = 1_700_000_000
 """The simulated clock of a node with a seed begins here (Unix time): two runs do the same to the byte."""
@@ -43,7 +43,7 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     add("socket", metavar="SOCKET", help="path of the socket to listen on")
     add(
         "--dialect",
-        choices=DIALECTS,
+        choices=list(DIALECTS),
         default="tracing",
         help="what kind of node to be (default: %(default)s)",
     )
@@ -72,6 +72,7 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     )
     add("--check-mempool", action="store_true", help="as a real node's -checkmempool")
     add("--warmup", type=_seconds, default=0.0, metavar="S", help="be loading the chain for so long")
+    add("--pruned", action="store_true", help="have deleted the older half of the blocks")
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
     add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
     add("--lenient", action="store_true", help="say what would abort a real node, and go on")
@@ -82,6 +83,8 @@ async def _simulate(options: argparse.Namespace) -> int:
     rng = random.Random(options.seed)
     clock = _clock(options.seed)
     model = Model(rng=rng, now=clock(), check_mempool=options.check_mempool)
+    if options.pruned:
+        model.prune(model.height // 2)
     node = SimulatedNode(model, Journal(sys.stdout), lenient=options.lenient, warmup=options.warmup)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ SLOW_CALLBACK_SECONDS: Final = 0.05
 
 
 class Journal:
-    """Counts what happened and what was delivered, and writes it down."""
+    """Counts what happened, what was delivered and what was asked, and writes it down."""
 
     def __init__(self, out: TextIO) -> None:
         """Write to `out`."""
@@ -17,6 +17,8 @@ class Journal:
         self._happened: Counter[str] = Counter()
         self._delivered: Counter[str] = Counter()
         self._values: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
+        self._rpc_calls: Counter[str] = Counter()
         self._slowest = 0.0
         self._slow = 0
 
@@ -32,6 +34,14 @@ class Journal:
         self._slowest = max(self._slowest, seconds)
         self._slow += seconds > SLOW_CALLBACK_SECONDS
 
+    def called(self, method: str) -> None:
+        """Count a call of a Cap'n Proto method, for instance `Chain.getHeight`."""
+        self._calls[method] += 1
+
+    def asked(self, method: str) -> None:
+        """Count a call of a JSON-RPC method."""
+        self._rpc_calls[method] += 1
+
     def write(self, action: str, **details: Any) -> None:
         """Write a line about an action."""
         line = {
@@ -40,6 +50,8 @@ class Journal:
             "happened": dict(self._happened),
             "delivered": dict(self._delivered),
             "delivered_value": dict(self._values),
+            "calls": dict(self._calls),
+            "rpc_calls": dict(self._rpc_calls),
             "slowest_callback_seconds": round(self._slowest, 6),
             "slow_callbacks": self._slow,
         }

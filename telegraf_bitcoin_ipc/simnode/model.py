@@ -106,13 +106,13 @@ class Model(State):
         The coinbase has `outputs` outputs, at least one; more than fit into a block are a ValueError.
         """
         mined = self._template(outputs, transactions)
-        changes = self._chain.connect(mined, now)
+        changes = self.chain.connect(mined, now)
         for tx in mined[1:]:
             self.mempool.remove(tx.txid)
-        matured = self._chain.youngest_mature_coinbase()
+        matured = self.chain.youngest_mature_coinbase()
         if matured is not None:
             self._wallet.add(OutPoint(matured.txid, 0), matured.outputs[0])
-        return [*changes, _connected(self._chain.tip), TipUpdated()]
+        return [*changes, _connected(self.chain.tip), TipUpdated()]
 
     def disconnect_tip(self) -> list[Event]:
         """Disconnect the tip; its transactions return to the mempool. No event at the genesis block.
@@ -121,8 +121,8 @@ class Model(State):
         """
         if self.height == 0:
             return []
-        immature = self._chain.youngest_mature_coinbase()
-        block, changes = self._chain.disconnect()
+        immature = self.chain.youngest_mature_coinbase()
+        block, changes = self.chain.disconnect()
         returned = [
             MempoolEntry(tx, sum(coin.value for coin in undo) - sum(tx.outputs), block.time)
             for tx, undo in zip(block.transactions[1:], block.undo, strict=True)
@@ -158,24 +158,21 @@ class Model(State):
 
     def build_template(self) -> list[Event]:
         """Check a template of the next block on a scratch view; the chain stays as it is."""
-        view = CoinsView(self._chain.coins)
+        view = CoinsView(self.chain.coins)
         for tx in self._template():
             view.connect(tx, self.height + 1)
         return [*view.events]
 
     def flush(self) -> list[Event]:
         """Write the coins cache to disk."""
-        return [Flushed(self._chain.locator())]
+        return [Flushed(self.chain.locator())]
 
-    def peers_change(self, inbound: int, outbound: int) -> list[Event]:
-        """Set the numbers of peers."""
-        self.inbound, self.outbound = inbound, outbound
-        return []
-
-    def traffic(self, received: int, sent: int) -> list[Event]:
-        """Add to the bytes received and sent."""
-        self.bytes_recv += received
-        self.bytes_sent += sent
+    def prune(self, height: int) -> list[Event]:
+        """Delete the blocks below `height`, of which at least the tip stays."""
+        if not 0 <= height <= self.height:
+            raise ValueError(f"cannot delete {height} of {self.height} blocks")
+        self.pruned = True
+        self.chain.prune(height)
         return []
 
     def _enter(self, proposal: Payment, now: int) -> Transaction:
@@ -194,7 +191,7 @@ class Model(State):
             self._wallet.discard(created)
         for spent in entry.tx.inputs:
             coin = self.coins.get(spent) or self.mempool.coin(spent)
-            if self._chain.is_mature(coin):
+            if self.chain.is_mature(coin):
                 self._wallet.add(spent, coin.value)
 
     def _remove_immature(self, immature: Transaction | None) -> list[Event]:
@@ -209,7 +206,7 @@ class Model(State):
 
     def _mempool_check(self) -> list[Event]:
         """Replay the mempool on a scratch view, if that was asked for."""
-        view = CoinsView(self._chain.coins)
+        view = CoinsView(self.chain.coins)
         for entry in self.mempool if self._check_mempool else ():
             view.connect(entry.tx, UNCONFIRMED_HEIGHT)
         return [*view.events]

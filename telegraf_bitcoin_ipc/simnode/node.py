@@ -22,6 +22,7 @@ from telegraf_bitcoin_ipc.simnode.events import (
     TransactionRemoved,
     UtxoEvent,
 )
+from telegraf_bitcoin_ipc.simnode.faults import Failure
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 
@@ -39,6 +40,7 @@ CLOSED_BEFORE_CALL: Final = "IPC client method called after disconnect."
 STILL_SUBSCRIBED: Final = "terminate called without an active exception"
 NOT_LOADED: Final = "Assertion `m_node.chainman' failed."
 LOST_AT_WORK: Final = "Assertion `m_loop' failed."
+CALL_TOO_MANY: Final = "Assertion `!m_fn' failed."
 
 
 class Subscription:
@@ -64,7 +66,7 @@ class SimulatedNode:
         self.model = model
         self.started_at = int(time.time())
         self._warm_at = time.monotonic() + warmup
-        self._journal = journal
+        self.journal = journal
         self._lenient = lenient
         self._chain: list[Subscription] = []
         self._utxo: list[Subscription] = []
@@ -72,6 +74,7 @@ class SimulatedNode:
         self._queue_moved = asyncio.Condition()
         self._pending = 0
         self._tip_changed = asyncio.Condition()
+        self._healed = asyncio.Condition()
         self.validation = asyncio.Lock()  # cs_main: some calls wait for it, too
         self._scheduler: asyncio.Task[NoReturn] | None = None
         self.stopping = False
@@ -79,7 +82,7 @@ class SimulatedNode:
 
     def announce(self, socket: str, dialect: str) -> None:
         """Say that the node can be connected to."""
-        self._journal.write("listening", socket=socket, dialect=dialect, **self._state())
+        self.journal.write("listening", socket=socket, dialect=dialect, **self._state())
 
     @property
     def loaded(self) -> bool:
@@ -91,10 +94,22 @@ class SimulatedNode:
         if not self.loaded:
             self.abort(NOT_LOADED)
 
+    async def chain_loaded(self) -> bool:
+        """Wait until the chain is loaded; say whether it is, or the node stops."""
+        await self._wait_for(lambda: self.stopping, max(self._warm_at - time.monotonic(), 0))
+        return not self.stopping
+
+    async def fault(self, method: str) -> Failure | None:
+        """Wait while a method hangs; return how it fails, None if it works."""
+        faults = self.model.faults
+        async with self._healed:
+            await self._healed.wait_for(lambda: not faults.hangs(method))
+        return faults.failure(method)
+
     def abort(self, message: str) -> None:
         """End the process with status 134 and a real node's words; a lenient node only says it."""
         self.aborts.append(message)
-        self._journal.write("abort", message=message, lenient=self._lenient)
+        self.journal.write("abort", message=message, lenient=self._lenient)
         if not self._lenient:
             print(message, file=sys.stderr, flush=True)
             os._exit(ABORTED)
@@ -104,12 +119,12 @@ class SimulatedNode:
     def subscribe_chain(self, subscription: Subscription) -> None:
         """Begin to notify of chain and mempool."""
         self._chain.append(subscription)
-        self._journal.write("subscribed", subscription="chain")
+        self.journal.write("subscribed", subscription="chain")
 
     def subscribe_utxo(self, subscription: Subscription) -> None:
         """Begin to trace the UTXO cache."""
         self._utxo.append(subscription)
-        self._journal.write("subscribed", subscription="utxo_cache")
+        self.journal.write("subscribed", subscription="utxo_cache")
 
     @property
     def traced(self) -> bool:
@@ -141,7 +156,7 @@ class SimulatedNode:
         except Exception as error:
             self.abort(_why(error))
         subscription.ended = True
-        self._journal.write("unsubscribed")
+        self.journal.write("unsubscribed")
 
     def connection_lost(self, subscriptions: Iterable[Subscription], *, at_work: bool = False) -> None:
         """Abort if one of the connection's subscriptions had not ended, or a server thread was `at_work`.
@@ -167,16 +182,18 @@ class SimulatedNode:
                     await self._trace(event)
                 else:
                     await self._notify(event)
-        self._journal.write(action, **self._state())
+        async with self._healed:
+            self._healed.notify_all()
+        self.journal.write(action, **self._state())
 
     async def settle(self, action: str) -> None:
         """Wait until every notification has been answered, and say so."""
         async with self._queue_moved:
             await self._queue_moved.wait_for(lambda: not self._pending)
-        self._journal.write("settled", after=action, **self._state())
+        self.journal.write("settled", after=action, **self._state())
 
     async def _trace(self, event: UtxoEvent) -> None:
-        self._journal.happened(event.kind)
+        self.journal.happened(event.kind)
         for subscription in list(self._utxo):
             info = {
                 "outpointHash": event.txid,
@@ -202,7 +219,7 @@ class SimulatedNode:
         while True:
             event = await self._queue.get()
             method, fields = _notification(event)
-            self._journal.happened(method)
+            self.journal.happened(method)
             for subscription in list(self._chain):
                 parameters = {"context": subscription.context(), **fields}
                 await self._call(subscription, method, parameters, fatal=True)
@@ -224,22 +241,26 @@ class SimulatedNode:
                 if fatal or _is_lost(error):
                     self.abort(_why(error))
                 else:
-                    self._journal.write("validation_failed", method=method, message=str(error).splitlines()[0])
+                    self.journal.write("validation_failed", method=method, message=str(error).splitlines()[0])
                 return
-            self._journal.delivered(method, value, time.perf_counter() - began)
+            self.journal.delivered(method, value, time.perf_counter() - began)
 
     # The tip, and the end
 
     async def wait_tip_changed(self, known: bytes, seconds: float) -> None:
         """Wait until the tip is another, the time is over, or the node begins to stop."""
+        await self._wait_for(lambda: self.stopping or self.model.tip_hash != known, seconds)
+
+    async def _wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until a condition of the tip, or of the node's stop, holds, at most so long."""
         async with self._tip_changed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._tip_changed.wait_for(lambda: self.stopping or self.model.tip_hash != known)
+                    await self._tip_changed.wait_for(condition)
 
     async def shut_down(self) -> None:
         """Do what a node does when it is told to stop, as far as its subscribers see it."""
-        self._journal.write("stopping")
+        self.journal.write("stopping")
         self.stopping = True
         async with self._tip_changed:
             self._tip_changed.notify_all()
@@ -249,7 +270,7 @@ class SimulatedNode:
         await self.settle("flush")
         if self.subscribers:
             self.abort(STILL_SUBSCRIBED)
-        self._journal.write("stopped", **self._state())
+        self.journal.write("stopped", **self._state())
 
     def _state(self) -> dict[str, object]:
         """Return what a poll would find now."""
@@ -263,7 +284,7 @@ class SimulatedNode:
             "mempool_size": model.mempool_size,
             "mempool_usage": model.mempool_usage_bytes,
             "mempool_max": model.mempool_max_bytes,
-            "peers": model.inbound + model.outbound,
+            "peers": len(model.peers),
             "bytes_recv": model.bytes_recv,
             "bytes_sent": model.bytes_sent,
         }

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -12,16 +11,20 @@ from typing import Any, Final
 import capnp
 
 from telegraf_bitcoin_ipc.ipc import schema
-from telegraf_bitcoin_ipc.simnode import jsonrpc
-from telegraf_bitcoin_ipc.simnode.node import SimulatedNode, Subscription
+from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
+from telegraf_bitcoin_ipc.simnode.node import CALL_TOO_MANY, SimulatedNode, Subscription
+from telegraf_bitcoin_ipc.simnode.rpc.envelope import execute
+from telegraf_bitcoin_ipc.simnode.rpc.errors import RpcError
+from telegraf_bitcoin_ipc.simnode.rpc.service import ask
 
 CALL_SECONDS: Final = 0.0002
 """What a call takes on a real node's server thread, round trip (measured 200-350 us)."""
 
-RPC_IN_WARMUP: Final = -28
-
 SURVIVES_A_LOST_CONNECTION: Final = "waitTipChanged"
-"""The call that may be under way when its connection is lost; the others abort a node (measured)."""
+"""The call that may be under way when its connection is lost on any dialect; on some the others abort a node."""
+
+OLD_MINING: Final = "std::exception: Old mining interface (@2) not supported. Please update your client!"
+"""What Init.makeMiningOld2 answers."""
 
 INBOUND: Final = 1
 OUTBOUND: Final = 2
@@ -29,15 +32,20 @@ OUTBOUND: Final = 2
 
 
 class ThreadBusy(RuntimeError):
-    """A second call came to a server thread that is at work (libmultiprocess before 8)."""
+    """A second call came to a server thread that is at work (libmultiprocess 7)."""
 
 
 def on_thread(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Run a server's method on the server thread that its context names."""
+    """Run a server's method on the server thread that its context names, unless it is to fail."""
 
     @wraps(method)
     async def served(self: Any, context: Any, **arguments: Any) -> Any:
+        name = f"{type(self).__name__}.{method.__name__}"
+        node = self.connection.node
+        node.journal.called(name)
         async with self.connection.at_work(context, method.__name__):
+            if failure := await node.fault(name):
+                raise RuntimeError(f"std::exception: {failure.message}")
             return await method(self, **arguments)
 
     return served
@@ -50,16 +58,17 @@ class Connection:
         """Serve `node` in a dialect."""
         self.node = node
         self.schema = schema.load(dialect)
+        self.dialect = DIALECTS[dialect]
         self.client_threads: Any = None
         self.subscriptions: list[Subscription] = []
         self.lost_at_work = False  # on a call that this harms
-        self._busy: dict[str, bool] = {}
+        self._threads: dict[str, asyncio.Lock] = {}
         self._numbers = count(1)
 
     def make_thread(self, name: str) -> Any:
         """Return a Thread server, known by a name that no other has."""
         unique = f"simnode-{next(self._numbers)} (from {name})"
-        self._busy[unique] = False
+        self._threads[unique] = asyncio.Lock()
 
         class Thread(self.schema.proxy.Thread.Server):  # type: ignore[misc, name-defined]
             async def getName(self, **_: Any) -> str:
@@ -70,18 +79,27 @@ class Connection:
     @asynccontextmanager
     async def at_work(self, context: Any, method: str) -> AsyncIterator[None]:
         """Occupy the server thread that a call names; it does one call at a time."""
-        name = (await context.thread.getName()).result
-        if self._busy[name]:
-            raise ThreadBusy("std::exception: thread busy")
-        self._busy[name] = True
+        thread = self._threads[(await context.thread.getName()).result]
+        if thread.locked():
+            self._second_call()
         try:
-            await asyncio.sleep(CALL_SECONDS)
-            yield
+            async with thread:
+                await asyncio.sleep(CALL_SECONDS)
+                yield
         except asyncio.CancelledError:  # whoever called has gone
-            self.lost_at_work |= method != SURVIVES_A_LOST_CONNECTION
+            self.lost_at_work |= not self.dialect.survives_lost_calls and method != SURVIVES_A_LOST_CONNECTION
             raise
-        finally:
-            self._busy[name] = False
+
+    def _second_call(self) -> None:
+        """Do what the dialect's library does with a call on a thread that is at work, unless it is to wait."""
+        if self.dialect.second_call == "thread busy":
+            raise ThreadBusy("std::exception: thread busy")
+        if self.dialect.second_call == "abort":
+            self.node.abort(CALL_TOO_MANY)
+
+    def ask(self, method: str, params: Any) -> Coroutine[Any, Any, object]:
+        """Ask the node for a JSON-RPC method."""
+        return ask(self.node, self.dialect.subversion, method, params)
 
     def callback_context(self) -> dict[str, Any]:
         """Return what a node sends with a callback: two Thread capabilities."""
@@ -123,9 +141,18 @@ def _init(connection: Connection) -> Any:
         async def construct(self, threadMap: Any, **_: Any) -> Any:
             return ThreadMap()
 
+        async def makeMiningOld2(self, **_: Any) -> None:
+            raise RuntimeError(OLD_MINING)
+
         @on_thread
         async def makeMining(self, **_: Any) -> Any:
+            if connection.dialect.mining_waits and not await connection.node.chain_loaded():
+                return None  # no capability
             return _mining(connection)
+
+        @on_thread
+        async def makeRpc(self, **_: Any) -> Any:
+            return _rpc(connection)
 
         @on_thread
         async def makeChain(self, **_: Any) -> Any:
@@ -226,6 +253,18 @@ def _chain(connection: Connection) -> Any:
     return Chain()
 
 
+def _rpc(connection: Connection) -> Any:
+    class Rpc(connection.schema.rpc.Rpc.Server):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            self.connection = connection
+
+        @on_thread
+        async def executeRpc(self, request: str, **_: Any) -> str:
+            return await execute(request, connection.ask)
+
+    return Rpc()
+
+
 def _tracing(connection: Connection) -> Any:
     class Tracing(connection.schema.tracing.Tracing.Server):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -273,7 +312,8 @@ def _node(connection: Connection) -> Any:
 
         @on_thread
         async def getNodeCount(self, flags: int, **_: Any) -> int:
-            return (model.inbound if flags & INBOUND else 0) + (model.outbound if flags & OUTBOUND else 0)
+            peers = model.peers
+            return (peers.inbound if flags & INBOUND else 0) + (peers.outbound if flags & OUTBOUND else 0)
 
         @on_thread
         async def getTotalBytesRecv(self, **_: Any) -> int:
@@ -286,18 +326,9 @@ def _node(connection: Connection) -> Any:
         @on_thread
         async def executeRpc(self, command: str, params: str, **_: Any) -> Any:
             """Return (error, rpcError, result), of which one is not empty."""
-            if not node.loaded:
-                return "", json.dumps({"code": RPC_IN_WARMUP, "message": "Loading block index…"}), ""
             try:
-                result = jsonrpc.answer(
-                    model,
-                    command,
-                    json.loads(params),
-                    now=int(time.time()),
-                    started=node.started_at,
-                )
-            except jsonrpc.RpcError as error:
-                return "", json.dumps({"code": error.code, "message": error.message}), ""
-            return "", "", json.dumps(result)
+                return "", "", json.dumps(await connection.ask(command, json.loads(params)))
+            except RpcError as error:
+                return "", json.dumps(error.as_object()), ""
 
     return Node()

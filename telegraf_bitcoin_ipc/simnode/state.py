@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from telegraf_bitcoin_ipc.simnode.chain import Block, Chain
 from telegraf_bitcoin_ipc.simnode.coins import Coin
+from telegraf_bitcoin_ipc.simnode.faults import Faults
 from telegraf_bitcoin_ipc.simnode.mempool import Mempool
+from telegraf_bitcoin_ipc.simnode.peers import Peers
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint
 
 MEMPOOL_MAX_BYTES = 300_000_000  # Bitcoin Core's default of -maxmempool
@@ -14,39 +16,43 @@ SYNCED_PROGRESS = 0.9999999876  # a node's estimate stays a little below 1, and 
 class State:
     """A node on regtest that has the genesis block only, no transactions and no peers.
 
-    Times are Unix seconds, values satoshi, hashes bytes in wire order. `ibd` and the numbers of peers
-    and bytes may be set.
+    Times are Unix seconds, values satoshi, hashes bytes in wire order. What may be set: `ibd`; `pruned`, whether
+    blocks may be deleted; `mempool_loaded`; `warnings`; `indexes`, the height of each that is behind, and None for
+    one that follows the tip; `fee_estimates`, satoshi per virtual byte by the target in blocks.
     """
 
     def __init__(self) -> None:
-        self._chain = Chain()
+        self.chain = Chain()
         self._header_height = 0
         self.mempool = Mempool()
         self.ibd = False
-        self.inbound = 0
-        self.outbound = 0
-        self.bytes_recv = 0
-        self.bytes_sent = 0
+        self.pruned = False
+        self.mempool_loaded = True
+        self.warnings: list[str] = []
+        self.indexes: dict[str, int | None] = {}
+        self.fee_estimates: dict[int, float] = {}
+        self.peers = Peers()
+        self.faults = Faults()
 
     @property
     def height(self) -> int:
         """The height of the tip."""
-        return self._chain.height
+        return self.chain.height
 
     @property
     def tip_hash(self) -> bytes:
         """The hash of the tip."""
-        return self._chain.tip.hash
+        return self.chain.tip.hash
 
     @property
     def tip_time(self) -> int:
         """The time in the tip's header."""
-        return self._chain.tip.time
+        return self.chain.tip.time
 
     @property
     def median_time(self) -> int:
         """The median time of the last 11 blocks."""
-        return self._chain.median_time
+        return self.chain.median_time
 
     @property
     def header_height(self) -> int:
@@ -64,13 +70,23 @@ class State:
 
     @property
     def size_on_disk(self) -> int:
-        """Bytes of all blocks ever connected."""
-        return self._chain.size_on_disk
+        """Bytes of all blocks ever connected that were not deleted."""
+        return self.chain.size_on_disk
 
     @property
     def coins(self) -> Mapping[OutPoint, Coin]:
         """The UTXO set after the tip."""
-        return self._chain.coins
+        return self.chain.coins
+
+    @property
+    def bytes_recv(self) -> int:
+        """Bytes ever received from peers."""
+        return self.peers.bytes_received
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes ever sent to peers."""
+        return self.peers.bytes_sent
 
     @property
     def mempool_size(self) -> int:
@@ -101,7 +117,7 @@ class State:
         """Return the block at `height` (0 to the tip's) of the active chain."""
         if not 0 <= height <= self.height:
             raise IndexError(f"no block at height {height}")
-        return self._chain.blocks[height]
+        return self.chain.blocks[height]
 
     def block_hash(self, height: int) -> bytes:
         """Return the hash of the block at `height` (0 to the tip's) of the active chain."""

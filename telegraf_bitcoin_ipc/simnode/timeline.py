@@ -1,18 +1,12 @@
-"""What the simulated node does next: a steady life with rates, or a script of actions, one JSON object a line.
-
-A script line is `{"do": ACTION, ...}` with the action's parameters, `{"wait": SECONDS}`, or both.
-"""
+"""A steady life of the simulated node: transactions, blocks and peers at their rates."""
 
 import asyncio
-import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.simnode.events import Event, RemovalReason
-from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.events import RemovalReason
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
 
 REPLACED_OF_ACCEPTED: Final = 0.05
@@ -22,6 +16,12 @@ IBD_BLOCKS_AHEAD: Final = 1000
 BYTES_PER_TRANSACTION: Final = 400
 PEERS: Final = (8, 10)
 """Inbound and outbound connections at the start."""
+PEERS_MORE_OR_LESS: Final = 3
+INBOUND_OF_JOINING: Final = PEERS[0] / sum(PEERS)
+PEER_SECONDS: Final = 5.0
+"""Between two changes of the peers, by one that joins or leaves."""
+FEE_ESTIMATES: Final = {2: 18.0, 6: 9.5, 144: 1.2}
+"""Satoshi per virtual byte by target: what the wallet pays is between 1 and 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,83 +36,6 @@ class Rates:
     reorg_depth: int = 2
 
 
-def actions(model: Model, now: Callable[[], int]) -> Mapping[str, Callable[..., list[Event]]]:
-    """Return what a script can do, by name; each returns the events that it causes."""
-
-    def remove(reason: str = "expiry") -> list[Event]:
-        if reason.upper() not in RemovalReason.__members__:
-            raise ValueError(f"there is no reason {reason!r}")
-        return model.remove_transaction(RemovalReason[reason.upper()])
-
-    def ibd(on: bool) -> list[Event]:
-        model.ibd = on
-        return []
-
-    def headers(height: int) -> list[Event]:
-        model.header_height = height
-        return []
-
-    def peers(inbound: int, outbound: int) -> list[Event]:
-        model.inbound, model.outbound = inbound, outbound
-        return []
-
-    def traffic(received: int, sent: int) -> list[Event]:
-        model.bytes_recv += received
-        model.bytes_sent += sent
-        return []
-
-    def accept(count: int = 1) -> list[Event]:
-        return [event for _ in range(count) for event in model.accept_transaction(now())]
-
-    return {
-        "accept": accept,
-        "replace": lambda: model.replace_transaction(now()),
-        "remove": remove,
-        "refuse": model.refuse_transaction,
-        "block": lambda outputs=0, transactions=None: model.connect_block(now(), outputs, transactions),
-        "disconnect": model.disconnect_tip,
-        "reorg": lambda depth=1: model.reorg(now(), depth),
-        "historical": model.connect_historical_block,
-        "template": model.build_template,
-        "flush": model.flush,
-        "ibd": ibd,
-        "headers": headers,
-        "peers": peers,
-        "traffic": traffic,
-    }
-
-
-async def follow(script: AsyncIterator[str], node: SimulatedNode, now: Callable[[], int]) -> None:
-    """Do what a script says, line by line, each action whole before the next."""
-    known = actions(node.model, now)
-    async for line in script:
-        if not line.strip():
-            continue
-        step = _step(line)
-        await asyncio.sleep(step.pop("wait", 0))
-        name = step.pop("do", None)
-        if name is None:
-            continue
-        if name not in known:
-            raise ConfigError(f"the script's action {name!r} is none of {', '.join(known)}")
-        try:
-            events = known[name](**step)
-        except (TypeError, ValueError, KeyError) as error:
-            raise ConfigError(f"the script's action {name!r} cannot be done: {error}") from error
-        await node.perform(name, events)
-        await node.settle(name)
-
-
-def _step(line: str) -> dict[str, Any]:
-    try:
-        step = json.loads(line)
-    except ValueError as error:
-        raise ConfigError(f"the script's line {line.strip()!r} is not JSON: {error}") from error
-    if not isinstance(step, dict):
-        raise ConfigError(f"the script's line {line.strip()!r} is no JSON object")
-    return step
-
-
 class Life:
     """A steady life: transactions and blocks at their rates, now and then a reorganisation."""
 
@@ -125,14 +48,18 @@ class Life:
         self._blocks = 0
         self._burst_due = rates.utxo_burst > 0
         model = node.model
-        model.inbound, model.outbound = PEERS
+        model.peers.change(now(), *PEERS)
+        model.fee_estimates = dict(FEE_ESTIMATES)
+        model.indexes = {"txindex": None}
         if rates.ibd:
             model.ibd = True
             model.header_height = model.height + IBD_BLOCKS_AHEAD
 
     async def live(self) -> None:
         """Live for ever."""
-        await asyncio.gather(self._download(), self._make_blocks(), self._make_transactions())
+        await asyncio.gather(
+            self._download(), self._make_blocks(), self._make_transactions(), self._change_peers()
+        )
 
     async def _download(self) -> None:
         """Leave initial block download when its time is over."""
@@ -166,8 +93,8 @@ class Life:
             model = self._node.model
             if model.ibd:
                 continue  # a node takes no transactions before it is in step
-            model.bytes_recv += BYTES_PER_TRANSACTION
-            model.bytes_sent += BYTES_PER_TRANSACTION * self._rng.randint(1, 3)
+            sent = BYTES_PER_TRANSACTION * self._rng.randint(1, 3)
+            model.peers.traffic(self._now(), BYTES_PER_TRANSACTION, sent)
             await self._node.perform("accept", model.accept_transaction(self._now()))
             chance = self._rng.random()
             if chance < REMOVED_OF_ACCEPTED:
@@ -175,3 +102,20 @@ class Life:
                 await self._node.perform("remove", model.remove_transaction(reason))
             elif chance < REPLACED_OF_ACCEPTED:
                 await self._node.perform("replace", model.replace_transaction(self._now()))
+
+    async def _change_peers(self) -> None:
+        while True:
+            await asyncio.sleep(PEER_SECONDS)
+            peers, now = self._node.model.peers, self._now()
+            for peer in peers:
+                peers.ping(peer)
+            if self._one_leaves(len(peers)):
+                peers.leave(self._rng.choice([peer.id for peer in peers]))
+            else:
+                peers.greet(peers.join_any(now, inbound=self._rng.random() < INBOUND_OF_JOINING), now)
+            await self._node.perform("peers", [])
+
+    def _one_leaves(self, peers: int) -> bool:
+        """Say whether a peer leaves, and none joins: by chance, as long as there are about as many as at first."""
+        above = peers - sum(PEERS)
+        return above >= PEERS_MORE_OR_LESS or (above > -PEERS_MORE_OR_LESS and self._rng.random() < 0.5)

@@ -90,7 +90,10 @@ def test_two_calls_at_once_on_a_thread_are_one_too_many(
 ) -> None:
     """The second of two disconnects at once fails with `thread busy` and leaves its subscription standing."""
     node = start_node()
+    node.do("hang", method="Handler.disconnect")  # so that the first is under way when the second comes
     subscriber = start_subscriber("both", "two at once")
+    node.wait_until(lambda: node.do("refuse")["calls"].get("Handler.disconnect") == 2, "both calls")
+    node.do("heal", method="Handler.disconnect")
     subscriber.logged("thread busy")
     node.says("unsubscribed", 1)
     assert len(node.lines("unsubscribed")) == 1

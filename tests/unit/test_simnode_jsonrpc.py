@@ -5,9 +5,11 @@ import random
 from typing import Any
 
 import pytest
+from bitcoin.core import CBlock
 
-from telegraf_bitcoin_ipc.simnode.jsonrpc import METHODS, RpcError, answer
 from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.rpc.errors import RpcError
+from telegraf_bitcoin_ipc.simnode.rpc.methods import METHODS, answer
 
 NOW = 1_700_000_000
 
@@ -18,8 +20,8 @@ def model() -> Model:
     model = Model(rng=random.Random(1), now=NOW)
     for _ in range(5):
         model.accept_transaction(NOW)
-    model.peers_change(3, 8)
-    model.traffic(1_000, 500)
+    model.peers.change(NOW, 3, 8)
+    model.peers.traffic(NOW, 1_000, 500)
     return model
 
 
@@ -195,7 +197,7 @@ def test_height_that_is_no_integer(model: Model) -> None:
 def test_wrong_number_of_parameters(model: Model, method: str) -> None:
     """Too many parameters are answered with how the method is called."""
     with pytest.raises(RpcError) as raised:
-        ask(model, method, 1, 2)
+        ask(model, method, 1, 2, 3)
     assert raised.value.code == -1
     assert raised.value.message.startswith(method)
 
@@ -205,3 +207,102 @@ def test_unknown_method(model: Model) -> None:
     with pytest.raises(RpcError, match="Method not found") as raised:
         ask(model, "stop")
     assert (raised.value.code, raised.value.message) == (-32601, "Method not found")
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code", "message"),
+    [
+        ("getblockheader", ["abc"], -8, "hash must be of length 64 (not 3, for 'abc')"),
+        ("getblockheader", ["zz" * 32], -8, f"hash must be hexadecimal string (not '{'zz' * 32}')"),
+        ("getblockheader", ["00" * 32], -5, "Block not found"),
+        ("estimatesmartfee", [0], -8, "Invalid conf_target, must be between 1 and 1008"),
+        ("estimatesmartfee", [1009], -8, "Invalid conf_target, must be between 1 and 1008"),
+        (
+            "estimatesmartfee",
+            [6, "foo"],
+            -8,
+            'Invalid estimate_mode parameter, must be one of: "unset", "economical", "conservative"',
+        ),
+        ("getnetworkhashps", [0], -8, "Invalid nblocks. Must be a positive number or -1."),
+        ("getnetworkhashps", [-2], -8, "Invalid nblocks. Must be a positive number or -1."),
+        ("getnetworkhashps", [120, 1000], -8, "Block does not exist at specified height"),
+        (
+            "getblockstats",
+            [1, 5],
+            -3,
+            'Wrong type passed:\n{\n    "Position 2 (stats)": '
+            '"JSON value of type number is not of expected type array"\n}',
+        ),
+    ],
+)
+def test_errors(model: Model, method: str, params: list[object], code: int, message: str) -> None:
+    """What cannot be answered is the error that a real node gives (measured)."""
+    with pytest.raises(RpcError) as raised:
+        ask(model, method, *params)
+    assert (raised.value.code, raised.value.message) == (code, message)
+
+
+def test_parameters_by_name(model: Model) -> None:
+    """Parameters can be named; what has no name that the method knows is refused."""
+
+    def named(**params: object) -> object:
+        return answer(model, "getnetworkhashps", params, now=NOW, started=NOW)
+
+    assert named(height=50) == ask(model, "getnetworkhashps", 120, 50)
+    with pytest.raises(RpcError) as raised:
+        named(foo=1)
+    assert (raised.value.code, raised.value.message) == (-8, "Unknown named parameter foo")
+
+
+def test_getblockheader(model: Model) -> None:
+    """A header has its block's place in the chain, and the number of its transactions."""
+    model.connect_block(NOW + 600)
+    header = ask(model, "getblockheader", displayed(model.tip_hash))
+    block = CBlock.deserialize(model.block(111).data)
+    assert (header["height"], header["confirmations"], header["nTx"]) == (111, 1, 6)
+    assert header["previousblockhash"] == ask(model, "getblockhash", 110)
+    assert (header["time"], header["mediantime"]) == (NOW + 600, model.median_time)
+    assert (header["merkleroot"], header["nonce"]) == (displayed(block.hashMerkleRoot), block.nNonce)
+    assert header["chainwork"] == ask(model, "getblockchaininfo")["chainwork"]
+    below = ask(model, "getblockheader", header["previousblockhash"])
+    assert (below["confirmations"], below["nextblockhash"]) == (2, header["hash"])
+
+
+def test_stale_blocks_are_remembered(model: Model) -> None:
+    """A block that a reorganisation left behind has -1 confirmations, and its branch a tip."""
+    stale = displayed(model.tip_hash)
+    model.reorg(NOW + 600, 2)
+    header = ask(model, "getblockheader", stale)
+    assert (header["confirmations"], header["height"]) == (-1, 110)
+    assert "nextblockhash" not in header
+    assert header["mediantime"] == NOW - 3_000
+    assert ask(model, "getchaintips") == [
+        {"height": 111, "hash": displayed(model.tip_hash), "branchlen": 0, "status": "active"},
+        {"height": 110, "hash": stale, "branchlen": 2, "status": "valid-fork"},
+    ]
+    model.reorg(NOW + 900, 1)
+    assert [(tip["height"], tip["branchlen"]) for tip in ask(model, "getchaintips")] == [
+        (112, 0),
+        (111, 1),
+        (110, 2),
+    ]
+
+
+def test_getnetworkhashps(model: Model) -> None:
+    """The rate is the work of the blocks over the time between them: two hashes in ten minutes."""
+    assert ask(model, "getnetworkhashps", 100) == pytest.approx(2 / 600)
+    assert ask(model, "getnetworkhashps", 10, 50) == pytest.approx(2 / 600)
+    assert ask(model, "getnetworkhashps", -1, 50) == ask(model, "getnetworkhashps", 51, 50)
+    assert ask(model, "getnetworkhashps", 5, 0) == 0
+
+
+def test_too_little_data_for_an_estimate(model: Model) -> None:
+    """Without an estimate there is an error in the result."""
+    assert ask(model, "estimatesmartfee", 6) == {"errors": ["Insufficient data or no feerate found"], "blocks": 0}
+
+
+def test_fields_of_the_version(model: Model) -> None:
+    """The protocol's version and the mempool's fields are those of the node's version."""
+    stock = {"subversion": "/Satoshi:31.99.0/"}
+    assert ask(model, "getnetworkinfo", **stock)["protocolversion"] == 70017
+    assert "fullrbf" not in ask(model, "getmempoolinfo", **stock)

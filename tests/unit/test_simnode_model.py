@@ -534,14 +534,6 @@ def test_small_coins_stay_where_they_are() -> None:
     assert bumped(random.Random(1), Payment([OutPoint(bytes(32), 0)], [MIN_VALUE], 100), 110) is None
 
 
-def test_peers_and_traffic() -> None:
-    """Peers are set, traffic adds up, and neither is an event."""
-    model = made(blocks=0)
-    assert model.peers_change(3, 8) == []
-    assert model.traffic(100, 20) == model.traffic(11, 2) == []
-    assert (model.inbound, model.outbound, model.bytes_recv, model.bytes_sent) == (3, 8, 111, 22)
-
-
 def test_initial_block_download() -> None:
     """While headers are ahead the progress is their share; after that it is nearly 1."""
     model = made(blocks=50)

@@ -1,0 +1,200 @@
+"""What a script can have the simulated node do, and doing it: one JSON object a line.
+
+A line is `{"do": ACTION, ...}` with the action's parameters, `{"wait": SECONDS}`, or both.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+
+from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.ipc import schema
+from telegraf_bitcoin_ipc.simnode.events import Event, RemovalReason
+from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR
+from telegraf_bitcoin_ipc.simnode.rpc.methods import METHODS
+
+FAILURE: Final = "a simulated failure"
+"""What a method that is to fail says unless told otherwise."""
+
+Action = Callable[..., list[Event]]
+
+
+def actions(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
+    """Return what a script can do, by name; each returns the events that it causes."""
+    return {
+        **_of_transactions(model, now),
+        **_of_blocks(model, now),
+        **_of_state(model),
+        **_of_peers(model, now),
+        **_of_faults(model),
+    }
+
+
+def _of_transactions(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
+    def accept(count: int = 1) -> list[Event]:
+        return [event for _ in range(count) for event in model.accept_transaction(now())]
+
+    def remove(reason: str = "expiry") -> list[Event]:
+        if reason.upper() not in RemovalReason.__members__:
+            raise ValueError(f"there is no reason {reason!r}")
+        return model.remove_transaction(RemovalReason[reason.upper()])
+
+    return {
+        "accept": accept,
+        "replace": lambda: model.replace_transaction(now()),
+        "remove": remove,
+        "refuse": model.refuse_transaction,
+    }
+
+
+def _of_blocks(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
+    return {
+        "block": lambda outputs=0, transactions=None: model.connect_block(now(), outputs, transactions),
+        "disconnect": model.disconnect_tip,
+        "reorg": lambda depth=1: model.reorg(now(), depth),
+        "historical": model.connect_historical_block,
+        "template": model.build_template,
+        "flush": model.flush,
+        "prune": model.prune,
+    }
+
+
+def _of_state(model: Model) -> Mapping[str, Action]:
+    def ibd(on: bool) -> list[Event]:
+        model.ibd = on
+        return []
+
+    def headers(height: int) -> list[Event]:
+        model.header_height = height
+        return []
+
+    def warnings(texts: list[str]) -> list[Event]:
+        model.warnings = [str(text) for text in texts]
+        return []
+
+    def indexes(heights: dict[str, int | None]) -> list[Event]:
+        model.indexes = dict(heights)
+        return []
+
+    def mempool_loaded(on: bool) -> list[Event]:
+        model.mempool_loaded = on
+        return []
+
+    def fee_estimates(rates: dict[str, float]) -> list[Event]:
+        model.fee_estimates = {int(target): float(rate) for target, rate in rates.items()}
+        return []
+
+    return {
+        "ibd": ibd,
+        "headers": headers,
+        "warnings": warnings,
+        "indexes": indexes,
+        "mempool_loaded": mempool_loaded,
+        "fee_estimates": fee_estimates,
+    }
+
+
+def _of_peers(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
+    def peers(inbound: int, outbound: int) -> list[Event]:
+        model.peers.change(now(), inbound, outbound)
+        return []
+
+    def peer(
+        network: str = "ipv4",
+        type: str = "outbound-full-relay",
+        transport: str = "v2",
+        ping: float | None = None,
+    ) -> list[Event]:
+        model.peers.join(now(), network, type, transport, ping)
+        return []
+
+    def leave(id: int | None = None) -> list[Event]:
+        model.peers.leave(id)
+        return []
+
+    def traffic(received: int, sent: int, id: int | None = None, message: str | None = None) -> list[Event]:
+        model.peers.traffic(now(), received, sent, id, message)
+        return []
+
+    def ban(count: int = 1) -> list[Event]:
+        model.peers.ban(now(), count)
+        return []
+
+    return {"peers": peers, "peer": peer, "leave": leave, "traffic": traffic, "ban": ban}
+
+
+def _of_faults(model: Model) -> Mapping[str, Action]:
+    def fail(method: str, code: int = MISC_ERROR, message: str = FAILURE) -> list[Event]:
+        model.faults.fail(_known(method), code, message)
+        return []
+
+    def hang(method: str) -> list[Event]:
+        model.faults.hang(_known(method))
+        return []
+
+    def heal(method: str) -> list[Event]:
+        model.faults.heal(method)
+        return []
+
+    return {"fail": fail, "hang": hang, "heal": heal}
+
+
+def _known(method: str) -> str:
+    """Return the name of a method that some dialect answers on a server thread; any other is a ValueError."""
+    if method not in METHODS and not _is_on_thread(*method.partition(".")[::2]):
+        raise ValueError(f"there is no method {method!r}")
+    return method
+
+
+def _is_on_thread(interface: str, method: str) -> bool:
+    found = _interfaces().get(interface)
+    known = {} if found is None else found.schema.methods
+    return method in known and "context" in known[method].param_type.fieldnames
+
+
+def _interfaces() -> dict[str, Any]:
+    """Return the interfaces of all dialects, by name."""
+    full, stock = schema.load("tracing"), schema.load("stock")
+    return {
+        "Init": full.init.Init,
+        "Chain": full.chain.Chain,
+        "Node": full.node.Node,
+        "Mining": full.mining.Mining,
+        "Tracing": full.tracing.Tracing,
+        "Handler": full.handler.Handler,
+        "Rpc": stock.rpc.Rpc,
+    }
+
+
+async def follow(script: AsyncIterator[str], node: SimulatedNode, now: Callable[[], int]) -> None:
+    """Do what a script says, line by line, each action whole before the next."""
+    known = actions(node.model, now)
+    async for line in script:
+        if not line.strip():
+            continue
+        step = _step(line)
+        await asyncio.sleep(step.pop("wait", 0))
+        name = step.pop("do", None)
+        if name is None:
+            continue
+        if name not in known:
+            raise ConfigError(f"the script's action {name!r} is none of {', '.join(known)}")
+        try:
+            events = known[name](**step)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"the script's action {name!r} cannot be done: {error}") from error
+        await node.perform(name, events)
+        await node.settle(name)
+
+
+def _step(line: str) -> dict[str, Any]:
+    try:
+        step = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"the script's line {line.strip()!r} is not JSON: {error}") from error
+    if not isinstance(step, dict):
+        raise ConfigError(f"the script's line {line.strip()!r} is no JSON object")
+    return step

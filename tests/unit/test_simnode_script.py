@@ -1,0 +1,146 @@
+"""The simulated node's script actions that change what polls see: peers, faults and the node's state."""
+
+import random
+from typing import Any
+
+import pytest
+
+from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.rpc.methods import answer
+from telegraf_bitcoin_ipc.simnode.script import actions
+
+NOW = 1_700_000_000
+
+
+@pytest.fixture
+def model() -> Model:
+    """Return a model without peers."""
+    return Model(rng=random.Random(1), now=NOW, blocks=20)
+
+
+def do(model: Model, action: str, **parameters: Any) -> None:
+    """Do what a script's line says; no subscriber hears of it."""
+    assert actions(model, lambda: NOW)[action](**parameters) == []
+
+
+def ask(model: Model, method: str, *params: object) -> Any:
+    """Return the answer to a JSON-RPC method."""
+    return answer(model, method, list(params), now=NOW + 10, started=NOW)
+
+
+def test_peers(model: Model) -> None:
+    """Peers that join, leave and talk are what polls see; the node's totals keep what was theirs."""
+    do(model, "peers", inbound=2, outbound=3)
+    do(model, "peer", network="i2p", type="manual", transport="v1", ping=1.5)
+    do(model, "traffic", received=1_000, sent=2_000)
+    do(model, "traffic", received=50, sent=0, id=5, message="headers")
+    peers = ask(model, "getpeerinfo")
+    assert [peer["id"] for peer in peers] == [0, 1, 2, 3, 4, 5]
+    assert (peers[5]["network"], peers[5]["pingtime"]) == ("i2p", 1.5)
+    assert peers[5]["bytesrecv_per_msg"]["headers"] == 50
+    assert sum(peer["bytesrecv"] for peer in peers) == 1_050
+    assert all(sum(peer["bytessent_per_msg"].values()) == peer["bytessent"] for peer in peers)
+    do(model, "leave")
+    do(model, "leave", id=5)
+    assert [peer["id"] for peer in ask(model, "getpeerinfo")] == [1, 2, 3, 4]
+    network = ask(model, "getnetworkinfo")
+    assert (network["connections"], network["connections_in"], network["connections_out"]) == (4, 1, 3)
+    assert ask(model, "getnettotals")["totalbytesrecv"] == 1_050
+    assert ask(model, "getnettotals")["totalbytessent"] == 2_000
+
+
+def test_bans(model: Model) -> None:
+    """A ban lasts a day from the time it was made."""
+    do(model, "ban", count=3)
+    do(model, "ban")
+    bans = ask(model, "listbanned")
+    assert len(bans) == 4
+    assert bans[0] == {
+        "address": "198.51.0.0/32",
+        "ban_created": NOW,
+        "banned_until": NOW + 86_400,
+        "ban_duration": 86_400,
+        "time_remaining": 86_390,
+    }
+
+
+def test_warnings(model: Model) -> None:
+    """Warnings are a list, in both answers that have them."""
+    do(model, "warnings", texts=["one", "two"])
+    for method in ("getblockchaininfo", "getnetworkinfo"):
+        assert ask(model, method)["warnings"] == ["one", "two"]
+
+
+def test_indexes(model: Model) -> None:
+    """An index follows the tip, or is behind at a height."""
+    do(model, "indexes", heights={"txindex": None, "coinstatsindex": 7})
+    model.connect_block(NOW)
+    behind = {"synced": False, "best_block_height": 7}
+    assert ask(model, "getindexinfo") == {
+        "txindex": {"synced": True, "best_block_height": 21},
+        "coinstatsindex": behind,
+    }
+    assert ask(model, "getindexinfo", "coinstatsindex") == {"coinstatsindex": behind}
+    assert ask(model, "getindexinfo", "foo") == {}
+
+
+def test_mempool_loaded(model: Model) -> None:
+    """The mempool can be still loading."""
+    do(model, "mempool_loaded", on=False)
+    assert ask(model, "getmempoolinfo")["loaded"] is False
+
+
+def test_fee_estimates(model: Model) -> None:
+    """An estimate is that of the nearest target below; one block is taken for two; below the relay fee is none."""
+    do(model, "fee_estimates", rates={"2": 20, "6": 7.5, "144": 0.01})
+    estimates = {target: ask(model, "estimatesmartfee", target) for target in (1, 2, 5, 6, 1008)}
+    assert estimates == {
+        1: {"feerate": 0.0002, "blocks": 2},
+        2: {"feerate": 0.0002, "blocks": 2},
+        5: {"feerate": 0.0002, "blocks": 5},
+        6: {"feerate": 0.000075, "blocks": 6},
+        1008: {"feerate": 0.000001, "blocks": 1008},
+    }
+
+
+def test_prune(model: Model) -> None:
+    """Blocks are deleted from the oldest on, and never come back; the tip stays."""
+    do(model, "prune", height=15)
+    do(model, "prune", height=3)
+    assert ask(model, "getblockchaininfo")["pruneheight"] == 15
+    with pytest.raises(ValueError, match="cannot delete 21 of 20 blocks"):
+        do(model, "prune", height=21)
+
+
+def test_faults(model: Model) -> None:
+    """A method fails, or hangs, until it is healed."""
+    faults = model.faults
+    do(model, "fail", method="Chain.getHeight")
+    do(model, "fail", method="getpeerinfo", code=-32601, message="Method not found")
+    do(model, "hang", method="Mining.getTip")
+    failure = faults.failure("getpeerinfo")
+    assert failure is not None
+    assert (failure.code, failure.message) == (-32601, "Method not found")
+    assert faults.failure("Chain.getHeight") is not None
+    assert faults.hangs("Mining.getTip")
+    assert not faults.hangs("getpeerinfo")
+    for method in ("Chain.getHeight", "getpeerinfo", "Mining.getTip"):
+        do(model, "heal", method=method)
+        assert faults.failure(method) is None
+        assert not faults.hangs(method)
+
+
+@pytest.mark.parametrize(
+    "method", ["getfoo", "Chain.getFoo", "Foo.getHeight", "Chain", "Chain.", "Init.construct"]
+)
+@pytest.mark.parametrize("action", ["fail", "hang"])
+def test_faults_of_unknown_methods(model: Model, action: str, method: str) -> None:
+    """A method that no dialect has cannot be broken: a script's misspelling does not go unseen."""
+    with pytest.raises(ValueError, match="there is no method"):
+        do(model, action, method=method)
+
+
+def test_nothing_to_heal(model: Model) -> None:
+    """What works cannot be healed."""
+    with pytest.raises(ValueError, match="uptime is not broken"):
+        do(model, "heal", method="uptime")
