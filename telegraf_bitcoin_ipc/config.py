@@ -8,16 +8,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.lines import UNPRINTABLE
-from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, CATALOGUE, GROUPS
+from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, CATALOGUE, FEE_TARGETS, GROUPS
 
 ENVIRONMENT_PREFIX: Final = "TELEGRAF_BITCOIN_IPC_"
 
 CHOOSABLE_GROUPS: Final = tuple(group for group in GROUPS if group not in ALWAYS_ON)
 
+DEFAULT_GROUPS: Final = tuple(group for group in CHOOSABLE_GROUPS if group != "peers")
+"""What a dashboard of one node needs; what peers is made from, getpeerinfo, is by far the largest answer."""
+
+FEE_TARGET_LIMIT: Final = 1008
+"""Blocks that estimatesmartfee looks ahead at most."""
+
+FEE_TARGETS_LIMIT: Final = 10
+"""How many there may be: each is one call per poll, and one series."""
+
 RESERVED_TAGS: Final = frozenset(tag for metric in CATALOGUE for tag in metric.tags)
 
 UNIX_PATH_BYTES: Final = 107
 """The longest path that fits into a Linux socket address (sun_path holds 108 bytes with the final NUL)."""
+
+FeeTarget = Annotated[int, Field(ge=1, le=FEE_TARGET_LIMIT)]
 
 Seconds = Annotated[float, Field(ge=0.1, le=86400, allow_inf_nan=False)]
 
@@ -34,10 +45,14 @@ class Config(BaseModel):
         default=10, description="seconds between two emissions, unless newlines on stdin set the pace"
     )
     metrics: tuple[str, ...] = Field(
-        default=CHOOSABLE_GROUPS,
+        default=DEFAULT_GROUPS,
         description="groups of metrics beside core and plugin: "
         + ", ".join(CHOOSABLE_GROUPS)
         + "; or none (comma-separated)",
+    )
+    fee_targets: tuple[FeeTarget, ...] = Field(
+        default=FEE_TARGETS,
+        description="blocks to estimate fees for, in the group fees (comma-separated)",
     )
     no_utxo_trace: bool = Field(default=False, description="do not subscribe to the UTXO cache trace")
     no_guard: bool = Field(
@@ -69,6 +84,24 @@ class Config(BaseModel):
             if group not in GROUPS:
                 raise ValueError(f"there is no group {group!r}; there are {', '.join(GROUPS)}")
         return tuple(dict.fromkeys(groups))
+
+    @field_validator("fee_targets", mode="before")
+    @classmethod
+    def _targets(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        texts = [text.strip() for text in value.split(",") if text.strip()]
+        for text in texts:
+            if not (text.isascii() and text.isdigit()):
+                raise ValueError(f"{text!r} is no number of blocks")
+        return tuple(dict.fromkeys(int(text) for text in texts))
+
+    @field_validator("fee_targets")
+    @classmethod
+    def _few(cls, targets: tuple[int, ...]) -> tuple[int, ...]:
+        if not 1 <= len(targets) <= FEE_TARGETS_LIMIT:
+            raise ValueError(f"there have to be 1 to {FEE_TARGETS_LIMIT} of them, not {len(targets)}")
+        return targets
 
     @field_validator("tag", mode="before")
     @classmethod

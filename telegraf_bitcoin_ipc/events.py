@@ -13,37 +13,45 @@ log = logging.getLogger(__name__)
 UNCONFIRMED_HEIGHT: Final = 0x7FFFFFFF
 """Height of a coin that belongs to no block: Bitcoin Core's mempool check gives it to its scratch coins."""
 
-CHAIN_COUNTERS: Final = (
-    "blocks_connected_total",
-    "blocks_disconnected_total",
-    "mempool_tx_added_total",
-    "mempool_tx_removed_total",
-    "tip_updates_total",
-    "chain_state_flushes_total",
-    "mempool_tx_removed_by_reason_total",
-    "mempool_tx_added_vbytes_total",
-    "mempool_tx_confirmed_total",
-)
-"""The counters that begin with the chain subscription."""
 
-UTXO_COUNTERS: Final = (
-    "utxo_cache_add_total",
-    "utxo_cache_spend_total",
-    "utxo_cache_uncache_total",
-    "utxo_cache_add_value_total",
-    "utxo_cache_spend_value_total",
-    "utxo_cache_uncache_value_total",
-    "utxo_cache_add_unconfirmed_total",
-)
-"""The counters that begin with the UTXO cache subscription."""
+class ActiveChain:
+    """Counts what happens at the tip of the active chain, whoever tells of it; outlives a session."""
+
+    def __init__(self, store: Store, on_block: Callable[[str], None] = lambda block_hash: None) -> None:
+        """Count in `store`; call `on_block` with the hash of each block connected."""
+        self._store = store
+        self._on_block = on_block
+        self._leaving = 0  # blocks that have left the chain since one was connected
+        self._deepest = 0
+
+    def start(self) -> None:
+        """Begin with a node whose tip is where it is."""
+        self._leaving = 0
+        self._store.set("reorg_depth_max", self._deepest)
+
+    def connected(self, block_hash: str) -> None:
+        """Count a block."""
+        self._leaving = 0
+        self._store.add("blocks_connected_total", 1)
+        self._on_block(block_hash)
+
+    def disconnected(self) -> None:
+        """Count a block that left the chain; those that leave one after another are one reorganisation."""
+        self._store.add("blocks_disconnected_total", 1)
+        self._leaving += 1
+        if self._leaving == 1:
+            self._store.add("reorgs_total", 1)
+        self._deepest = max(self._deepest, self._leaving)
+        self._store.set("reorg_depth_max", self._deepest)
 
 
 class ChainEvents:
     """Counts what a subscriber to ChainNotifications is told."""
 
-    def __init__(self, store: Store, on_tip: Callable[[], None]) -> None:
-        """Count in `store`; call `on_tip` after each change of the tip."""
+    def __init__(self, store: Store, chain: ActiveChain, on_tip: Callable[[], None]) -> None:
+        """Count in `store` and in `chain`; call `on_tip` after each change of the tip."""
         self._store = store
+        self._chain = chain
         self._on_tip = on_tip
         self._wants_vbytes = store.wants("mempool_tx_added_vbytes_total")
         self._wants_confirmed = store.wants("mempool_tx_confirmed_total")
@@ -88,14 +96,14 @@ class ChainEvents:
         )
         if historical:
             return
-        self._store.add("blocks_connected_total", 1)
         self._store.set("block_height", height)
+        self._chain.connected(decode.hash_text(block_hash))
         if self._wants_confirmed:
             self._store.add("mempool_tx_confirmed_total", decode.block_transactions(data) - 1)
 
     def block_disconnected(self, *, height: int, block_hash: bytes) -> None:
         """Count a block that left the active chain."""
-        self._store.add("blocks_disconnected_total", 1)
+        self._chain.disconnected()
         log.debug("block_disconnected: height=%d hash=%s", height, _Hash(block_hash))
         self._on_tip()
 

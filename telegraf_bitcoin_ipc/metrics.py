@@ -19,10 +19,51 @@ REMOVAL_REASONS: Final = ("expiry", "sizelimit", "reorg", "block", "conflict", "
 
 SUBSCRIPTIONS: Final = ("chain", "utxo_cache")
 
+DIRECTIONS: Final = ("inbound", "outbound")
+
+NETWORKS: Final = ("ipv4", "ipv6", "onion", "i2p", "cjdns", "not_publicly_routable")
+"""Bitcoin Core's names of networks, as getpeerinfo gives them (GetNetworkName)."""
+
+CONNECTION_TYPES: Final = (
+    "inbound", "outbound-full-relay", "block-relay-only", "manual", "addr-fetch", "feeler", "private-broadcast",
+)  # fmt: skip
+"""Bitcoin Core's names of connection types (ConnectionTypeAsString)."""
+
+TRANSPORTS: Final = ("v1", "v2", "detecting")
+"""Bitcoin Core's names of transport protocols (BIP 324); `detecting` before a peer has shown which."""
+
+FEE_TARGETS: Final = (2, 6, 144)
+"""Blocks within which a transaction is to be confirmed, unless others are chosen."""
+
+QUANTILES: Final = ("0.5", "0.9", "1")
+
+OTHER: Final = "other"
+"""Stands in for a message that is none of the protocol's."""
+
+MESSAGES: Final = (
+    "addr", "addrv2", "block", "blocktxn", "cfcheckpt", "cfheaders", "cfilter", "cmpctblock", "feature",
+    "feefilter", "filteradd", "filterclear", "filterload", "getaddr", "getblocks", "getblocktxn", "getcfcheckpt",
+    "getcfheaders", "getcfilters", "getdata", "getheaders", "headers", "inv", "mempool", "merkleblock", "notfound",
+    "ping", "pong", "sendaddrv2", "sendcmpct", "sendheaders", "sendtxrcncl", "tx", "verack", "version",
+    "wtxidrelay", OTHER,
+)  # fmt: skip
+"""The names of the P2P protocol's messages (NetMsgType of Bitcoin Core 31.99)."""
+
+CHAIN_TIP_STATUSES: Final = ("active", "valid-fork", "valid-headers", "headers-only", "invalid")
+"""The statuses that getchaintips knows."""
+
+INDEXES: Final = ("txindex", "basic block filter index", "coinstatsindex", "txospenderindex")
+"""The names that getindexinfo gives the indexes of Bitcoin Core 31.99."""
+
 GROUPS: Final = {
     "core": "what ipc-exporter-rust offers, under the same names",
     "plugin": "about the plugin itself",
     "mempool": "the mempool in more detail",
+    "chain": "difficulty, size, pruning, the tip's age, chain tips, indexes, hash rate, warnings, uptime",
+    "network": "whether the network is active, and peers by direction",
+    "peers": "peers by network, type and transport, ping, bans, bytes by message",
+    "fees": "fee estimates",
+    "blocks": "the last block, reorganisations, and coins created and spent by the blocks",
 }
 """Every group with what it holds."""
 
@@ -44,7 +85,6 @@ class Metric:
     name: str
     type: MetricType
     group: str
-    source: str
     help: str
     tags: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
@@ -62,20 +102,16 @@ class Metric:
             raise ValueError(f"{self.name}: a set of values needs exactly one tag")
 
 
-def _counted(
-    name: str, group: str, source: str, help: str, tag: str | None = None, values: tuple[str, ...] = ()
-) -> Metric:
+def _counted(name: str, group: str, help: str, tag: str | None = None, values: tuple[str, ...] = ()) -> Metric:
     """Return a counter that this process keeps."""
-    return Metric(name, "counter", group, source, help, (tag,) if tag else (), values, "process")
+    return Metric(name, "counter", group, help, (tag,) if tag else (), values, "process")
 
 
-def _told(name: str, group: str, source: str, help: str) -> Metric:
+def _told(name: str, group: str, help: str, tag: str | None = None, values: tuple[str, ...] = ()) -> Metric:
     """Return a gauge with what the node said last."""
-    return Metric(name, "gauge", group, source, help)
+    return Metric(name, "gauge", group, help, (tag,) if tag else (), values)
 
 
-_NOTIFIED = "ChainNotifications."
-_TRACED = "UtxoCacheTrace."
 _SCRATCH = (
     "The trace reports the activity of the coins cache, scratch views included "
     "(block templates, -checkmempool): it is not the change of the UTXO set."
@@ -83,127 +119,248 @@ _SCRATCH = (
 
 CATALOGUE: Final[tuple[Metric, ...]] = (
     _counted(
-        "blocks_connected_total", "core", _NOTIFIED + "blockConnected",
+        "blocks_connected_total", "core",
         "Blocks connected to the active chain (those of an assumeutxo background chainstate left out).",
     ),
     _counted(
-        "blocks_disconnected_total", "core", _NOTIFIED + "blockDisconnected",
+        "blocks_disconnected_total", "core",
         "Blocks taken off the active chain by a reorganisation.",
     ),
     _counted(
-        "mempool_tx_added_total", "core", _NOTIFIED + "transactionAddedToMempool",
+        "mempool_tx_added_total", "core",
         "Transactions that entered the mempool, those that a disconnected block returned included.",
     ),
     _counted(
-        "mempool_tx_removed_total", "core", _NOTIFIED + "transactionRemovedFromMempool",
+        "mempool_tx_removed_total", "core",
         "Transactions that left the mempool without being confirmed. The node sends no removal for a "
         "confirmed transaction: mempool_tx_confirmed_total counts those.",
     ),
     _counted(
-        "tip_updates_total", "core", _NOTIFIED + "updatedBlockTip",
+        "tip_updates_total", "core",
         "Times the node announced a new tip (a disconnected block alone announces none).",
     ),
     _counted(
-        "chain_state_flushes_total", "core", _NOTIFIED + "chainStateFlushed",
+        "chain_state_flushes_total", "core",
         "Times the node wrote its coins cache to disk.",
     ),
     _told(
-        "block_height", "core", _NOTIFIED + "blockConnected",
+        "block_height", "core",
         "Height of the block connected last; absent until one is connected.",
     ),
-    _told("chain_height", "core", "Chain.getHeight", "Height of the tip of the active chain."),
-    _told("header_height", "core", "Node.getHeaderTip", "Height of the best known header."),
-    _told("ibd", "core", "Chain.isInitialBlockDownload", "1 during initial block download, else 0."),
+    _told("chain_height", "core", "Height of the tip of the active chain."),
+    _told("header_height", "core", "Height of the best known header."),
+    _told("ibd", "core", "1 during initial block download, else 0."),
     _told(
-        "verification_progress", "core", "Node.getVerificationProgress",
+        "verification_progress", "core",
         "The node's estimate of how much of the chain it has verified, 0 to 1.",
     ),
-    _told("mempool_size", "core", "Node.getMempoolSize", "Transactions in the mempool."),
-    _told("mempool_bytes", "core", "Node.getMempoolDynamicUsage", "Memory that the mempool uses, in bytes."),
+    _told("mempool_size", "core", "Transactions in the mempool."),
+    _told("mempool_bytes", "core", "Memory that the mempool uses, in bytes."),
     _told(
-        "mempool_max_bytes", "core", "Node.getMempoolMaxUsage", "Memory that the mempool may use, in bytes."
+        "mempool_max_bytes", "core", "Memory that the mempool may use, in bytes."
     ),
-    _told("peers", "core", "Node.getNodeCount", "Connected peers, inbound and outbound."),
+    _told("peers", "core", "Connected peers, inbound and outbound."),
     Metric(
-        "bytes_recv_total", "counter", "core", "Node.getTotalBytesRecv",
+        "bytes_recv_total", "counter", "core",
         "Bytes received from peers, as the node counts them: starts again with the node.",
     ),
     Metric(
-        "bytes_sent_total", "counter", "core", "Node.getTotalBytesSent",
+        "bytes_sent_total", "counter", "core",
         "Bytes sent to peers, as the node counts them: starts again with the node.",
     ),
     _counted(
-        "utxo_cache_add_total", "core", _TRACED + "add",
+        "utxo_cache_add_total", "core",
         "Coins added to the UTXO cache. " + _SCRATCH,
     ),
     _counted(
-        "utxo_cache_spend_total", "core", _TRACED + "spend",
+        "utxo_cache_spend_total", "core",
         "Coins spent from the UTXO cache. " + _SCRATCH,
     ),
     _counted(
-        "utxo_cache_uncache_total", "core", _TRACED + "uncache",
+        "utxo_cache_uncache_total", "core",
         "Coins dropped from the UTXO cache because nothing in the mempool spends them any more. " + _SCRATCH,
     ),
     _counted(
-        "utxo_cache_add_value_total", "core", _TRACED + "add",
+        "utxo_cache_add_value_total", "core",
         "Value of the coins added to the UTXO cache, in satoshi. " + _SCRATCH,
     ),
     _counted(
-        "utxo_cache_spend_value_total", "core", _TRACED + "spend",
+        "utxo_cache_spend_value_total", "core",
         "Value of the coins spent from the UTXO cache, in satoshi. " + _SCRATCH,
     ),
     _counted(
-        "utxo_cache_uncache_value_total", "core", _TRACED + "uncache",
+        "utxo_cache_uncache_value_total", "core",
         "Value of the coins dropped from the UTXO cache, in satoshi. " + _SCRATCH,
     ),
     _counted(
-        "utxo_cache_add_unconfirmed_total", "core", _TRACED + "add",
+        "utxo_cache_add_unconfirmed_total", "core",
         "Those of the coins added that belong to no block (height 2147483647): scratch views only.",
     ),
-    Metric("up", "gauge", "plugin", "the last poll", "1 while the node answers, else 0.", lifetime="process"),
+    Metric("up", "gauge", "plugin", "1 while the node answers, else 0.", lifetime="process"),
     Metric(
-        "node_info", "gauge", "plugin", "getnetworkinfo, getblockchaininfo",
+        "node_info", "gauge", "plugin",
         "Always 1; tells the node's subversion, its chain and the dialect of its IPC interface.",
         ("version", "chain", "dialect"),
     ),
     Metric(
-        "plugin_info", "gauge", "plugin", "the plugin", "Always 1; tells the plugin's version.",
+        "plugin_info", "gauge", "plugin", "Always 1; tells the plugin's version.",
         ("version",), lifetime="process",
     ),
-    _counted("connects_total", "plugin", "the plugin", "Sessions opened with the node."),
+    _counted("connects_total", "plugin", "Sessions opened with the node."),
     _counted(
-        "poll_errors_total", "plugin", "the plugin",
+        "poll_errors_total", "plugin",
         "Polled values that the node did not give; the series of a method starts when it is first polled.",
         "method",
     ),
-    _told("poll_duration_seconds", "plugin", "the plugin", "How long the last poll took."),
-    _told("last_poll_timestamp_seconds", "plugin", "the plugin", "When the last poll ended, in Unix time."),
+    _told("poll_duration_seconds", "plugin", "How long the last poll took."),
+    _told("last_poll_timestamp_seconds", "plugin", "When the last poll ended, in Unix time."),
     Metric(
-        "subscription_active", "gauge", "plugin", "the plugin", "1 while the subscription stands, else 0.",
+        "subscription_active", "gauge", "plugin", "1 while the subscription stands, else 0.",
         ("subscription",), SUBSCRIPTIONS, "process",
     ),
     _counted(
-        "events_dropped_total", "plugin", "the plugin",
+        "events_dropped_total", "plugin",
         "Events that were answered but could not be handed on, and are missing in the counters made from "
         "events.",
     ),
     _counted(
-        "lines_dropped_total", "plugin", "the plugin",
+        "lines_dropped_total", "plugin",
         "Lines of output that Telegraf did not take in time; the newest are kept.",
     ),
     _counted(
-        "mempool_tx_removed_by_reason_total", "mempool", _NOTIFIED + "transactionRemovedFromMempool",
+        "mempool_tx_removed_by_reason_total", "mempool",
         "Transactions that left the mempool without being confirmed, by reason; the node never sends "
         "`block`.",
         "reason", (*REMOVAL_REASONS, UNKNOWN),
     ),
     _counted(
-        "mempool_tx_added_vbytes_total", "mempool", _NOTIFIED + "transactionAddedToMempool",
+        "mempool_tx_added_vbytes_total", "mempool",
         "Virtual size (BIP 141) of the transactions that entered the mempool, in virtual bytes.",
     ),
     _counted(
-        "mempool_tx_confirmed_total", "mempool", _NOTIFIED + "blockConnected",
+        "mempool_tx_confirmed_total", "mempool",
         "Transactions of the blocks connected to the active chain, coinbase left out.",
+    ),
+    _told(
+        "mempool_vbytes", "mempool",
+        "Virtual size (BIP 141) of all transactions in the mempool, in virtual bytes.",
+    ),
+    _told(
+        "mempool_min_fee_sat_per_vb", "mempool",
+        "Lowest feerate that enters the mempool, in satoshi per virtual byte: above the relay minimum "
+        "once it is full.",
+    ),
+    _told(
+        "mempool_relay_min_fee_sat_per_vb", "mempool",
+        "Lowest feerate that the node relays (-minrelaytxfee), in satoshi per virtual byte.",
+    ),
+    _told("mempool_total_fee_sat", "mempool", "Fees of all transactions in the mempool, in satoshi."),
+    _told(
+        "mempool_unbroadcast", "mempool",
+        "Transactions of the node's own that no peer has asked for yet.",
+    ),
+    _told("mempool_loaded", "mempool", "1 once the mempool saved at the last stop has been loaded, else 0."),
+    _told("difficulty", "chain", "Difficulty of the tip's proof of work."),
+    _told(
+        "chain_size_on_disk_bytes", "chain",
+        "Bytes that blocks and undo data take on disk (estimate of the node).",
+    ),
+    _told("chain_pruned", "chain", "1 if the node prunes old blocks, else 0."),
+    _told("chain_prune_height", "chain", "Height of the first block that is not pruned; absent without pruning."),
+    _told("chain_tip_timestamp_seconds", "chain", "Time in the tip's header, in Unix time."),
+    _told(
+        "chain_tip_median_timestamp_seconds", "chain",
+        "Median time of the tip and the ten blocks before it, in Unix time.",
+    ),
+    _told(
+        "node_warnings", "chain",
+        "Warnings that the node has for its operator (getblockchaininfo has their text).",
+    ),
+    _told("uptime_seconds", "chain", "How long the node has been running."),
+    _told(
+        "network_hashrate", "chain",
+        "Hashes per second of the whole network, estimated by the node from the last 120 blocks.",
+    ),
+    _told(
+        "chain_tips", "chain",
+        "Tips of the block tree by status (one is the active chain's); asked for once after each new block.",
+        "status", CHAIN_TIP_STATUSES,
+    ),
+    _told("index_synced", "chain", "1 if an optional index is in step with the chain, else 0.", "index", INDEXES),
+    _told("index_height", "chain", "Height up to which an optional index has come.", "index", INDEXES),
+    _told("network_active", "network", "1 while the node's P2P network is on (setnetworkactive), else 0."),
+    _told("peers_by_direction", "network", "Connected peers by direction.", "direction", DIRECTIONS),
+    _told(
+        "connections_by_network", "peers", "Connected peers by network.", "network", (*NETWORKS, UNKNOWN)
+    ),
+    _told(
+        "connections_by_type", "peers", "Connected peers by connection type.", "type",
+        (*CONNECTION_TYPES, UNKNOWN),
+    ),
+    _told(
+        "peers_by_transport", "peers", "Connected peers by transport protocol (BIP 324).", "transport",
+        (*TRANSPORTS, UNKNOWN),
+    ),
+    _told(
+        "peer_ping_seconds", "peers",
+        "Quantiles of the peers' last ping times; absent without a peer that has answered one.",
+        "quantile", QUANTILES,
+    ),
+    _told("banned_peers", "peers", "Addresses and subnets that are banned."),
+    _counted(
+        "p2p_bytes_recv_total", "peers",
+        "Bytes received from peers since the plugin's first look, by P2P message; what a peer sends between the "
+        "last look and its leaving is missing.",
+        "message", MESSAGES,
+    ),
+    _counted(
+        "p2p_bytes_sent_total", "peers",
+        "Bytes sent to peers since the plugin's first look, by P2P message; what goes to a peer between the last "
+        "look and its leaving is missing.",
+        "message", MESSAGES,
+    ),
+    _told(
+        "fee_estimate_sat_per_vb", "fees",
+        "Feerate that gets a transaction confirmed within `target` blocks (estimatesmartfee), in "
+        "satoshi per virtual "
+        "byte; absent while the node has too little data.",
+        "target",
+    ),
+    _told("last_block_transactions", "blocks", "Transactions of the newest block, coinbase included."),
+    _told("last_block_inputs", "blocks", "Inputs of the newest block, the coinbase's left out."),
+    _told("last_block_outputs", "blocks", "Outputs of the newest block."),
+    _told(
+        "last_block_size_bytes", "blocks",
+        "Size of the newest block's transactions in bytes, coinbase left out.",
+    ),
+    _told(
+        "last_block_weight", "blocks",
+        "Weight (BIP 141) of the newest block's transactions, coinbase left out.",
+    ),
+    _told("last_block_fee_sat", "blocks", "Fees of the newest block, in satoshi."),
+    _told("last_block_subsidy_sat", "blocks", "Subsidy of the newest block, in satoshi."),
+    _told("last_block_value_sat", "blocks", "Value of the newest block's outputs, coinbase left out, in satoshi."),
+    _told("last_block_timestamp_seconds", "blocks", "Time in the newest block's header, in Unix time."),
+    _counted(
+        "utxo_created_total", "blocks",
+        "Coins that the blocks connected have created. With utxo_spent_total this is the change of the "
+        "UTXO set, which "
+        "the UTXO trace is not; blocks in initial block download are left out.",
+    ),
+    _counted("utxo_spent_total", "blocks", "Coins that the blocks connected have spent."),
+    _counted(
+        "utxo_created_value_sat_total", "blocks",
+        "Value of the coins that the blocks connected have created, in satoshi.",
+    ),
+    _counted(
+        "utxo_spent_value_sat_total", "blocks",
+        "Value of the coins that the blocks connected have spent, in satoshi.",
+    ),
+    _counted("reorgs_total", "blocks", "Reorganisations: runs of blocks that left the active chain."),
+    Metric(
+        "reorg_depth_max", "gauge", "blocks",
+        "Blocks that left the active chain in the deepest reorganisation since the plugin's start.",
+        lifetime="process",
     ),
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ No clock and no I/O. A value that is not known is absent. What a counter has cou
 what a node told goes with the session that it was told in.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, CATALOGUE, METRICS, UNKNOWN, Metric
@@ -53,16 +53,21 @@ class Store:
         if self.wants(name):
             self._series[name][_bounded(METRICS[name], tag_values)] = value
 
-    def forget(self, name: str) -> None:
-        """Make the metric absent until it is known again."""
-        if self.wants(name):
-            self._series[name].clear()
+    def replace(self, name: str, values: Mapping[str, Number]) -> None:
+        """Set a gauge to values by the value of its only tag, and to no others; unknown ones are added up."""
+        self.forget(name)
+        for tag_value, value in values.items():
+            self.add(name, value, tag_value)
+
+    def forget(self, *names: str) -> None:
+        """Make what the node told absent until it is known again; what this process counts stays."""
+        for name in names:
+            if self.wants(name) and METRICS[name].lifetime == "session":
+                self._series[name].clear()
 
     def end_session(self) -> None:
         """Forget everything that only holds while the node is there to say it."""
-        for name, series in self._series.items():
-            if METRICS[name].lifetime == "session":
-                series.clear()
+        self.forget(*self._series)
 
     def samples(self) -> Iterator[Sample]:
         """Yield every known value, in the catalogue's order."""

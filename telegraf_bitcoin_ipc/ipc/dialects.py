@@ -1,12 +1,101 @@
-"""What each kind of node offers: where every polled value comes from, and what can be subscribed to."""
+"""Where each metric of a node comes from in each dialect: one table, and the dialects that it makes.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+The order of the rows is the order of the calls in a poll.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-Read = Callable[[Any], int | float | None]
-"""Takes a call's results; None where the node says that there is no value."""
+from telegraf_bitcoin_ipc.ipc.rpc_values import (
+    Read,
+    bytes_by_message,
+    count_of,
+    directions,
+    fee_estimates,
+    feerate,
+    field,
+    number,
+    of_indexes,
+    pings,
+    real,
+    real_field,
+    satoshi,
+    total_of,
+    warnings,
+)
+from telegraf_bitcoin_ipc.metrics import (
+    CHAIN_TIP_STATUSES,
+    CONNECTION_TYPES,
+    FEE_TARGETS,
+    MESSAGES,
+    NETWORKS,
+    TRANSPORTS,
+)
+
+RPC: Final = "rpc"
+"""The interface of all JSON-RPC methods, over whichever way the dialect has for them."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of the node's: `method` of a Cap'n Proto interface, or of JSON-RPC.
+
+    `arguments` are names and values; JSON-RPC takes the values in their order. `each` are values of a single
+    argument that it is made with one after another; its results are then a mapping by their texts.
+    With `once_per_tip` it is not repeated before there is a new tip, and not made in initial block download.
+    """
+
+    interface: str
+    method: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+    each: tuple[Any, ...] = ()
+    once_per_tip: bool = False
+
+    @property
+    def name(self) -> str:
+        """The call as people write it, for instance `Chain.getHeight` or `getmempoolinfo`."""
+        return self.method if self.interface == RPC else f"{self.interface.capitalize()}.{self.method}"
+
+
+class Polled(NamedTuple):
+    """A value that a call gives."""
+
+    call: Call
+    read: Read
+
+
+class Pushed(NamedTuple):
+    """A value that comes by itself: made from calls of the node's, or from the tip's changes."""
+
+    name: str
+
+
+Origin = Polled | Pushed | None
+"""Where a metric comes from; None where a dialect does not give it."""
+
+
+class Row(NamedTuple):
+    """Where a metric comes from: with Chain and Node interfaces, with Mining and Rpc, with Mining alone."""
+
+    metric: str
+    full: Origin
+    stock: Origin = None
+    mining: Origin = None
+
+
+def _chain(method: str) -> Call:
+    return Call("chain", method)
+
+
+def _node(method: str, *arguments: tuple[str, Any]) -> Call:
+    return Call("node", method, arguments)
+
+
+def _rpc(method: str, read: Read, **options: Any) -> Polled:
+    return Polled(Call(RPC, method, **options), read)
 
 
 def _result(results: Any) -> int | float:
@@ -17,48 +106,229 @@ def _truth(results: Any) -> int:
     return int(results.result)
 
 
+def _notified(method: str) -> Pushed:
+    return Pushed(f"ChainNotifications.{method}")
+
+
+def _traced(method: str) -> Pushed:
+    return Pushed(f"UtxoCacheTrace.{method}")
+
+
+def _everywhere(metric: str, method: str, read: Read, **options: Any) -> Row:
+    """Return the row of a value that JSON-RPC alone gives."""
+    origin = _rpc(method, read, **options)
+    return Row(metric, origin, origin)
+
+
+_TIP: Final = Pushed("Mining.waitTipChanged")
+_HEADERS: Final = Pushed("getblockheader")
+
+ALL_CONNECTIONS: Final = 3
+"""Node.getNodeCount's flags: 1 inbound, 2 outbound."""
+
+BLOCK_STATISTICS: Final = (
+    "ins", "outs", "subsidy", "time", "total_out", "total_size", "total_weight", "totalfee", "txs",
+    "utxo_increase_actual",
+)  # fmt: skip
+"""What is asked of getblockstats: the node works out no more than that."""
+
+BLOCKCHAIN, MEMPOOL, NETWORK, PEERS, STATISTICS = (
+    "getblockchaininfo", "getmempoolinfo", "getnetworkinfo", "getpeerinfo", "getblockstats",
+)  # fmt: skip
+
+
+def _block(metric: str, read: Read) -> Row:
+    return _everywhere(metric, STATISTICS, read)
+
+
+_MINING_TIP = Polled(Call("mining", "getTip"), lambda r: r.result.height if r.hasResult else None)
+_MINING_IBD = Polled(Call("mining", "isInitialBlockDownload"), _truth)
+
+TABLE: Final = (
+    Row("blocks_connected_total", _notified("blockConnected"), _HEADERS),
+    Row("blocks_disconnected_total", _notified("blockDisconnected"), _HEADERS),
+    Row("mempool_tx_added_total", _notified("transactionAddedToMempool")),
+    Row("mempool_tx_removed_total", _notified("transactionRemovedFromMempool")),
+    Row("tip_updates_total", _notified("updatedBlockTip"), _TIP, _TIP),
+    Row("chain_state_flushes_total", _notified("chainStateFlushed")),
+    Row("block_height", _notified("blockConnected"), _TIP, _TIP),
+    Row(
+        "chain_height",
+        Polled(_chain("getHeight"), lambda r: r.result if r.hasResult else None),
+        _rpc(BLOCKCHAIN, field("blocks")),
+        _MINING_TIP,
+    ),
+    Row("ibd", Polled(_chain("isInitialBlockDownload"), _truth), _MINING_IBD, _MINING_IBD),
+    Row(
+        "header_height",
+        Polled(_node("getHeaderTip"), lambda r: r.height if r.result else None),
+        _rpc(BLOCKCHAIN, field("headers")),
+    ),
+    Row(
+        "verification_progress",
+        Polled(_node("getVerificationProgress"), _result),
+        _rpc(BLOCKCHAIN, real_field("verificationprogress")),
+    ),
+    Row("mempool_size", Polled(_node("getMempoolSize"), _result), _rpc(MEMPOOL, field("size"))),
+    Row("mempool_bytes", Polled(_node("getMempoolDynamicUsage"), _result), _rpc(MEMPOOL, field("usage"))),
+    Row("mempool_max_bytes", Polled(_node("getMempoolMaxUsage"), _result), _rpc(MEMPOOL, field("maxmempool"))),
+    Row(
+        "peers",
+        Polled(_node("getNodeCount", ("flags", ALL_CONNECTIONS)), _result),
+        _rpc(NETWORK, field("connections")),
+    ),
+    Row(
+        "bytes_recv_total",
+        Polled(_node("getTotalBytesRecv"), _result),
+        _rpc("getnettotals", field("totalbytesrecv")),
+    ),
+    Row(
+        "bytes_sent_total",
+        Polled(_node("getTotalBytesSent"), _result),
+        _rpc("getnettotals", field("totalbytessent")),
+    ),
+    Row("utxo_cache_add_total", _traced("add")),
+    Row("utxo_cache_spend_total", _traced("spend")),
+    Row("utxo_cache_uncache_total", _traced("uncache")),
+    Row("utxo_cache_add_value_total", _traced("add")),
+    Row("utxo_cache_spend_value_total", _traced("spend")),
+    Row("utxo_cache_uncache_value_total", _traced("uncache")),
+    Row("utxo_cache_add_unconfirmed_total", _traced("add")),
+    Row("mempool_tx_removed_by_reason_total", _notified("transactionRemovedFromMempool")),
+    Row("mempool_tx_added_vbytes_total", _notified("transactionAddedToMempool")),
+    Row("mempool_tx_confirmed_total", _notified("blockConnected"), _HEADERS),
+    _everywhere("mempool_vbytes", MEMPOOL, field("bytes")),
+    _everywhere("mempool_min_fee_sat_per_vb", MEMPOOL, feerate("mempoolminfee")),
+    _everywhere("mempool_relay_min_fee_sat_per_vb", MEMPOOL, feerate("minrelaytxfee")),
+    _everywhere("mempool_total_fee_sat", MEMPOOL, satoshi("total_fee")),
+    _everywhere("mempool_unbroadcast", MEMPOOL, field("unbroadcastcount")),
+    _everywhere("mempool_loaded", MEMPOOL, field("loaded")),
+    _everywhere("difficulty", BLOCKCHAIN, real_field("difficulty")),
+    _everywhere("chain_size_on_disk_bytes", BLOCKCHAIN, field("size_on_disk")),
+    _everywhere("chain_pruned", BLOCKCHAIN, field("pruned")),
+    _everywhere("chain_prune_height", BLOCKCHAIN, field("pruneheight")),
+    _everywhere("chain_tip_timestamp_seconds", BLOCKCHAIN, field("time")),
+    _everywhere("chain_tip_median_timestamp_seconds", BLOCKCHAIN, field("mediantime")),
+    _everywhere("node_warnings", BLOCKCHAIN, warnings),
+    _everywhere("uptime_seconds", "uptime", number),
+    _everywhere("network_hashrate", "getnetworkhashps", real),
+    _everywhere("chain_tips", "getchaintips", count_of("status", CHAIN_TIP_STATUSES), once_per_tip=True),
+    _everywhere("index_synced", "getindexinfo", of_indexes("synced")),
+    _everywhere("index_height", "getindexinfo", of_indexes("best_block_height")),
+    _everywhere("network_active", NETWORK, field("networkactive")),
+    _everywhere("peers_by_direction", NETWORK, directions),
+    _everywhere("connections_by_network", PEERS, count_of("network", NETWORKS)),
+    _everywhere("connections_by_type", PEERS, count_of("connection_type", CONNECTION_TYPES)),
+    _everywhere("peers_by_transport", PEERS, count_of("transport_protocol_type", TRANSPORTS)),
+    _everywhere("peer_ping_seconds", PEERS, pings),
+    _everywhere("p2p_bytes_recv_total", PEERS, bytes_by_message("bytesrecv_per_msg", MESSAGES)),
+    _everywhere("p2p_bytes_sent_total", PEERS, bytes_by_message("bytessent_per_msg", MESSAGES)),
+    _everywhere("banned_peers", "listbanned", len),
+    _everywhere("fee_estimate_sat_per_vb", "estimatesmartfee", fee_estimates, each=FEE_TARGETS),
+    _block("last_block_transactions", field("txs")),
+    _block("last_block_inputs", field("ins")),
+    _block("last_block_outputs", field("outs")),
+    _block("last_block_size_bytes", field("total_size")),
+    _block("last_block_weight", field("total_weight")),
+    _block("last_block_fee_sat", field("totalfee")),
+    _block("last_block_subsidy_sat", field("subsidy")),
+    _block("last_block_value_sat", field("total_out")),
+    _block("last_block_timestamp_seconds", field("time")),
+    _block("utxo_created_total", total_of("ins", "utxo_increase_actual")),
+    _block("utxo_spent_total", field("ins")),
+    _block("utxo_created_value_sat_total", total_of("total_out", "totalfee", "subsidy")),
+    _block("utxo_spent_value_sat_total", total_of("total_out", "totalfee")),
+    Row("reorgs_total", _notified("blockDisconnected"), _HEADERS),
+    Row("reorg_depth_max", _notified("blockDisconnected"), _HEADERS),
+)
+"""One row per metric of a node, in the order in which it is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One call that gives the values of one metric or more."""
+    """One call and the values that it gives, by metric."""
 
-    interface: str
-    method: str
+    call: Call
     values: Mapping[str, Read]
-    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def name(self) -> str:
-        """The call as people write it, for instance `Chain.getHeight`."""
-        return f"{self.interface.capitalize()}.{self.method}"
+        """The call as people write it."""
+        return self.call.name
+
+    @property
+    def once_per_tip(self) -> bool:
+        """Whether its values stay what they are until there is a new tip."""
+        return self.call.once_per_tip
+
+    def of_block(self, block: str | int) -> "Source":
+        """Return the source for one block, named by its hash or its height."""
+        arguments = (("hash_or_height", block), ("stats", BLOCK_STATISTICS))
+        return replace(self, call=replace(self.call, arguments=arguments))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dialect:
-    """A kind of node: its name, the calls that a poll makes, and the subscriptions it takes."""
+    """A kind of node: its name, where it takes each metric from, and the subscriptions that it has."""
 
     name: str
-    sources: tuple[Source, ...]
-    subscriptions: tuple[str, ...]
+    origins: Mapping[str, Origin]
+    subscriptions: tuple[str, ...] = ()
+
+    @cached_property
+    def _sources(self) -> tuple[Source, ...]:
+        values: dict[Call, dict[str, Read]] = {}
+        for metric, origin in self.origins.items():
+            if isinstance(origin, Polled):
+                values.setdefault(origin.call, {})[metric] = origin.read
+        return tuple(Source(call, MappingProxyType(reads)) for call, reads in values.items())
+
+    def polled(self, fee_targets: Iterable[int] = FEE_TARGETS) -> Iterator[Source]:
+        """Yield what a poll asks, in order."""
+        for source in self._sources:
+            if source.call.method == STATISTICS:
+                continue
+            if source.call.each:
+                source = replace(source, call=replace(source.call, each=tuple(fee_targets)))
+            yield source
+
+    @property
+    def statistics(self) -> Source | None:
+        """What is asked about each new block; None without JSON-RPC."""
+        return next((source for source in self._sources if source.call.method == STATISTICS), None)
+
+    def pushed(self, *names: str) -> list[str]:
+        """Return the metrics that come by themselves, from the methods whose names begin so."""
+        return [
+            metric
+            for metric, origin in self.origins.items()
+            if isinstance(origin, Pushed) and origin.name.startswith(names)
+        ]
 
 
-_ALL_CONNECTIONS = 3
-"""Node.getNodeCount's flags: 1 inbound, 2 outbound."""
+def _dialect(
+    name: str, origin: Callable[[Row], Origin], *subscriptions: str, without: str | None = None
+) -> Dialect:
+    origins = {row.metric: origin(row) for row in TABLE}
+    for metric, where in origins.items():
+        if without and isinstance(where, Pushed) and where.name.startswith(without):
+            origins[metric] = None
+    return Dialect(name, MappingProxyType(origins), subscriptions)
 
-_CHAIN_AND_NODE = (
-    Source("chain", "getHeight", {"chain_height": lambda r: r.result if r.hasResult else None}),
-    Source("chain", "isInitialBlockDownload", {"ibd": _truth}),
-    Source("node", "getHeaderTip", {"header_height": lambda r: r.height if r.result else None}),
-    Source("node", "getVerificationProgress", {"verification_progress": _result}),
-    Source("node", "getMempoolSize", {"mempool_size": _result}),
-    Source("node", "getMempoolDynamicUsage", {"mempool_bytes": _result}),
-    Source("node", "getMempoolMaxUsage", {"mempool_max_bytes": _result}),
-    Source("node", "getNodeCount", {"peers": _result}, MappingProxyType({"flags": _ALL_CONNECTIONS})),
-    Source("node", "getTotalBytesRecv", {"bytes_recv_total": _result}),
-    Source("node", "getTotalBytesSent", {"bytes_sent_total": _result}),
+
+TRACING = _dialect("tracing", lambda row: row.full, "chain", "utxo_cache")
+CHAIN = _dialect("chain", lambda row: row.full, "chain", without="UtxoCacheTrace")
+STOCK = _dialect("stock", lambda row: row.stock)
+STOCK_31 = _dialect("stock-31", lambda row: row.mining)
+STOCK_30 = _dialect("stock-30", lambda row: row.mining)
+
+DIALECTS: Final = (TRACING, CHAIN, STOCK, STOCK_31, STOCK_30)
+"""The kinds of node that are served."""
+
+READ_ONLY: Final = tuple(
+    sorted(
+        {source.call.method for dialect in DIALECTS for source in dialect._sources if source.call.interface == RPC}
+        | {"getblockheader"}
+    )
 )
-
-TRACING = Dialect("tracing", _CHAIN_AND_NODE, ("chain", "utxo_cache"))
-CHAIN = Dialect("chain", _CHAIN_AND_NODE, ("chain",))
-
-DIALECTS = {dialect.name: dialect for dialect in (TRACING, CHAIN)}
-"""The dialects that are served."""
+"""Every JSON-RPC method that is ever called; none of them changes anything."""

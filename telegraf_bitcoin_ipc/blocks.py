@@ -1,0 +1,98 @@
+"""The statistics of each new block, once: the last block's figures, and what the blocks did to the UTXO set."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from telegraf_bitcoin_ipc.metrics import METRICS
+from telegraf_bitcoin_ipc.polls import Node, Poller, Source, Value
+from telegraf_bitcoin_ipc.store import Store
+
+
+class Statistics(Source, Protocol):
+    """The call that gives the statistics of one block."""
+
+    def of_block(self: "StatisticsT", block: str | int) -> "StatisticsT":
+        """Return it for a block, named by its hash or its height."""
+
+
+StatisticsT = TypeVar("StatisticsT", bound=Statistics)
+
+
+class Blocks:
+    """Asks for the statistics of blocks, in the order in which they were connected.
+
+    `downloading` is whether the node is in initial block download, in which blocks are left out; None while that
+    is not known yet.
+    """
+
+    def __init__(self, store: Store, poller: Poller, on_new: Callable[[], None] = lambda: None) -> None:
+        """Ask through `poller`; call `on_new` when there is something to ask."""
+        self._store = store
+        self._poller = poller
+        self._on_new = on_new
+        self.begin_session()
+
+    def begin_session(self) -> None:
+        """Begin with a node of which nothing is known."""
+        self._waiting: deque[str] = deque()
+        self._shown: Value = None
+        self.downloading: bool | None = None
+
+    def connected(self, block_hash: str) -> None:
+        """Take a new block."""
+        if not self.downloading:
+            self._waiting.append(block_hash)
+            self._on_new()
+
+    async def polled(
+        self, node: Node[StatisticsT], statistics: StatisticsT, ibd: Value, height: Value, *, told: bool
+    ) -> None:
+        """Take what a poll found; out of initial block download show the tip, which was there before anybody told.
+
+        Where nobody tells of new blocks the tip is looked at whenever its height is another. Raises
+        NodeUnavailable.
+        """
+        if ibd is not None:
+            self.downloading = bool(ibd)
+        if self.downloading is not False:
+            self._waiting.clear()
+        elif self._poller.wants(statistics) and isinstance(height, int) and self._news(height, told=told):
+            self._shown = height
+            self._store.start(*_counters(statistics))
+            self._show(statistics, await self._poller.ask(node, statistics.of_block(height)))
+
+    async def catch_up(self, node: Node[StatisticsT], statistics: StatisticsT) -> bool:
+        """Ask for all blocks that were taken; says whether there was one. Raises NodeUnavailable."""
+        if self.downloading is not False:
+            return False  # they wait for the poll that finds out
+        asked = bool(self._waiting)
+        while self._waiting:
+            block = self._waiting.popleft()
+            if self._poller.wants(statistics):
+                values = await self._poller.ask(node, statistics.of_block(block))
+                self._show(statistics, values)
+                self._count(statistics, values)
+        return asked
+
+    def _news(self, height: int, *, told: bool) -> bool:
+        return self._shown is None or (not told and self._shown != height)
+
+    def _show(self, statistics: Statistics, values: dict[str, Value] | None) -> None:
+        """Show the figures of the last block; those that it does not have become absent."""
+        for metric in statistics.values:
+            value = values[metric] if values is not None else None
+            if isinstance(value, int | float) and METRICS[metric].lifetime == "session":
+                self._store.set(metric, value)
+            else:
+                self._store.forget(metric)
+
+    def _count(self, statistics: Statistics, values: dict[str, Value] | None) -> None:
+        for metric in _counters(statistics):
+            value = values[metric] if values is not None else None
+            if isinstance(value, int | float):
+                self._store.add(metric, value)
+
+
+def _counters(statistics: Statistics) -> list[str]:
+    return [metric for metric in statistics.values if METRICS[metric].lifetime == "process"]

@@ -1,0 +1,101 @@
+"""Single calls: on one of the node's threads, one at a time, each within its time; and what their failures mean.
+
+A call that was sent cannot be taken back. One that is not answered in time is left alone; its thread is not used
+again before it has been answered.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import capnp
+
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotOffered
+
+CALL_LIMIT: Final = 10.0
+"""Seconds that the node has for one answer; a block's validation can hold its lock for seconds."""
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn whatever pycapnp raises into one of this program's errors; the only place that knows them."""
+    try:
+        yield
+    except capnp.KjException as error:
+        reason = _first_line(error)
+        match error.type:
+            case "DISCONNECTED":
+                raise NodeUnavailable("the node closed the connection") from error
+            case "UNIMPLEMENTED":
+                raise NotOffered(f"{what}: the node does not offer it") from error
+            case _:
+                raise CallFailed(f"{what}: {reason}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line that says something; the message of a Python server ends in its traceback."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
+
+
+class ServerThread:
+    """One of the node's threads, made for us; it does one call at a time."""
+
+    def __init__(self, thread: Any) -> None:
+        """Use the node's Thread capability."""
+        self.capability = thread
+        self._lock = asyncio.Lock()
+        self._unanswered: asyncio.Future[Any] | None = None
+
+    async def call(
+        self, capability: Any, method: str, *, limit: float | None = CALL_LIMIT, what: str = "", **arguments: Any
+    ) -> Any:
+        """Return the results of one call. Raises CallFailed when they do not come within `limit` seconds.
+
+        `what` is the method's name for people, where that is another.
+        """
+        what = what or method
+        async with self._lock:
+            if self._unanswered is not None and not self._unanswered.done():
+                raise CallFailed(f"{what}: the node has not answered the call before it yet")
+            call = self.begin(capability, method, **arguments)
+            self._unanswered = call
+            if not (await asyncio.wait({call}, timeout=limit))[0]:
+                raise CallFailed(f"{what}: no answer within {limit:g} seconds")
+            with translated(what):
+                return call.result()
+
+    def begin(self, capability: Any, method: str, **arguments: Any) -> asyncio.Future[Any]:
+        """Send a call and return the future of its results, which nobody cancels."""
+        with translated(method):
+            promise = getattr(capability, method)(context={"thread": self.capability}, **arguments)
+        call: asyncio.Future[Any] = asyncio.ensure_future(promise)
+        call.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return call
+
+    async def idle(self) -> None:
+        """Wait until the node has answered the call that was sent last, however long that takes."""
+        if self._unanswered is not None:
+            await asyncio.wait({self._unanswered})
+
+
+async def answer(what: str, promise: Any) -> Any:
+    """Return the results of a call that needs no server thread; raises CallFailed."""
+    with translated(what):
+        try:
+            async with asyncio.timeout(CALL_LIMIT):
+                return await promise
+        except TimeoutError:
+            raise CallFailed(f"{what}: no answer within {CALL_LIMIT:g} seconds") from None
+
+
+async def offered(thread: ServerThread, init: Any, method: str, limit: float | None = CALL_LIMIT) -> Any | None:
+    """Return what an Init method makes, or None when the node does not have the method; raises CallFailed."""
+    try:
+        made = await thread.call(init, method, limit=limit)
+    except NotOffered:
+        return None
+    if not made._has("result"):  # a Core 31 that is told to stop while it loads its chain
+        raise CallFailed(f"{method}: the node gave nothing, it may be stopping")
+    return made.result

@@ -1,0 +1,127 @@
+"""What the results of JSON-RPC methods say: one small reader per value, pure, for the table in `dialects`.
+
+A reader takes a method's result and returns a number, numbers by tag value, or None where the node gives none.
+Amounts become satoshi, feerates satoshi per virtual byte. A result of another form raises ArithmeticError,
+AttributeError, KeyError, TypeError or ValueError.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final
+
+Number = int | float
+Labelled = Mapping[str, Number]
+Totals = Mapping[tuple[int, str], Number]
+"""Running totals by peer id and message: they end with the peer."""
+
+Read = Callable[[Any], Number | Labelled | Totals | None]
+
+SATOSHI: Final = 100_000_000
+"""Satoshi in a bitcoin."""
+
+VBYTES_PER_KVB: Final = 1000
+"""JSON-RPC feerates are in bitcoin per 1,000 virtual bytes."""
+
+BITCOIN_CORE_DIRECTIONS: Final = {"inbound": "connections_in", "outbound": "connections_out"}
+
+QUANTILES: Final = {"0.5": 0.5, "0.9": 0.9, "1": 1.0}
+
+OTHER: Final = "other"
+"""What getpeerinfo calls `*other*`, or by a name that is not known here."""
+
+
+def number(value: Any) -> Number | None:
+    """Return a JSON number as it is, a boolean as 0 or 1, and null as None."""
+    if value is None or isinstance(value, int | float):
+        return int(value) if isinstance(value, bool) else value
+    raise TypeError(f"{value!r} is no number")
+
+
+def field(name: str) -> Read:
+    """Return a reader of one field; a field that is not there is None."""
+    return lambda result: number(result.get(name))
+
+
+def real(value: Any) -> float | None:
+    """Return a JSON number as a float: where it happens to be whole, JSON does not tell the two apart."""
+    known = number(value)
+    return None if known is None else float(known)
+
+
+def real_field(name: str) -> Read:
+    """Return a reader of one field that is not a whole number; a field that is not there is None."""
+    return lambda result: real(result.get(name))
+
+
+def satoshi(name: str) -> Read:
+    """Return a reader of an amount that JSON-RPC gives in bitcoin."""
+    return lambda result: _satoshi(result.get(name))
+
+
+def feerate(name: str) -> Read:
+    """Return a reader of a feerate that JSON-RPC gives in bitcoin per 1,000 virtual bytes."""
+    return lambda result: _per_vbyte(result.get(name))
+
+
+def _satoshi(value: Any) -> int | None:
+    bitcoin = number(value)
+    return None if bitcoin is None else round(bitcoin * SATOSHI)
+
+
+def _per_vbyte(value: Any) -> float | None:
+    per_kvb = _satoshi(value)
+    return None if per_kvb is None else per_kvb / VBYTES_PER_KVB
+
+
+def warnings(result: Any) -> int:
+    """Return how many warnings there are in a list, or (-deprecatedrpc=warnings) in one text, empty for none."""
+    said = result["warnings"]
+    return len(said) if isinstance(said, list) else int(bool(said))
+
+
+def directions(result: Any) -> Labelled:
+    """Return the peers by direction, from getnetworkinfo."""
+    return {direction: int(result[name]) for direction, name in BITCOIN_CORE_DIRECTIONS.items()}
+
+
+def count_of(name: str, known: Iterable[str]) -> Read:
+    """Return a reader that counts the items of a list by one of their fields; each known value has a count."""
+    return lambda items: dict.fromkeys(known, 0) | Counter(str(item.get(name, "")) for item in items)
+
+
+def pings(peers: Any) -> Labelled | None:
+    """Return quantiles (nearest rank) of the last ping times in seconds of the peers that have one."""
+    times = sorted(float(peer["pingtime"]) for peer in peers if "pingtime" in peer)
+    if not times:
+        return None
+    return {name: times[max(math.ceil(part * len(times)), 1) - 1] for name, part in QUANTILES.items()}
+
+
+def bytes_by_message(name: str, known: Collection[str]) -> Read:
+    """Return a reader of the bytes by peer and message from getpeerinfo; what is not `known` is `other`."""
+
+    def read(peers: Any) -> Totals:
+        totals: Counter[tuple[int, str]] = Counter()
+        for peer in peers:
+            for message, total in peer[name].items():
+                totals[int(peer["id"]), message if message in known else OTHER] += total
+        return totals
+
+    return read
+
+
+def fee_estimates(results: Any) -> Labelled:
+    """Return the feerates by target from the results by target; one without enough data is left out."""
+    rates = {target: _per_vbyte(result.get("feerate")) for target, result in results.items()}
+    return {target: rate for target, rate in rates.items() if rate is not None}
+
+
+def of_indexes(name: str) -> Read:
+    """Return a reader of one field by index from getindexinfo."""
+    return lambda indexes: {index: int(state[name]) for index, state in indexes.items()}
+
+
+def total_of(*names: str) -> Read:
+    """Return a reader of the sum of some fields."""
+    return lambda result: sum(result[name] for name in names)

@@ -1,0 +1,197 @@
+"""Keeps a session with the node, polls it, and hands its events and tips to the store."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+from telegraf_bitcoin_ipc import __version__
+from telegraf_bitcoin_ipc.blocks import Blocks
+from telegraf_bitcoin_ipc.config import Config
+from telegraf_bitcoin_ipc.errors import CallFailed
+from telegraf_bitcoin_ipc.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
+from telegraf_bitcoin_ipc.ipc.dialects import Source
+from telegraf_bitcoin_ipc.ipc.session import Session, Tip
+from telegraf_bitcoin_ipc.ipc.watch import Watch, watch
+from telegraf_bitcoin_ipc.metrics import METRICS, SUBSCRIPTIONS
+from telegraf_bitcoin_ipc.polls import Poller, Value
+from telegraf_bitcoin_ipc.reconnect import keep_serving
+from telegraf_bitcoin_ipc.store import Store
+from telegraf_bitcoin_ipc.tips import Tips
+
+log = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Fills a store with what one node tells, session after session."""
+
+    def __init__(self, config: Config, store: Store, on_change: Callable[[], None] = lambda: None) -> None:
+        """Fill `store`; call `on_change` after each poll, new tip, and begin or end of a session."""
+        self._config = config
+        self._store = store
+        self._on_change = on_change
+        self._poller = Poller(store, time)
+        self._new_block = asyncio.Event()
+        self._blocks = Blocks(store, self._poller, self._new_block.set)
+        self._chain = ActiveChain(store, self._blocks.connected)
+        self._tips = 0
+        self._guard_totals: GuardTotals | None = None
+        store.set("up", 0)
+        store.set("plugin_info", 1, __version__)
+        store.start("connects_total", "events_dropped_total", "lines_dropped_total")
+        for subscription in SUBSCRIPTIONS:
+            store.set("subscription_active", 0, subscription)
+
+    async def watch(self) -> NoReturn:
+        """Watch the node, whatever becomes of it, until cancelled; then it is left in peace."""
+        await keep_serving(self._session, self._serve, sleep=asyncio.sleep, clock=time.monotonic)
+
+    async def look(self) -> None:
+        """Poll the node once, subscribing to nothing. Raises NodeUnavailable or UnsupportedNode."""
+        async with watch(self._config.socket, unguarded=self._config.no_guard) as node:
+            self._introduce(node.session)
+            await self._poll(node.session, told=False)
+
+    def carry_over(self) -> None:
+        """Bring the store up to what the guard has counted by itself."""
+        if self._guard_totals is not None:
+            self._guard_totals.carry_over()
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Watch]:
+        config = self._config
+        try:
+            async with watch(config.socket, unguarded=config.no_guard, hand_on_utxo=config.debug) as node:
+                if node.totals is not None:
+                    self._guard_totals = GuardTotals(self._store, node.totals)
+                self._store.add("connects_total", 1)
+                self._introduce(node.session)
+                log.info("connected to %s: %s", config.socket, node.session)
+                try:
+                    yield node
+                finally:
+                    self._gone()
+        finally:
+            self._gone()  # again: events that came while leaving have counted, and set gauges
+            self._guard_totals = None
+
+    def _introduce(self, session: Session) -> None:
+        self._store.set("node_info", 1, session.version, session.chain, session.dialect.name)
+
+    def _gone(self) -> None:
+        self.carry_over()
+        self._store.end_session()
+        self._store.set("up", 0)
+        for subscription in SUBSCRIPTIONS:
+            self._store.set("subscription_active", 0, subscription)
+        self._on_change()
+
+    async def _serve(self, node: Watch) -> NoReturn:
+        session = node.session
+        self._poller.begin_session()
+        self._blocks.begin_session()
+        work = [session.until_it_leaves(self._follower(session)), self._poll_for_ever(node)]
+        if session.dialect.statistics is not None:
+            work.append(self._look_at_new_blocks(session, session.dialect.statistics))
+        await together(*work)
+        raise AssertionError("a session ends by an exception")
+
+    def _follower(self, session: Session) -> Callable[[Tip], Awaitable[None]] | None:
+        """Return what takes each new tip of a node that has no notifications; None where it has."""
+        if session.dialect.subscriptions:
+            return None
+        headers = session if session.dialect.statistics is not None else None
+        tips = Tips(self._store, self._chain, lambda: self._blocks.downloading is not False)
+        self._start(session, "Mining.", "getblockheader")
+
+        async def follow(tip: Tip) -> None:
+            await tips.moved(tip, headers)
+            self._tip_moved()
+
+        return follow
+
+    async def _poll_for_ever(self, node: Watch) -> NoReturn:
+        session = node.session
+        wanted = set(session.dialect.subscriptions) if node.may_subscribe else set()
+        if self._config.no_utxo_trace:
+            wanted.discard("utxo_cache")
+        told = node.may_subscribe or not session.dialect.subscriptions
+        await self._subscribe(node, "chain", wanted)
+        deferred = False
+        while True:
+            due = time.monotonic() + self._config.poll_interval
+            values = await self._poll(session, told=told and "chain" not in wanted)
+            self._on_change()
+            await self._subscribe(node, "chain", wanted)
+            if values.get("ibd") == 0:
+                await self._subscribe(node, "utxo_cache", wanted)
+            elif "utxo_cache" in wanted and not deferred:
+                deferred = True
+                log.info("the UTXO cache trace waits for the end of initial block download")
+            await asyncio.sleep(due - time.monotonic())
+
+    async def _poll(self, session: Session, *, told: bool) -> dict[str, Value]:
+        """Poll once, and look at the tip; `told` says whether new blocks are told of between polls."""
+        dialect = session.dialect
+        values = await self._poller.poll(session, dialect.polled(self._config.fee_targets), self._tip_mark)
+        if dialect.statistics is not None:
+            ibd, height = values.get("ibd"), values.get("chain_height")
+            await self._blocks.polled(session, dialect.statistics, ibd, height, told=told)
+            self._new_block.set()  # blocks may have waited for what this poll found
+        return values
+
+    def _tip_mark(self, known: Mapping[str, Value]) -> Hashable:
+        """Return what is another after each new tip; None while blocks are downloaded."""
+        return (self._tips, known.get("chain_height")) if known.get("ibd") == 0 else None
+
+    async def _look_at_new_blocks(self, session: Session, statistics: Source) -> NoReturn:
+        while True:
+            await self._new_block.wait()
+            self._new_block.clear()
+            if await self._blocks.catch_up(session, statistics):
+                self._on_change()
+
+    async def _subscribe(self, node: Watch, name: str, wanted: set[str]) -> None:
+        """Make a subscription that is wanted; one that fails stays wanted for the next poll."""
+        if name not in wanted:
+            return
+        try:
+            if name == "chain":
+                await node.session.subscribe_chain(ChainEvents(self._store, self._chain, self._tip_moved))
+                self._start(node.session, "ChainNotifications.")
+            else:
+                counting = self._store if node.totals is None else None
+                await node.session.subscribe_utxo_cache(UtxoEvents(counting))
+                self._start(node.session, "UtxoCacheTrace.")
+        except CallFailed as error:
+            log.warning("the %s subscription failed: %s; trying again at the next poll", name, error)
+            return
+        wanted.discard(name)
+        self._store.set("subscription_active", 1, name)
+        log.info("subscribed: %s", name)
+
+    def _start(self, session: Session, *origins: str) -> None:
+        """Begin the counters that come by themselves from now on."""
+        names = session.dialect.pushed(*origins)
+        self._store.start(*(name for name in names if METRICS[name].type == "counter"))
+        if "reorg_depth_max" in names:
+            self._chain.start()
+
+    def _tip_moved(self) -> None:
+        self._tips += 1
+        self._on_change()
+
+
+async def together(*work: Coroutine[Any, Any, Any]) -> None:
+    """Run coroutines until the first of them ends, end the others, and raise what it raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
