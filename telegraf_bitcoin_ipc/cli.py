@@ -124,12 +124,29 @@ def _simulate(arguments: Sequence[str]) -> int:
     return command.run(parser, arguments)
 
 
+def _parity(arguments: Sequence[str]) -> int:
+    """Compare another exporter's metrics with the plugin's."""
+    from telegraf_bitcoin_ipc import exposition, parity_command
+
+    parser = _Parser(
+        prog=f"{PROGRAM} parity",
+        description="compare another exporter's Prometheus page with Telegraf's that has this plugin's metrics",
+    )
+    try:
+        text, fine = parity_command.report(parser, arguments)
+    except exposition.EndpointUnavailable as error:
+        return _complain(error, EXIT_UNAVAILABLE)
+    print(text)
+    return EXIT_OK if fine else EXIT_UNAVAILABLE
+
+
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "check": _check,
     "once": _once,
     "config": _config,
     "metrics": _metrics,
     "simulate": _simulate,
+    "parity": _parity,
 }
 
 _DESCRIPTION: Final = (
@@ -140,6 +157,10 @@ _EPILOG: Final = (
     f"Each option can be set as an environment variable, too: {ENVIRONMENT_PREFIX}POLL_INTERVAL=30 and so on. "
     f"Other commands: {PROGRAM} {{{','.join(_COMMANDS)}}} --help"
 )
+
+
+_LISTS: Final = {"metrics": "GROUP,...", "fee_targets": "BLOCKS,..."}
+"""Options with several values, separated by commas."""
 
 
 def _parser(command: str = "", description: str = "", epilog: str | None = None) -> argparse.ArgumentParser:
@@ -160,8 +181,10 @@ def _parser(command: str = "", description: str = "", epilog: str | None = None)
             parser.add_argument(option_name(name), action="store_true", help=text)
         elif name == "tag":
             parser.add_argument(option_name(name), action="append", metavar="KEY=VALUE", help=text)
-        elif name == "metrics":
-            parser.add_argument(option_name(name), metavar="GROUP,...", help=f"{text} (default: {_default(name)})")
+        elif name in _LISTS:
+            parser.add_argument(
+                option_name(name), metavar=_LISTS[name], help=f"{text} (default: {_default(name)})"
+            )
         else:
             parser.add_argument(option_name(name), metavar="S", help=f"{text} (default: {_default(name)})")
     if not command:
@@ -171,7 +194,7 @@ def _parser(command: str = "", description: str = "", epilog: str | None = None)
 
 def _default(name: str) -> str:
     value = Config.model_fields[name].default
-    return ",".join(value) if isinstance(value, tuple) else f"{value:g}"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
 
 
 def _configure(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Config:
@@ -215,8 +238,8 @@ def _options(config: Config) -> list[str]:
             words.append(option_name(name))
         elif name == "tag":
             words += [word for key, text in value.items() for word in (option_name(name), f"{key}={text}")]
-        elif name == "metrics":
-            words += [option_name(name), ",".join(value) or "none"]
+        elif name in _LISTS:
+            words += [option_name(name), ",".join(map(str, value)) or "none"]
         else:
             words += [option_name(name), f"{value:g}"]
     return [*words, os.path.abspath(config.socket)]
