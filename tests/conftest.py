@@ -17,6 +17,23 @@ from support.processes import Process, Prometheus, Telegraf
 from support.subscriber import Subscriber
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the golden files anew."""
+    parser.addoption("--golden", action="store_true", help="write tests/golden anew instead of comparing with it")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Compare a text with a golden file; with --golden write the file instead."""
+
+    def compare(path: Path, text: str) -> None:
+        if request.config.getoption("--golden"):
+            path.write_text(text)
+        assert text.splitlines() == path.read_text().splitlines()
+
+    return compare
+
+
 @pytest.fixture(scope="session", autouse=True)
 def installed_package() -> None:
     """Fail unless the package under test is the installed one; TEST_CHECKOUT=1 lets the checkout's pass."""

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, SimulatedNode, alive, children
+from support.nodes import SimulatedNode, alive, children
 from support.processes import Prometheus, Telegraf, free_port, wait_until
+from support.telegraf import configuration
 
 from telegraf_bitcoin_ipc.metrics import CATALOGUE
 
@@ -19,12 +20,6 @@ pytestmark = pytest.mark.telegraf
 StartNode = Callable[..., SimulatedNode]
 StartTelegraf = Callable[..., Telegraf]
 StartPrometheus = Callable[..., Prometheus]
-
-
-def configuration(socket: Path, address: str, *options: str) -> str:
-    """What `config` prints."""
-    command = [str(PROGRAM), "config", "--metrics-addr", address, *options, str(socket)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def expected_core(node: SimulatedNode) -> dict[str, float]:

@@ -46,7 +46,8 @@ from support.guard import (
 )
 
 from telegraf_bitcoin_ipc.ipc import guard
-from telegraf_bitcoin_ipc.ipc.session import open_session, run
+from telegraf_bitcoin_ipc.ipc.handshake import open_session
+from telegraf_bitcoin_ipc.ipc.watch import run
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
@@ -100,7 +101,7 @@ async def _record(turns: list[Turn]) -> None:
                 await session.subscribe_chain(sink)
                 await session.subscribe_utxo_cache(sink)
                 leaving = asyncio.ensure_future(session.until_it_leaves())
-                for source in session.dialect.sources:
+                for source in session.dialect.polled():
                     await session.read(source)
                 await node.perform("transaction", model.accept_transaction(NOW + 1))
                 await node.perform("block", model.connect_block(NOW + 600))

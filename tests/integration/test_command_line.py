@@ -31,6 +31,8 @@ MISTAKES = [
     (["--poll-interval", "0", "SOCKET"], "--poll-interval"),
     (["--emit-interval", "often", "SOCKET"], "--emit-interval"),
     (["--metrics", "weather", "SOCKET"], "--metrics: there is no group 'weather'"),
+    (["--fee-targets", "soon", "SOCKET"], "--fee-targets: 'soon' is no number of blocks"),
+    (["--fee-targets", "", "SOCKET"], "--fee-targets: there have to be 1 to 10 of them, not 0"),
     (["--tag", "alpha", "SOCKET"], "--tag: 'alpha' is not KEY=VALUE"),
     (["--tag", "reason=x", "SOCKET"], "--tag: the tag 'reason'"),
     (["--unknown", "SOCKET"], "--unknown"),
@@ -96,8 +98,28 @@ def test_check_tells_what_the_node_gives(start_node: StartNode, socket_path: Pat
     assert done.returncode == 0, done.stderr
     assert "version  /Satoshi:30.99.0/" in done.stdout
     assert "dialect  chain" in done.stdout
-    assert f"works  bitcoin_chain_height = {node.totals['height']}  (Chain.getHeight, " in done.stdout
-    assert "absent UTXO cache (this node has no Tracing interface" in done.stdout
+    assert f"works   bitcoin_chain_height = {node.totals['height']}  (Chain.getHeight, " in done.stdout
+    assert "absent, for this node has no Tracing interface" in done.stdout
+    assert not node.lines("subscribed")
+
+
+def test_check_fails_where_a_poll_fails(start_node: StartNode, socket_path: Path) -> None:
+    """`check` ends with status 1 when something does not work that should, and says what."""
+    node = start_node("--dialect", "stock")
+    node.do("fail", method="uptime", message="no luck")
+    done = run("check", socket_path)
+    assert done.returncode == 1
+    assert "  FAILS   bitcoin_uptime_seconds uptime: no luck (error -1)\n" in done.stdout
+    assert done.stderr == ""
+
+
+def test_check_names_what_is_off(start_node: StartNode, socket_path: Path) -> None:
+    """`check` says which groups are off and what they would cost; with all of them on there is none."""
+    start_node("--dialect", "stock")
+    assert "\noff: group peers, " in run("check", socket_path).stdout
+    everything = run("check", "--metrics", "mempool,chain,network,peers,fees,blocks", socket_path)
+    assert "\noff: " not in everything.stdout
+    assert "  works   bitcoin_banned_peers = 0  (listbanned, " in everything.stdout
 
 
 def test_config_prints_what_telegraf_needs(socket_path: Path) -> None:
@@ -133,5 +155,13 @@ def test_help_names_every_option_and_command() -> None:
     """--help shows the options with their defaults, the environment variables and the other commands."""
     done = run("--help")
     assert done.returncode == 0
-    for piece in ("--poll-interval", "--no-utxo-trace", "TELEGRAF_BITCOIN_IPC_", "simulate", "(default: 60)"):
+    for piece in (
+        "--poll-interval",
+        "--no-utxo-trace",
+        "--fee-targets BLOCKS,...",
+        "TELEGRAF_BITCOIN_IPC_",
+        "simulate",
+        "(default: 60)",
+        "(default: 2,6,144)",
+    ):
         assert piece in done.stdout

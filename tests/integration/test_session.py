@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import random
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-import capnp
 import pytest
+from support.in_process import Node, session_with
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, UnsupportedNode
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc import session as session_module
 from telegraf_bitcoin_ipc.ipc.callbacks import chain_notifications, utxo_cache_trace
-from telegraf_bitcoin_ipc.ipc.session import ServerThread, Session, connect, open_session, run
+from telegraf_bitcoin_ipc.ipc.watch import connect, run
 from telegraf_bitcoin_ipc.simnode import servers
-from telegraf_bitcoin_ipc.simnode.journal import Journal
-from telegraf_bitcoin_ipc.simnode.model import Model
-from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
-from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
-
-NOW = 1_700_000_000
-
-
-def simulated_node() -> SimulatedNode:
-    """A node in this process; what would abort it only makes a line."""
-    return SimulatedNode(Model(rng=random.Random(1), now=NOW, blocks=3), Journal(io.StringIO()), lenient=True)
-
-
-@asynccontextmanager
-async def session_with(node: SimulatedNode, dialect: str = "tracing") -> AsyncIterator[Session]:
-    """A session with a node, over a socket pair."""
-    ours, its = socket.socketpair()
-    stream = await capnp.AsyncIoStream.create_unix_connection(sock=its)
-    serving = asyncio.ensure_future(serve(Connection(node, dialect), stream))
-    try:
-        with ours:
-            async with open_session(ours) as session:
-                yield session
-    finally:
-        await asyncio.wait([serving], timeout=5)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
 
 
 class Sink:
@@ -63,39 +33,26 @@ class Sink:
         return take
 
 
-def test_a_stock_node_is_recognised_and_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node without the Node interface is told by its name, in a sentence, and nothing is asked of it."""
-
-    async def main(dialect: str) -> None:
-        with pytest.raises(UnsupportedNode, match=f"dialect {dialect}.* does not serve it yet"):
-            async with session_with(simulated_node(), dialect):
-                pass
-
-    for dialect in ("stock-31", "stock-30"):
-        run(main(dialect))
-
-
 def test_calls_on_one_thread_take_turns() -> None:
     """Many polls at once reach the node one by one: none is `thread busy`."""
 
     async def main() -> None:
-        async with session_with(simulated_node()) as session:
-            sources = session.dialect.sources
+        async with session_with(Node()) as session:
+            sources = list(session.dialect.polled())
             answers = await asyncio.gather(*(session.read(source) for source in sources * 3))
             assert len(answers) == 3 * len(sources)
 
     run(main())
 
 
-def test_a_call_without_an_answer_fails_and_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_without_an_answer_fails_and_is_left_alone() -> None:
     """After its time limit a call fails, its thread is not used before it was answered, and then it is again."""
-    monkeypatch.setattr(session_module, "CALL_LIMIT", 0.1)
 
     async def main() -> None:
-        node = simulated_node()
+        node = Node()
         async with session_with(node) as session:
-            height, ibd = session.dialect.sources[:2]
-            thread: ServerThread = session._threads["poll"]
+            height, ibd, *_ = session.dialect.polled()
+            thread = session._threads["poll"]
             async with node.validation:
                 with pytest.raises(CallFailed, match=r"no answer within 0\.1 seconds"):
                     await thread.call(session._capabilities["chain"], "getHeight", limit=0.1)
@@ -112,7 +69,7 @@ def test_a_subscription_that_is_slow_is_not_made_twice(monkeypatch: pytest.Monke
     """A subscribing call that was not answered in time is waited for at the next try: events come once each."""
 
     async def main() -> None:
-        node, sink = simulated_node(), Sink()
+        node, sink = Node(), Sink()
         async with session_with(node) as session:
             monkeypatch.setattr(servers, "CALL_SECONDS", 0.2)
             monkeypatch.setattr(session_module, "CALL_LIMIT", 0.05)
@@ -134,12 +91,11 @@ def test_a_subscriber_that_raises_still_answers() -> None:
         raise RuntimeError("counting failed")
 
     async def main() -> None:
-        node, sink = simulated_node(), Sink(fail)
+        node, sink = Node(), Sink(fail)
         async with session_with(node) as session:
             await session.subscribe_chain(sink)
             await session.subscribe_utxo_cache(sink)
-            await node.perform("block", node.model.connect_block(NOW + 600))
-            await node.settle("block")
+            await node.connect_block()
         assert sink.taken == ["utxo", "block_connected", "tip_updated"]
         assert node.aborts == []
 
@@ -150,7 +106,7 @@ def test_leaving_ends_every_subscription_before_the_socket_closes() -> None:
     """At the end of a session the node has no subscriber left, and has seen no harm."""
 
     async def main() -> None:
-        node = simulated_node()
+        node = Node()
         async with session_with(node) as session:
             await session.subscribe_chain(Sink())
             await session.subscribe_utxo_cache(Sink())
@@ -165,7 +121,7 @@ def test_a_cancelled_session_still_leaves_first() -> None:
     """A cancellation in the middle of leaving takes effect only after the node has let go."""
 
     async def main() -> None:
-        node = simulated_node()
+        node = Node()
         subscribed = asyncio.Event()
 
         async def watch() -> None:
@@ -191,12 +147,11 @@ def test_a_node_that_stops_ends_the_session() -> None:
     """The pending wait for a new tip tells that the node is stopping."""
 
     async def main() -> None:
-        node = simulated_node()
+        node = Node()
         async with session_with(node) as session:
             leaving: Coroutine[Any, Any, Any] = session.until_it_leaves()
             task = asyncio.ensure_future(leaving)
-            await node.perform("block", node.model.connect_block(NOW + 600))
-            await node.settle("block")
+            await node.connect_block()
             assert not task.done()
             await node.shut_down()
             with pytest.raises(NodeUnavailable, match="the node is stopping"):
@@ -233,3 +188,18 @@ def test_no_connection_gets_a_reason(tmp_path: Any, path: str, why: str) -> None
         stale.bind(str(tmp_path / "stale.sock"))
     with pytest.raises(NodeUnavailable, match=why):
         connect(str(tmp_path / path))
+
+
+@pytest.mark.parametrize("method", ["stop", "getblock", "sendrawtransaction", "uptime ", "getPeerInfo", ""])
+def test_other_methods_are_refused(method: str) -> None:
+    """A JSON-RPC method that is not on the list of harmless ones never gets as far as the node."""
+
+    async def main() -> None:
+        node = Node()
+        async with session_with(node) as session:
+            before = node.calls
+            with pytest.raises(ValueError, match="none of the methods that may be called"):
+                await session.rpc(method)
+            assert node.calls == before
+
+    run(main())

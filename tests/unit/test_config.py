@@ -31,7 +31,8 @@ def test_defaults() -> None:
         "debug": False,
         "poll_interval": 60,
         "emit_interval": 10,
-        "metrics": ("mempool",),
+        "metrics": ("mempool", "chain", "network", "fees", "blocks"),
+        "fee_targets": (2, 6, 144),
         "no_utxo_trace": False,
         "no_guard": False,
         "tag": {},
@@ -69,6 +70,15 @@ def test_intervals(option: str, text: str) -> None:
 def test_groups(text: str, groups: tuple[str, ...]) -> None:
     """Groups are chosen by a list, in which `none` stands for no more than what is always on."""
     assert made(metrics=text).metrics == groups
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [("2", (2,)), ("1, 1008", (1, 1008)), ("144,2,144,", (144, 2)), ("1,2,3,4,5,6,7,8,9,10", (*range(1, 11),))],
+)
+def test_fee_targets(text: str, targets: tuple[int, ...]) -> None:
+    """Fees are estimated for up to ten targets, each once, as far ahead as the node can."""
+    assert made(fee_targets=text).fee_targets == targets
 
 
 def test_tags() -> None:
@@ -112,7 +122,26 @@ def test_longest_path() -> None:
         ({"emit_interval": "10s"}, "--emit-interval: it should be a valid number, and is '10s'"),
         ({"emit_interval": ""}, "--emit-interval: it should be a valid number, and is ''"),
         ({"debug": "maybe"}, "--debug: it should be a valid boolean, and is 'maybe'"),
-        ({"metrics": "wallet"}, "--metrics: there is no group 'wallet'; there are core, plugin, mempool"),
+        (
+            {"metrics": "wallet"},
+            "--metrics: there is no group 'wallet'; there are core, plugin, mempool, chain, network, peers, fees, "
+            "blocks",
+        ),
+        (
+            {"fee_targets": "0"},
+            "--fee-targets: it should be greater than or equal to 1, and is 0",
+        ),
+        (
+            {"fee_targets": "2,1009"},
+            "--fee-targets: it should be less than or equal to 1008, and is 1009",
+        ),
+        ({"fee_targets": "2,six"}, "--fee-targets: 'six' is no number of blocks"),
+        ({"fee_targets": "-2"}, "--fee-targets: '-2' is no number of blocks"),
+        ({"fee_targets": "2.5"}, "--fee-targets: '2.5' is no number of blocks"),
+        ({"fee_targets": "²"}, "--fee-targets: '²' is no number of blocks"),
+        ({"fee_targets": " , "}, "--fee-targets: there have to be 1 to 10 of them, not 0"),
+        ({"fee_targets": "1,2,3,4,5,6,7,8,9,10,11"}, "--fee-targets: there have to be 1 to 10 of them, not 11"),
+        ({"tag": ["quantile=x"]}, "--tag: the tag 'quantile' is one that the metrics use themselves"),
         ({"tag": ["site"]}, "--tag: 'site' is not KEY=VALUE"),
         ({"tag": ["a=b", "site"]}, "--tag: 'site' is not KEY=VALUE"),
         ({"tag": ["=x"]}, "--tag: '' is no name for a tag (letters, digits and _, a letter first)"),
@@ -153,6 +182,7 @@ def test_environment() -> None:
         "TELEGRAF_BITCOIN_IPC_POLL_INTERVAL": "30",
         "TELEGRAF_BITCOIN_IPC_EMIT_INTERVAL": "5",
         "TELEGRAF_BITCOIN_IPC_METRICS": "none",
+        "TELEGRAF_BITCOIN_IPC_FEE_TARGETS": "3,25",
         "TELEGRAF_BITCOIN_IPC_NO_UTXO_TRACE": "1",
         "TELEGRAF_BITCOIN_IPC_NO_GUARD": "yes",
         "TELEGRAF_BITCOIN_IPC_TAG": "site=here,rack=2",
@@ -164,6 +194,7 @@ def test_environment() -> None:
         poll_interval=30,
         emit_interval=5,
         metrics=(),
+        fee_targets=(3, 25),
         no_utxo_trace=True,
         no_guard=True,
         tag={"site": "here", "rack": "2"},

@@ -7,16 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from telegraf_bitcoin_ipc.decode import Malformed
-from telegraf_bitcoin_ipc.events import (
-    CHAIN_COUNTERS,
-    UNCONFIRMED_HEIGHT,
-    UTXO_COUNTERS,
-    ChainEvents,
-    GuardTotals,
-    UtxoEvents,
-)
+from telegraf_bitcoin_ipc.events import UNCONFIRMED_HEIGHT, ActiveChain, ChainEvents, GuardTotals, UtxoEvents
 from telegraf_bitcoin_ipc.ipc import guard
-from telegraf_bitcoin_ipc.metrics import CATALOGUE, REMOVAL_REASONS
+from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, TRACING
+from telegraf_bitcoin_ipc.metrics import REMOVAL_REASONS
 from telegraf_bitcoin_ipc.simnode.events import BlockConnected, RemovalReason
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction, payment
@@ -37,7 +31,8 @@ class Watched:
     def __init__(self, caplog: pytest.LogCaptureFixture, groups: tuple[str, ...]) -> None:
         self.store = Store(groups)
         self.tips = 0
-        self.chain = ChainEvents(self.store, self._tip)
+        self.blocks: list[str] = []
+        self.chain = ChainEvents(self.store, ActiveChain(self.store, self.blocks.append), self._tip)
         self.utxo = UtxoEvents(self.store).utxo
         self._caplog = caplog
 
@@ -125,6 +120,7 @@ def test_block_connected(watch: Callable[..., Watched], block: BlockConnected) -
         "mempool_tx_confirmed_total": 5,
     }
     assert watched.log == [f"block_connected: height=120 hash={HASH_TEXT} prev={'0' * 64} chain_time_max={NOW}"]
+    assert watched.blocks == [HASH_TEXT]
 
 
 def test_historical_block(watch: Callable[..., Watched], block: BlockConnected) -> None:
@@ -132,6 +128,7 @@ def test_historical_block(watch: Callable[..., Watched], block: BlockConnected) 
     watched = watch()
     watched.connect(data=block.data, historical=True)
     assert watched.values == {}
+    assert watched.blocks == []
     (line,) = watched.log
     assert line.endswith(f"chain_time_max={NOW} (historical chainstate)")
 
@@ -226,7 +223,9 @@ def test_every_total_of_the_guard_has_a_counter() -> None:
     """Whatever the guard adds up finds its counter, and every counter of the trace is fed."""
     store = Store()
     GuardTotals(store, lambda: dict.fromkeys(guard.TOTALS, 1)).carry_over()
-    assert {name for name, _, _ in store.samples()} == {*UTXO_COUNTERS, "events_dropped_total"}
+    counters = TRACING.pushed("UtxoCacheTrace.")
+    assert counters
+    assert {name for name, _, _ in store.samples()} == {*counters, "events_dropped_total"}
 
 
 def test_malformed_transaction_added(watch: Callable[..., Watched]) -> None:
@@ -276,10 +275,77 @@ def test_debug_reads_without_the_group(watch: Callable[..., Watched]) -> None:
     assert watched.log == [f"mempool_add: txid={TXID} size={len(TX.data)}"]
 
 
+def told_everything(groups: tuple[str, ...], block: BlockConnected) -> Store:
+    """Return what a store holds after one notification of each kind."""
+    store = Store(groups)
+    chain = ActiveChain(store)
+    chain.start()
+    events = ChainEvents(store, chain, lambda: None)
+    events.transaction_added(TX.data)
+    for reason in range(-1, len(REMOVAL_REASONS)):
+        events.transaction_removed(TX.data, reason)
+    events.block_connected(
+        height=1, block_hash=HASH, previous=HASH, data=block.data, chain_time_max=NOW, historical=False
+    )
+    events.block_disconnected(height=1, block_hash=HASH)
+    events.tip_updated()
+    events.chain_state_flushed(historical=False, locator=b"")
+    return store
+
+
+def test_every_metric_of_the_subscription_is_fed(block: BlockConnected) -> None:
+    """What the table says the chain notifications give is what they give, and nothing else."""
+    store = told_everything(("mempool", "blocks"), block)
+    assert {name for name, _, _ in store.samples()} == set(CHAIN.pushed("ChainNotifications."))
+
+
+class Branches:
+    """An ActiveChain that outlives sessions, and what it has counted."""
+
+    def __init__(self) -> None:
+        self.store = Store(["blocks"])
+        self.chain = ActiveChain(self.store)
+        self.chain.start()
+
+    def play(self, text: str) -> None:
+        """Connect a block for each `+`, disconnect one for each `-`; `|` is a new session."""
+        for sign in text:
+            {"+": lambda: self.chain.connected("a"), "-": self.chain.disconnected, "|": self._restart}[sign]()
+
+    def _restart(self) -> None:
+        self.store.end_session()
+        self.chain.start()
+
+    @property
+    def counted(self) -> tuple[Number, Number]:
+        """The reorganisations, and the depth of the deepest."""
+        values = {name: value for name, _, value in self.store.samples()}
+        return values.get("reorgs_total", 0), values["reorg_depth_max"]
+
+
 @pytest.mark.parametrize(
-    ("interface", "counters"), [("ChainNotifications", CHAIN_COUNTERS), ("UtxoCacheTrace", UTXO_COUNTERS)]
+    ("told", "reorgs", "deepest"),
+    [
+        ("", 0, 0),
+        ("+++", 0, 0),
+        ("-", 1, 1),  # the tip was invalidated, and nothing came in its place yet
+        ("+-+", 1, 1),
+        ("+---++++", 1, 3),
+        ("---+-+", 2, 3),
+        ("-+---+--+", 3, 3),
+        ("--|+", 1, 2),  # the session ended in the middle
+        ("--|-+", 2, 2),  # whether these belong together nobody knows: it is not taken for a deeper one
+        ("---+|+-+", 2, 3),
+    ],
 )
-def test_counters_of_a_subscription(interface: str, counters: tuple[str, ...]) -> None:
-    """Every counter that a subscription feeds begins with it, so that none is missing before its first event."""
-    fed = [m.name for m in CATALOGUE if m.source.startswith(f"{interface}.") and m.type == "counter"]
-    assert sorted(counters) == sorted(fed)
+def test_reorganisations(told: str, reorgs: int, deepest: int) -> None:
+    """Blocks that leave one after another are one reorganisation; the deepest since the start is remembered."""
+    branches = Branches()
+    branches.play(told)
+    assert branches.counted == (reorgs, deepest)
+
+
+def test_deepest_reorganisation_is_shown_from_the_start() -> None:
+    """A node that had no reorganisation yet shows 0, so that the first is seen as a rise."""
+    branches = Branches()
+    assert [(name, value) for name, _, value in branches.store.samples()] == [("reorg_depth_max", 0)]

@@ -49,6 +49,57 @@ CONTRACT = {
         "mempool_tx_removed_by_reason_total": ("counter", ("reason",)),
         "mempool_tx_added_vbytes_total": ("counter", ()),
         "mempool_tx_confirmed_total": ("counter", ()),
+        "mempool_vbytes": ("gauge", ()),
+        "mempool_min_fee_sat_per_vb": ("gauge", ()),
+        "mempool_relay_min_fee_sat_per_vb": ("gauge", ()),
+        "mempool_total_fee_sat": ("gauge", ()),
+        "mempool_unbroadcast": ("gauge", ()),
+        "mempool_loaded": ("gauge", ()),
+    },
+    "chain": {
+        "difficulty": ("gauge", ()),
+        "chain_size_on_disk_bytes": ("gauge", ()),
+        "chain_pruned": ("gauge", ()),
+        "chain_prune_height": ("gauge", ()),
+        "chain_tip_timestamp_seconds": ("gauge", ()),
+        "chain_tip_median_timestamp_seconds": ("gauge", ()),
+        "node_warnings": ("gauge", ()),
+        "uptime_seconds": ("gauge", ()),
+        "network_hashrate": ("gauge", ()),
+        "chain_tips": ("gauge", ("status",)),
+        "index_synced": ("gauge", ("index",)),
+        "index_height": ("gauge", ("index",)),
+    },
+    "network": {
+        "network_active": ("gauge", ()),
+        "peers_by_direction": ("gauge", ("direction",)),
+    },
+    "peers": {
+        "connections_by_network": ("gauge", ("network",)),
+        "connections_by_type": ("gauge", ("type",)),
+        "peers_by_transport": ("gauge", ("transport",)),
+        "peer_ping_seconds": ("gauge", ("quantile",)),
+        "banned_peers": ("gauge", ()),
+        "p2p_bytes_recv_total": ("counter", ("message",)),
+        "p2p_bytes_sent_total": ("counter", ("message",)),
+    },
+    "fees": {"fee_estimate_sat_per_vb": ("gauge", ("target",))},
+    "blocks": {
+        "last_block_transactions": ("gauge", ()),
+        "last_block_inputs": ("gauge", ()),
+        "last_block_outputs": ("gauge", ()),
+        "last_block_size_bytes": ("gauge", ()),
+        "last_block_weight": ("gauge", ()),
+        "last_block_fee_sat": ("gauge", ()),
+        "last_block_subsidy_sat": ("gauge", ()),
+        "last_block_value_sat": ("gauge", ()),
+        "last_block_timestamp_seconds": ("gauge", ()),
+        "utxo_created_total": ("counter", ()),
+        "utxo_spent_total": ("counter", ()),
+        "utxo_created_value_sat_total": ("counter", ()),
+        "utxo_spent_value_sat_total": ("counter", ()),
+        "reorgs_total": ("counter", ()),
+        "reorg_depth_max": ("gauge", ()),
     },
 }
 """The public interface: a line may come in, none may change or go within a major version."""
@@ -77,12 +128,33 @@ def test_tag_values_are_bounded() -> None:
         "expiry", "sizelimit", "reorg", "block", "conflict", "replaced", "unknown",
     )  # fmt: skip
     assert METRICS["subscription_active"].values == ("chain", "utxo_cache")
+    assert METRICS["chain_tips"].values == ("active", "valid-fork", "valid-headers", "headers-only", "invalid")
+    assert METRICS["peers_by_direction"].values == ("inbound", "outbound")
+    assert METRICS["connections_by_network"].values == (
+        "ipv4", "ipv6", "onion", "i2p", "cjdns", "not_publicly_routable", "unknown",
+    )  # fmt: skip
+    assert METRICS["connections_by_type"].values == (
+        "inbound", "outbound-full-relay", "block-relay-only", "manual", "addr-fetch", "feeler",
+        "private-broadcast", "unknown",
+    )  # fmt: skip
+    assert METRICS["peers_by_transport"].values == ("v1", "v2", "detecting", "unknown")
+    assert METRICS["peer_ping_seconds"].values == ("0.5", "0.9", "1")
+    unbounded = {metric.name for metric in CATALOGUE if metric.tags and not metric.values}
+    assert unbounded == {"node_info", "plugin_info", "poll_errors_total", "fee_estimate_sat_per_vb"}
+
+
+@pytest.mark.parametrize("name", ["p2p_bytes_recv_total", "p2p_bytes_sent_total"])
+def test_messages(name: str) -> None:
+    """Bytes by message have a series for each message of the protocol, and one for all that is none."""
+    values = METRICS[name].values
+    assert {"tx", "block", "cmpctblock", "inv", "headers", "ping", "pong", "version", "other"} <= set(values)
+    assert len(set(values)) == len(values) == 37
 
 
 def test_what_outlives_a_session() -> None:
     """The plugin's own counters go on when the node restarts; what the node told goes with it."""
     node_counters = {"bytes_recv_total", "bytes_sent_total"}
-    kept_gauges = {"up", "plugin_info", "subscription_active"}
+    kept_gauges = {"up", "plugin_info", "subscription_active", "reorg_depth_max"}
     for metric in CATALOGUE:
         kept = metric.name in kept_gauges or (metric.type == "counter" and metric.name not in node_counters)
         assert metric.lifetime == ("process" if kept else "session"), metric.name
@@ -113,7 +185,7 @@ def test_helps_warn_of_what_misleads() -> None:
 )
 def test_bad_row_is_refused(changes: dict[str, Any], complaint: str) -> None:
     """A row that breaks the naming rules never gets as far as a release."""
-    row: dict[str, Any] = {"name": "up", "type": "gauge", "group": "plugin", "source": "a", "help": "A."}
+    row: dict[str, Any] = {"name": "up", "type": "gauge", "group": "plugin", "help": "A."}
     Metric(**row)
     with pytest.raises(ValueError, match=complaint):
         Metric(**(row | changes))

@@ -1,15 +1,15 @@
-"""Polls: one value that fails costs no other, and says so once."""
+"""Polls: one value that fails costs no other, and says so once; labels, running totals, once per tip."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
 import pytest
 
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
-from telegraf_bitcoin_ipc.polls import Poller
+from telegraf_bitcoin_ipc.polls import Poller, Value
 from telegraf_bitcoin_ipc.store import Number, Store
 
 NOW = 1_700_000_000.5
@@ -21,16 +21,17 @@ class FakeSource:
 
     name: str
     values: Mapping[str, object]
+    once_per_tip: bool = False
 
 
 @dataclass
 class FakeNode:
     """A node that answers as `answers` says; a source that is not there fails."""
 
-    answers: dict[str, dict[str, Number | None]] = field(default_factory=dict)
+    answers: dict[str, dict[str, Value]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    async def read(self, source: FakeSource) -> dict[str, Number | None]:
+    async def read(self, source: FakeSource) -> dict[str, Value]:
         self.asked.append(source.name)
         if source.name not in self.answers:
             raise CallFailed(f"{source.name}: no answer within 10 seconds")
@@ -49,6 +50,9 @@ HEIGHT = FakeSource("Chain.getHeight", {"chain_height": None})
 HEADERS = FakeSource("Node.getHeaderTip", {"header_height": None})
 BOTH = FakeSource("Node.both", {"mempool_size": None, "mempool_bytes": None})
 CONFIRMED = FakeSource("Node.confirmed", {"mempool_tx_confirmed_total": None})
+NETWORKS = FakeSource("getpeerinfo", {"connections_by_network": None})
+BYTES = FakeSource("getpeerinfo", {"p2p_bytes_recv_total": None})
+TIPS = FakeSource("getchaintips", {"chain_tips": None}, once_per_tip=True)
 SOURCES = (HEIGHT, HEADERS, BOTH, CONFIRMED)
 
 
@@ -67,13 +71,23 @@ def node() -> FakeNode:
 class Polled:
     """A poller, its store and what can be seen of them."""
 
-    def __init__(self) -> None:
-        self.store = Store()
+    def __init__(self, *groups: str, sources: Iterable[FakeSource] = SOURCES) -> None:
+        self.store = Store(groups)
         self._poller = Poller(self.store, FakeClock())
+        self._sources = tuple(sources)
 
-    def poll(self, node: FakeNode) -> dict[str, Number]:
-        """Poll once."""
-        return asyncio.run(self._poller.poll(node, SOURCES))
+    def poll(self, node: FakeNode, tip: Hashable = None) -> dict[str, Value]:
+        """Poll once, with that tip."""
+        return asyncio.run(self._poller.poll(node, self._sources, lambda known: tip))
+
+    def begin_session(self) -> None:
+        """Begin with another node, or the same one again."""
+        self.store.end_session()
+        self._poller.begin_session()
+
+    def tagged(self, metric: str) -> dict[str, Number]:
+        """The values of a metric by its tag, those that are 0 left out."""
+        return {tags[0][1]: value for name, tags, value in self.store.samples() if name == metric and value}
 
     @property
     def values(self) -> dict[str, Number]:
@@ -82,7 +96,7 @@ class Polled:
 
     @property
     def errors(self) -> dict[str, Number]:
-        """The failed polls by method."""
+        """The failed polls by method; 0 for one that was asked and has not failed."""
         return {tags[0][1]: value for name, tags, value in self.store.samples() if name == "poll_errors_total"}
 
 
@@ -171,7 +185,7 @@ def test_lost_node_ends_the_poll(polled: Polled, node: FakeNode) -> None:
     """A lost connection is not taken for one failing value after another."""
 
     class Lost(FakeNode):
-        async def read(self, source: FakeSource) -> dict[str, Number | None]:
+        async def read(self, source: FakeSource) -> dict[str, Value]:
             if source is HEADERS:
                 raise NodeUnavailable("the node closed the connection")
             return await super().read(source)
@@ -188,3 +202,164 @@ def test_unwanted_source_is_not_asked(polled: Polled, node: FakeNode) -> None:
     polled.poll(node)
     assert node.asked == ["Chain.getHeight", "Node.getHeaderTip", "Node.both"]
     assert "Node.confirmed" not in polled.errors
+
+
+def test_labelled_values() -> None:
+    """Values by network are shown as the last answer has them: a network without peers any more is gone."""
+    polled, node = Polled("peers", sources=[NETWORKS]), FakeNode()
+    node.answers["getpeerinfo"] = {"connections_by_network": {"ipv4": 3, "onion": 2}}
+    polled.poll(node)
+    assert polled.tagged("connections_by_network") == {"ipv4": 3, "onion": 2}
+    node.answers["getpeerinfo"] = {"connections_by_network": {"ipv4": 4}}
+    polled.poll(node)
+    assert polled.tagged("connections_by_network") == {"ipv4": 4}
+    del node.answers["getpeerinfo"]
+    polled.poll(node)
+    assert polled.tagged("connections_by_network") == {}
+
+
+def test_tip_is_told_what_is_known_by_then() -> None:
+    """What is asked once per tip can depend on what the same poll found before it."""
+    seen: list[Mapping[str, Value]] = []
+
+    def tip(known: Mapping[str, Value]) -> Hashable:
+        seen.append(dict(known))
+        return known["chain_height"]
+
+    poller = Poller(Store(["chain"]), FakeClock())
+    answers: dict[str, dict[str, Value]] = {
+        "Chain.getHeight": {"chain_height": 7},
+        "getchaintips": {"chain_tips": {"active": 1}},
+    }
+    known = asyncio.run(poller.poll(FakeNode(answers), [HEIGHT, TIPS], tip))
+    assert seen == [{"chain_height": 7}]
+    assert known == {"chain_height": 7, "chain_tips": {"active": 1}}
+
+
+@pytest.fixture
+def tips() -> FakeNode:
+    """Return a node with one chain tip."""
+    return FakeNode({"getchaintips": {"chain_tips": {"active": 1}}})
+
+
+def test_once_per_tip(tips: FakeNode) -> None:
+    """What changes with the tip only is asked once for each tip, and shown all the while."""
+    polled = Polled("chain", sources=[TIPS])
+    for tip in (1, 1, 1, 2, 2, 1):
+        polled.poll(tips, tip)
+        assert polled.tagged("chain_tips") == {"active": 1}
+    assert len(tips.asked) == 3
+
+
+def test_not_without_a_tip(tips: FakeNode) -> None:
+    """While there is no tip to speak of (blocks are downloaded) it is not asked, and counts as no failure."""
+    polled = Polled("chain", sources=[TIPS])
+    polled.poll(tips)
+    assert (tips.asked, polled.errors) == ([], {})
+
+
+def test_failure_is_asked_again_at_the_same_tip(tips: FakeNode) -> None:
+    """A call that failed is not left out until the next tip."""
+    polled, answers = Polled("chain", sources=[TIPS]), tips.answers
+    tips.answers = {}
+    polled.poll(tips, 1)
+    tips.answers = answers
+    polled.poll(tips, 1)
+    polled.poll(tips, 1)
+    assert len(tips.asked) == 2
+    assert polled.tagged("chain_tips") == {"active": 1}
+
+
+def test_new_session_asks_again_at_the_same_tip(tips: FakeNode) -> None:
+    """What the last session's node told is not taken for known in the next."""
+    polled = Polled("chain", sources=[TIPS])
+    polled.poll(tips, 1)
+    polled.begin_session()
+    assert polled.tagged("chain_tips") == {}
+    polled.poll(tips, 1)
+    assert polled.tagged("chain_tips") == {"active": 1}
+
+
+class Peers(FakeNode):
+    """A node whose peers have sent bytes of `tx` and `inv`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.polled = Polled("peers", sources=[BYTES])
+
+    def received(self, **by_peer: tuple[int, int]) -> dict[str, Number]:
+        """Return the counts after a poll at which each peer (named p<id>) has sent so much, ever."""
+        totals = {
+            (int(peer[1:]), message): number
+            for peer, numbers in by_peer.items()
+            for message, number in zip(("tx", "inv"), numbers, strict=True)
+        }
+        self.answers["getpeerinfo"] = {"p2p_bytes_recv_total": totals}
+        self.polled.poll(self)
+        return self.polled.tagged("p2p_bytes_recv_total")
+
+
+def test_first_look_counts_nothing() -> None:
+    """What came before the plugin looked is not counted as if it had come at once; the series begin at 0."""
+    peers = Peers()
+    assert peers.received(p0=(500, 70)) == {}
+    samples = [sample for sample in peers.polled.store.samples() if sample.name == "p2p_bytes_recv_total"]
+    assert {value for _, _, value in samples} == {0}
+    assert ("message", "tx") in {tag for _, tags, _ in samples for tag in tags}
+
+
+def test_increase_is_counted() -> None:
+    """From the first look on every byte counts, by message, over all peers."""
+    peers = Peers()
+    peers.received(p0=(500, 70), p1=(10, 0))
+    assert peers.received(p0=(600, 70), p1=(11, 5)) == {"tx": 101, "inv": 5}
+    assert peers.received(p0=(600, 71), p1=(11, 5)) == {"tx": 101, "inv": 6}
+
+
+def test_new_peer_counts_whole() -> None:
+    """A peer that has come since the last look brings all its bytes with it."""
+    peers = Peers()
+    peers.received(p0=(500, 70))
+    assert peers.received(p0=(500, 70), p1=(40, 2)) == {"tx": 40, "inv": 2}
+
+
+def test_leaving_peer_takes_nothing_away() -> None:
+    """The counter never falls, and a peer of another id is another peer."""
+    peers = Peers()
+    peers.received(p0=(0, 0))
+    peers.received(p0=(500, 70))
+    assert peers.received(p1=(1, 0)) == {"tx": 501, "inv": 70}
+
+
+def test_totals_that_fall_count_nothing() -> None:
+    """Should the node ever count backwards, the counter stays where it is."""
+    peers = Peers()
+    peers.received(p0=(500, 70))
+    assert peers.received(p0=(400, 71)) == {"inv": 1}
+
+
+def test_first_look_without_peers() -> None:
+    """Where there was no peer at the first look, the first one that comes counts whole."""
+    peers = Peers()
+    assert peers.received() == {}
+    assert peers.received(p0=(500, 70)) == {"tx": 500, "inv": 70}
+    assert peers.received() == {"tx": 500, "inv": 70}
+
+
+def test_failed_look_counts_later() -> None:
+    """What came while the node did not answer counts at the next look, once, and what was counted stays."""
+    peers = Peers()
+    peers.received(p0=(500, 0))
+    del peers.answers["getpeerinfo"]
+    peers.polled.poll(peers)
+    assert peers.received(p0=(510, 0)) == {"tx": 10}
+
+
+def test_first_look_of_each_session() -> None:
+    """After a restart of the node peers have their ids anew: what is found first counts as nothing again."""
+    peers = Peers()
+    peers.received(p0=(500, 70))
+    peers.received(p0=(510, 70))
+    peers.polled.begin_session()
+    assert peers.received(p0=(5000, 0)) == {"tx": 10}
+    assert peers.received(p0=(5001, 0)) == {"tx": 11}

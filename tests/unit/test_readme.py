@@ -3,15 +3,18 @@
 import random
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import telegraf_bitcoin_ipc
 from telegraf_bitcoin_ipc.cli import main
 from telegraf_bitcoin_ipc.config import ENVIRONMENT_PREFIX, Config
-from telegraf_bitcoin_ipc.reference import option_table
+from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT
+from telegraf_bitcoin_ipc.parity import Status
+from telegraf_bitcoin_ipc.reference import group_table, method_list, migration_tables, option_table
 from telegraf_bitcoin_ipc.simnode.model import Model
-from telegraf_bitcoin_ipc.simnode.timeline import actions
+from telegraf_bitcoin_ipc.simnode.script import actions
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,10 +39,25 @@ def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     return capsys.readouterr().out
 
 
-def test_option_table_is_the_configuration() -> None:
-    """Every option is there with its default and its help, as in this version; if not, `make reference`."""
-    (table,) = re.findall(r"<!-- options -->\n(.*?)\n<!-- /options -->", README, re.DOTALL)
-    assert table == option_table()
+MADE = {"groups": group_table(), "methods": method_list(), "options": option_table(), **migration_tables()}
+"""What stands between markers, and what it is made from."""
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
+    """Every option, group and method is there as in this version; if not, `make reference`."""
+    (part,) = re.findall(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", README, re.DOTALL)
+    assert part == MADE[name]
+
+
+def test_nothing_else_claims_to_be_made_from_the_code() -> None:
+    """No part between markers escapes the comparison."""
+    assert set(re.findall(r"<!-- /?(\w+) -->", README)) == set(MADE)
+
+
+def test_time_limit_of_a_call() -> None:
+    """Who reads how long a JSON-RPC call may take reads the limit that holds."""
+    assert f"each with a time limit of {CALL_LIMIT:g} s" in section("Metrics")
 
 
 def test_environment_variables_have_the_right_prefix() -> None:
@@ -63,6 +81,12 @@ def test_simulated_node_is_described(capsys: pytest.CaptureFixture[str], monkeyp
     assert {cell.split()[0] for cell in first_cells(text) if cell.startswith("--")} == options
     known = actions(Model(rng=random.Random(1), now=0), lambda: 0)
     assert [cell for cell in first_cells(text) if not cell.startswith("--")] == list(known)
+
+
+def test_every_status_of_parity_is_explained() -> None:
+    """Who reads the table that `parity` prints finds each of its words in the README."""
+    rows = re.findall(r"^\| ([a-z ]+) \| ", section("Moving from another exporter"), re.MULTILINE)
+    assert set(rows) - {"status", "there"} == set(get_args(Status))
 
 
 def test_every_module_has_its_one_responsibility() -> None:

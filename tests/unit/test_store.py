@@ -2,7 +2,7 @@
 
 import pytest
 
-from telegraf_bitcoin_ipc.metrics import CATALOGUE
+from telegraf_bitcoin_ipc.metrics import CATALOGUE, GROUPS
 from telegraf_bitcoin_ipc.store import Sample, Store
 
 
@@ -59,6 +59,38 @@ def test_forgotten_value_is_absent() -> None:
     store.set("peers", 8)
     store.forget("peers")
     store.forget("ibd")
+    assert list(store.samples()) == []
+
+
+def test_what_the_plugin_counts_is_not_forgotten() -> None:
+    """A value that the node cannot tell any more takes nothing away that was counted."""
+    store = Store(["peers"])
+    store.add("p2p_bytes_recv_total", 5, "tx")
+    store.forget("p2p_bytes_recv_total")
+    assert [sample.value for sample in store.samples()] == [5]
+
+
+def test_replaced_values() -> None:
+    """Of values by tag only those of the last answer are shown: a gone index has no stale height."""
+    store = Store(["chain"])
+    store.replace("index_height", {"txindex": 100, "coinstatsindex": 90})
+    store.replace("index_height", {"txindex": 101})
+    assert list(store.samples()) == [Sample("index_height", (("index", "txindex"),), 101)]
+    store.replace("index_height", {})
+    assert list(store.samples()) == []
+
+
+def test_replaced_unknown_values_are_added_up() -> None:
+    """Networks that are new in later nodes are counted together as unknown, none of them in place of another."""
+    store = Store(["peers"])
+    store.replace("connections_by_network", {"ipv4": 1, "quantum": 2, "": 3, "unknown": 4})
+    assert [(dict(tags)["network"], value) for _, tags, value in store.samples()] == [("ipv4", 1), ("unknown", 9)]
+
+
+def test_replace_of_a_group_that_is_off() -> None:
+    """Values of a group that was not asked for are not kept."""
+    store = Store()
+    store.replace("connections_by_network", {"ipv4": 1})
     assert list(store.samples()) == []
 
 
@@ -142,7 +174,7 @@ def test_metric_outside_the_catalogue() -> None:
 
 def test_samples_come_in_the_catalogues_order() -> None:
     """Two emissions can be compared line by line, in whatever order the values came."""
-    store = Store(["mempool"])
+    store = Store(GROUPS)
     for metric in reversed(CATALOGUE):
         store.set(metric.name, 1, *(metric.values[:1] or ["a"] * len(metric.tags)))
     assert [sample.name for sample in store.samples()] == [metric.name for metric in CATALOGUE]

@@ -1,0 +1,136 @@
+"""Everything that is emitted about each kind of node, after a life that is the same every time.
+
+`pytest tests/integration/test_golden.py --golden` writes the files anew; what has changed is then to be read in
+the difference, and is for users to be told.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.nodes import Plugin, Series, SimulatedNode, value
+
+from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
+from telegraf_bitcoin_ipc.metrics import METRICS
+
+StartNode = Callable[..., SimulatedNode]
+StartPlugin = Callable[..., Plugin]
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+PLACEHOLDER = "?"
+"""Stands for what is another at each run, and for the plugin's version."""
+
+VARIES = {"last_poll_timestamp_seconds", "poll_duration_seconds", "uptime_seconds"}
+
+LONG_AGO = 1_000_000_000
+"""When the socket was made (Unix time): a Core 30 whose socket is new is left alone."""
+
+POLLS = 2
+"""So many polls find the same before it is taken for what there is."""
+
+Step = tuple[str, dict[str, Any]]
+
+BEFORE: list[Step] = [
+    ("prune", {"height": 50}),
+    ("indexes", {"heights": {"txindex": None, "coinstatsindex": 40, "an index of the future": 7}}),
+    ("fee_estimates", {"rates": {"2": 12.5, "6": 5, "144": 1}}),
+    ("warnings", {"texts": ["This is a pre-release test build"]}),
+    ("peers", {"inbound": 2, "outbound": 3}),
+    ("peer", {"network": "onion", "type": "manual", "transport": "v1", "ping": 1.5}),
+    ("traffic", {"received": 100_000, "sent": 50_000}),
+    ("ban", {"count": 2}),
+    ("accept", {"count": 3}),
+]
+"""What the plugin finds when it comes."""
+
+PHASES: list[list[Step]] = [
+    [
+        ("accept", {"count": 8}),
+        ("replace", {}),
+        ("remove", {"reason": "expiry"}),
+        ("remove", {"reason": "conflict"}),
+        ("remove", {"reason": "sizelimit"}),
+        ("block", {"outputs": 20, "transactions": 5}),
+        ("template", {}),
+        ("flush", {}),
+        ("headers", {"height": 120}),
+        ("traffic", {"received": 700, "sent": 300, "id": 0, "message": "tx"}),
+        ("traffic", {"received": 50, "sent": 60, "id": 1, "message": "a message of the future"}),
+    ],
+    [("reorg", {"depth": 2}), ("leave", {"id": 0})],
+    [("block", {}), ("peer", {"network": "i2p", "type": "block-relay-only", "transport": "detecting"})],
+    [
+        ("disconnect", {}),
+        ("accept", {"count": 2}),
+        ("traffic", {"received": 9, "sent": 8, "id": 6, "message": "ping"}),
+    ],
+]
+"""What happens while it watches; each phase is whole before the next: a tip that nobody saw does not count."""
+
+
+def lines(series: Series) -> list[str]:
+    """Return an emission as lines that can be compared."""
+    return sorted(
+        f"{field}{_tags(field, tags)} {_value(field, number)}" for (field, tags), number in series.items()
+    )
+
+
+def _tags(field: str, tags: frozenset[tuple[str, str]]) -> str:
+    shown = {key: PLACEHOLDER if field == "plugin_info" else text for key, text in tags}
+    return "{" + ",".join(f"{key}={shown[key]}" for key in METRICS[field].tags) + "}" if shown else ""
+
+
+def _value(field: str, number: float) -> str:
+    return PLACEHOLDER if field in VARIES else repr(number)
+
+
+def settled(plugin: Plugin) -> list[str]:
+    """Return what the plugin shows as soon as several polls in a row have changed nothing."""
+    found: list[str] = []
+    polls: set[float | None] = set()
+
+    def same() -> bool:
+        nonlocal found
+        series = plugin.ask()
+        if lines(series) != found:
+            found = lines(series)
+            polls.clear()
+        polls.add(value(series, "last_poll_timestamp_seconds"))
+        return len(polls) > POLLS
+
+    plugin.wait_until(same, "polls changed nothing")
+    return found
+
+
+def lived(dialect: Dialect, start_node: StartNode, start_plugin: StartPlugin) -> list[str]:
+    """Return what the plugin shows in the end."""
+    node = start_node("--dialect", dialect.name, "--seed", "1")
+    for action, parameters in BEFORE:
+        node.do(action, **parameters)
+    os.utime(node.socket, (LONG_AGO, LONG_AGO))
+    plugin = start_plugin("--metrics", ",".join(CHOOSABLE_GROUPS), "--poll-interval", "0.1")
+    for subscription in dialect.subscriptions:
+        plugin.logged(f"subscribed: {subscription}")
+    tip = "chain_height" if dialect.subscriptions else "block_height"
+    for phase in [[], *PHASES]:
+        for action, parameters in phase:
+            node.do(action, **parameters)
+        plugin.shows(lambda series: value(series, tip) == node.lines("settled")[-1]["height"], "the tip")
+        found = settled(plugin)
+    return found
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_whole_output(
+    dialect: Dialect, start_node: StartNode, start_plugin: StartPlugin, golden: Callable[[Path, str], None]
+) -> None:
+    """No name, tag, type or value changes unseen."""
+    golden(
+        GOLDEN / f"{dialect.name}.txt", "".join(f"{line}\n" for line in lived(dialect, start_node, start_plugin))
+    )

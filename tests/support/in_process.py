@@ -1,0 +1,70 @@
+"""A session with a simulated node in this process, over a socket pair."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import capnp
+
+from telegraf_bitcoin_ipc.ipc.handshake import SETTLED, open_session
+from telegraf_bitcoin_ipc.ipc.session import Session
+from telegraf_bitcoin_ipc.simnode.journal import Journal
+from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
+
+NOW = 1_700_000_000
+BLOCKS = 3
+
+
+class Node(SimulatedNode):
+    """A node of three blocks; what would abort it only makes a line in `aborts`."""
+
+    def __init__(self, warmup: float = 0.0) -> None:
+        model = Model(rng=random.Random(1), now=NOW, blocks=BLOCKS)
+        self._said = io.StringIO()
+        super().__init__(model, Journal(self._said), lenient=True, warmup=warmup)
+
+    async def connect_block(self) -> None:
+        """Connect a block, and wait until every subscriber has taken it."""
+        await self.perform("block", self.model.connect_block(NOW + 600))
+        await self.settle("block")
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How often each method was called, of Cap'n Proto (`Chain.getHeight`) and of JSON-RPC (`uptime`)."""
+        self.journal.write("asked")
+        last: dict[str, Any] = json.loads(self._said.getvalue().splitlines()[-1])
+        return {**last["calls"], **last["rpc_calls"]}
+
+
+@asynccontextmanager
+async def serving(connection: socket.socket, node: SimulatedNode, dialect: str) -> AsyncIterator[None]:
+    """Have a node serve a connected socket."""
+    stream = await capnp.AsyncIoStream.create_unix_connection(sock=connection)
+    task = asyncio.ensure_future(serve(Connection(node, dialect), stream))
+    try:
+        yield
+    finally:
+        await asyncio.wait([task], timeout=5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def session_with(
+    node: SimulatedNode, dialect: str = "tracing", listening_for: float = SETTLED
+) -> AsyncIterator[Session]:
+    """Hold a session with a node that has been listening for so many seconds."""
+    ours, its = socket.socketpair()
+    async with serving(its, node, dialect):
+        with ours:
+            async with open_session(ours, listening_for=listening_for) as session:
+                yield session

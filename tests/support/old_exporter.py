@@ -1,0 +1,342 @@
+"""What people run today, in small: the names and units of other exporters, from what a node tells; as a process.
+
+It asks the node itself, with nothing of the plugin's but the schema, over a connection of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import capnp
+from bitcoin.core import CBlock, CTransaction
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from support.processes import Process
+
+from telegraf_bitcoin_ipc.ipc import schema
+
+PAUSE_SECONDS = 0.1
+"""Between two looks at the node."""
+
+REASONS = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced")
+
+
+class OldExporter(Process):
+    """The exporter that the mapping calls so; `wrong` names a metric that is a thousand times too big."""
+
+    def __init__(self, exporter: str, socket: Path, directory: Path, wrong: str = "") -> None:
+        command = [sys.executable, "-P", "-m", "support.old_exporter", exporter, socket, wrong]
+        path = str(Path(__file__).resolve().parent.parent)
+        super().__init__(
+            [str(word) for word in command], directory, name="old-exporter", environment={"PYTHONPATH": path}
+        )
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, as soon as it has looked at the node once and is subscribed."""
+        return self.wait_until(lambda: self.stdout.strip(), "it served")
+
+
+class Asked(NamedTuple):
+    """A JSON-RPC method, the field of its result (none: all of it; a list counts), and what makes the old unit."""
+
+    method: str
+    field: str = ""
+    params: tuple[Any, ...] = ()
+    divisor: int = 1
+
+
+class Called(NamedTuple):
+    """A method of Chain or Node over IPC."""
+
+    interface: str
+    method: str
+    arguments: Mapping[str, int] = {}
+
+
+def _of_tip(field: str, divisor: int = 1) -> Asked:
+    return Asked("getblockstats", field, ("tip",), divisor)
+
+
+COIN = 100_000_000
+
+GAUGES: dict[str, dict[str, Asked | Called]] = {
+    "rpc_exporter": {
+        "bitcoind_blockchain_blocks": Asked("getblockchaininfo", "blocks"),
+        "bitcoind_blockchain_headers": Asked("getblockchaininfo", "headers"),
+        "bitcoind_blockchain_verification_progress": Asked("getblockchaininfo", "verificationprogress"),
+        "bitcoind_blockchain_difficulty": Asked("getblockchaininfo", "difficulty"),
+        "bitcoind_blockchain_size_bytes": Asked("getblockchaininfo", "size_on_disk"),
+        "bitcoind_mempool_size": Asked("getmempoolinfo", "size"),
+        "bitcoind_mempool_bytes": Asked("getmempoolinfo", "bytes"),
+        "bitcoind_mempool_usage_bytes": Asked("getmempoolinfo", "usage"),
+        "bitcoind_mempool_max_bytes": Asked("getmempoolinfo", "maxmempool"),
+        "bitcoind_mempool_minfee_per_kb": Asked("getmempoolinfo", "mempoolminfee"),
+        "bitcoind_net_bytes_recv_total": Asked("getnettotals", "totalbytesrecv"),
+        "bitcoind_net_bytes_sent_total": Asked("getnettotals", "totalbytessent"),
+        "bitcoind_net_connections_in": Asked("getnetworkinfo", "connections_in"),
+        "bitcoind_net_connections_out": Asked("getnetworkinfo", "connections_out"),
+    },
+    "bitcoin-prometheus-exporter": {
+        "bitcoin_blocks": Asked("getblockchaininfo", "blocks"),
+        "bitcoin_difficulty": Asked("getblockchaininfo", "difficulty"),
+        "bitcoin_size_on_disk": Asked("getblockchaininfo", "size_on_disk"),
+        "bitcoin_verification_progress": Asked("getblockchaininfo", "verificationprogress"),
+        "bitcoin_num_chaintips": Asked("getchaintips"),
+        "bitcoin_peers": Asked("getnetworkinfo", "connections"),
+        "bitcoin_conn_in": Asked("getnetworkinfo", "connections_in"),
+        "bitcoin_conn_out": Asked("getnetworkinfo", "connections_out"),
+        "bitcoin_server_version": Asked("getnetworkinfo", "version"),
+        "bitcoin_uptime": Asked("uptime"),
+        "bitcoin_mempool_bytes": Asked("getmempoolinfo", "bytes"),
+        "bitcoin_mempool_size": Asked("getmempoolinfo", "size"),
+        "bitcoin_mempool_usage": Asked("getmempoolinfo", "usage"),
+        "bitcoin_mempool_minfee": Asked("getmempoolinfo", "mempoolminfee"),
+        "bitcoin_mempool_unbroadcast": Asked("getmempoolinfo", "unbroadcastcount"),
+        "bitcoin_latest_block_height": _of_tip("height"),
+        "bitcoin_latest_block_txs": _of_tip("txs"),
+        "bitcoin_latest_block_inputs": _of_tip("ins"),
+        "bitcoin_latest_block_outputs": _of_tip("outs"),
+        "bitcoin_latest_block_size": _of_tip("total_size"),
+        "bitcoin_latest_block_weight": _of_tip("total_weight"),
+        "bitcoin_latest_block_value": _of_tip("total_out", COIN),
+        "bitcoin_latest_block_fee": _of_tip("totalfee", COIN),
+        "bitcoin_total_bytes_recv": Asked("getnettotals", "totalbytesrecv"),
+        "bitcoin_total_bytes_sent": Asked("getnettotals", "totalbytessent"),
+        "bitcoin_hashps": Asked("getnetworkhashps", params=(120,)),
+        "bitcoin_est_smart_fee_6": Asked("estimatesmartfee", "feerate", (6,)),
+    },
+    "usdt_exporter": {
+        "bitcoind_connections_inbound": Asked("getnetworkinfo", "connections_in"),
+        "bitcoind_connections_outbound": Asked("getnetworkinfo", "connections_out"),
+    },
+    "ipc-exporter-rust": {
+        "bitcoin_header_height": Called("node", "getHeaderTip"),
+        "bitcoin_ibd": Called("chain", "isInitialBlockDownload"),
+        "bitcoin_verification_progress": Called("node", "getVerificationProgress"),
+        "bitcoin_mempool_size": Called("node", "getMempoolSize"),
+        "bitcoin_mempool_bytes": Called("node", "getMempoolDynamicUsage"),
+        "bitcoin_mempool_max_bytes": Called("node", "getMempoolMaxUsage"),
+        "bitcoin_peers": Called("node", "getNodeCount", {"flags": 3}),
+        "bitcoin_bytes_recv_total": Called("node", "getTotalBytesRecv"),
+        "bitcoin_bytes_sent_total": Called("node", "getTotalBytesSent"),
+    },
+}
+"""What is polled."""
+
+Count = Callable[..., None]
+"""Adds to a metric, or (`to`) sets it."""
+
+
+class Events:
+    """The node's events, counted under the names of one exporter; those that it does not have count nowhere."""
+
+    def __init__(self, count: Count) -> None:
+        self._count = count
+
+    def transactionAddedToMempool(self, tx: bytes, **_: Any) -> None:
+        """A transaction came."""
+        self._count("bitcoin_mempool_tx_added_total", "bitcoind_mempool_added_total")
+        self._count("bitcoind_mempool_added_vbytes_total", by=_vbytes(CTransaction.deserialize(bytes(tx))))
+
+    def transactionRemovedFromMempool(self, reason: int, **_: Any) -> None:
+        """A transaction went, unconfirmed."""
+        self._count("bitcoin_mempool_tx_removed_total")
+        self._count("bitcoind_mempool_removed_total", reason=REASONS[reason])
+
+    def blockConnected(self, block: Any, **_: Any) -> None:
+        """A block came, and took its transactions out of the mempool."""
+        transactions = CBlock.deserialize(bytes(block.data)).vtx
+        self._count("bitcoin_blocks_connected_total")
+        self._count("bitcoin_block_height", "bitcoind_block_height", to=block.height)
+        self._count("bitcoind_mempool_removed_total", by=len(transactions) - 1, reason="block")
+        self._count("bitcoind_block_transactions", to=len(transactions))
+        self._count("bitcoind_block_inputs", to=sum(len(each.vin) for each in transactions))
+
+    def blockDisconnected(self, **_: Any) -> None:
+        """A block went."""
+        self._count("bitcoin_blocks_disconnected_total")
+
+    def updatedBlockTip(self, **_: Any) -> None:
+        """There is another tip."""
+        self._count("bitcoin_tip_updates_total")
+
+    def chainStateFlushed(self, **_: Any) -> None:
+        """The cache was written."""
+        self._count("bitcoin_chain_state_flushes_total")
+
+    def add(self, utxoInfo: Any, **_: Any) -> None:
+        """A coin came."""
+        self._coin("add", "added", utxoInfo)
+
+    def spend(self, utxoInfo: Any, **_: Any) -> None:
+        """A coin was spent."""
+        self._coin("spend", "spent", utxoInfo)
+
+    def uncache(self, utxoInfo: Any, **_: Any) -> None:
+        """A coin was dropped."""
+        self._coin("uncache", "uncached", utxoInfo)
+
+    def _coin(self, name: str, usdt_name: str, info: Any) -> None:
+        self._count(f"bitcoin_utxo_cache_{name}_total", f"bitcoind_utxocache_coins_{usdt_name}_total")
+        self._count(f"bitcoin_utxo_cache_{name}_value_total", by=info.value)
+
+
+COUNTERS = {
+    "usdt_exporter": (
+        "bitcoind_mempool_added_total", "bitcoind_mempool_added_vbytes_total", "bitcoind_mempool_removed_total",
+        "bitcoind_mempool_rejected_total", "bitcoind_utxocache_coins_added_total",
+        "bitcoind_utxocache_coins_spent_total", "bitcoind_utxocache_coins_uncached_total",
+    ),
+    "ipc-exporter-rust": (
+        "bitcoin_blocks_connected_total", "bitcoin_blocks_disconnected_total", "bitcoin_mempool_tx_added_total",
+        "bitcoin_mempool_tx_removed_total", "bitcoin_tip_updates_total", "bitcoin_chain_state_flushes_total",
+        "bitcoin_utxo_cache_add_total", "bitcoin_utxo_cache_spend_total", "bitcoin_utxo_cache_uncache_total",
+        "bitcoin_utxo_cache_add_value_total", "bitcoin_utxo_cache_spend_value_total",
+        "bitcoin_utxo_cache_uncache_value_total",
+    ),
+}  # fmt: skip
+"""What is counted from events."""
+
+LABELS = {"bitcoind_mempool_removed_total": ["reason"]}
+
+SET_BY_EVENTS: dict[str, dict[str, int]] = {
+    "usdt_exporter": {"bitcoind_block_height": 0, "bitcoind_block_transactions": 0, "bitcoind_block_inputs": 0},
+    "ipc-exporter-rust": {"bitcoin_block_height": -1},
+}
+"""What the last event says, and what is shown before there is one."""
+
+
+def _vbytes(transaction: Any) -> int:
+    stripped = CTransaction(transaction.vin, transaction.vout, transaction.nLockTime, transaction.nVersion)
+    return (3 * len(stripped.serialize()) + len(transaction.serialize()) + 3) // 4
+
+
+class Metrics:
+    """The metrics of one exporter, on a page of their own."""
+
+    def __init__(self, exporter: str, wrong: str) -> None:
+        self.registry = CollectorRegistry()
+        self._wrong = wrong
+        self._gauges: dict[str, Gauge] = {}
+        self._counters = {
+            name: Counter(name, name, LABELS.get(name, []), registry=self.registry)
+            for name in COUNTERS.get(exporter, ())
+        }
+        for name, value in SET_BY_EVENTS.get(exporter, {}).items():
+            self.set(name, value)
+
+    def set(self, name: str, value: float) -> None:
+        """Set a gauge; it is on the page from the first time on."""
+        if name not in self._gauges:
+            self._gauges[name] = Gauge(name, name, registry=self.registry)
+        self._gauges[name].set(value * self._factor(name))
+
+    def count(self, *names: str, by: float = 1, to: float | None = None, **labels: str) -> None:
+        """Add to those of the names that this exporter has, or set them."""
+        for name in names:
+            if name in self._gauges and to is not None:
+                self.set(name, to)
+            elif name in self._counters:
+                counter = self._counters[name]
+                (counter.labels(**labels) if labels else counter).inc(by * self._factor(name))
+
+    def _factor(self, name: str) -> int:
+        return 1000 if name == self._wrong else 1
+
+
+class Node:
+    """The node's interfaces, over a connection of its own."""
+
+    def __init__(
+        self, client: Any, interfaces: Mapping[str, Any], context: Mapping[str, Any], loaded: Any
+    ) -> None:
+        self._client = client  # the connection lasts as long as this
+        self.interfaces, self.context, self._loaded = interfaces, context, loaded
+
+    @classmethod
+    async def connect(cls, socket: str) -> Node:
+        """Connect, as a tracing node's client does."""
+        loaded = schema.load("tracing")
+        client = capnp.TwoPartyClient(await capnp.AsyncIoStream.create_unix_connection(socket))
+        init = client.bootstrap().cast_as(loaded.init.Init)
+        context = {"thread": (await (await init.construct()).threadMap.makeThread("old exporter")).result}
+        interfaces = {
+            "node": (await init.makeNode(context=context)).result,
+            "chain": (await init.makeChain(context=context)).result,
+            "tracing": (await init.makeTracing(context=context)).result,
+        }
+        return cls(client, interfaces, context, loaded)
+
+    async def rpc(self, method: str, *params: Any) -> Any:
+        """The result of a JSON-RPC method."""
+        answer = await self.interfaces["node"].executeRpc(
+            context=self.context, command=method, params=json.dumps(params), uri=""
+        )
+        return json.loads(answer.result)
+
+    async def figure(self, source: Asked | Called) -> float | None:
+        """What it says now, if it says anything."""
+        if isinstance(source, Called):
+            call = getattr(self.interfaces[source.interface], source.method)
+            answer = await call(context=self.context, **source.arguments)
+            return float(answer.height if source.method == "getHeaderTip" else answer.result)
+        params = [await self.rpc("getblockcount") if word == "tip" else word for word in source.params]
+        result = await self.rpc(source.method, *params)
+        value = result.get(source.field) if source.field else len(result) if isinstance(result, list) else result
+        return None if value is None else value / source.divisor
+
+    async def subscribe(self, events: Events) -> list[Any]:
+        """Have it tell of its events; returns the handlers."""
+        chain, tracing = self.interfaces["chain"], self.interfaces["tracing"]
+        notifications = _server(self._loaded.chain.ChainNotifications, events)
+        trace = _server(self._loaded.tracing.UtxoCacheTrace, events)
+        return [
+            (await chain.handleNotifications(context=self.context, notifications=notifications)).result,
+            (await tracing.traceUtxoCache(context=self.context, callback=trace)).result,
+        ]
+
+
+def _server(interface: Any, events: Events) -> Any:
+    """A server of every method of an interface."""
+
+    def method(name: str) -> Callable[..., Any]:
+        async def answer(self: Any, **arguments: Any) -> None:
+            if name != "destroy":
+                getattr(events, name)(**arguments)
+
+        return answer
+
+    return type("Callback", (interface.Server,), {name: method(name) for name in interface.schema.methods})()
+
+
+async def main(exporter: str, socket: str, wrong: str) -> None:
+    """Serve until SIGTERM, and leave the node as it wants to be left."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    metrics = Metrics(exporter, wrong)
+    node = await Node.connect(socket)
+    handlers = await node.subscribe(Events(metrics.count)) if exporter in COUNTERS else []
+    server = None
+    while not stop.is_set():
+        for name, source in GAUGES[exporter].items():
+            value = await node.figure(source)
+            if value is not None:
+                metrics.set(name, value)
+        if server is None:
+            server, _ = start_http_server(0, "127.0.0.1", metrics.registry)
+            print(f"127.0.0.1:{server.server_port}", flush=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), PAUSE_SECONDS)
+    for handler in handlers:
+        await handler.disconnect(context=node.context)
+
+
+if __name__ == "__main__":
+    asyncio.run(capnp.run(main(*sys.argv[1:])))

@@ -1,0 +1,279 @@
+"""Blocks: each one's statistics once, in order; the last block's figures shown, the coins of all added up."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from telegraf_bitcoin_ipc.blocks import Blocks
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
+from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, STOCK, Source
+from telegraf_bitcoin_ipc.polls import Poller, Value
+from telegraf_bitcoin_ipc.store import Number, Store
+
+
+def statistics(number: int) -> dict[str, int]:
+    """Return what getblockstats says of the block of that number: each block's figures differ."""
+    return {
+        "txs": 10 * number,
+        "ins": number,
+        "outs": 3 * number,
+        "utxo_increase_actual": number,
+        "total_size": 250 * number,
+        "total_weight": 1000 * number,
+        "totalfee": 5 * number,
+        "subsidy": 50,
+        "total_out": 100 * number,
+        "time": 1_700_000_000 + number,
+    }
+
+
+def of_last(number: int) -> dict[str, Number]:
+    """Return the last block's figures."""
+    return {
+        "last_block_transactions": 10 * number,
+        "last_block_inputs": number,
+        "last_block_outputs": 3 * number,
+        "last_block_size_bytes": 250 * number,
+        "last_block_weight": 1000 * number,
+        "last_block_fee_sat": 5 * number,
+        "last_block_subsidy_sat": 50,
+        "last_block_value_sat": 100 * number,
+        "last_block_timestamp_seconds": 1_700_000_000 + number,
+    }
+
+
+def coins(*numbers: int) -> dict[str, Number]:
+    """Return the totals over blocks of those numbers."""
+    total = sum(numbers)
+    return {
+        "utxo_created_total": 2 * total,
+        "utxo_spent_total": total,
+        "utxo_created_value_sat_total": 105 * total + 50 * len(numbers),
+        "utxo_spent_value_sat_total": 105 * total,
+    }
+
+
+class Node:
+    """A node with three blocks, `a` 1, `b` 2 and `c` 3, and those at the heights 7 and 8; some may be pruned."""
+
+    def __init__(self) -> None:
+        self.known: dict[str | int, int] = {"a": 1, "b": 2, "c": 3, 7: 7, 8: 8}
+        self.asked: list[str | int] = []
+        self.gone = False
+        self.on_ask: Callable[[], None] = lambda: None
+
+    async def read(self, source: Source) -> dict[str, Value]:
+        (_, block), (_, wanted) = source.call.arguments
+        assert wanted == BLOCK_STATISTICS
+        self.asked.append(block)
+        self.on_ask()
+        if self.gone:
+            raise NodeUnavailable("the node closed the connection")
+        if block not in self.known:
+            raise CallFailed("getblockstats: Block not available (pruned data) (error -1)")
+        said: Any = statistics(self.known[block])
+        return {metric: read(said) for metric, read in source.values.items()}
+
+
+class Watched:
+    """A Blocks with its store."""
+
+    def __init__(self, *groups: str) -> None:
+        self.store = Store(groups)
+        self.news = 0
+        self.node = Node()
+        self.blocks = Blocks(self.store, Poller(self.store, time), self._new)
+        assert STOCK.statistics is not None
+        self._statistics = STOCK.statistics
+
+    def _new(self) -> None:
+        self.news += 1
+
+    def connect(self, *hashes: str) -> None:
+        """Connect blocks, which nobody has looked at yet."""
+        for block_hash in hashes:
+            self.blocks.connected(block_hash)
+
+    def poll(self, ibd: Value = 0, height: Value = 7, *, told: bool = True) -> None:
+        """Take what a poll found."""
+        asyncio.run(self.blocks.polled(self.node, self._statistics, ibd, height, told=told))
+
+    def catch_up(self) -> bool:
+        """Ask for what was taken."""
+        return asyncio.run(self.blocks.catch_up(self.node, self._statistics))
+
+    @property
+    def values(self) -> dict[str, Number]:
+        """All values without tags."""
+        return {name: value for name, tags, value in self.store.samples() if not tags}
+
+    @property
+    def errors(self) -> Number:
+        """How often getblockstats failed."""
+        return sum(value for name, _, value in self.store.samples() if name == "poll_errors_total")
+
+
+@pytest.fixture
+def watched() -> Watched:
+    """Return one with the group on, and no poll yet."""
+    return Watched("blocks")
+
+
+def test_tip_at_the_first_poll(watched: Watched) -> None:
+    """The block that was there before is shown, and not counted: its coins were not created now."""
+    watched.poll()
+    assert watched.node.asked == [7]
+    assert watched.values == of_last(7) | coins()
+
+
+def test_new_blocks(watched: Watched) -> None:
+    """Each new block is asked for once, in the order of connection; the last is shown, all are counted."""
+    watched.poll()
+    watched.connect("a", "c", "b")
+    assert watched.news == 3
+    assert watched.catch_up()
+    assert not watched.catch_up()
+    assert watched.node.asked == [7, "a", "c", "b"]
+    assert watched.values == of_last(2) | coins(1, 3, 2)
+
+
+def test_block_during_the_work(watched: Watched) -> None:
+    """A block that comes while another is asked for is asked for in the same go."""
+    watched.poll()
+    watched.connect("a")
+    watched.node.on_ask = lambda: watched.connect("b") if watched.node.asked == [7, "a"] else None
+    watched.catch_up()
+    assert watched.node.asked == [7, "a", "b"]
+
+
+def test_same_block_again(watched: Watched) -> None:
+    """A block that is connected once more, after a reorganisation, counts once more."""
+    watched.poll()
+    watched.connect("a", "b", "a")
+    watched.catch_up()
+    assert watched.values == of_last(1) | coins(1, 2, 1)
+
+
+def test_tip_is_not_looked_at_again(watched: Watched) -> None:
+    """Where new blocks are told, a poll asks nothing more, whatever the height is."""
+    watched.poll(height=7)
+    watched.poll(height=7)
+    watched.poll(height=8)
+    assert watched.node.asked == [7]
+
+
+def test_nobody_tells(watched: Watched) -> None:
+    """Where nobody tells of blocks (no subscription) each poll that finds another height shows the tip."""
+    for height in (7, 7, 8, 8, 7):
+        watched.poll(height=height, told=False)
+    assert watched.node.asked == [7, 8, 7]
+    assert watched.values == of_last(7) | coins()
+
+
+def test_initial_block_download(watched: Watched) -> None:
+    """During the download no block is asked for, neither then nor after it."""
+    watched.poll(ibd=1)
+    watched.connect("a", "b")
+    assert not watched.catch_up()
+    watched.poll(ibd=1, height=8)
+    assert (watched.node.asked, watched.values, watched.news) == ([], {}, 0)
+    watched.poll(ibd=0, height=8)
+    watched.connect("c")
+    watched.catch_up()
+    assert watched.node.asked == [8, "c"]
+    assert watched.values == of_last(3) | coins(3)
+
+
+def test_download_begins_again(watched: Watched) -> None:
+    """Blocks that waited when a poll found the node in the download are let go."""
+    watched.poll()
+    watched.connect("a")
+    watched.poll(ibd=1)
+    watched.catch_up()
+    assert watched.node.asked == [7]
+
+
+def test_unknown_download_waits(watched: Watched) -> None:
+    """Before the first poll nobody knows: the blocks wait, and count when it finds no download."""
+    watched.connect("a")
+    assert not watched.catch_up()
+    assert watched.node.asked == []
+    watched.poll(ibd=0)
+    watched.catch_up()
+    assert watched.node.asked == [7, "a"]
+    assert watched.values == of_last(1) | coins(1)
+
+
+def test_poll_that_does_not_find_out(watched: Watched) -> None:
+    """As long as nobody knows, blocks do not pile up: each poll that does not find out lets them go."""
+    watched.connect("a")
+    watched.poll(ibd=None)
+    watched.connect("b")
+    watched.poll(ibd=0)
+    watched.catch_up()
+    assert watched.node.asked == [7, "b"]
+
+
+def test_failed_poll_keeps_what_is_known(watched: Watched) -> None:
+    """A poll that does not find out about the download changes nothing about it."""
+    watched.poll()
+    watched.poll(ibd=None, height=None)
+    watched.connect("a")
+    watched.catch_up()
+    assert watched.values == of_last(1) | coins(1)
+
+
+def test_failure(watched: Watched) -> None:
+    """A block whose statistics fail costs its own figures: they are absent, not those of the block before."""
+    watched.poll()
+    watched.connect("a", "pruned")
+    assert watched.catch_up()
+    assert watched.errors == 1
+    assert watched.values == coins(1)
+    watched.connect("b")
+    watched.catch_up()
+    assert watched.values == of_last(2) | coins(1, 2)
+
+
+def test_failure_at_the_first_look(watched: Watched) -> None:
+    """The counters begin even where the tip's own figures cannot be had."""
+    watched.poll(height=9)
+    assert (watched.errors, watched.values) == (1, coins())
+
+
+def test_lost_node(watched: Watched) -> None:
+    """A node that is gone ends the work instead of failing block by block."""
+    watched.poll()
+    watched.connect("a", "b")
+    watched.node.gone = True
+    with pytest.raises(NodeUnavailable):
+        watched.catch_up()
+    assert watched.node.asked == [7, "a"]
+
+
+def test_new_session(watched: Watched) -> None:
+    """What waited is not asked of the next node; its tip is shown first, and the counts go on."""
+    watched.poll()
+    watched.connect("a")
+    watched.catch_up()
+    watched.connect("b")
+    watched.blocks.begin_session()
+    watched.store.end_session()
+    assert watched.blocks.downloading is None
+    assert not watched.catch_up()
+    watched.poll(height=8)
+    assert watched.node.asked == [7, "a", 8]
+    assert watched.values == of_last(8) | coins(1)
+
+
+def test_group_that_is_off() -> None:
+    """A node is asked nothing about its blocks unless somebody wants to see it."""
+    watched = Watched()
+    watched.poll()
+    watched.connect("a")
+    watched.catch_up()
+    watched.poll(height=8, told=False)
+    assert (watched.node.asked, watched.values) == ([], {})

@@ -1,0 +1,109 @@
+"""JSON-RPC texts: what is asked, and what an answer means: a value, a failed call, a node that still starts."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
+from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters, reply, request, result
+
+METHOD = "getmempoolinfo"
+WARMUP = {"code": -28, "message": "Loading block index…"}
+UNKNOWN = {"code": -32601, "message": "Method not found"}
+
+Answer = Callable[[object], Any]
+
+
+def over_node(error: object) -> Any:
+    """Take an error as Node.executeRpc gives it."""
+    return result(METHOD, "", json.dumps(error), "")
+
+
+def over_rpc(error: object) -> Any:
+    """Take an error as Rpc.executeRpc gives it."""
+    return reply(METHOD, json.dumps({"jsonrpc": "2.0", "error": error, "id": METHOD}))
+
+
+both = pytest.mark.parametrize("answer", [over_node, over_rpc])
+
+
+def test_parameters() -> None:
+    """Node.executeRpc is given the parameters by position."""
+    assert parameters([]) == "[]"
+    assert json.loads(parameters([7, ("ins", "outs")])) == [7, ["ins", "outs"]]
+
+
+def test_request() -> None:
+    """Rpc.executeRpc is given a JSON-RPC 2.0 request with an id: without one it would be answered with nothing."""
+    assert json.loads(request("estimatesmartfee", [2])) == {
+        "jsonrpc": "2.0",
+        "id": "estimatesmartfee",
+        "method": "estimatesmartfee",
+        "params": [2],
+    }
+
+
+@pytest.mark.parametrize("value", [{"size": 0}, [], 12, 0.5, None, "text", True])
+def test_results(value: object) -> None:
+    """Whatever JSON value a method gives comes through, null too."""
+    assert result(METHOD, json.dumps(value), "", "") == value
+    assert reply(METHOD, json.dumps({"jsonrpc": "2.0", "result": value, "id": METHOD})) == value
+    assert reply(METHOD, json.dumps({"result": value, "error": None, "id": METHOD})) == value
+
+
+@both
+def test_warm_up(answer: Answer) -> None:
+    """A node that loads its chain is not there yet, in the node's own words."""
+    with pytest.raises(NodeUnavailable, match=r"^the node is still starting \(Loading block index…\)$"):
+        answer(WARMUP)
+
+
+@both
+def test_error(answer: Answer) -> None:
+    """An error costs this call only, and its text has the method, the message and the code."""
+    with pytest.raises(CallFailed, match=r"^getmempoolinfo: Method not found \(error -32601\)$"):
+        answer(UNKNOWN)
+
+
+@both
+@pytest.mark.parametrize("error", [5, "no", [], {}, {"code": 1}, {"message": "no"}])
+def test_malformed_error(answer: Answer, error: object) -> None:
+    """An error object without code or message fails the call, and nothing more."""
+    with pytest.raises(CallFailed, match=r"^getmempoolinfo: the answer is not what JSON-RPC says"):
+        answer(error)
+
+
+def test_failure_of_the_call_itself() -> None:
+    """What Node.executeRpc says beside JSON-RPC fails the call with its words."""
+    with pytest.raises(CallFailed, match=r"^getmempoolinfo: out of memory$"):
+        result(METHOD, "", "", "out of memory")
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", "[1", "\x00"])
+def test_no_json(text: str) -> None:
+    """A text that is no JSON fails the call, over either way."""
+    with pytest.raises(CallFailed, match="the answer is not what JSON-RPC says"):
+        result(METHOD, text, "", "")
+    with pytest.raises(CallFailed, match="the answer is not what JSON-RPC says"):
+        reply(METHOD, text)
+
+
+def test_no_json_in_an_error() -> None:
+    """Neither is a broken error a crash."""
+    with pytest.raises(CallFailed, match="the answer is not what JSON-RPC says"):
+        result(METHOD, "", "{", "")
+
+
+def test_null_reply() -> None:
+    """A node whose whitelist leaves the method out replies with nothing: the operator learns where to look."""
+    with pytest.raises(CallFailed, match=r"getmempoolinfo: the node does not allow it .*-rpcwhitelistdefault"):
+        reply(METHOD, "null")
+
+
+@pytest.mark.parametrize("said", [[], 5, "text", {}, {"id": 1}, {"jsonrpc": "2.0"}, {"error": None}])
+def test_malformed_reply(said: object) -> None:
+    """A reply with neither a result nor an error fails the call."""
+    with pytest.raises(CallFailed, match="the answer is not what JSON-RPC says"):
+        reply(METHOD, json.dumps(said))
