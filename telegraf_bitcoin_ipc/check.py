@@ -111,7 +111,7 @@ def _value(metric: str, value: object, how: str) -> str:
     if value is None or value == {}:
         return f"absent  {NO_VALUE.get(metric, 'the node has no value')}  {how}"
     if isinstance(value, Mapping):
-        value = ", ".join(f"{number} {label}" for label, number in value.items() if number) or "0"
+        value = ", ".join(f"{label} {number}" for label, number in value.items() if number) or "0"
     return f"works   = {value}  {how}"
 
 

@@ -4,7 +4,9 @@ from typing import Final
 
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, Config, option_name
 from telegraf_bitcoin_ipc.ipc.dialects import (
+    HEADERS,
     READ_ONLY,
+    RPC,
     STATISTICS,
     STOCK,
     STOCK_31,
@@ -100,6 +102,8 @@ def _cost(group: str, dialect: Dialect) -> str:
         calls = [call for call in calls if call not in _calls("core", dialect)]
     per_poll = [call for call in calls if not call.once_per_tip and call.method != STATISTICS]
     per_block = [call for call in calls if call not in per_poll]
+    if group == "core" and HEADERS in dialect.origins.values():
+        per_block.append(Call(RPC, HEADERS.name))
     said = [
         f"{sum(len(call.each) or 1 for call in some)} a {when} ({', '.join(f'`{call.name}`' for call in some)})"
         for when, some in (("poll", per_poll), ("new block", per_block))

@@ -121,7 +121,8 @@ def _everywhere(metric: str, method: str, read: Read, **options: Any) -> Row:
 
 
 _TIP: Final = Pushed("Mining.waitTipChanged")
-_HEADERS: Final = Pushed("getblockheader")
+HEADERS: Final = Pushed("getblockheader")
+"""What is made from the headers between the old tip and the new: one call per new block."""
 
 ALL_CONNECTIONS: Final = 3
 """Node.getNodeCount's flags: 1 inbound, 2 outbound."""
@@ -145,8 +146,8 @@ _MINING_TIP = Polled(Call("mining", "getTip"), lambda r: r.result.height if r.ha
 _MINING_IBD = Polled(Call("mining", "isInitialBlockDownload"), _truth)
 
 TABLE: Final = (
-    Row("blocks_connected_total", _notified("blockConnected"), _HEADERS),
-    Row("blocks_disconnected_total", _notified("blockDisconnected"), _HEADERS),
+    Row("blocks_connected_total", _notified("blockConnected"), HEADERS),
+    Row("blocks_disconnected_total", _notified("blockDisconnected"), HEADERS),
     Row("mempool_tx_added_total", _notified("transactionAddedToMempool")),
     Row("mempool_tx_removed_total", _notified("transactionRemovedFromMempool")),
     Row("tip_updates_total", _notified("updatedBlockTip"), _TIP, _TIP),
@@ -196,7 +197,7 @@ TABLE: Final = (
     Row("utxo_cache_add_unconfirmed_total", _traced("add")),
     Row("mempool_tx_removed_by_reason_total", _notified("transactionRemovedFromMempool")),
     Row("mempool_tx_added_vbytes_total", _notified("transactionAddedToMempool")),
-    Row("mempool_tx_confirmed_total", _notified("blockConnected"), _HEADERS),
+    Row("mempool_tx_confirmed_total", _notified("blockConnected"), HEADERS),
     _everywhere("mempool_vbytes", MEMPOOL, field("bytes")),
     _everywhere("mempool_min_fee_sat_per_vb", MEMPOOL, feerate("mempoolminfee")),
     _everywhere("mempool_relay_min_fee_sat_per_vb", MEMPOOL, feerate("minrelaytxfee")),
@@ -238,8 +239,8 @@ TABLE: Final = (
     _block("utxo_spent_total", field("ins")),
     _block("utxo_created_value_sat_total", total_of("total_out", "totalfee", "subsidy")),
     _block("utxo_spent_value_sat_total", total_of("total_out", "totalfee")),
-    Row("reorgs_total", _notified("blockDisconnected"), _HEADERS),
-    Row("reorg_depth_max", _notified("blockDisconnected"), _HEADERS),
+    Row("reorgs_total", _notified("blockDisconnected"), HEADERS),
+    Row("reorg_depth_max", _notified("blockDisconnected"), HEADERS),
 )
 """One row per metric of a node, in the order in which it is asked for."""
 

@@ -130,7 +130,7 @@ def test_labelled_values(checked: Checked) -> None:
     line = checked.line("peers_by_direction")
     assert line == "works   bitcoin_peers_by_direction = 0  (getnetworkinfo, N ms)"
     checked.session.model.peers.change(NOW, 2, 1)
-    assert "2 inbound, 1 outbound" in checked.line("peers_by_direction")
+    assert "inbound 2, outbound 1" in checked.line("peers_by_direction")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ COSTS = {
         "`Node.getVerificationProgress`, `Node.getMempoolSize`, `Node.getMempoolDynamicUsage`, "
         "`Node.getMempoolMaxUsage`, `Node.getNodeCount`, `Node.getTotalBytesRecv`, `Node.getTotalBytesSent`)",
         "5 a poll (`getblockchaininfo`, `Mining.isInitialBlockDownload`, `getmempoolinfo`, `getnetworkinfo`, "
-        "`getnettotals`)",
+        "`getnettotals`); 1 a new block (`getblockheader`)",
     ),
     "mempool": ("1 a poll (`getmempoolinfo`)", "nothing more"),
     "chain": (
