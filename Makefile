@@ -15,7 +15,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run test setup lint reference soak wheel clean install telegraf prometheus
+.PHONY: FORCE help run test setup lint reference soak wheel clean install telegraf prometheus nix
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -32,15 +32,17 @@ run: install telegraf ## set up, then run a simulated node (or SOCKET=...) and T
 	@exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" $(RUN_PYTHON) scripts/run.py \
 		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
 
-test: setup lint ## set up, lint, and test the installed wheel with a real Telegraf and Prometheus
+test: setup lint ## set up, lint, and test the installed wheel with a real Telegraf, Prometheus and Nix
 	@echo 'test: the installed wheel'
 	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
 	PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" \
 	PROMTOOL_BINARY="$(CURDIR)/$(VENV)/tools/promtool" \
+	NIX_BINARY="$(CURDIR)/$(VENV)/tools/nix" \
+	NIX_INSTANTIATE_BINARY="$(CURDIR)/$(VENV)/tools/nix-instantiate" \
 	TEST_CHECKOUT= \
 	$(RUN_PYTHON) -m pytest $(ARGS)
 
-setup: install telegraf prometheus ## make everything that run and test need
+setup: install telegraf prometheus nix ## make everything that run and test need
 	@echo 'setup: ready'
 
 lint: install ## ruff (rules and format) and mypy --strict
@@ -51,7 +53,7 @@ lint: install ## ruff (rules and format) and mypy --strict
 	@echo 'lint: mypy --strict'
 	@$(RUN_PYTHON) -m mypy --strict
 
-reference: install ## write METRICS.md, telegraf.conf.example and the README's options from the code
+reference: install ## write METRICS.md, telegraf.conf.example and the README's tables from the code
 	@$(RUN_PYTHON) scripts/reference.py
 
 soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guard's memory must not grow
@@ -60,7 +62,7 @@ soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guar
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl
 
-clean: ## remove what make made in the checkout (not the cache with Telegraf and Prometheus)
+clean: ## remove what make made in the checkout (not the cache with Telegraf, Prometheus and Nix)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -97,3 +99,9 @@ prometheus: $(VENV)/.made
 	@paths="$$(sh scripts/get-prometheus.sh)" && \
 	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 1p)" $(VENV)/tools/prometheus && \
 	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 2p)" $(VENV)/tools/promtool
+
+nix: $(VENV)/.made
+	@mkdir -p $(VENV)/tools
+	@paths="$$(sh scripts/get-nix.sh)" && \
+	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 1p)" $(VENV)/tools/nix && \
+	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 2p)" $(VENV)/tools/nix-instantiate

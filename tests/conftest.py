@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.nix import Nix
 from support.nodes import Plugin, SimulatedNode
 from support.processes import Process, Prometheus, Telegraf
 from support.subscriber import Subscriber
@@ -78,6 +79,12 @@ def prometheus_binary() -> Path:
 def promtool_binary() -> Path:
     """Prometheus's checker: `promtool check metrics` reads a page on stdin."""
     return _tool("PROMTOOL_BINARY")
+
+
+@pytest.fixture
+def nix(tmp_path: Path) -> Nix:
+    """The real Nix, with a store and a home of its own."""
+    return Nix(_tool("NIX_BINARY"), _tool("NIX_INSTANTIATE_BINARY"), tmp_path / "nix")
 
 
 @pytest.fixture

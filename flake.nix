@@ -1,0 +1,120 @@
+{
+  description = "A Telegraf execd input that watches a Bitcoin node over its Cap'n Proto IPC socket";
+
+  inputs = {
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
+    # For its bitcoin-node and nothing else. It keeps the inputs that it is built with: none of them follows ours.
+    ipc-exporter-rust.url = "github:bitcoin-dev-tools/ipc-exporter-rust";
+  };
+
+  outputs =
+    {
+      self,
+      nixpkgs,
+      ipc-exporter-rust,
+    }:
+    let
+      inherit (nixpkgs) lib;
+
+      inherit (lib.importTOML ./pyproject.toml) project;
+
+      forAllSystems = lib.genAttrs [
+        "x86_64-linux"
+        "aarch64-linux"
+      ];
+
+      pkgsFor = forAllSystems (system: nixpkgs.legacyPackages.${system});
+
+      # What the tests need beside the plugin's own dependencies.
+      testTools = ps: [
+        ps.hypothesis
+        ps.pytest
+      ];
+
+      # The checkout as an installed package, from where the development shell was entered.
+      checkout =
+        ps:
+        ps.mkPythonEditablePackage {
+          pname = project.name;
+          inherit (project) version scripts;
+          root = "$CHECKOUT";
+        };
+
+      # Where tests/conftest.py looks for the programs that `make test` would bring.
+      testPrograms = pkgs: {
+        TELEGRAF_BINARY = lib.getExe pkgs.telegraf;
+        PROMETHEUS_BINARY = "${pkgs.prometheus}/bin/prometheus";
+        PROMTOOL_BINARY = "${pkgs.prometheus.cli}/bin/promtool";
+      };
+    in
+    {
+      packages = forAllSystems (system: {
+        default = pkgsFor.${system}.callPackage ./package.nix { };
+        inherit (ipc-exporter-rust.packages.${system}) bitcoin-node;
+      });
+
+      # With the other flake's overlay: a configuration that took its node from there finds it here.
+      overlays.default = lib.composeExtensions ipc-exporter-rust.overlays.default (
+        final: _: { telegraf-bitcoin-ipc = final.callPackage ./package.nix { }; }
+      );
+
+      nixosModules.default.imports = [ ./module.nix ];
+
+      devShells = forAllSystems (
+        system:
+        let
+          pkgs = pkgsFor.${system};
+        in
+        {
+          default = pkgs.mkShell (
+            testPrograms pkgs
+            // {
+              inputsFrom = [ self.packages.${system}.default ];
+              packages = [
+                (pkgs.python3.withPackages (ps: [ (checkout ps) ] ++ testTools ps))
+                pkgs.mypy
+                pkgs.nixfmt-rfc-style
+                pkgs.ruff
+              ];
+              TEST_CHECKOUT = "1";
+              shellHook = "export CHECKOUT=$PWD";
+            }
+          );
+        }
+      );
+
+      checks = forAllSystems (
+        system:
+        let
+          pkgs = pkgsFor.${system};
+          package = self.packages.${system}.default;
+          python = pkgs.python3.withPackages (ps: [ (ps.toPythonModule package) ] ++ testTools ps);
+        in
+        {
+          inherit package;
+
+          # What runs in a build sandbox: sockets and the loopback address, no network, nothing that is timed.
+          tests = pkgs.runCommand "telegraf-bitcoin-ipc-tests" (testPrograms pkgs) ''
+            cp -r ${self} source
+            chmod -R u+w source
+            cd source
+            HOME=$TMPDIR ${python}/bin/python -P -m pytest -p no:cacheprovider tests/unit tests/integration tests/e2e
+            touch $out
+          '';
+
+          module = pkgs.callPackage ./tests/nix/vm.nix {
+            module = self.nixosModules.default;
+            inherit package;
+          };
+
+          # Python is formatted by the ruff that pyproject.toml names: `make lint`.
+          formatting =
+            pkgs.runCommand "telegraf-bitcoin-ipc-formatting" { nativeBuildInputs = [ pkgs.nixfmt-rfc-style ]; }
+              ''
+                find ${self} -name '*.nix' -exec nixfmt --check {} +
+                touch $out
+              '';
+        }
+      );
+    };
+}
