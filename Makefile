@@ -15,10 +15,10 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run test setup lint reference soak wheel clean install telegraf prometheus nix
+.PHONY: FORCE help run test setup lint reference dashboards soak wheel clean install telegraf prometheus nix
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
@@ -55,6 +55,9 @@ lint: install ## ruff (rules and format) and mypy --strict
 
 reference: install ## write METRICS.md, telegraf.conf.example and the README's tables from the code
 	@$(RUN_PYTHON) scripts/reference.py
+
+dashboards: install ## write the files of grafana/ from the code
+	@PYTHONPATH=scripts $(RUN_PYTHON) -m dashboards
 
 soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guard's memory must not grow
 	@$(RUN_PYTHON) scripts/soak.py $(ARGS)

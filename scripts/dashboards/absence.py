@@ -1,0 +1,42 @@
+"""What a panel says when it has nothing to show: which group is off, or which kind of node does not tell."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
+from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, Metric
+
+NO_PLUGIN: Final = "no plugin reports"
+NO_NODE: Final = "the plugin sees no node"
+
+
+def sentence(metrics: Sequence[Metric], reason: str = "") -> str:
+    """Return why there may be nothing of any of the metrics; `reason` is one that the catalogue does not know.
+
+    Only what would empty the whole panel counts: a metric that is always on rules out a group that is off.
+    """
+    reasons = [*_groups(metrics), *_dialects(metrics), *([reason] if reason else [])]
+    return "; or ".join(reasons)
+
+
+def _groups(metrics: Sequence[Metric]) -> list[str]:
+    groups = dict.fromkeys(metric.group for metric in metrics)
+    if ALWAYS_ON & groups.keys():
+        return []
+    return [f"group {' and '.join(groups)} is off: --metrics adds it"]
+
+
+def _dialects(metrics: Sequence[Metric]) -> list[str]:
+    """Return which dialects give one of the metrics; where all do, that there is no node or no plugin."""
+    if any(metric.group == "plugin" for metric in metrics):
+        told = all(metric.lifetime == "session" for metric in metrics)
+        return [NO_NODE if told else NO_PLUGIN]
+    giving = [each.name for each in DIALECTS if any(each.origins[metric.name] for metric in metrics)]
+    if len(giving) == len(DIALECTS):
+        return [NO_NODE]
+    return [f"the node's dialect is not {_either(giving)}"]
+
+
+def _either(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

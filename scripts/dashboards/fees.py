@@ -1,0 +1,41 @@
+"""Row: what a transaction has to pay."""
+
+from dashboards.panels import Row, graph, stat
+from dashboards.queries import WEIGHT_PER_VBYTE, value
+
+IN_MEMPOOL = f"{value('mempool_total_fee_sat')} / {value('mempool_vbytes')}"
+IN_BLOCK = f"{WEIGHT_PER_VBYTE} * {value('last_block_fee_sat')} / {value('last_block_weight')}"
+
+
+def row() -> Row:
+    """Return the row, with new panels."""
+    return Row(
+        "Fees",
+        (
+            graph(
+                "Fee estimates",
+                {"within {{target}} blocks": value("fee_estimate_sat_per_vb")},
+                "sat/vB",
+                width=10,
+                least=0,
+                nothing="the node has too little data",
+            ),
+            stat(
+                "Fee estimates now",
+                value("fee_estimate_sat_per_vb"),
+                "sat/vB",
+                width=4,
+                name="{{target}} blocks {{node}} {{instance}}",
+                decimals=1,
+                nothing="the node has too little data",
+            ).height(8),
+            graph(
+                "Average feerate: mempool and last block",
+                {"mempool": IN_MEMPOOL, "last block": IN_BLOCK},
+                "sat/vB",
+                width=10,
+                least=0,
+                note="Fees by virtual size, of all that waits and of what was mined last.",
+            ),
+        ),
+    )

@@ -1,0 +1,33 @@
+"""The files that give Grafana the data source and the dashboard at its start."""
+
+from typing import Final
+
+DASHBOARDS: Final = "/var/lib/grafana/dashboards"
+"""Where the dashboard's file has to lie on Grafana's machine."""
+
+DATA_SOURCE: Final = """\
+# Grafana: /etc/grafana/provisioning/datasources/. Made by `make dashboards`.
+apiVersion: 1
+datasources:
+  - name: Prometheus
+    uid: prometheus
+    type: prometheus
+    access: proxy
+    # Where Prometheus answers queries.
+    url: http://127.0.0.1:9090
+    jsonData:
+      # Prometheus's scrape_interval: $__rate_interval is at least four times that.
+      timeInterval: 15s
+"""
+
+PROVIDER: Final = f"""\
+# Grafana: /etc/grafana/provisioning/dashboards/. Made by `make dashboards`.
+apiVersion: 1
+providers:
+  - name: bitcoin
+    type: file
+    allowUiUpdates: false
+    options:
+      # The directory that the dashboard's JSON file lies in.
+      path: {DASHBOARDS}
+"""

@@ -1,0 +1,59 @@
+"""PromQL on metrics of the catalogue, for the nodes that the dashboard's variables choose."""
+
+import re
+from typing import Final
+
+from telegraf_bitcoin_ipc.metrics import MEASUREMENT, METRICS, Metric
+
+BITCOIN: Final = 1e8
+"""Satoshi in a bitcoin."""
+
+WEIGHT_PER_VBYTE: Final = 4
+"""Weight units in a virtual byte (BIP 141)."""
+
+POLLED_INTERVAL: Final = "2m"
+"""The shortest step for rates of what polls bring once a minute: a shorter window would have no change, or all."""
+
+_CHOSEN: Final = 'instance=~"$instance", node=~"$node"'
+"""A series without the tag `node` is there, too: to Prometheus it is empty, which the variable's All matches."""
+
+
+def value(name: str, **labels: str) -> str:
+    """Return the series of a metric; raises KeyError for one that is not in the catalogue."""
+    chosen = [f'{label}="{wanted}"' for label, wanted in labels.items()]
+    return f"{MEASUREMENT}_{METRICS[name].name}{{{', '.join([*chosen, _CHOSEN])}}}"
+
+
+def rate(name: str, unit: float = 1) -> str:
+    """Return how much a counter gains per second, in so many of its units (60 per minute: `1 / 60`)."""
+    return _in(f"rate({value(name)}[$__rate_interval])", unit)
+
+
+def per_minute(name: str) -> str:
+    """Return how much a counter gains per minute."""
+    return f"60 * {rate(name)}"
+
+
+def increase(name: str, window: str = "$__rate_interval") -> str:
+    """Return how much a counter has gained in the window before each point."""
+    return f"increase({value(name)}[{window}])"
+
+
+def bitcoins(name: str) -> str:
+    """Return in bitcoin what the catalogue has in satoshi."""
+    return _in(value(name), BITCOIN)
+
+
+def age(name: str) -> str:
+    """Return the seconds since a Unix time."""
+    return f"time() - {value(name)}"
+
+
+def metrics_in(*expressions: str) -> list[Metric]:
+    """Return the metrics of the catalogue that expressions name, each once, in their order."""
+    names = re.findall(rf"\b{MEASUREMENT}_(\w+)", " ".join(expressions))
+    return [METRICS[name] for name in dict.fromkeys(names)]
+
+
+def _in(expression: str, unit: float) -> str:
+    return expression if unit == 1 else f"{expression} / {unit:g}"

@@ -1,0 +1,177 @@
+"""The dashboards that people have today: which panel replaces each of theirs, or why none does.
+
+What the panels there show (titles, metrics) was read in their files; what the metrics are here is the mapping's.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from dashboards.panels import Panel
+from dashboards.queries import metrics_in
+from telegraf_bitcoin_ipc.metrics import MEASUREMENT, METRICS
+from telegraf_bitcoin_ipc.parity_map import EXPORTERS, Row
+
+
+class OldPanel(NamedTuple):
+    """A panel there, and the metrics that it shows, by the names of the mapping.
+
+    `also` are panels here that show the same by other metrics than the mapping's, or what comes nearest.
+    """
+
+    title: str
+    metrics: tuple[str, ...]
+    also: tuple[str, ...] = ()
+
+
+class OldDashboard(NamedTuple):
+    """A dashboard there: where it is, and whose metrics it shows."""
+
+    name: str
+    exporter: str
+    panels: tuple[OldPanel, ...]
+
+
+def _panel(title: str, *metrics: str, also: tuple[str, ...] = ()) -> OldPanel:
+    return OldPanel(title, metrics, also)
+
+
+IPC_DASH: Final = OldDashboard(
+    "Bitcoin Core (IPC), of bitcoin-dev-tools/ipc-dash",
+    "ipc-exporter-rust",
+    (
+        _panel("Block Height", "bitcoin_block_height"),
+        _panel("Chain Height", "bitcoin_chain_height"),
+        _panel("Sync Progress", "bitcoin_verification_progress"),
+        _panel("IBD", "bitcoin_ibd"),
+        _panel("Peers", "bitcoin_peers"),
+        _panel("Mempool TXs", "bitcoin_mempool_size"),
+        _panel("Mempool Memory", "bitcoin_mempool_bytes", "bitcoin_mempool_max_bytes"),
+        _panel("Blocks Connected", "bitcoin_blocks_connected_total"),
+        _panel("Blocks Disconnected", "bitcoin_blocks_disconnected_total"),
+        _panel("TX Rate", "bitcoin_mempool_tx_added_total", "bitcoin_mempool_tx_removed_total"),
+        _panel("Mempool Transactions", "bitcoin_mempool_size"),
+        _panel("Peer Count", "bitcoin_peers"),
+        _panel("Bandwidth", "bitcoin_bytes_recv_total", "bitcoin_bytes_sent_total"),
+        _panel("Cumulative Traffic", "bitcoin_bytes_recv_total", "bitcoin_bytes_sent_total"),
+        _panel("Tip Updates", "bitcoin_tip_updates_total"),
+        _panel("Chain State Flushes", "bitcoin_chain_state_flushes_total"),
+    ),
+)
+
+RPC: Final = OldDashboard(
+    "Bitcoin Core RPC, of bitcoin-dev-tools/usdt-dash",
+    "rpc_exporter",
+    (
+        _panel("Sync Progress", "bitcoind_blockchain_verification_progress"),
+        _panel("Block Height", "bitcoind_blockchain_blocks", "bitcoind_blockchain_headers"),
+        _panel("Difficulty", "bitcoind_blockchain_difficulty"),
+        _panel("Chain Size on Disk", "bitcoind_blockchain_size_bytes"),
+        _panel("Mempool Transactions", "bitcoind_mempool_size"),
+        _panel("Mempool Memory", "bitcoind_mempool_usage_bytes", "bitcoind_mempool_max_bytes"),
+        _panel("Mempool Min Fee", "bitcoind_mempool_minfee_per_kb"),
+        _panel("Connections", "bitcoind_net_connections_in", "bitcoind_net_connections_out"),
+        _panel("Bandwidth", "bitcoind_net_bytes_recv_total", "bitcoind_net_bytes_sent_total"),
+    ),
+)
+
+USDT: Final = OldDashboard(
+    "Bitcoin Core USDT Tracing, of bitcoin-dev-tools/usdt-dash",
+    "usdt_exporter",
+    (
+        _panel("Block Height", "bitcoind_block_height"),
+        _panel(
+            "Message Rate by Type (top 10)",
+            "bitcoind_p2p_messages_total",
+            also=("Bytes received by message", "Bytes sent by message"),
+        ),
+        _panel("Bandwidth", "bitcoind_p2p_bytes_total"),
+        _panel("Connection Count", "bitcoind_connections_inbound", "bitcoind_connections_outbound"),
+        _panel("Connections Opened by Network", "bitcoind_connections_opened_total", also=("Peers by network",)),
+        _panel("Block Connection Time", "bitcoind_block_connected_seconds"),
+        _panel("Transactions per Block", "bitcoind_block_transactions"),
+        _panel("Sigops per Block", "bitcoind_block_sigops"),
+        _panel("Inputs per Block", "bitcoind_block_inputs"),
+        _panel("Flush Duration", "bitcoind_utxocache_flush_duration_seconds_{part}", also=("Flushes per hour",)),
+        _panel("Cache Size (coins)", "bitcoind_utxocache_flush_coins"),
+        _panel("Cache Memory Usage", "bitcoind_utxocache_flush_memory_bytes"),
+        _panel(
+            "Mempool TX Rate",
+            "bitcoind_mempool_added_total",
+            "bitcoind_mempool_removed_total",
+            "bitcoind_mempool_replaced_total",
+            "bitcoind_mempool_rejected_total",
+        ),
+        _panel(
+            "Mempool Fee Rate (avg sat/vB)",
+            "bitcoind_mempool_added_fees_satoshis_total",
+            "bitcoind_mempool_added_vbytes_total",
+            also=("Average feerate: mempool and last block",),
+        ),
+        _panel("Removal Reasons", "bitcoind_mempool_removed_total"),
+    ),
+)
+
+JVSTEIN: Final = OldDashboard(
+    "Bitcoin, of jvstein/bitcoin-prometheus-exporter",
+    "bitcoin-prometheus-exporter",
+    (
+        _panel("Block Creation Rate", "bitcoin_blocks", also=("Blocks per hour",)),
+        _panel("Difficulty", "bitcoin_difficulty"),
+        _panel("Network Hash Rate", "bitcoin_hashps", "bitcoin_hashps_{blocks}"),
+        _panel("Block value", "bitcoin_latest_block_value"),
+        _panel("Chain Branches", "bitcoin_num_chaintips"),
+        _panel("Network traffic", "bitcoin_total_bytes_sent", "bitcoin_total_bytes_recv"),
+        _panel("Estimated Fee", "bitcoin_est_smart_fee_{target}"),
+        _panel("Versions", "bitcoin_protocol_version", "bitcoin_server_version", also=("Version",)),
+        _panel("Peers", "bitcoin_banned_until", "bitcoin_peers", also=("Banned",)),
+    ),
+)
+
+OLD_DASHBOARDS: Final = (IPC_DASH, RPC, USDT, JVSTEIN)
+
+_HEAD: Final = """\
+# Which panel replaces which
+
+Made by `make dashboards` from the panels that people have today and from the mapping of metrics that the README's
+tables and the command `parity` are made from. Where IPC does not give something the reason stands in the last
+column.
+
+The dashboard Node Exporter of bitcoin-dev-tools/usdt-dash shows the machine, not the node: it goes on as it is.
+"""
+
+
+def markdown(panels: tuple[Panel, ...]) -> str:
+    """Return what replaces each panel of those dashboards, as Markdown."""
+    shown = _panels_by_metric(panels)
+    return "\n".join([_HEAD, *(_section(each, shown) for each in OLD_DASHBOARDS)])
+
+
+def rows_of(old: OldDashboard, metric: str) -> list[Row]:
+    """Return the mapping's rows of a metric there; raises KeyError where there is none."""
+    if metric == f"{MEASUREMENT}_chain_height" and old is IPC_DASH:  # newer than the exporter that was mapped
+        return [Row(metric, "chain_height")]
+    if found := [row for row in EXPORTERS[old.exporter].rows if row.old == metric]:
+        return found
+    raise KeyError(metric)
+
+
+def _section(old: OldDashboard, shown: dict[str, list[str]]) -> str:
+    rows = ["| panel there | panel here | not offered |", "| --- | --- | --- |"]
+    for panel in old.panels:
+        mapped = [row for metric in panel.metrics for row in rows_of(old, metric)]
+        here = dict.fromkeys([title for row in mapped if row.new for title in shown[row.new]] + [*panel.also])
+        rows.append(f"| {panel.title} | {'; '.join(here)} | {'; '.join(_reasons(mapped))} |")
+    return "\n".join([f"## {old.name}", "", *rows, ""])
+
+
+def _reasons(rows: list[Row]) -> Iterator[str]:
+    return (f"`{row.old}`: {row.note}" for row in rows if not row.new)
+
+
+def _panels_by_metric(panels: tuple[Panel, ...]) -> dict[str, list[str]]:
+    shown: dict[str, list[str]] = {name: [] for name in METRICS}
+    for panel in (each.build() for each in panels):
+        expressions = [target.expr for target in panel.targets or []]  # type: ignore[attr-defined]
+        for metric in metrics_in(*expressions):
+            shown[metric.name].append(str(panel.title))
+    return shown

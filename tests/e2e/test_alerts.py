@@ -1,0 +1,63 @@
+"""The alerts as Prometheus's own checker sees them: right in form, firing where they should and nowhere else."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RULES = Path(__file__).parents[2] / "prometheus" / "alerts.yml"
+TESTS = RULES.with_name("alerts_test.yml")
+
+ALERT = re.compile(r"^( +- alert: )(\w+)\n(?:^ +#.*\n)?^( +expr: )(.+(?:\n {10,}.+)*)$", re.MULTILINE)
+"""An alert's name and expression, as the file has them."""
+
+ALERTS = [found[2] for found in ALERT.finditer(RULES.read_text())]
+
+NEVER = "vector(1) < 0"
+ALWAYS = 'count by (instance, node) ({__name__=~"bitcoin_.+"}) or vector(1)'
+"""Fires for every node, and where there is none."""
+
+Promtool = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def promtool(promtool_binary: Path) -> Promtool:
+    """Run promtool to its end."""
+    return lambda *arguments: subprocess.run(
+        [promtool_binary, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_the_rules_are_right_in_form(promtool: Promtool) -> None:
+    """Prometheus takes the file: every expression and every template in it."""
+    done = promtool("check", "rules", RULES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(ALERTS)} rules found" in done.stdout
+
+
+def test_each_fires_where_it_should(promtool: Promtool) -> None:
+    """Simulated days and hours bring each alert about, and what comes near brings none."""
+    done = promtool("test", "rules", TESTS)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("expression", [NEVER, ALWAYS])
+@pytest.mark.parametrize("alert", ALERTS)
+def test_none_goes_untested(alert: str, expression: str, promtool: Promtool, tmp_path: Path) -> None:
+    """An alert that never fires, or that fires for every node, is found by its test."""
+
+    def replaced(found: re.Match[str]) -> str:
+        return f"{found[1]}{found[2]}\n{found[3]}{expression}" if found[2] == alert else found[0]
+
+    changed, count = ALERT.subn(replaced, RULES.read_text())
+    assert count == len(ALERTS)
+    (tmp_path / RULES.name).write_text(changed)
+    (tmp_path / TESTS.name).write_text(TESTS.read_text())
+    assert promtool("check", "rules", tmp_path / RULES.name).returncode == 0
+    done = promtool("test", "rules", tmp_path / TESTS.name)
+    assert done.returncode == 1
+    assert alert in done.stdout + done.stderr

@@ -1,0 +1,121 @@
+"""Many nodes: one Telegraf with a plugin for each, told apart by a tag, through to Prometheus and dashboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.dashboard import PANELS, VARIABLES, chosen, expressions
+from support.nodes import SimulatedNode
+from support.processes import Prometheus, Telegraf, free_port, wait_until
+from support.telegraf import configuration
+
+pytestmark = pytest.mark.telegraf
+
+DIALECT_OF = {"alpha": "tracing", "beta": "stock", "gamma": "stock-31"}
+"""The nodes by their tag, and what each of them is."""
+
+UNTAGGED = "delta"
+"""A node whose plugin has no tag, beside the others."""
+
+QUICKLY = ("--poll-interval", "1", "--emit-interval", "1")
+
+EXECD = re.compile(r"^\[\[inputs\.execd\]\]\n(?:(?!\[).*\n)+", re.MULTILINE)
+"""The block of a configuration that runs one plugin."""
+
+
+def of_all(texts: list[str]) -> str:
+    """The first configuration, with the plugins of the others as well."""
+    blocks = [block for text in texts for block in EXECD.findall(text)]
+    assert len(blocks) == len(texts)
+    return EXECD.sub(lambda _: "".join(blocks), texts[0])
+
+
+@pytest.fixture
+def nodes(processes: ExitStack, tmp_path: Path, socket_path: Path) -> dict[str, SimulatedNode]:
+    """A node for each tag, and one more, each on a socket of its own."""
+    started = {}
+    for name, dialect in {**DIALECT_OF, UNTAGGED: "tracing"}.items():
+        socket = socket_path.with_name(f"{name}.sock")
+        node = SimulatedNode(socket, tmp_path / name, "--dialect", dialect)
+        started[name] = processes.enter_context(node)
+    return started
+
+
+@pytest.fixture
+def fleet(
+    nodes: dict[str, SimulatedNode],
+    start_telegraf: Callable[..., Telegraf],
+    start_prometheus: Callable[..., Prometheus],
+) -> Prometheus:
+    """A Prometheus that has all of them, each with blocks of its own number."""
+    address = f"127.0.0.1:{free_port()}"
+    texts = [
+        configuration(node.socket, address, *QUICKLY, *([] if name == UNTAGGED else ["--tag", f"node={name}"]))
+        for name, node in nodes.items()
+    ]
+    start_telegraf(of_all(texts))
+    prometheus = start_prometheus(address)
+    prometheus.wait_for(f"count(bitcoin_block_height or bitcoin_ibd) == {len(nodes)}")
+    for count, node in enumerate(nodes.values(), start=1):
+        for _ in range(count):
+            node.do("block")
+    return prometheus
+
+
+def by_node(found: list[tuple[dict[str, str], float]]) -> dict[str, float]:
+    """Values by the tag `node`; by nothing where there is none."""
+    assert len({labels.get("node") for labels, _ in found}) == len(found)
+    return {labels.get("node", ""): value for labels, value in found}
+
+
+def panel(title: str) -> dict[str, Any]:
+    """The panel of the dashboard with that title."""
+    return next(each for each in PANELS if each["title"] == title)
+
+
+def test_each_node_has_its_own_values(fleet: Prometheus, nodes: dict[str, SimulatedNode]) -> None:
+    """Nodes of three kinds come through one Telegraf, each under its tag with its own height and dialect."""
+    expected = {"" if name == UNTAGGED else name: float(node.totals["height"]) for name, node in nodes.items()}
+    assert len(set(expected.values())) == len(nodes)
+    wait_until(lambda: by_node(fleet.query("bitcoin_chain_height")) == expected, 60, f"the heights {expected}")
+    dialects = {labels.get("node", ""): labels["dialect"] for labels, _ in fleet.query("bitcoin_node_info")}
+    assert dialects == {**DIALECT_OF, "": "tracing"}
+
+
+def test_the_dashboard_compares_all_or_shows_one(fleet: Prometheus) -> None:
+    """The variable `node` at All shows every node, with a tag or without; at a name, or at some, only those."""
+    (height,) = expressions([panel("Height")])
+    assert by_node(fleet.wait_for(chosen(height))).keys() == {*DIALECT_OF, ""}
+    assert by_node(fleet.query(chosen(height, node="beta"))).keys() == {"beta"}
+    assert by_node(fleet.query(chosen(height, node="(alpha|gamma)"))).keys() == {"alpha", "gamma"}
+    query = VARIABLES["node"]["query"]["query"]
+    series = re.fullmatch(r"label_values\((.*), node\)", query)
+    assert series
+    offered = fleet.query(f"count by (node) ({chosen(series[1])})")
+    assert {labels.get("node") for labels, _ in offered} == {*DIALECT_OF, None}
+
+
+def test_every_panel_takes_the_choice(fleet: Prometheus) -> None:
+    """No expression mixes nodes or fails because there are several: with one chosen all series are that one's."""
+    for name in DIALECT_OF:
+        fleet.wait_for(f'bitcoin_chain_height{{node="{name}"}}')
+        for expression in expressions():
+            assert {labels["node"] for labels, _ in fleet.query(chosen(expression, node=name))} <= {name}
+
+
+def test_one_node_that_goes_leaves_the_others(fleet: Prometheus, nodes: dict[str, SimulatedNode]) -> None:
+    """A node that stops is down under its own tag, and nothing changes for the others."""
+    fleet.wait_for(f"count(bitcoin_up == 1) == {len(nodes)}")
+    assert nodes["beta"].stop() == 0
+    fleet.wait_for('bitcoin_up{node="beta"} == 0')
+    assert by_node(fleet.query("bitcoin_up")) == {"alpha": 1, "beta": 0, "gamma": 1, "": 1}
+    wait_until(
+        lambda: by_node(fleet.query("bitcoin_chain_height")).keys() == {"alpha", "gamma", ""},
+        30,
+        "the height of that node gone",
+    )
