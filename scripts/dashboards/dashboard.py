@@ -38,10 +38,7 @@ def dashboard() -> Dashboard:
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .with_variable(builders.DatasourceVariable("datasource").label("Data source").type("prometheus"))
         .with_variable(_choice("instance", "Instance", "label_values(bitcoin_up, instance)"))
-        .with_variable(
-            # The tag may be absent, on all series or on some: only this matches those, too.
-            _choice("node", "Node", 'label_values(bitcoin_up{instance=~"$instance"}, node)').all_value(".*")
-        )
+        .with_variable(_choice("node", "Node", 'label_values(bitcoin_up{instance=~"$instance"}, node)'))
     )
     for row in rows():
         builder.with_row(builders.Row(row.title))
@@ -66,6 +63,11 @@ def files() -> dict[str, str]:
 
 
 def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
+    """Return a variable for one, some or all values of a label.
+
+    The tag `node` is there if the user has given it, the label `instance` if Prometheus has scraped. All matches
+    series without them, too, which no list of values would.
+    """
     return (
         builders.QueryVariable(name)
         .label(label)
@@ -75,6 +77,7 @@ def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
         .sort(VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
+        .all_value(".*")
         .current(VariableOption(text=["All"], value=["$__all"]))
     )
 

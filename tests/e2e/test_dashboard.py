@@ -21,7 +21,7 @@ pytestmark = pytest.mark.telegraf
 LIFE = ("--block-interval", "0.5", "--tx-rate", "50", "--reorg-every", "5", "--pruned", "--seed", "1")
 """A block every half second: 20 minutes of the real network in a second."""
 
-ENOUGH_BLOCKS = 30
+ENOUGH_BLOCKS = 20
 
 PLUGIN_OWN = {metric.name for metric in CATALOGUE if metric.lifetime == "process"}
 """What is known without a node."""

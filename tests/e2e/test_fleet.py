@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,15 +26,17 @@ UNTAGGED = "delta"
 
 QUICKLY = ("--poll-interval", "1", "--emit-interval", "1")
 
-EXECD = re.compile(r"^\[\[inputs\.execd\]\]\n(?:(?!\[).*\n)+", re.MULTILINE)
-"""The block of a configuration that runs one plugin."""
+README = Path(__file__).parents[2] / "README.md"
 
 
 def of_all(texts: list[str]) -> str:
-    """The first configuration, with the plugins of the others as well."""
-    blocks = [block for text in texts for block in EXECD.findall(text)]
-    assert len(blocks) == len(texts)
-    return EXECD.sub(lambda _: "".join(blocks), texts[0])
+    """The first configuration, with the plugins of the others as well: put together as the README says."""
+    (recipe,) = re.findall(r"\| (sed -n '.*?') >>", README.read_text())
+    first, *others = texts
+    return first + "".join(
+        subprocess.run(shlex.split(recipe), input=text, check=True, capture_output=True, text=True).stdout
+        for text in others
+    )
 
 
 @pytest.fixture

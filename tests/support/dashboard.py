@@ -26,11 +26,7 @@ def expressions(panels: Iterable[Mapping[str, Any]] = PANELS) -> list[str]:
 
 
 def chosen(expression: str, **choice: str) -> str:
-    """An expression or a query of a variable, with values for the variables; one that is not given is All.
-
-    All is the variable's own value for it or, without one, every value that there is.
-    """
-    for name, variable in VARIABLES.items():
-        everything = variable.get("allValue") or ".+"
-        expression = expression.replace(f"${name}", choice.get(name, everything))
+    """An expression or a query of a variable, with values for the variables; one that is not given is All."""
+    for name in ("instance", "node"):
+        expression = expression.replace(f"${name}", choice.get(name, VARIABLES[name]["allValue"]))
     return expression.replace("$__rate_interval", RATE_INTERVAL)

@@ -84,10 +84,12 @@ def test_every_series_is_chosen_by_the_variables() -> None:
             assert found[2].endswith('instance=~"$instance", node=~"$node"}'), expression
 
 
-def test_all_includes_nodes_without_the_tag() -> None:
-    """With All chosen, a node that has no tag `node` is seen as well, since .* matches what is not there."""
-    assert VARIABLES["node"]["allValue"] == ".*"
-    assert VARIABLES["node"]["includeAll"] is True
+@pytest.mark.parametrize("name", ["instance", "node"])
+def test_all_includes_series_without_the_label(name: str) -> None:
+    """With All chosen, a node without the tag is seen as well, since .* matches what is not there."""
+    assert VARIABLES[name]["allValue"] == ".*"
+    assert VARIABLES[name]["includeAll"] is True
+    assert VARIABLES[name]["current"]["value"] == ["$__all"]
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
@@ -213,3 +215,10 @@ def test_alerts_name_metrics_of_the_catalogue() -> None:
     """No alert waits for a metric that never comes."""
     rules = (ROOT / "prometheus" / "alerts.yml").read_text()
     assert {found[1] for found in SERIES.finditer(rules)} <= METRICS.keys()
+
+
+def test_the_readme_lists_every_alert() -> None:
+    """Who reads the table of alerts knows all that can fire, and how grave it is."""
+    rules = (ROOT / "prometheus" / "alerts.yml").read_text()
+    alerts = re.findall(r"- alert: (\w+)\n(?:.*\n)*?\s+severity: (\w+)", rules)
+    assert re.findall(r"^\| `(Bitcoin\w+)` \| (\w+) \|", (ROOT / "README.md").read_text(), re.MULTILINE) == alerts
