@@ -19,6 +19,9 @@ from dashboards.panels import DATA_SOURCE, Row
 TITLE: Final = "Bitcoin node (IPC)"
 UID: Final = "bitcoin-node-ipc"
 
+LABEL_VALUES: Final = 1
+"""The kind of query label_values is to the variable editor of Grafana's Prometheus data source."""
+
 
 def rows() -> tuple[Row, ...]:
     """Return the rows, from top to bottom, with new panels."""
@@ -72,7 +75,7 @@ def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
         builders.QueryVariable(name)
         .label(label)
         .datasource(DATA_SOURCE)
-        .query({"query": query, "refId": name})
+        .query({"query": query, "qryType": LABEL_VALUES, "refId": "PrometheusVariableQueryEditor-VariableQuery"})
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(VariableSort.ALPHABETICAL_ASC)
         .multi(True)

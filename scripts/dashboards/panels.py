@@ -31,9 +31,6 @@ LOWEST: Final = float("-inf")
 
 DATA_SOURCE: Final = DataSourceRef("prometheus", "${datasource}")
 
-WIDTH: Final = 24
-"""Columns of Grafana's grid."""
-
 LEGEND: Final = "{{node}} {{instance}}"
 """Which node a line is of; Grafana leaves out a label that a series does not have."""
 
@@ -68,7 +65,7 @@ def stat(
     panel.graph_mode(common.BigValueGraphMode.NONE).reduce_options(_last())
     panel.thresholds(_thresholds(steps or {}))
     if texts:
-        panel.mappings([ValueMap({str(key): ValueMappingResult(*words) for key, words in texts.items()})])
+        panel.mappings([ValueMap({str(key): ValueMappingResult(*shown) for key, shown in texts.items()})])
     if name != LEGEND:
         panel.text_mode(common.BigValueTextMode.VALUE_AND_NAME)
     return panel

@@ -25,7 +25,7 @@ def value(name: str, **labels: str) -> str:
 
 
 def rate(name: str, unit: float = 1) -> str:
-    """Return how much a counter gains per second, in so many of its units (60 per minute: `1 / 60`)."""
+    """Return how much a counter gains per second, divided by `unit`."""
     return _in(f"rate({value(name)}[$__rate_interval])", unit)
 
 
