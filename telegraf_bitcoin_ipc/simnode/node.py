@@ -25,6 +25,7 @@ from telegraf_bitcoin_ipc.simnode.events import (
 from telegraf_bitcoin_ipc.simnode.faults import Failure
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.pressure import CpuPressure
 
 ABORTED: Final = 134
 """Exit status of a process that SIGABRT ended, as a shell shows it."""
@@ -79,6 +80,7 @@ class SimulatedNode:
         self._scheduler: asyncio.Task[NoReturn] | None = None
         self.stopping = False
         self.aborts: list[str] = []
+        self._pressure = CpuPressure()
 
     def announce(self, socket: str, dialect: str) -> None:
         """Say that the node can be connected to."""
@@ -234,7 +236,7 @@ class SimulatedNode:
         async with subscription.calling:
             if subscription.ending:
                 return
-            began = time.perf_counter()
+            began, stalled = time.perf_counter(), self._pressure.stalled()
             try:
                 await getattr(subscription.callback, method)(**parameters)
             except Exception as error:
@@ -243,7 +245,8 @@ class SimulatedNode:
                 else:
                     self.journal.write("validation_failed", method=method, message=str(error).splitlines()[0])
                 return
-            self.journal.delivered(method, value, time.perf_counter() - began)
+            waited = time.perf_counter() - began
+            self.journal.delivered(method, value, max(waited - (self._pressure.stalled() - stalled), 0.0))
 
     # The tip, and the end
 
