@@ -1,11 +1,9 @@
 """The joint: one node, one store, one output; emits, and stops."""
 
 import asyncio
-import logging
 import math
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -14,10 +12,7 @@ from telegraf_bitcoin_ipc.ipc.watch import run
 from telegraf_bitcoin_ipc.lines import encode
 from telegraf_bitcoin_ipc.store import Store
 from telegraf_bitcoin_ipc.telegraf import Pipe, Schedule, watch_stdin
-from telegraf_bitcoin_ipc.watcher import Watcher, together
-
-log = logging.getLogger(__name__)
-
+from telegraf_bitcoin_ipc.watcher import Watcher, from_thread, together
 
 STDIN: Final = 0
 
@@ -37,12 +32,10 @@ class Plugin:
 
     async def run(self) -> None:
         """Work until stdin ends, stdout breaks, or SIGTERM or SIGINT comes; then leave the node in peace."""
-        if self._config.no_guard:
-            log.warning("without the guard a crash of this process, or a stall, takes the node down with it")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        watch_stdin(STDIN, on_newline=_from_thread(loop, self._newline), on_end=_from_thread(loop, self.stop))
+        watch_stdin(STDIN, on_newline=from_thread(loop, self._newline), on_end=from_thread(loop, self.stop))
         await together(self._stop.wait(), self._emit_for_ever(), self._watcher.watch())
 
     def stop(self) -> None:
@@ -75,23 +68,13 @@ class Plugin:
                     await self._rescheduled.wait()
 
 
-def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that has the loop make the call, for threads that may outlive the loop."""
-
-    def schedule() -> None:
-        with suppress(RuntimeError):  # the loop is closed: there is nobody left to tell
-            loop.call_soon_threadsafe(call)
-
-    return schedule
-
-
 def serve(config: Config, descriptor: int) -> None:
     """Run the plugin, writing line protocol to a file descriptor, until it is told to stop."""
 
     async def work() -> None:
         output = Pipe(descriptor)
         plugin = Plugin(config, output)
-        output.on_broken(_from_thread(asyncio.get_running_loop(), plugin.stop))
+        output.on_broken(from_thread(asyncio.get_running_loop(), plugin.stop))
         await plugin.run()
         output.flush()
 

@@ -7,15 +7,23 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc import __version__
-from telegraf_bitcoin_ipc.config import ENVIRONMENT_PREFIX, Config, from_environment, make_config, option_name
+from telegraf_bitcoin_ipc.config import (
+    ENVIRONMENT_PREFIX,
+    TOP_POLL_INTERVAL,
+    Config,
+    from_environment,
+    make_config,
+    option_name,
+)
 from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
 from telegraf_bitcoin_ipc.telegraf import FAREWELL_SECONDS, Pipe, PipeHandler
 
 PROGRAM: Final = "telegraf-bitcoin-ipc"
+STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
 
@@ -74,6 +82,22 @@ def _once(arguments: Sequence[str]) -> int:
     from telegraf_bitcoin_ipc.app import look
 
     print("\n".join(look(config)))
+    return EXIT_OK
+
+
+def _top(arguments: Sequence[str]) -> int:
+    """Show a node on the terminal."""
+    parser = _parser("top", "show a node on the terminal, live", defaults=_DEFAULTS_OF_TOP)
+    parser.set_defaults(debug=False)  # it would have every single coin handed on, for a log that nobody reads
+    config = _configure(parser, arguments, poll_interval=TOP_POLL_INTERVAL)
+    try:
+        from telegraf_bitcoin_ipc.top.loop import show
+        from telegraf_bitcoin_ipc.top.terminal import Terminal
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rich":
+            raise
+        raise ConfigError(f"top needs the package rich: pip install '{PROGRAM}[top]'") from error
+    show(config, Terminal(STDIN, STDOUT))
     return EXIT_OK
 
 
@@ -141,6 +165,7 @@ def _parity(arguments: Sequence[str]) -> int:
 
 
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "top": _top,
     "check": _check,
     "once": _once,
     "config": _config,
@@ -163,8 +188,20 @@ _LISTS: Final = {"metrics": "GROUP,...", "fee_targets": "BLOCKS,..."}
 """Options with several values, separated by commas."""
 
 
-def _parser(command: str = "", description: str = "", epilog: str | None = None) -> argparse.ArgumentParser:
-    """Return a parser of the options of Config; an option that is not given is not in its result."""
+_DEFAULTS: Final = {name: field.default for name, field in Config.model_fields.items()}
+
+_DEFAULTS_OF_TOP: Final = {
+    name: _DEFAULTS[name] for name in ("socket", "metrics", "no_utxo_trace", "no_guard")
+} | {"poll_interval": TOP_POLL_INTERVAL}
+
+
+def _parser(
+    command: str = "",
+    description: str = "",
+    epilog: str | None = None,
+    defaults: Mapping[str, Any] = _DEFAULTS,
+) -> argparse.ArgumentParser:
+    """Return a parser of those options of Config that have `defaults`; what is not given is not in its result."""
     parser = _Parser(
         prog=f"{PROGRAM} {command}".strip(),
         description=description,
@@ -174,6 +211,8 @@ def _parser(command: str = "", description: str = "", epilog: str | None = None)
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     for name, field in Config.model_fields.items():
+        if name not in defaults:
+            continue
         text = (field.description or "").replace("%", "%%")
         if name == "socket":
             parser.add_argument("socket", metavar="SOCKET", nargs="?", help=text)
@@ -183,21 +222,22 @@ def _parser(command: str = "", description: str = "", epilog: str | None = None)
             parser.add_argument(option_name(name), action="append", metavar="KEY=VALUE", help=text)
         elif name in _LISTS:
             parser.add_argument(
-                option_name(name), metavar=_LISTS[name], help=f"{text} (default: {_default(name)})"
+                option_name(name), metavar=_LISTS[name], help=f"{text} (default: {_in_words(defaults[name])})"
             )
         else:
-            parser.add_argument(option_name(name), metavar="S", help=f"{text} (default: {_default(name)})")
+            parser.add_argument(
+                option_name(name), metavar="S", help=f"{text} (default: {_in_words(defaults[name])})"
+            )
     if not command:
         parser.add_argument("--metrics-addr", dest="metrics_addr", help=argparse.SUPPRESS)
     return parser
 
 
-def _default(name: str) -> str:
-    value = Config.model_fields[name].default
-    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+def _in_words(default: Any) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else f"{default:g}"
 
 
-def _configure(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Config:
+def _configure(parser: argparse.ArgumentParser, arguments: Sequence[str], **defaults: Any) -> Config:
     """Return the options from the environment and, above them, from the command line."""
     values: dict[str, Any] = vars(parser.parse_args(arguments))
     if "metrics_addr" in values:
@@ -205,7 +245,7 @@ def _configure(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Con
             "--metrics-addr: Telegraf serves the metrics, not the plugin; "
             f"`{PROGRAM} config --metrics-addr HOST:PORT SOCKET` prints a configuration for it"
         )
-    config = make_config(from_environment(os.environ) | values)
+    config = make_config(defaults | from_environment(os.environ) | values)
     _check_socket(config.socket)
     return config
 

@@ -23,6 +23,9 @@ FEE_TARGET_LIMIT: Final = 1008
 FEE_TARGETS_LIMIT: Final = 10
 """How many there may be: each is one call per poll, and one series."""
 
+TOP_POLL_INTERVAL: Final = 2.0
+"""Seconds between two polls of `top`, unless told otherwise: somebody is watching, and for a while only."""
+
 RESERVED_TAGS: Final = frozenset(tag for metric in CATALOGUE for tag in metric.tags)
 
 UNIX_PATH_BYTES: Final = 107

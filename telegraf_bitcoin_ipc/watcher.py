@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
 from telegraf_bitcoin_ipc import __version__
@@ -46,6 +46,8 @@ class Watcher:
 
     async def watch(self) -> NoReturn:
         """Watch the node, whatever becomes of it, until cancelled; then it is left in peace."""
+        if self._config.no_guard:
+            log.warning("without the guard a crash of this process, or a stall, takes the node down with it")
         await keep_serving(self._session, self._serve, sleep=asyncio.sleep, clock=time.monotonic)
 
     async def look(self) -> None:
@@ -195,3 +197,13 @@ async def together(*work: Coroutine[Any, Any, Any]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
+
+
+def from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that has the loop make the call, for threads that may outlive the loop."""
+
+    def schedule() -> None:
+        with suppress(RuntimeError):  # the loop is closed: there is nobody left to tell
+            loop.call_soon_threadsafe(call)
+
+    return schedule

@@ -1,0 +1,149 @@
+"""What the screen shows, made from samples of the store over time: values, paces, and why something is absent."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect, Polled
+from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, METRICS
+from telegraf_bitcoin_ipc.store import Number, Sample
+from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
+
+PACED: Final = (
+    "blocks_connected_total",
+    "mempool_tx_added_total",
+    "mempool_tx_removed_total",
+    "mempool_tx_confirmed_total",
+    "bytes_recv_total",
+    "bytes_sent_total",
+    "utxo_cache_add_total",
+    "utxo_cache_spend_total",
+    "utxo_cache_uncache_total",
+)
+"""Counters whose pace is shown."""
+
+PROGRESS: Final = ("verification_progress", "chain_height")
+
+PACE_SECONDS: Final = 10.0
+"""What a pace is taken over: short enough to be now, long enough not to flicker."""
+
+ESTIMATE_SECONDS: Final = 10.0
+"""How long a synchronisation has to be watched, at least, before the rest of it is estimated."""
+
+NOT_TOLD: Final = "not told by this node"
+NOT_CHOSEN: Final = "not chosen (--metrics)"
+NOT_TRACED: Final = "not traced (option)"
+LATER: Final = "traced after the download"
+NOT_KNOWN: Final = "not known yet"
+
+_TRACE: Final = "utxo_cache_"
+
+Key = tuple[str, ...]
+
+
+class Node(NamedTuple):
+    """Which node is watched."""
+
+    version: str
+    chain: str
+    dialect: Dialect
+
+
+class Model:
+    """The newest values, and the series of one session: when it ends, everything that was told goes."""
+
+    def __init__(self, groups: Iterable[str], *, trace_wanted: bool = True) -> None:
+        """Begin without a node; `groups` are those chosen beside the ones that are always on."""
+        self._groups = ALWAYS_ON | set(groups)
+        self._trace_wanted = trace_wanted
+        self._session: Number | None = None
+        self._end_session()
+
+    def _end_session(self) -> None:
+        self._values: dict[Key, Number] = {}
+        self._series = {name: History() for name in (*PACED, *PROGRESS)}
+        self.node: Node | None = None
+        self.height: Number | None = None
+
+    def take(self, samples: Iterable[Sample], now: float) -> None:
+        """Take all samples of the store at a moment (Unix time)."""
+        values = {(sample.name, *(text for _, text in sample.tags)): sample.value for sample in samples}
+        session = values.get(("connects_total",))
+        node = _node(values)
+        if node is None or session != self._session:
+            self._end_session()
+        self._session = session
+        if node is None:
+            return
+        self._move(self._values, values)
+        self._values, self.node = values, node
+        polled_at = values.get(("last_poll_timestamp_seconds",))
+        for name, series in self._series.items():
+            time = polled_at if isinstance(node.dialect.origins.get(name), Polled) else now
+            value = values.get((name,))
+            if value is not None and time is not None:
+                series.add(time, value)
+
+    def value(self, name: str, *tag_values: str) -> Number | None:
+        """Return a metric's newest value, or None where it is not known."""
+        METRICS[name]  # a name outside the catalogue is a defect
+        return self._values.get((name, *tag_values))
+
+    def by_tag(self, name: str) -> Mapping[str, Number]:
+        """Return the newest values of a metric by its only tag."""
+        return {key[1]: value for key, value in self._values.items() if key[0] == name}
+
+    def why_absent(self, name: str) -> str:
+        """Return why a metric has no value."""
+        if METRICS[name].group not in self._groups:
+            return NOT_CHOSEN
+        if self.node is not None and self.node.dialect.origins.get(name) is None:
+            return NOT_TOLD
+        if name.startswith(_TRACE) and not self._trace_wanted:
+            return NOT_TRACED
+        if name.startswith(_TRACE) and self.value("ibd"):
+            return LATER
+        return NOT_KNOWN
+
+    def pace(self, name: str) -> float | None:
+        """Return how much a counter grows, per second; None until it was seen twice."""
+        return self._series[name].pace(PACE_SECONDS)
+
+    def paces(self, name: str, columns: int, step: float) -> list[float | None]:
+        """Return a counter's growth per second in each of the newest stretches of `step` seconds."""
+        return self._series[name].paces(columns, step)
+
+    def synced(self) -> float | None:
+        """Return the part of the chain that is verified, 0 to 1: as the node says, or else by its headers."""
+        progress = self.value("verification_progress")
+        if progress is not None:
+            return float(progress)
+        headers = self.value("header_height")
+        return self.height / headers if headers and self.height is not None else None
+
+    def seconds_to_sync(self) -> float | None:
+        """Return how long the rest takes at the pace that was seen; None while there is no telling."""
+        progress, series = self.value("verification_progress"), self._series["verification_progress"]
+        goal: Number | None = 1
+        if progress is None:
+            progress, series = self.value("chain_height"), self._series["chain_height"]
+            goal = self.value("header_height")
+        pace = series.pace(KEPT_SECONDS)
+        if progress is None or goal is None or not pace or pace < 0 or series.span() < ESTIMATE_SECONDS:
+            return None
+        return max(goal - progress, 0) / pace
+
+    def _move(self, before: Mapping[Key, Number], now: Mapping[Key, Number]) -> None:
+        """Take as height what has changed last: the one of the last block, or the one of the last poll."""
+        for name in ("block_height", "chain_height"):
+            told = now.get((name,))
+            if told is not None and told != before.get((name,)):
+                self.height = told
+                return
+
+
+def _node(values: Mapping[Key, Number]) -> Node | None:
+    for name, *tag_values in values:
+        if name == "node_info":
+            version, chain, dialect = tag_values
+            return Node(version, chain, next(known for known in DIALECTS if known.name == dialect))
+    return None
