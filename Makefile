@@ -15,13 +15,15 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run test setup lint reference dashboards soak wheel clean install telegraf prometheus nix
+.PHONY: FORCE help run demo test setup lint reference dashboards soak screenshots wheel clean install telegraf \
+	prometheus nix tmux
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
+	@echo 'make demo PROMETHEUS=127.0.0.1:9091  have Prometheus listen on another address'
 	@echo 'make test ARGS="-k reconnect -x"     hand arguments to pytest'
 	@echo 'make PYTHON=python3.12 ...           use that Python (3.11 or newer)'
 	@echo
@@ -32,6 +34,19 @@ run: install telegraf ## set up, then run a simulated node (or SOCKET=...) and T
 	@exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" $(RUN_PYTHON) scripts/run.py \
 		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
 
+demo: install telegraf prometheus ## the same with Prometheus, and the address of each, until Ctrl-C
+	@pages="$$(sh scripts/get-prometheus-pages.sh "$(CURDIR)/$(VENV)/tools/prometheus")" && \
+	exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
+		PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" PROMETHEUS_PAGES="$$pages" \
+		$(RUN_PYTHON) scripts/run.py --prometheus "$${PROMETHEUS:-127.0.0.1:9090}" \
+		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
+
+screenshots: install telegraf prometheus ## make the pictures in docs/ anew (needs Chromium on the PATH)
+	@pages="$$(sh scripts/get-prometheus-pages.sh "$(CURDIR)/$(VENV)/tools/prometheus")" && \
+	exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
+		PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" PROMETHEUS_PAGES="$$pages" \
+		$(RUN_PYTHON) scripts/screenshots.py
+
 test: setup lint ## set up, lint, and test the installed wheel with a real Telegraf, Prometheus and Nix
 	@echo 'test: the installed wheel'
 	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
@@ -39,10 +54,11 @@ test: setup lint ## set up, lint, and test the installed wheel with a real Teleg
 	PROMTOOL_BINARY="$(CURDIR)/$(VENV)/tools/promtool" \
 	NIX_BINARY="$(CURDIR)/$(VENV)/tools/nix" \
 	NIX_INSTANTIATE_BINARY="$(CURDIR)/$(VENV)/tools/nix-instantiate" \
+	TMUX_BINARY="$(CURDIR)/$(VENV)/tools/tmux" \
 	TEST_CHECKOUT= \
 	$(RUN_PYTHON) -m pytest $(ARGS)
 
-setup: install telegraf prometheus nix ## make everything that run and test need
+setup: install telegraf prometheus nix tmux ## make everything that run and test need
 	@echo 'setup: ready'
 
 lint: install ## ruff (rules and format) and mypy --strict
@@ -66,6 +82,7 @@ wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl
 
 clean: ## remove what make made in the checkout (not the cache with Telegraf, Prometheus and Nix)
+clean: ## remove what make made in the checkout (not the cache with Telegraf, Prometheus and tmux)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -89,7 +106,7 @@ dist/.built: $(SOURCES) | $(VENV)/.tools
 # Twice: the first brings the dependencies, the second this wheel, whose version may not have changed.
 $(VENV)/.installed: dist/.built $(VENV)/.tools
 	@echo 'setup: installing the wheel in $(VENV)'
-	@$(BIN)/python -m pip install --quiet dist/*.whl
+	@wheel="$$(echo dist/*.whl)" && $(BIN)/python -m pip install --quiet "$$wheel[top]"
 	@$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
 	@touch $@
 
@@ -108,3 +125,6 @@ nix: $(VENV)/.made
 	@paths="$$(sh scripts/get-nix.sh)" && \
 	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 1p)" $(VENV)/tools/nix && \
 	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 2p)" $(VENV)/tools/nix-instantiate
+tmux: $(VENV)/.made
+	@mkdir -p $(VENV)/tools
+	@path="$$(sh scripts/get-tmux.sh)" && ln -sfn "$$path" $(VENV)/tools/tmux

@@ -1,6 +1,6 @@
-"""Run the plugin under a real Telegraf, on a simulated node or on a real one, until Ctrl-C.
+"""Run the plugin under a real Telegraf, on a simulated node or on a real one, until Ctrl-C; with Prometheus if asked.
 
-Standard library only. Run by `make run`, with the Python of the virtual environment that holds the plugin.
+Standard library only. Run by `make run` and `make demo`, with the Python of the environment that holds the plugin.
 Everything is written into one temporary directory, which goes at the end, as do the processes.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import http.client
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 DEFAULT_ADDRESS = "127.0.0.1:9332"
+DEMO_OPTIONS = ("--poll-interval", "5", "--emit-interval", "2")  # somebody looks at graphs of some minutes
+SCRAPE_INTERVAL = "2s"
 NODE_TIMELINE = ("--block-interval", "5", "--tx-rate", "5", "--reorg-every", "10")
 FIRST_ANSWER_SECONDS = 60.0
 NODE_START_SECONDS = 20.0
@@ -156,22 +159,25 @@ class Processes:
 
 
 class Endpoint:
-    """The page on which Telegraf shows the metrics."""
+    """Where a server listens; complaints name the `server`, the option `--name`, and make's variable `NAME`."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, server: str, name: str) -> None:
         host, separator, port = address.rpartition(":")
         if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-            raise Failure(f"--address has to be HOST:PORT, such as {DEFAULT_ADDRESS}, and is '{address}'.")
+            raise Failure(f"--{name} has to be HOST:PORT, such as {DEFAULT_ADDRESS}, and is '{address}'.")
         self.address = address
+        self._server = server
+        self._name = name
         self._host = host.removeprefix("[").removesuffix("]")
         self._port = int(port)
         reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
-        self.url = f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}/metrics"
+        self.target = f"{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
+        self.url = f"http://{self.target}"
         # The environment's proxy is not meant for this machine's own addresses.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def require_free(self) -> None:
-        """Raise Failure if Telegraf could not listen there."""
+        """Raise Failure if the server could not listen there."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -182,19 +188,24 @@ class Endpoint:
                 reason = getattr(error, "strerror", None) or error
                 taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
                 raise Failure(
-                    f"Telegraf could not listen on {self.address}: {reason}. "
+                    f"{self._server} could not listen on {self.address}: {reason}. "
                     f"{'Stop what uses it, or choose' if taken else 'Choose'} another address "
-                    "with: make run ADDRESS=HOST:PORT (--address HOST:PORT)."
+                    f"with: {self._name.upper()}=HOST:PORT for make (--{self._name} HOST:PORT)."
                 ) from error
 
-    def samples(self) -> list[str] | None:
-        """The plugin's sample lines, or None while nobody answers."""
+    def get(self, path: str) -> str | None:
+        """The page at a path, or None while nobody answers there as it should."""
         try:
-            with self._opener.open(self.url, timeout=5) as response:
+            with self._opener.open(f"{self.url}{path}", timeout=5) as response:
                 page: str = response.read().decode()
         except (OSError, http.client.HTTPException):
             return None
-        return [line for line in page.splitlines() if line.startswith("bitcoin_")]
+        return page
+
+
+def samples_of(page: str | None) -> list[str] | None:
+    """The plugin's sample lines on a page, or None without one."""
+    return None if page is None else [line for line in page.splitlines() if line.startswith("bitcoin_")]
 
 
 def telegraf_program() -> str:
@@ -216,9 +227,19 @@ def plugin_program() -> str:
     return program
 
 
-def telegraf_configuration(plugin: str, address: str, node_socket: Path) -> str:
+def prometheus_program() -> str:
+    """The Prometheus that make found or unpacked, or the one on the PATH."""
+    program = os.environ.get("PROMETHEUS_BINARY") or shutil.which("prometheus")
+    if not program:
+        raise Failure(
+            "There is no Prometheus: start this with `make demo`, which gets one, or set PROMETHEUS_BINARY."
+        )
+    return program
+
+
+def telegraf_configuration(plugin: str, address: str, node_socket: Path, options: Sequence[str]) -> str:
     """What `telegraf-bitcoin-ipc config` prints."""
-    command = [plugin, "config", "--metrics-addr", address, str(node_socket)]
+    command = [plugin, "config", "--metrics-addr", address, *options, str(node_socket)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -273,12 +294,12 @@ def describe_real_node(node_socket: Path) -> None:
 
 def first_samples(endpoint: Endpoint, processes: Processes, stop: StopRequest) -> list[str]:
     """Wait until the page says that the node answers (`bitcoin_up 1`); return its samples."""
-    say(f"Metrics: {endpoint.url}")
+    say(f"Metrics: {endpoint.url}/metrics")
     started = time.monotonic()
     said = started
     while True:
         processes.require_alive()
-        samples = endpoint.samples()
+        samples = samples_of(endpoint.get("/metrics"))
         if samples and any(re.match(r"bitcoin_up(\{.*\})? 1$", line) for line in samples):
             return samples
         now = time.monotonic()
@@ -290,7 +311,7 @@ def first_samples(endpoint: Endpoint, processes: Processes, stop: StopRequest) -
             state = "it answers, without the plugin's metrics"
         if now - started > FIRST_ANSWER_SECONDS:
             raise Failure(
-                f"No bitcoin_up 1 at {endpoint.url} in {FIRST_ANSWER_SECONDS:.0f} s: {state}.\n"
+                f"No bitcoin_up 1 at {endpoint.url}/metrics in {FIRST_ANSWER_SECONDS:.0f} s: {state}.\n"
                 f"{processes.last_log_lines()}"
             )
         if now - said > PROGRESS_SECONDS:
@@ -310,10 +331,43 @@ def show(samples: list[str]) -> None:
     say("")
 
 
+def start_prometheus(
+    processes: Processes, program: str, directory: Path, metrics: Endpoint, prometheus: Endpoint, stop: StopRequest
+) -> None:
+    """Start Prometheus on what Telegraf shows, and wait until it has scraped it."""
+    say(f"Starting Prometheus on {prometheus.address}.")
+    configuration = directory / "prometheus.yml"
+    times = {"scrape_interval": SCRAPE_INTERVAL, "scrape_timeout": SCRAPE_INTERVAL}
+    job = {"job_name": "bitcoin", "static_configs": [{"targets": [metrics.target]}]}
+    configuration.write_text(json.dumps({"global": times, "scrape_configs": [job]}))  # JSON is YAML
+    command = [
+        program,
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={directory / 'prometheus'}",
+        f"--web.listen-address={prometheus.address}",
+    ]
+    if pages := os.environ.get("PROMETHEUS_PAGES"):
+        command.append(f"--web.local-assets={pages}")
+    server = processes.start("Prometheus", command, "prometheus.log")
+    deadline = time.monotonic() + FIRST_ANSWER_SECONDS
+    while '"value"' not in (prometheus.get("/api/v1/query?query=bitcoin_up") or ""):
+        processes.require_alive()
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"Prometheus had no bitcoin_up in {FIRST_ANSWER_SECONDS:.0f} s.\n{server.last_log_lines()}"
+            )
+        stop.pause()
+
+
 def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest) -> None:
     """Start everything, show the first metrics, and go on until a signal (or not, with --once)."""
-    endpoint = Endpoint(arguments.address)
+    endpoint = Endpoint(arguments.address, "Telegraf", "address")
     endpoint.require_free()
+    prometheus = None
+    if arguments.prometheus is not None:
+        prometheus = Endpoint(arguments.prometheus, "Prometheus", "prometheus")
+        prometheus.require_free()
+        prometheus_binary = prometheus_program()
     plugin = plugin_program()
     telegraf = telegraf_program()
     with Processes(directory) as processes:
@@ -324,13 +378,20 @@ def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest) -> No
             node_socket = arguments.socket.absolute()
             describe_real_node(node_socket)
         configuration = directory / "telegraf.conf"
-        configuration.write_text(telegraf_configuration(plugin, arguments.address, node_socket))
+        options = () if prometheus is None else DEMO_OPTIONS
+        configuration.write_text(telegraf_configuration(plugin, arguments.address, node_socket, options))
         say(f"Starting Telegraf with {configuration}.")
         processes.start("Telegraf", [telegraf, "--config", str(configuration)], "telegraf.log")
         show(first_samples(endpoint, processes, stop))
+        if prometheus is not None:
+            start_prometheus(processes, prometheus_binary, directory, endpoint, prometheus, stop)
+        say(f"Everything runs. Logs: {directory}/*.log  Stop: Ctrl-C")
+        say(f"  node        {node_socket}   (try: {plugin} top {node_socket})")
+        say(f"  metrics     {endpoint.url}/metrics")
+        if prometheus is not None:
+            say(f"  Prometheus  {prometheus.url}/graph")
         if arguments.once:
             return
-        say(f"Everything runs. Metrics: {endpoint.url}  Logs: {directory}/*.log  Stop: Ctrl-C")
         while True:
             processes.require_alive()
             stop.pause()
@@ -358,7 +419,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=DEFAULT_ADDRESS,
         help="serve the metrics there (default: %(default)s)",
     )
-    parser.add_argument("--once", action="store_true", help="stop as soon as the first metrics were shown")
+    parser.add_argument("--prometheus", metavar="HOST:PORT", help="run Prometheus, too, and have it listen there")
+    parser.add_argument("--once", action="store_true", help="stop as soon as everything runs")
     return parser.parse_args(arguments)
 
 

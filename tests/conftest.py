@@ -15,7 +15,9 @@ import pytest
 from support.nix import Nix
 from support.nodes import Plugin, SimulatedNode
 from support.processes import Process, Prometheus, Telegraf
+from support.scene import Scene
 from support.subscriber import Subscriber
+from support.terminal import Terminal
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,6 +83,12 @@ def promtool_binary() -> Path:
     return _tool("PROMTOOL_BINARY")
 
 
+@pytest.fixture(scope="session")
+def tmux_binary() -> Path:
+    """The real terminal: tmux."""
+    return _tool("TMUX_BINARY")
+
+
 @pytest.fixture
 def nix(tmp_path: Path) -> Nix:
     """The real Nix, with a store and a home of its own."""
@@ -138,3 +146,18 @@ def start_plugin(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Cal
 def start_subscriber(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., Subscriber]:
     """Start a subscriber that misbehaves as it is told to; it is ended after the test."""
     return lambda *how: processes.enter_context(Subscriber(socket_path, tmp_path, *how))
+
+
+@pytest.fixture
+def start_terminal(processes: ExitStack, tmux_binary: Path) -> Callable[..., Terminal]:
+    """Start a program in a terminal; both are ended after the test."""
+    return lambda command, **how: processes.enter_context(Terminal(tmux_binary, command, **how))
+
+
+@pytest.fixture
+def scene(processes: ExitStack, socket_path: Path, tmp_path: Path) -> Iterator[Scene]:
+    """A place for one node and its plugins; whatever a failure leaves there ends with the test."""
+    scene = Scene(processes, socket_path, tmp_path)
+    yield scene
+    processes.close()
+    scene.empty()

@@ -44,10 +44,7 @@ class History:
         first point.
         """
         edges = [self._edge(columns - column, step) for column in range(columns + 1)]
-        return [
-            None if old is None or new is None else (new - old) / step
-            for old, new in pairwise(edges)
-        ]
+        return [None if old is None or new is None else (new - old) / step for old, new in pairwise(edges)]
 
     def span(self) -> float:
         """Return the seconds between the first point and the last."""

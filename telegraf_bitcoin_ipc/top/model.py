@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect, Polled
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect, Polled, Pushed
 from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, METRICS
 from telegraf_bitcoin_ipc.store import Number, Sample
 from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
@@ -32,10 +32,15 @@ ESTIMATE_SECONDS: Final = 10.0
 NOT_TOLD: Final = "not told by this node"
 NOT_CHOSEN: Final = "not chosen (--metrics)"
 NOT_TRACED: Final = "not traced (option)"
-LATER: Final = "traced after the download"
-NOT_KNOWN: Final = "not known yet"
+LATER: Final = "after the download"
+NOT_KNOWN: Final = "not known"
 
 _TRACE: Final = "utxo_cache_"
+_OUT_OF_DOWNLOAD: Final = (_TRACE, "last_block_")
+"""What metrics begin with that have no value in initial block download."""
+
+_SUBSCRIPTIONS: Final = {"ChainNotifications": "chain", "UtxoCacheTrace": "utxo_cache"}
+"""Which subscription the node's calls on an interface come with."""
 
 Key = tuple[str, ...]
 
@@ -74,19 +79,18 @@ class Model:
         self._session = session
         if node is None:
             return
-        self._move(self._values, values)
-        self._values, self.node = values, node
+        before, self._values, self.node = self._values, values, node
+        self._move(before, values)
         polled_at = values.get(("last_poll_timestamp_seconds",))
         for name, series in self._series.items():
             time = polled_at if isinstance(node.dialect.origins.get(name), Polled) else now
-            value = values.get((name,))
+            value = self.value(name)
             if value is not None and time is not None:
                 series.add(time, value)
 
     def value(self, name: str, *tag_values: str) -> Number | None:
-        """Return a metric's newest value, or None where it is not known."""
-        METRICS[name]  # a name outside the catalogue is a defect
-        return self._values.get((name, *tag_values))
+        """Return a metric's newest value, or None where it is not known, or is of an earlier node."""
+        return self._values.get((name, *tag_values)) if self._is_told(name) else None
 
     def by_tag(self, name: str) -> Mapping[str, Number]:
         """Return the newest values of a metric by its only tag."""
@@ -96,11 +100,11 @@ class Model:
         """Return why a metric has no value."""
         if METRICS[name].group not in self._groups:
             return NOT_CHOSEN
-        if self.node is not None and self.node.dialect.origins.get(name) is None:
+        if self.node is not None and name in self.node.dialect.origins and not self.node.dialect.origins[name]:
             return NOT_TOLD
         if name.startswith(_TRACE) and not self._trace_wanted:
             return NOT_TRACED
-        if name.startswith(_TRACE) and self.value("ibd"):
+        if name.startswith(_OUT_OF_DOWNLOAD) and self.value("ibd"):
             return LATER
         return NOT_KNOWN
 
@@ -131,6 +135,16 @@ class Model:
         if progress is None or goal is None or not pace or pace < 0 or series.span() < ESTIMATE_SECONDS:
             return None
         return max(goal - progress, 0) / pace
+
+    def _is_told(self, name: str) -> bool:
+        """Say whether this session gives a metric: what was counted before, in others, is kept in the store."""
+        if METRICS[name].group == "plugin":
+            return True
+        origin = self.node.dialect.origins.get(name) if self.node else None
+        if not isinstance(origin, Pushed):
+            return origin is not None
+        subscription = _SUBSCRIPTIONS.get(origin.name.partition(".")[0])
+        return subscription is None or self._values.get(("subscription_active", subscription)) == 1
 
     def _move(self, before: Mapping[Key, Number], now: Mapping[Key, Number]) -> None:
         """Take as height what has changed last: the one of the last block, or the one of the last poll."""

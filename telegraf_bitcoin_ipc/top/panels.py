@@ -111,7 +111,7 @@ class Panels:
         rest = "no estimate yet" if seconds is None else f"about {words.duration(seconds)} left"
         done = round(min(synced, 1.0) * BAR)
         bar = ("█" * done, "cyan"), ("░" * (BAR - done), "dim")
-        return Text.assemble(*bar, f" {synced:.2%} of the download, {rest}")
+        return Text.assemble(*bar, f" {synced:.2%} downloaded, {rest}")
 
     def _blocks(self, connected: float) -> str:
         gone, reorgs = self._model.value("blocks_disconnected_total"), self._model.value("reorgs_total")

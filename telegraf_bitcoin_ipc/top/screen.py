@@ -5,9 +5,10 @@ from typing import Final
 
 from rich.text import Text
 
+from telegraf_bitcoin_ipc.metrics import UNKNOWN
 from telegraf_bitcoin_ipc.top import words
 from telegraf_bitcoin_ipc.top.happenings import Happening, Happenings
-from telegraf_bitcoin_ipc.top.model import Model
+from telegraf_bitcoin_ipc.top.model import Model, Node
 from telegraf_bitcoin_ipc.top.panels import Panels
 
 COLUMNS: Final = 80
@@ -43,7 +44,7 @@ class Screen:
 
     def _head(self, columns: int, now: float) -> Text:
         node = self._model.node
-        what = words.printable(f"{node.version}  {node.chain}  {node.dialect.name}") if node else "no node"
+        what = _named(node) if node else "no node"
         return _ends(f" telegraf-bitcoin-ipc top  {what}", f"{_clock(now)} ", columns, "reverse")
 
     def _node(self, columns: int, now: float) -> list[Text]:
@@ -71,6 +72,11 @@ class Screen:
         if complaint is None:
             return _ends(" no warnings", self._legend, columns, "dim")
         return _ends(f" {_clock(complaint.time)} {complaint}", self._legend, columns, "bold yellow")
+
+
+def _named(node: Node) -> str:
+    told = [name for name in (node.version, node.chain) if name != UNKNOWN]
+    return words.printable("  ".join([*(told or ["version not told"]), node.dialect.name]))
 
 
 def _title(text: str, width: int) -> Text:
