@@ -81,8 +81,7 @@ soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guar
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl
 
-clean: ## remove what make made in the checkout (not the cache with Telegraf, Prometheus and Nix)
-clean: ## remove what make made in the checkout (not the cache with Telegraf, Prometheus and tmux)
+clean: ## remove what make made in the checkout (not the cache with Telegraf, Prometheus, Nix and tmux)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,4 +1,4 @@
-"""Run the plugin under a real Telegraf, on a simulated node or on a real one, until Ctrl-C; with Prometheus if asked.
+"""Run the plugin under a real Telegraf, on a simulated node or on a real one, until Ctrl-C; Prometheus if asked.
 
 Standard library only. Run by `make run` and `make demo`, with the Python of the environment that holds the plugin.
 Everything is written into one temporary directory, which goes at the end, as do the processes.

@@ -148,6 +148,12 @@ def test_a_terminal_that_is_too_small(start_node: StartNode, start_top: StartTop
     terminal.shows("this terminal has 79")
 
 
+def test_a_terminal_without_a_cursor_is_refused(start_terminal: Callable[..., Terminal]) -> None:
+    """A terminal that can only print lines gets one sentence, and exit status 2."""
+    terminal = start_terminal([PROGRAM, "top", "node.sock"], environment={"TERM": "dumb"})
+    terminal.shows("top needs a terminal that can move its cursor", "status 2", "stty 0")
+
+
 @pytest.mark.parametrize("how", ["q", "C-c", "SIGTERM", "SIGHUP"])
 def test_the_end(start_node: StartNode, start_top: StartTop, scene: Scene, how: str) -> None:
     """At q, Ctrl-C and a signal the node is left in peace, the terminal is as before, and the status is 0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,8 @@ MISTAKES = [
     (["simulate", "--dialect", "klingon", "SOCKET"], "--dialect"),
     (["simulate", "--block-interval", "0", "SOCKET"], "--block-interval"),
     (["metrics", "--loud"], "--loud"),
+    (["top", "--debug", "SOCKET"], "--debug"),
+    (["top", "SOCKET"], "top needs a terminal to draw on, and stdout is none"),
     (["chekc"], "there is no command 'chekc'; 'check'?"),
 ]
 
@@ -58,11 +61,23 @@ def test_a_mistake_gets_one_clear_sentence(arguments: list[str], sentence: str) 
     assert done.stdout == ""
 
 
+def test_without_rich_top_says_what_it_needs() -> None:
+    """Who has installed the plugin without its extra is told the command that brings it."""
+    without = "import sys; sys.modules['rich'] = None; from telegraf_bitcoin_ipc import cli; sys.exit(cli.main())"
+    done = subprocess.run(
+        [sys.executable, "-c", without, "top", "SOCKET"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "telegraf-bitcoin-ipc: top needs the package rich: pip install 'telegraf-bitcoin-ipc[top]'\n"
+    )
+
+
 def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
     """A file that is there and is no socket is said at once, for every command that connects or listens."""
     file = tmp_path / "file"
     file.write_text("")
-    for command in ([], ["once"], ["check"], ["simulate"]):
+    for command in ([], ["top"], ["once"], ["check"], ["simulate"]):
         done = run(*command, file)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert "is no socket" in done.stderr

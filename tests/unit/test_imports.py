@@ -40,10 +40,18 @@ ALLOWED = {
     "watcher": {
         "", "blocks", "config", "errors", "events", "ipc", "metrics", "polls", "reconnect", "store", "tips",
     },
+    "top": {"config", "errors", "ipc.dialects", "ipc.watch", "metrics", "store", "telegraf", "top", "watcher"},
+    "top.history": set(),
+    "top.words": set(),
+    "top.model": {"ipc.dialects", "metrics", "store", "top.history"},
+    "top.happenings": {"top.words"},
+    "top.panels": {"top.model", "top.words"},
+    "top.screen": {"metrics", "top"},
+    "top.terminal": {"errors", "telegraf"},
     "app": {"config", "ipc.watch", "lines", "store", "telegraf", "watcher"},
     "cli": {
         "", "app", "check", "config", "errors", "exposition", "parity_command", "reference", "simnode.command",
-        "telegraf", "telegraf_config",
+        "telegraf", "telegraf_config", "top",
     },
 }  # fmt: skip
 """What each module may import of the package; a package's row is for all its modules that have none."""
@@ -54,12 +62,14 @@ LIBRARIES = {
     "bitcoin": {"decode", "simnode"},
     "pydantic": {"config"},
     "prometheus_client": {"exposition"},
+    "rich": {"top"},  # an extra: everything else works without it
 }
 """Where each dependency is used: what it needs, raises and gets wrong is known there and nowhere else."""
 
 PURE = {
     "blocks", "decode", "errors", "events", "ipc.dialects", "ipc.jsonrpc", "ipc.rpc_values", "lines", "metrics",
     "parity", "parity_map", "polls", "reference", "store", "telegraf_config", "tips",
+    "top.history", "top.model", "top.panels", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""
 

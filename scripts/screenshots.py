@@ -1,0 +1,187 @@
+"""Make the pictures in docs/: the screen of `top` as SVG, graphs of the demo's Prometheus as PNG.
+
+Run by `make screenshots`. Needs Chromium on the PATH; where pngquant is there, too, the PNGs become smaller.
+Heights, counts and events of the SVG are the same at every run; times and transactions are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL, make_config
+from telegraf_bitcoin_ipc.ipc.watch import run
+from telegraf_bitcoin_ipc.top.happenings import Happenings
+from telegraf_bitcoin_ipc.top.loop import Top
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PROGRAM = Path(sys.executable).parent / "telegraf-bitcoin-ipc"
+
+LIFE_SECONDS = 100  # as long as the longest graph of the screen
+GRAPH_SECONDS = 240
+START_SECONDS = 90.0
+PAGE_MILLISECONDS = 20_000
+COLUMNS, LINES = 80, 24
+
+GRAPHS = {
+    "mempool": "bitcoin_mempool_size",
+    "height": "bitcoin_block_height",
+    "rate": "rate(bitcoin_mempool_tx_added_total[20s])",
+}
+"""Pictures by name, and what each is a graph of."""
+
+
+def life(seed: int = 1) -> Iterator[str]:
+    """Yield the script of a node's life: blocks about every eight seconds, one reorganisation, a flush."""
+    rng = random.Random(seed)
+    yield json.dumps({"do": "peers", "inbound": 8, "outbound": 10})
+    yield json.dumps({"do": "fee_estimates", "rates": {"2": 18.0, "6": 9.5, "144": 1.2}})
+    for second in range(LIFE_SECONDS + 60):
+        yield json.dumps({"wait": 1, "do": "accept", "count": rng.randint(2, 9)})
+        yield json.dumps({"do": "traffic", "received": rng.randint(900, 4000), "sent": rng.randint(2000, 9000)})
+        if rng.random() < 0.3:
+            yield json.dumps({"do": rng.choice(("replace", "remove"))})
+        if second % 8 == 6:
+            yield json.dumps({"do": "block"})
+        if second % 90 == 85:
+            yield json.dumps({"do": "reorg", "depth": 2})
+        if second % 45 == 44:
+            yield json.dumps({"do": "flush"})
+
+
+@contextmanager
+def process(*command: str | Path, number: signal.Signals = signal.SIGTERM) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process within the block, and end it by a signal."""
+    with subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL) as popen:
+        try:
+            yield popen
+        finally:
+            popen.send_signal(number)
+
+
+def require_alive(demo: subprocess.Popen[bytes]) -> None:
+    """End this, too, if the demo has ended: it has said why."""
+    if demo.poll() is not None:
+        raise SystemExit("error: the demo ended")
+
+
+def wait_for(path: Path) -> None:
+    """Wait for a file."""
+    deadline = time.monotonic() + START_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"error: {path} did not come")
+        time.sleep(0.1)
+
+
+async def watched(node: Path) -> Text:
+    """Watch a node for a while, drawing as a terminal would, and return the last screen."""
+    happenings = Happenings()
+    happenings.listen()
+    top = Top(
+        make_config({"socket": str(node), "poll_interval": TOP_POLL_INTERVAL}), happenings, on_change=lambda: None
+    )
+    watching = asyncio.ensure_future(top.watch())
+    screen = Text()
+    for _ in range(LIFE_SECONDS):
+        await asyncio.sleep(1)
+        screen = top.draw(COLUMNS, LINES)
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    return screen
+
+
+def svg(screen: Text) -> str:
+    """Return a screen as SVG, in whatever monospace font there is: none is fetched."""
+    with open(os.devnull, "w") as nowhere:
+        console = Console(file=nowhere, record=True, width=COLUMNS, force_terminal=True, color_system="truecolor")
+        console.print(screen)
+        picture = console.export_svg(title="telegraf-bitcoin-ipc top", unique_id="top")
+    return re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL).replace("Fira Code, ", "")
+
+
+def picture_of_top(directory: Path) -> None:
+    """Make docs/top.svg."""
+    script, node = directory / "script", directory / "top.sock"
+    script.write_text("\n".join(life()))
+    with process(PROGRAM, "simulate", "--script", script, node):
+        wait_for(node)
+        (DOCS / "top.svg").write_text(svg(run(watched(Path(os.path.relpath(node))))))
+
+
+def free_address() -> str:
+    """Return an address of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def picture_of_graph(prometheus: str, name: str, expression: str, directory: Path) -> None:
+    """Make docs/NAME.png of Prometheus's page with one graph."""
+    query = {"g0.expr": expression, "g0.tab": "0", "g0.range_input": f"{GRAPH_SECONDS - 30}s"}
+    path = DOCS / f"{name}.png"
+    command = [
+        chromium(), "--headless=new", "--hide-scrollbars", "--disable-gpu", "--window-size=900,940",
+        f"--user-data-dir={directory / 'chromium'}", f"--virtual-time-budget={PAGE_MILLISECONDS}",
+        *(["--no-sandbox"] if os.getuid() == 0 else []),  # Chromium refuses to sandbox itself as root
+        f"--screenshot={path}", f"http://{prometheus}/graph?{urllib.parse.urlencode(query)}",
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    if quantise := shutil.which("pngquant"):
+        subprocess.run([quantise, "--force", "--strip", "--ext", ".png", "32", path], check=True)
+
+
+def chromium() -> str:
+    """Return the browser."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    raise SystemExit("error: the graphs need Chromium: install it so that it is on the PATH (Debian: chromium)")
+
+
+def main() -> None:
+    """Make all pictures; the demo lives on meanwhile."""
+    chromium()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of every `with`
+    DOCS.mkdir(exist_ok=True)
+    metrics, prometheus = free_address(), free_address()
+    demo = ROOT / "scripts" / "run.py"
+    with tempfile.TemporaryDirectory(prefix="tbi-") as name:
+        directory = Path(name)
+        began = time.monotonic()
+        with process(
+            sys.executable, "-P", demo, "--address", metrics, "--prometheus", prometheus, number=signal.SIGINT
+        ) as running:
+            print(f"screenshots: top, {LIFE_SECONDS} s of a simulated node", file=sys.stderr)
+            picture_of_top(directory)
+            require_alive(running)
+            print(f"screenshots: Prometheus, {GRAPH_SECONDS} s of the demo", file=sys.stderr)
+            time.sleep(max(began + GRAPH_SECONDS - time.monotonic(), 0))
+            require_alive(running)
+            for graph, expression in GRAPHS.items():
+                picture_of_graph(prometheus, graph, expression, directory)
+    for path in sorted(DOCS.iterdir()):
+        print(f"screenshots: {path.relative_to(ROOT)}, {path.stat().st_size:,} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""telegraf_bitcoin_ipc.top.history: paces and columns of a graph from points in time."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
+
+
+def history(*points: tuple[float, float]) -> History:
+    """Return a history of points (time, value)."""
+    made = History()
+    for time, value in points:
+        made.add(time, value)
+    return made
+
+
+def test_a_pace_needs_two_points() -> None:
+    """Of one point nobody knows how fast the series grows."""
+    assert history().pace(10) is None
+    assert history((0, 5)).pace(10) is None
+
+
+def test_a_pace_is_that_of_the_newest_seconds() -> None:
+    """What was before the window does not count; a younger series counts whole."""
+    points = history((0, 0), (10, 100), (20, 120))
+    assert points.pace(10) == 2
+    assert points.pace(1000) == 6
+
+
+def test_a_pace_between_points_follows_the_straight_line() -> None:
+    """A counter that is polled now and then grows evenly between two polls."""
+    assert history((0, 0), (10, 100)).pace(5) == 10
+
+
+def test_columns_stand_still() -> None:
+    """Columns begin at multiples of their width: a new point adds to the right, and changes none that is whole."""
+    points = history((0, 0), (2, 2), (4, 8))
+    assert points.paces(2, 2) == [1, 3]
+    points.add(5, 100)
+    assert points.paces(2, 2) == [1, 3]
+    points.add(6, 100)
+    assert points.paces(3, 2) == [1, 3, 46]
+
+
+def test_a_column_before_the_first_point_is_absent() -> None:
+    """Nothing is shown of a time in which nobody watched."""
+    assert history((3, 0), (8, 5)).paces(4, 2) == [None, None, 1, 1]
+    assert history().paces(2, 2) == [None, None]
+
+
+def test_a_clock_that_is_set_back_begins_anew() -> None:
+    """Points of before and after such a change are not one series."""
+    points = history((100, 1), (110, 2), (50, 3))
+    assert points.pace(10) is None
+    points.add(51, 4)
+    assert points.pace(10) == 1
+
+
+def test_a_point_of_the_same_time_takes_the_place() -> None:
+    """Looking twice at one poll does not make a second point."""
+    assert history((0, 0), (1, 5), (1, 6)).pace(10) == 6
+
+
+def test_what_is_old_is_forgotten() -> None:
+    """The memory of a series is bounded."""
+    points = history((0, 0), (KEPT_SECONDS, 1), (KEPT_SECONDS + 10, 2))
+    assert points.span() == 10
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.1, 50), st.integers(0, 10**9)), min_size=2, max_size=40),
+    st.integers(1, 60),
+    st.sampled_from([0.5, 2, 7]),
+)
+def test_columns_are_the_increase(steps: list[tuple[float, int]], columns: int, width: float) -> None:
+    """Whatever is counted when, no column of a counter that only grows is negative, and all have a place."""
+    points, time, total = History(), 1_700_000_000.0, 0
+    for seconds, more in steps:
+        time, total = time + seconds, total + more
+        points.add(time, total)
+    paces = points.paces(columns, width)
+    assert len(paces) == columns
+    assert all(pace is None or pace >= -1e-3 for pace in paces)
+    assert sum(pace or 0 for pace in paces) * width <= total * (1 + 1e-6) + 1e-3
