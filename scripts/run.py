@@ -26,7 +26,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 DEFAULT_ADDRESS = "127.0.0.1:9332"
-DEMO_OPTIONS = ("--poll-interval", "5", "--emit-interval", "2")  # somebody looks at graphs of some minutes
+DEMO_TIMELINE = ("--block-interval", "15", "--tx-rate", "5", "--reorg-every", "5")
+DEMO_OPTIONS = ("--poll-interval", "2", "--emit-interval", "2")  # somebody looks at graphs of some minutes
 SCRAPE_INTERVAL = "2s"
 NODE_TIMELINE = ("--block-interval", "5", "--tx-rate", "5", "--reorg-every", "10")
 FIRST_ANSWER_SECONDS = 60.0
@@ -259,14 +260,14 @@ def is_socket(path: Path) -> bool:
         return False
 
 
-def start_simulated_node(processes: Processes, plugin: str, node_socket: Path, stop: StopRequest) -> None:
+def start_simulated_node(
+    processes: Processes, plugin: str, node_socket: Path, timeline: Sequence[str], stop: StopRequest
+) -> None:
     """Start the simulated node and wait until it listens."""
     if len(os.fsencode(node_socket)) > SOCKET_PATH_BYTES:
         raise Failure(f"A socket's path may not be as long as {node_socket}: set TMPDIR to a shorter one.")
     say(f"Starting a simulated node on {node_socket}.")
-    node = processes.start(
-        "the simulated node", [plugin, "simulate", *NODE_TIMELINE, str(node_socket)], "node.log"
-    )
+    node = processes.start("the simulated node", [plugin, "simulate", *timeline, str(node_socket)], "node.log")
     deadline = time.monotonic() + NODE_START_SECONDS
     while not is_socket(node_socket):
         node.require_alive()
@@ -363,22 +364,23 @@ def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest) -> No
     """Start everything, show the first metrics, and go on until a signal (or not, with --once)."""
     endpoint = Endpoint(arguments.address, "Telegraf", "address")
     endpoint.require_free()
-    prometheus = None
+    prometheus, timeline = None, NODE_TIMELINE
+    options: Sequence[str] = ()
     if arguments.prometheus is not None:
         prometheus = Endpoint(arguments.prometheus, "Prometheus", "prometheus")
         prometheus.require_free()
         prometheus_binary = prometheus_program()
+        timeline, options = DEMO_TIMELINE, DEMO_OPTIONS
     plugin = plugin_program()
     telegraf = telegraf_program()
     with Processes(directory) as processes:
         if arguments.socket is None:
             node_socket = directory / "node.sock"
-            start_simulated_node(processes, plugin, node_socket, stop)
+            start_simulated_node(processes, plugin, node_socket, timeline, stop)
         else:
             node_socket = arguments.socket.absolute()
             describe_real_node(node_socket)
         configuration = directory / "telegraf.conf"
-        options = () if prometheus is None else DEMO_OPTIONS
         configuration.write_text(telegraf_configuration(plugin, arguments.address, node_socket, options))
         say(f"Starting Telegraf with {configuration}.")
         processes.start("Telegraf", [telegraf, "--config", str(configuration)], "telegraf.log")

@@ -43,7 +43,6 @@ COLUMNS, LINES = 80, 24
 
 GRAPHS = {
     "mempool": "bitcoin_mempool_size",
-    "height": "bitcoin_block_height",
     "rate": "rate(bitcoin_mempool_tx_added_total[20s])",
 }
 """Pictures by name, and what each is a graph of."""
@@ -140,7 +139,7 @@ def picture_of_graph(prometheus: str, name: str, expression: str, directory: Pat
     query = {"g0.expr": expression, "g0.tab": "0", "g0.range_input": f"{GRAPH_SECONDS - 30}s"}
     path = DOCS / f"{name}.png"
     command = [
-        chromium(), "--headless=new", "--hide-scrollbars", "--disable-gpu", "--window-size=900,940",
+        chromium(), "--headless=new", "--hide-scrollbars", "--disable-gpu", "--window-size=900,905",
         f"--user-data-dir={directory / 'chromium'}", f"--virtual-time-budget={PAGE_MILLISECONDS}",
         *(["--no-sandbox"] if os.getuid() == 0 else []),  # Chromium refuses to sandbox itself as root
         f"--screenshot={path}", f"http://{prometheus}/graph?{urllib.parse.urlencode(query)}",

@@ -59,8 +59,7 @@ def show(config: Config, terminal: Terminal) -> None:
     """Show the node on a terminal until told to stop."""
     happenings = Happenings()
     happenings.listen()
-    with terminal:
-        run(_show(config, happenings, terminal))
+    run(_show(config, happenings, terminal))
 
 
 async def _show(config: Config, happenings: Happenings, terminal: Terminal) -> None:
@@ -71,10 +70,11 @@ async def _show(config: Config, happenings: Happenings, terminal: Terminal) -> N
     loop.add_signal_handler(signal.SIGWINCH, changed.set)
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped, it would leave its terminal in a state of its own
     terminal.on_gone(from_thread(loop, stop.set))
-    if terminal.keys is not None:
-        loop.add_reader(terminal.keys, _read_keys, terminal.keys, stop.set)
     top = Top(config, happenings, changed.set)
-    await together(stop.wait(), _draw_for_ever(top, terminal, changed), top.watch())
+    with terminal:  # not before the signals are taken care of: it is given back whatever comes
+        if terminal.keys is not None:
+            loop.add_reader(terminal.keys, _read_keys, loop, terminal.keys, stop.set)
+        await together(stop.wait(), _draw_for_ever(top, terminal, changed), top.watch())
 
 
 async def _draw_for_ever(top: Top, terminal: Terminal, changed: asyncio.Event) -> NoReturn:
@@ -88,11 +88,12 @@ async def _draw_for_ever(top: Top, terminal: Terminal, changed: asyncio.Event) -
                 await changed.wait()
 
 
-def _read_keys(descriptor: int, quit: Callable[[], None]) -> None:
+def _read_keys(loop: asyncio.AbstractEventLoop, descriptor: int, quit: Callable[[], None]) -> None:
     """Quit at q, and when the terminal has gone; other keys are left alone."""
     try:
         keys = os.read(descriptor, KEYS_READ)
     except OSError:
         keys = b""
     if not keys or b"q" in keys.lower():
+        loop.remove_reader(descriptor)
         quit()

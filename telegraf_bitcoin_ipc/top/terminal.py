@@ -39,7 +39,8 @@ class Terminal:
         self._stdin = stdin if os.isatty(stdin) else None
         self._stdout = stdout
         self._frames = Pipe(stdout, kept=1)
-        self._size: tuple[int, int] | None = None
+        self._size = (0, 0)
+        self._drawn: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
         if self._stdin is not None:
@@ -68,9 +69,11 @@ class Terminal:
         self._frames.on_broken(call)
 
     def size(self) -> tuple[int, int]:
-        """Return columns and lines."""
-        size = os.get_terminal_size(self._stdout)
-        return size.columns, size.lines
+        """Return columns and lines; of a terminal that has gone, the last that were known."""
+        with suppress(OSError):
+            columns, lines = os.get_terminal_size(self._stdout)
+            self._size = columns, lines
+        return self._size
 
     def show(self, text: Text, size: tuple[int, int]) -> None:
         """Show a text made for a size, in place of the one before."""
@@ -80,7 +83,7 @@ class Terminal:
         )
         with console.capture() as captured:
             console.print(text, end="", soft_wrap=False)
-        clear = _CLEAR if size != self._size else ""
-        self._size = size
+        clear = _CLEAR if size != self._drawn else ""
+        self._drawn = size
         # Home again at the end, so that the newline after the frame does not scroll.
         self._frames.put([f"{clear}{_HOME}{captured.get()}{_HOME}"])

@@ -7,7 +7,9 @@ import pty
 import re
 import signal
 import subprocess
+import termios
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -193,29 +195,72 @@ def test_a_killed_top_does_not_harm_the_node(start_node: StartNode, start_top: S
     scene.unharmed(node)
 
 
-def test_a_terminal_that_does_not_read_holds_nothing_up(start_node: StartNode, socket_path: Path) -> None:
+class Pseudo:
+    """`top` on a pseudo-terminal whose other end nobody reads, and without tmux around it."""
+
+    def __init__(self, *options: str | Path) -> None:
+        self.ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        self.process = subprocess.Popen(
+            [PROGRAM, "top", "--poll-interval", "0.5", *options],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"TERM": "xterm"},
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def ends(self) -> None:
+        """Wait for its end by itself: status 0, and no complaint."""
+        wait_until(lambda: self.process.poll() is not None, 15, "the end of top")
+        assert self.process.stderr is not None
+        with self.process.stderr as complaints:
+            assert (self.process.returncode, complaints.read()) == (0, b"")
+
+
+@pytest.fixture
+def start_pseudo(processes: ExitStack) -> Callable[..., Pseudo]:
+    """Start `top` on a pseudo-terminal; it is killed after the test if it has not ended."""
+
+    def start(*options: str | Path) -> Pseudo:
+        pseudo = Pseudo(*options)
+        processes.callback(pseudo.process.wait)
+        processes.callback(pseudo.process.kill)
+        return pseudo
+
+    return start
+
+
+def test_a_terminal_that_does_not_read_holds_nothing_up(
+    start_node: StartNode, start_pseudo: Callable[..., Pseudo], socket_path: Path
+) -> None:
     """With a stalled terminal the node's callbacks are answered, without a guard, too; the end is clean."""
     node = start_node()
-    ours, theirs = pty.openpty()
-    command = [str(PROGRAM), "top", "--poll-interval", "0.5", "--no-guard", str(socket_path)]
-    environment = os.environ | {"TERM": "xterm"}
-    with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=environment, start_new_session=True
-    ) as top:
-        node.says("subscribed", 2)
-        for _ in range(5):
-            node.do("accept", count=200)
-            node.do("block", outputs=1000)
-        top.send_signal(signal.SIGTERM)
-        wait_until(lambda: top.poll() is not None, 15, "the end of top")
-        assert top.returncode == 0
-        assert top.stderr is not None
-        assert top.stderr.read() == b""
-    os.close(ours)
-    os.close(theirs)
+    top = start_pseudo("--no-guard", socket_path)
+    node.says("subscribed", 2)
+    for _ in range(10):  # frames of more than a pseudo-terminal holds
+        node.do("accept", count=20)
+        node.do("block", outputs=100)
+    top.process.send_signal(signal.SIGTERM)
+    top.ends()
+    os.close(top.ours)
     node.do("block")
     assert node.stop() == 0
     assert not node.lines("abort")
+
+
+def test_a_terminal_that_goes_without_a_signal_ends_it(
+    start_node: StartNode, start_pseudo: Callable[..., Pseudo], socket_path: Path
+) -> None:
+    """Where no SIGHUP comes the terminal's errors say that it has gone: status 0, and no traceback."""
+    node = start_node()
+    top = start_pseudo(socket_path)
+    node.says("subscribed", 2)
+    os.close(top.ours)
+    top.ends()
+    node.says("unsubscribed", 2)
+    assert node.stop() == 0
 
 
 def test_a_warning_does_not_tear_the_screen(start_node: StartNode, start_top: StartTop) -> None:
