@@ -121,7 +121,7 @@ class Panels:
 
     def _last_block(self) -> str:
         size, fee = self._model.value("last_block_size_bytes"), self._model.value("last_block_fee_sat")
-        text = self._told("last_block_transactions", lambda count: f"{count:,.0f} transactions")
+        text = self._told("last_block_transactions", lambda count: f"{count:,.0f} tx")
         text += "" if size is None else f", {words.amount(size, 'B')}"
         return text + ("" if fee is None else f", {fee / SATOSHI:.8f} BTC in fees")
 

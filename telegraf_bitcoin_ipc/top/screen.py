@@ -64,7 +64,7 @@ class Screen:
 
     def _no_node(self) -> list[Text]:
         """Return what there is to say without a node: nothing that an earlier one told."""
-        problem = self._happenings.problem or "connecting"
+        problem = self._happenings.problem.removeprefix(f"{self._socket}: ") or "connecting"
         return [Text(), Text(f" No node on {self._socket}", "bold"), Text(f" {problem}"), Text()]
 
     def _foot(self, columns: int) -> Text:
