@@ -2,11 +2,18 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
+from telegraf_bitcoin_ipc.errors import CallFailed, NotAnswered
 from telegraf_bitcoin_ipc.metrics import METRICS
 from telegraf_bitcoin_ipc.polls import Node, Poller, Source, Value
 from telegraf_bitcoin_ipc.store import Store
+
+LAST_BLOCK: Final = tuple(name for name in METRICS if name.startswith("last_block_"))
+"""The figures of the newest block alone."""
+
+LONGEST_QUEUE: Final = 1008
+"""Blocks (a week's worth) that wait for a node which does not answer."""
 
 
 class Statistics(Source, Protocol):
@@ -36,14 +43,24 @@ class Blocks:
     def begin_session(self) -> None:
         """Begin with a node of which nothing is known."""
         self._waiting: deque[str] = deque()
-        self._shown: Value = None
+        self._shown = False
+        self._height: Value = None
         self.downloading: bool | None = None
 
     def connected(self, block_hash: str) -> None:
-        """Take a new block."""
-        if not self.downloading:
-            self._waiting.append(block_hash)
-            self._on_new()
+        """Take a new block; one too many takes the place of the oldest, which is counted as dropped."""
+        if self.downloading:
+            return
+        if len(self._waiting) == LONGEST_QUEUE:
+            self._waiting.popleft()
+            self._store.add("events_dropped_total", 1)
+        self._waiting.append(block_hash)
+        self._on_new()
+
+    def disconnected(self) -> None:
+        """Take it that the last block is another: its figures are not known before the next block, or poll."""
+        self._shown = False
+        self._store.forget(*LAST_BLOCK)
 
     async def polled(
         self, node: Node[StatisticsT], statistics: StatisticsT, ibd: Value, height: Value, *, told: bool
@@ -55,41 +72,51 @@ class Blocks:
         """
         if ibd is not None:
             self.downloading = bool(ibd)
-        if self.downloading is not False:
+        if self.downloading:
             self._waiting.clear()
-        elif self._poller.wants(statistics) and isinstance(height, int) and self._news(height, told=told):
-            self._shown = height
+        if self.downloading is not False or not self._poller.wants(statistics) or not isinstance(height, int):
+            return
+        if not self._shown or (not told and self._height != height):
+            self._shown, self._height = True, height
             self._store.start(*_counters(statistics))
             self._show(statistics, await self._poller.ask(node, statistics.of_block(height)))
 
     async def catch_up(self, node: Node[StatisticsT], statistics: StatisticsT) -> bool:
-        """Ask for all blocks that were taken; says whether there was one. Raises NodeUnavailable."""
+        """Ask for all blocks that were taken; says whether there was an answer. Raises NodeUnavailable.
+
+        A block about which the node does not answer in time waits for the next call of this.
+        """
         if self.downloading is not False:
             return False  # they wait for the poll that finds out
-        asked = bool(self._waiting)
+        asked = False
         while self._waiting:
-            block = self._waiting.popleft()
+            block = self._waiting[0]
             if self._poller.wants(statistics):
-                values = await self._poller.ask(node, statistics.of_block(block))
+                try:
+                    values: dict[str, Value] = await self._poller.attempt(node, statistics.of_block(block))
+                except NotAnswered:
+                    return asked
+                except CallFailed:
+                    values = {}
+                self._shown = asked = True
                 self._show(statistics, values)
                 self._count(statistics, values)
+            if self._waiting and self._waiting[0] == block:  # a poll may have found initial block download
+                self._waiting.popleft()
         return asked
-
-    def _news(self, height: int, *, told: bool) -> bool:
-        return self._shown is None or (not told and self._shown != height)
 
     def _show(self, statistics: Statistics, values: dict[str, Value] | None) -> None:
         """Show the figures of the last block; those that it does not have become absent."""
         for metric in statistics.values:
-            value = values[metric] if values is not None else None
+            value = values.get(metric) if values is not None else None
             if isinstance(value, int | float) and METRICS[metric].lifetime == "session":
                 self._store.set(metric, value)
             else:
                 self._store.forget(metric)
 
-    def _count(self, statistics: Statistics, values: dict[str, Value] | None) -> None:
+    def _count(self, statistics: Statistics, values: dict[str, Value]) -> None:
         for metric in _counters(statistics):
-            value = values[metric] if values is not None else None
+            value = values.get(metric)
             if isinstance(value, int | float):
                 self._store.add(metric, value)
 

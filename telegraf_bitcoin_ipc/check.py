@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from telegraf_bitcoin_ipc.config import Config
-from telegraf_bitcoin_ipc.errors import CallFailed
+from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING, Dialect, Polled, Pushed, Source
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.ipc.watch import run, watch
@@ -92,13 +92,18 @@ async def _of_source(
     if (per_block or source.once_per_tip) and known.get("ibd") != 0:
         return dict.fromkeys(source.values, f"later   ({source.name} is not asked in initial block download)")
     began = time.perf_counter()
+    problem, values = "", dict[str, object]()
     try:
-        values = await session.read(source)
+        values.update(await session.read(source))
     except CallFailed as error:
-        return dict.fromkeys(source.values, f"FAILS   {error}{_remedy(str(error))}")
+        problem = f"FAILS   {error}{_remedy(str(error))}"
+        if isinstance(error, PartlyFailed):
+            values.update(error.values)
     known.update(values)
-    spent = (time.perf_counter() - began) * 1000
-    return {metric: _value(metric, value, f"({source.name}, {spent:.1f} ms)") for metric, value in values.items()}
+    how = f"({source.name}, {(time.perf_counter() - began) * 1000:.1f} ms)"
+    return {
+        metric: _value(metric, values[metric], how) if metric in values else problem for metric in source.values
+    }
 
 
 def _remedy(error: str) -> str:

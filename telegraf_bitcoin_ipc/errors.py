@@ -5,10 +5,14 @@ PluginError
  ├── NodeUnavailable   the session is over, or could not begin: back off and connect again
  ├── UnsupportedNode   the node offers nothing this program can use: back off slowly
  └── CallFailed        one call failed: its values are absent, everything else goes on
-      └── NotOffered   the node does not have that method
+      ├── NotOffered   the node does not have that method
+      ├── NotAnswered  the node has not answered in time: later it may
+      └── PartlyFailed some of the call's values are there all the same
 
 Each message is a sentence for the log, without a full stop. Anything else is a defect and is not caught.
 """
+
+from collections.abc import Mapping
 
 
 class PluginError(Exception):
@@ -33,3 +37,16 @@ class CallFailed(PluginError):
 
 class NotOffered(CallFailed):
     """The node does not implement the method that was called."""
+
+
+class NotAnswered(CallFailed):
+    """The node has not answered this call, or the one before it, in time."""
+
+
+class PartlyFailed(CallFailed):
+    """The node gave a usable answer to a part of one call: `values` by metric are what it gave."""
+
+    def __init__(self, message: str, values: Mapping[str, object]) -> None:
+        """Say what failed, and keep what did not."""
+        super().__init__(message)
+        self.values = values

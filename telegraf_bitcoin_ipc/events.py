@@ -17,10 +17,16 @@ UNCONFIRMED_HEIGHT: Final = 0x7FFFFFFF
 class ActiveChain:
     """Counts what happens at the tip of the active chain, whoever tells of it; outlives a session."""
 
-    def __init__(self, store: Store, on_block: Callable[[str], None] = lambda block_hash: None) -> None:
-        """Count in `store`; call `on_block` with the hash of each block connected."""
+    def __init__(
+        self,
+        store: Store,
+        on_connected: Callable[[str], None] = lambda block_hash: None,
+        on_disconnected: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Count in `store`; call the others with the hash of each block connected, and at each disconnected."""
         self._store = store
-        self._on_block = on_block
+        self._on_connected = on_connected
+        self._on_disconnected = on_disconnected
         self._leaving = 0  # blocks that have left the chain since one was connected
         self._deepest = 0
 
@@ -33,7 +39,7 @@ class ActiveChain:
         """Count a block."""
         self._leaving = 0
         self._store.add("blocks_connected_total", 1)
-        self._on_block(block_hash)
+        self._on_connected(block_hash)
 
     def disconnected(self) -> None:
         """Count a block that left the chain; those that leave one after another are one reorganisation."""
@@ -43,6 +49,7 @@ class ActiveChain:
             self._store.add("reorgs_total", 1)
         self._deepest = max(self._deepest, self._leaving)
         self._store.set("reorg_depth_max", self._deepest)
+        self._on_disconnected()
 
 
 class ChainEvents:

@@ -145,7 +145,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _told(
         "block_height", "core",
-        "Height of the block connected last; absent until one is connected.",
+        "Height of the block connected last, absent until one is; without notifications, of the tip.",
     ),
     _told("chain_height", "core", "Height of the tip of the active chain."),
     _told("header_height", "core", "Height of the best known header."),

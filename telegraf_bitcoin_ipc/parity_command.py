@@ -17,7 +17,10 @@ MAX_WINDOW: Final = 86400.0
 def report(
     parser: ArgumentParser, arguments: Sequence[str], sleep: Callable[[float], None] = time.sleep
 ) -> tuple[str, bool]:
-    """Return what to print, and whether nothing differs; raises ConfigError or EndpointUnavailable."""
+    """Return what to print, and whether it is parity: something equal, nothing different.
+
+    Raises ConfigError or EndpointUnavailable.
+    """
     _add_options(parser)
     options = parser.parse_args(arguments)
     old, new = checked_url(options.old), checked_url(options.new)
@@ -42,7 +45,8 @@ def report(
         if options.json
         else table(exporter, readings, findings)
     )
-    return text, all(finding.verdict.status != "differs" for finding in findings)
+    found = {finding.verdict.status for finding in findings}
+    return text, "equal" in found and "differs" not in found
 
 
 def _add_options(parser: ArgumentParser) -> None:

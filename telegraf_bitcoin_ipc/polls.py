@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol, TypeVar, cast
 
-from telegraf_bitcoin_ipc.errors import CallFailed
+from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
 from telegraf_bitcoin_ipc.metrics import METRICS
 from telegraf_bitcoin_ipc.store import Number, Store
 
@@ -89,7 +90,7 @@ class Poller:
             values = await self.ask(node, source)
             answers += values is not None
             for metric in source.values:
-                value = values[metric] if values is not None else None
+                value = values.get(metric) if values is not None else None
                 self._put(metric, value)
                 if value is not None:
                     known[metric] = value
@@ -105,20 +106,33 @@ class Poller:
         return any(self._store.wants(metric) for metric in source.values)
 
     async def ask(self, node: Node[SourceT], source: SourceT) -> dict[str, Value] | None:
-        """Return the source's values, or None (counted, and warned of once) where it fails."""
+        """Return the source's values, or None where it fails: see `attempt`."""
+        with suppress(CallFailed):
+            return await self.attempt(node, source)
+        return None
+
+    async def attempt(self, node: Node[SourceT], source: SourceT) -> dict[str, Value]:
+        """Return the source's values, those that could not be read left out.
+
+        A failure is counted, and warned of once. Raises CallFailed where there is no value at all.
+        """
         self._store.add("poll_errors_total", 0, source.name)
         try:
             values = await node.read(source)
         except CallFailed as error:
-            self._store.add("poll_errors_total", 1, source.name)
-            level = logging.DEBUG if source.name in self._failing else logging.WARNING
-            log.log(level, "%s cannot be polled: %s", source.name, error)
-            self._failing.add(source.name)
-            return None
+            self._failed(source.name, error)
+            if isinstance(error, PartlyFailed):
+                return cast(dict[str, Value], dict(error.values))
+            raise
         if source.name in self._failing:
             self._failing.remove(source.name)
-            log.info("%s can be polled again", source.name)
+            log.info("%s works again", source.name)
         return values
+
+    def _failed(self, name: str, error: CallFailed) -> None:
+        self._store.add("poll_errors_total", 1, name)
+        log.log(logging.DEBUG if name in self._failing else logging.WARNING, "%s fails: %s", name, error)
+        self._failing.add(name)
 
     def _put(self, metric: str, value: Value) -> None:
         if METRICS[metric].lifetime == "process":

@@ -80,10 +80,12 @@ class Tips:
 
     async def _count(self, old: Tip, new: Tip, headers: Node) -> None:
         self._store.add("poll_errors_total", 0, "getblockheader")
-        if self._downloading() or abs(new.height - old.height) > LONGEST_WALK:
+        near = not self._downloading() and abs(new.height - old.height) <= LONGEST_WALK
+        path = await walk(old.hash, new.hash, headers) if near else None
+        if path is None:
             self._store.add("blocks_connected_total", max(new.height - old.height, 0))
             return
-        gone, come = await walk(old.hash, new.hash, headers)
+        gone, come = path
         for block in gone:
             log.debug("block_disconnected: height=%d hash=%s", block.height, block.hash)
             self._chain.disconnected()
@@ -93,15 +95,20 @@ class Tips:
             self._store.add("mempool_tx_confirmed_total", block.transactions - 1)
 
 
-async def walk(old: str, new: str, headers: Node) -> tuple[Sequence[Header], Sequence[Header]]:
+async def walk(
+    old: str, new: str, headers: Node, longest: int = LONGEST_WALK
+) -> tuple[Sequence[Header], Sequence[Header]] | None:
     """Return the blocks that leave the chain and those that come, in this order, from one tip to another.
 
-    Asks for one header per block, and for the old tip's. Raises CallFailed.
+    Asks for one header per block, and for the old tip's; None where that would be more than `longest` blocks.
+    Raises CallFailed.
     """
     leaving, coming = await headers.header(old), await headers.header(new)
     gone: list[Header] = []
     come: list[Header] = []
     while leaving.hash != coming.hash:
+        if len(gone) + len(come) >= longest:
+            return None
         if coming.height >= leaving.height:
             come.append(coming)
             coming = leaving if coming.previous == leaving.hash else await headers.header(coming.previous)

@@ -35,7 +35,7 @@ class Watcher:
         self._poller = Poller(store, time)
         self._new_block = asyncio.Event()
         self._blocks = Blocks(store, self._poller, self._new_block.set)
-        self._chain = ActiveChain(store, self._blocks.connected)
+        self._chain = ActiveChain(store, self._blocks.connected, self._blocks.disconnected)
         self._tips = 0
         self._guard_totals: GuardTotals | None = None
         store.set("up", 0)

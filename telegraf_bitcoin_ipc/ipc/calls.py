@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import capnp
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotOffered
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered, NotOffered
 
 CALL_LIMIT: Final = 10.0
 """Seconds that the node has for one answer; a block's validation can hold its lock for seconds."""
@@ -51,18 +51,18 @@ class ServerThread:
     async def call(
         self, capability: Any, method: str, *, limit: float | None = CALL_LIMIT, what: str = "", **arguments: Any
     ) -> Any:
-        """Return the results of one call. Raises CallFailed when they do not come within `limit` seconds.
+        """Return the results of one call. Raises NotAnswered when they do not come within `limit` seconds.
 
         `what` is the method's name for people, where that is another.
         """
         what = what or method
         async with self._lock:
             if self._unanswered is not None and not self._unanswered.done():
-                raise CallFailed(f"{what}: the node has not answered the call before it yet")
+                raise NotAnswered(f"{what}: the node has not answered the call before it yet")
             call = self.begin(capability, method, **arguments)
             self._unanswered = call
             if not (await asyncio.wait({call}, timeout=limit))[0]:
-                raise CallFailed(f"{what}: no answer within {limit:g} seconds")
+                raise NotAnswered(f"{what}: no answer within {limit:g} seconds")
             with translated(what):
                 return call.result()
 

@@ -5,7 +5,7 @@ What a real node forces on this module, and what happens otherwise:
 * A node listens on its socket before its chain is loaded. Until then a call of a Chain method, or (Core 30 and
   the tracing node) of a Mining method, aborts it. The JSON-RPC methods are safe at any time and say -28 until
   then, so they are asked first; from Core 31 on makeMining itself waits. Core 30 has no safe question at all: it
-  is left alone until its socket has been there for SETTLED.
+  is left alone until its process shows that it is far enough.
 * Ordinal 4 of Init is makeChain on one kind of node and makeRpc on the other. So the first question is for a
   method that only one kind has.
 """
@@ -13,13 +13,13 @@ What a real node forces on this module, and what happens otherwise:
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import capnp
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, UnsupportedNode
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotOffered, UnsupportedNode
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT, ServerThread, answer, offered
 from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, STOCK, STOCK_30, STOCK_31, TRACING, Dialect
@@ -30,19 +30,16 @@ log = logging.getLogger(__name__)
 THREADS: Final = ("poll", "subscribe", "tip")
 """Our threads in the node: a call that waits for a tip, or for its subscription, holds up no poll."""
 
-SETTLED: Final = 60.0
-"""Seconds after which a Core 30 is taken for far enough to be asked: its socket is older than that."""
-
 
 @asynccontextmanager
 async def open_session(
-    connection: socket.socket, patience: float | None = None, listening_for: float = SETTLED
+    connection: socket.socket, patience: float | None = None, is_loaded: Callable[[], bool] = lambda: True
 ) -> AsyncIterator[Session]:
     """Hold a session over a connected socket, which stays the caller's; at its end nothing is subscribed any more.
 
     The node has `patience` seconds to end them; without a limit (None) that takes as long as it takes. A limit is
-    for a socket that leads to a guard, which goes on alone. `listening_for` says for how many seconds the node's
-    socket has been there. Raises NodeUnavailable when the node goes, does not answer or is still starting, and
+    for a socket that leads to a guard, which goes on alone. `is_loaded` says, without asking the node, whether it
+    has loaded its chain. Raises NodeUnavailable when the node goes, does not answer or is still starting, and
     UnsupportedNode when it has no interface that is served.
     """
     # A descriptor of its own: the event loop must be the one that closes it, the caller closes the caller's.
@@ -50,7 +47,7 @@ async def open_session(
     client = capnp.TwoPartyClient(stream)
     threads: dict[str, ServerThread] = {}
     try:
-        session = await _handshake(client, threads, listening_for)
+        session = await _handshake(client, threads, is_loaded)
         try:
             yield session
         finally:
@@ -90,7 +87,7 @@ async def _to_the_end(work: Coroutine[Any, Any, None], limit: float | None) -> N
     task.result()
 
 
-async def _handshake(client: Any, threads: dict[str, ServerThread], listening_for: float) -> Session:
+async def _handshake(client: Any, threads: dict[str, ServerThread], is_loaded: Callable[[], bool]) -> Session:
     """Find out what the node is; its `threads` are the caller's."""
     try:
         init, loaded = _as(TRACING, client, threads)
@@ -100,8 +97,14 @@ async def _handshake(client: Any, threads: dict[str, ServerThread], listening_fo
             threads[name] = ServerThread(made.result)
         node = await offered(threads["poll"], init, "makeNode")
         if node is not None:
-            return await _with_chain(init, node, threads, loaded)
-        return await _with_rpc(client, threads) or await _with_mining(client, threads, listening_for)
+            session = Session(CHAIN, {"node": node}, threads, loaded)
+            try:
+                await session.introduce()  # from here on the chain is loaded
+            except NotOffered:
+                log.debug("what makeNode made is no Node: its ordinal is another method's here")
+            else:
+                return await _with_chain(init, session)
+        return await _with_rpc(client, threads) or await _with_mining(client, threads, is_loaded)
     except CallFailed as error:
         raise NodeUnavailable(str(error)) from error
 
@@ -114,18 +117,14 @@ def _as(dialect: Dialect, client: Any, threads: Mapping[str, ServerThread]) -> t
     return client.bootstrap().cast_as(loaded.init.Init), loaded
 
 
-async def _with_chain(init: Any, node: Any, threads: Mapping[str, ServerThread], loaded: Any) -> Session:
-    """Return the session with a node of the dialects tracing and chain."""
-    thread = threads["poll"]
-    capabilities = {"node": node}
-    session = Session(CHAIN, capabilities, threads, loaded)
-    await session.introduce()  # from here on the chain is loaded
+async def _with_chain(init: Any, session: Session) -> Session:
+    """Make the session with a node of the dialects tracing and chain whole, and return it."""
     for name, method in (("tracing", "makeTracing"), ("chain", "makeChain"), ("mining", "makeMining")):
-        if (capability := await offered(thread, init, method)) is not None:
-            capabilities[name] = capability
+        if (capability := await offered(session.threads["poll"], init, method)) is not None:
+            session.capabilities[name] = capability
         elif name != "tracing":
             raise UnsupportedNode(f"the node has the Node interface, and no {name.capitalize()} interface")
-    if "tracing" in capabilities:
+    if "tracing" in session.capabilities:
         session.dialect = TRACING
     return session
 
@@ -136,17 +135,19 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread]) -> Session
     rpc = await offered(threads["poll"], init, "makeRpc")
     if rpc is None:
         return None
-    capabilities = {"rpc": rpc}
-    session = Session(STOCK, capabilities, threads, loaded)
-    await session.introduce()  # from here on the chain is loaded
-    mining = await offered(threads["poll"], init, "makeMining")
+    session = Session(STOCK, {"rpc": rpc}, threads, loaded)
+    try:
+        await session.introduce()
+    except CallFailed as error:  # not allowed, for instance: makeMining waits until the chain is loaded, too
+        log.warning("%s", error)
+    mining = await _once_loaded(threads["poll"], init)
     if mining is None:
         raise UnsupportedNode("the node has the Rpc interface, and no Mining interface")
-    capabilities["mining"] = mining
+    session.capabilities["mining"] = mining
     return session
 
 
-async def _with_mining(client: Any, threads: Mapping[str, ServerThread], listening_for: float) -> Session:
+async def _with_mining(client: Any, threads: Mapping[str, ServerThread], is_loaded: Callable[[], bool]) -> Session:
     """Return the session with a node that has no other interface than Mining."""
     init, loaded = _as(STOCK_31, client, threads)
     mining = await _once_loaded(threads["poll"], init)
@@ -156,16 +157,15 @@ async def _with_mining(client: Any, threads: Mapping[str, ServerThread], listeni
     mining = await offered(threads["poll"], init, "makeMining")
     if mining is None:
         raise UnsupportedNode("the node offers no interface that could be watched")
-    if listening_for < SETTLED:
+    if not is_loaded():
         raise NodeUnavailable(
-            "a Bitcoin Core 30 that is still starting would abort if it was asked anything, and this one's "
-            f"socket is {listening_for:.0f} s old: it is left alone until that is {SETTLED:g} s"
+            "the node is a Bitcoin Core 30 that may still be starting, and would abort if it was asked anything"
         )
     return Session(STOCK_30, {"mining": mining}, threads, loaded)
 
 
 async def _once_loaded(thread: ServerThread, init: Any) -> Any | None:
-    """Return Core 31's Mining, which it makes when its chain is loaded, however long that takes."""
+    """Return the Mining that Core 31 and later make when their chain is loaded, however long that takes."""
     making = asyncio.ensure_future(offered(thread, init, "makeMining", limit=None))
     try:
         if not (await asyncio.wait({making}, timeout=CALL_LIMIT))[0]:

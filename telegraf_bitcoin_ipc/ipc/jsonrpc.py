@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
 
@@ -36,7 +36,7 @@ def reply(method: str, text: str) -> Any:
     """
     said = _parsed(method, text)
     if said is None:
-        raise CallFailed(f"{method}: the node does not allow it (see its -rpcwhitelistdefault)")
+        raise CallFailed(f"{method}: the node does not allow it (see its -rpcwhitelist)")
     if isinstance(said, dict) and said.get("error") is not None:
         raise _refusal(method, said["error"])
     if not isinstance(said, dict) or "result" not in said:
@@ -46,9 +46,14 @@ def reply(method: str, text: str) -> Any:
 
 def _parsed(method: str, text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise CallFailed(f"{method}: the answer is not what JSON-RPC says ({error})") from error
+
+
+def _no_number(name: str) -> NoReturn:
+    """Refuse NaN and the infinities, which are Python's idea of JSON."""
+    raise ValueError(f"{name} is no number")
 
 
 def _refusal(method: str, error: Any) -> CallFailed | NodeUnavailable:

@@ -33,7 +33,7 @@ OTHER: Final = "other"
 
 def number(value: Any) -> Number | None:
     """Return a JSON number as it is, a boolean as 0 or 1, and null as None."""
-    if value is None or isinstance(value, int | float):
+    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
         return int(value) if isinstance(value, bool) else value
     raise TypeError(f"{value!r} is no number")
 
@@ -105,7 +105,7 @@ def bytes_by_message(name: str, known: Collection[str]) -> Read:
         totals: Counter[tuple[int, str]] = Counter()
         for peer in peers:
             for message, total in peer[name].items():
-                totals[int(peer["id"]), message if message in known else OTHER] += total
+                totals[int(peer["id"]), message if message in known else OTHER] += int(total)
         return totals
 
     return read
@@ -117,9 +117,9 @@ def fee_estimates(results: Any) -> Labelled:
     return {target: rate for target, rate in rates.items() if rate is not None}
 
 
-def of_indexes(name: str) -> Read:
-    """Return a reader of one field by index from getindexinfo."""
-    return lambda indexes: {index: int(state[name]) for index, state in indexes.items()}
+def of_indexes(name: str, known: Collection[str]) -> Read:
+    """Return a reader of one field by index from getindexinfo; indexes not `known` have no value that adds up."""
+    return lambda indexes: {index: int(state[name]) for index, state in indexes.items() if index in known}
 
 
 def total_of(*names: str) -> Read:

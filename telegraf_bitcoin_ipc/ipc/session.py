@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed
 from telegraf_bitcoin_ipc.ipc import jsonrpc
 from telegraf_bitcoin_ipc.ipc.callbacks import (
     ChainSink,
@@ -29,7 +29,10 @@ NO_TIP: Final = bytes(32)
 """A block hash that no tip has: the first wait returns the present tip at once."""
 
 TIP_WAIT_MILLISECONDS: Final = 1000.0
-"""Time limit of a wait for a new tip: how long the end of a session may have to wait for its answer."""
+"""Time limit of a wait for a new tip; its answer is what the guard has to wait for before it closes."""
+
+MALFORMED: Final = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+"""What a reader raises at a result that has not the form that it should have."""
 
 RPC_USER: Final = "telegraf-bitcoin-ipc"
 """Who calls Rpc.executeRpc, for the node's log and its -rpcwhitelist."""
@@ -90,12 +93,15 @@ class Subscription:
 
 
 class Session:
-    """A node that answered: `dialect` says what it is, `version` and `chain` are empty where it does not tell."""
+    """A node that answered: `dialect` says what it is, `version` and `chain` are empty where it does not tell.
+
+    `capabilities` are its interfaces by name, `threads` our threads in it.
+    """
 
     def __init__(
         self,
         dialect: Dialect,
-        capabilities: Mapping[str, Any],
+        capabilities: dict[str, Any],
         threads: Mapping[str, ServerThread],
         loaded: Any,
     ) -> None:
@@ -103,8 +109,8 @@ class Session:
         self.dialect = dialect
         self.version = ""
         self.chain = ""
-        self._capabilities = capabilities
-        self._threads = threads
+        self.capabilities = capabilities
+        self.threads = threads
         self._schema = loaded
         self._subscriptions: dict[str, Subscription] = {}
 
@@ -113,42 +119,68 @@ class Session:
         return f"node {self.version or 'of unknown version'}, chain {self.chain or 'unknown'}, {self.dialect.name}"
 
     async def introduce(self) -> None:
-        """Ask for version and chain; raises NodeUnavailable while the node is still loading its chain."""
-        network = await self.rpc("getnetworkinfo")
-        blockchain = await self.rpc("getblockchaininfo")
-        self.version, self.chain = str(network.get("subversion", "")), str(blockchain.get("chain", ""))
+        """Ask for version and chain; raises CallFailed, and NodeUnavailable while the node is still loading."""
+        self.version = await self._text("getnetworkinfo", "subversion")
+        self.chain = await self._text("getblockchaininfo", "chain")
+
+    async def _text(self, method: str, field: str) -> str:
+        said = await self.rpc(method)
+        if not isinstance(said, dict):
+            raise CallFailed(f"{method}: the answer has not the expected form")
+        return str(said.get(field, ""))
 
     async def read(self, source: Source) -> dict[str, Number | Labelled | Totals | None]:
-        """Make a source's call and return its values by metric; raises CallFailed or NodeUnavailable."""
-        call = source.call
-        if call.each:
-            results: Any = {str(value): await self._results(call, value) for value in call.each}
-        else:
-            results = await self._results(call, *(value for _, value in call.arguments))
-        try:
-            return {metric: read(results) for metric, read in source.values.items()}
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CallFailed(f"{source.name}: the answer has not the expected form ({error!r})") from error
+        """Make a source's call and return its values by metric.
+
+        Raises CallFailed (PartlyFailed where some values are known all the same) or NodeUnavailable.
+        """
+        problems: list[str] = []
+        results = await self._all_results(source.call, problems)
+        values: dict[str, Number | Labelled | Totals | None] = {}
+        for metric, read in source.values.items():
+            try:
+                values[metric] = read(results)
+            except MALFORMED as error:
+                problems.append(f"{source.name}: the answer has not the expected form ({error!r})")
+        if problems and not values:
+            raise CallFailed(problems[0])
+        if problems:
+            raise PartlyFailed(problems[0], values)
+        return values
+
+    async def _all_results(self, call: Call, problems: list[str]) -> Any:
+        """Return the results of a call; of one that is made several times those that came, by argument."""
+        if not call.each:
+            return await self._results(call, *(value for _, value in call.arguments))
+        results: dict[str, Any] = {}
+        for value in call.each:
+            try:
+                results[str(value)] = await self._results(call, value)
+            except CallFailed as error:
+                problems.append(str(error))
+        if not results:
+            raise CallFailed(problems[0])
+        return results
 
     async def _results(self, call: Call, *values: Any) -> Any:
         if call.interface == RPC:
             return await self.rpc(call.method, *values)
-        capability = self._capabilities[call.interface]
-        return await self._threads["poll"].call(capability, call.method, **dict(call.arguments))
+        capability = self.capabilities[call.interface]
+        return await self.threads["poll"].call(capability, call.method, **dict(call.arguments))
 
     async def rpc(self, method: str, *values: Any) -> Any:
         """Return the result of one of the read-only JSON-RPC methods; raises CallFailed or NodeUnavailable."""
         if method not in READ_ONLY:
             raise ValueError(f"{method} is none of the methods that may be called")
-        thread = self._threads["poll"]
-        if "rpc" in self._capabilities:
+        thread = self.threads["poll"]
+        if "rpc" in self.capabilities:
             request = jsonrpc.request(method, values)
             said = await thread.call(
-                self._capabilities["rpc"], "executeRpc", what=method, request=request, uri="", user=RPC_USER
+                self.capabilities["rpc"], "executeRpc", what=method, request=request, uri="", user=RPC_USER
             )
             return jsonrpc.reply(method, said.result)
         said = await thread.call(
-            self._capabilities["node"],
+            self.capabilities["node"],
             "executeRpc",
             what=method,
             command=method,
@@ -162,7 +194,7 @@ class Session:
         said = await self.rpc("getblockheader", block_hash)
         try:
             return Header(block_hash, said.get("previousblockhash", ""), int(said["height"]), int(said["nTx"]))
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise CallFailed(f"getblockheader: the answer has not the expected form ({error!r})") from error
 
     async def subscribe_chain(self, sink: ChainSink) -> None:
@@ -182,7 +214,7 @@ class Session:
         if (
             subscription is None or subscription.failed
         ):  # else it stands, or may yet be answered: never a second one
-            request = self._threads["subscribe"].begin(self._capabilities[interface], method, **arguments)
+            request = self.threads["subscribe"].begin(self.capabilities[interface], method, **arguments)
             subscription = self._subscriptions[name] = Subscription(subscriber, request)
         request = subscription.request
         if not (await asyncio.wait({request}, timeout=CALL_LIMIT))[0]:
@@ -202,8 +234,8 @@ class Session:
         tip = NO_TIP
         while True:
             try:
-                changed = await self._threads["tip"].call(
-                    self._capabilities["mining"], "waitTipChanged", currentTip=tip, limit=None, **limited
+                changed = await self.threads["tip"].call(
+                    self.capabilities["mining"], "waitTipChanged", currentTip=tip, limit=None, **limited
                 )
             except CallFailed as error:  # without it the node's stop would go unnoticed
                 raise NodeUnavailable(str(error)) from error
@@ -220,7 +252,7 @@ class Session:
         """
         try:
             for name, subscription in reversed(self._subscriptions.items()):
-                ending = asyncio.ensure_future(subscription.end(self._threads["subscribe"]))
+                ending = asyncio.ensure_future(subscription.end(self.threads["subscribe"]))
                 try:
                     while not (await asyncio.wait({ending}, timeout=UNANSWERED_WARNING))[0]:
                         log.warning("the node has not let go of the %s subscription yet; waiting for it", name)
@@ -229,6 +261,6 @@ class Session:
                 ending.result()
             if self._subscriptions:
                 # Its next answer proves that the node has read our answers to its last calls.
-                await answer("getName", self._threads["subscribe"].capability.getName())
+                await answer("getName", self.threads["subscribe"].capability.getName())
         except (NodeUnavailable, CallFailed) as error:
             log.debug("while unsubscribing: %s", error)

@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-import os
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 import capnp
@@ -14,6 +13,7 @@ import capnp
 from telegraf_bitcoin_ipc.errors import NodeUnavailable
 from telegraf_bitcoin_ipc.ipc.guarding import GuardFailed, guarded
 from telegraf_bitcoin_ipc.ipc.handshake import open_session
+from telegraf_bitcoin_ipc.ipc.peer import is_loaded, process_of
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ async def watch(path: str, *, unguarded: bool = False, hand_on_utxo: bool = Fals
     """
     async with AsyncExitStack() as stack:
         connection = stack.enter_context(connect(path))
-        listening_for = _age(path)
+        process = process_of(connection)
         totals, patience = None, None
         if not unguarded:
             try:
@@ -56,7 +56,9 @@ async def watch(path: str, *, unguarded: bool = False, hand_on_utxo: bool = Fals
                 connection, totals, patience = guard.connection, guard.totals, PATIENCE
             except GuardFailed as error:
                 log.error("%s; nothing is subscribed without it, the node is only polled", error)
-        session = await stack.enter_async_context(open_session(connection, patience, listening_for))
+        session = await stack.enter_async_context(
+            open_session(connection, patience, partial(is_loaded, process, path))
+        )
         yield Watch(session, totals, unguarded or totals is not None)
 
 
@@ -78,11 +80,3 @@ _WHY_NO_CONNECTION: Final[Mapping[type[OSError], str]] = {
     PermissionError: "this user may not open it (it belongs to the user that the node runs as)",
     BlockingIOError: "the node does not take connections",
 }
-
-
-def _age(path: str) -> float:
-    """Return for how many seconds the node has been listening: it makes its socket anew at each start."""
-    try:
-        return time.time() - os.stat(path).st_mtime
-    except OSError:  # gone since it was connected to
-        return 0.0

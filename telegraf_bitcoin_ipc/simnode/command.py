@@ -20,6 +20,7 @@ from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
 from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
@@ -90,6 +91,7 @@ async def _simulate(options: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.call_later(options.warmup, show_loaded)
     server = await _listen(options.socket, node, options.dialect)
     try:
         life = _life(options, node, rng, clock)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,8 +21,6 @@ StartTelegraf = Callable[..., Telegraf]
 StartPrometheus = Callable[..., Prometheus]
 
 ALL = ("--metrics", ",".join(CHOOSABLE_GROUPS), "--poll-interval", "1", "--emit-interval", "1")
-LONG_AGO = 300
-"""Seconds: the age of a Core 30's socket that is asked something."""
 
 
 class Watched:
@@ -76,20 +72,12 @@ def watch(
     def start(dialect: Dialect, *options: str) -> Watched:
         address = f"127.0.0.1:{free_port()}"
         node = start_node("--dialect", dialect.name, "--seed", "1", "--pruned")
-        settle(dialect, socket_path)
         start_telegraf(configuration(socket_path, address, *ALL, *options))
         watched = Watched(node, start_prometheus(address), dialect)
         watched.begins()
         return watched
 
     return start
-
-
-def settle(dialect: Dialect, socket: Path) -> None:
-    """Make the socket of a Core 30 an old one."""
-    if dialect.name == "stock-30":
-        then = time.time() - LONG_AGO
-        os.utime(socket, (then, then))
 
 
 def live(node: SimulatedNode) -> None:
@@ -170,7 +158,6 @@ def test_a_node_may_come_back_as_another_kind(
     prometheus = None
     for sessions, dialect in enumerate(DIALECTS, start=1):
         node = start_node("--dialect", dialect.name)
-        settle(dialect, socket_path)
         if prometheus is None:
             start_telegraf(configuration(socket_path, address, *ALL))
             prometheus = start_prometheus(address)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+import shutil
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,16 +18,18 @@ from support.guard import rpc
 from support.in_process import BLOCKS, Node, serving, session_with
 
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, UnsupportedNode
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed, UnsupportedNode
 from telegraf_bitcoin_ipc.events import ActiveChain
-from telegraf_bitcoin_ipc.ipc import handshake
+from telegraf_bitcoin_ipc.ipc import handshake, schema
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, RPC, Dialect, Polled
 from telegraf_bitcoin_ipc.ipc.handshake import open_session
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
 from telegraf_bitcoin_ipc.ipc.watch import run
 from telegraf_bitcoin_ipc.metrics import METRICS
 from telegraf_bitcoin_ipc.simnode import servers
-from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR
+from telegraf_bitcoin_ipc.simnode.rpc.envelope import execute
+from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR, RpcError
+from telegraf_bitcoin_ipc.simnode.rpc.service import ask
 from telegraf_bitcoin_ipc.store import Store
 from telegraf_bitcoin_ipc.tips import Tips
 from telegraf_bitcoin_ipc.watcher import Watcher
@@ -141,13 +147,13 @@ def test_tips_are_told(dialect: str) -> None:
     run(main())
 
 
-def test_a_young_core_30_is_left_alone() -> None:
-    """A Core 30 whose socket is new may be starting, and any question would end it: it is asked none."""
+def test_a_core_30_that_starts_is_left_alone() -> None:
+    """A Core 30 that has not loaded its chain would be ended by any question: it is asked none."""
 
     async def main() -> None:
         node = Node(warmup=1000)
-        with pytest.raises(NodeUnavailable, match=r"socket is 59 s old: it is left alone until that is 60 s"):
-            async with session_with(node, "stock-30", listening_for=59):
+        with pytest.raises(NodeUnavailable, match="may still be starting"):
+            async with session_with(node, "stock-30", is_loaded=lambda: False):
                 pass
         assert not [method for method in node.calls if method.startswith("Mining.")]
         assert node.aborts == []
@@ -309,6 +315,150 @@ def test_without_tracing_a_node_is_of_the_dialect_chain(monkeypatch: pytest.Monk
     run(main())
 
 
+def make_another(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Have every simulated node of the dialect stock make something else at the ordinal of makeNode."""
+    shutil.copytree(schema.directory(), directory)
+    init = directory / "init" / "stock.capnp"
+    methods, _, _ = init.read_text().rpartition("}")
+    init.write_text(methods + "  makeAnother @5 (context :Context) -> (result :Mining);\n}\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "directory", lambda: directory)
+        loaded = schema.load.__wrapped__("stock")
+    complete = servers._init
+
+    def with_another(connection: servers.Connection) -> Any:
+        connection.schema = loaded
+        init = complete(connection)
+        type(init).makeAnother = type(init).makeMining
+        return init
+
+    monkeypatch.setattr(servers, "_init", with_another)
+
+
+def test_what_is_no_node_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stock node may come to have a method at the ordinal of makeNode: it is known as stock all the same."""
+    make_another(monkeypatch, tmp_path / "schema")
+
+    async def main() -> None:
+        node = Node()
+        async with session_with(node, "stock") as session:
+            assert node.calls["Init.makeMining"] == 2
+            assert session.dialect.name == "stock"
+            assert (session.version, session.chain) == (VERSIONS["stock"], "regtest")
+            for source in session.dialect.polled():
+                await session.read(source)
+        assert node.aborts == []
+
+    run(main())
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, methods: Collection[str]) -> None:
+    """Have every stock node reply to methods as to any that its -rpcwhitelist leaves out."""
+
+    async def allowed(text: str, answer: Any) -> str:
+        return "null" if json.loads(text)["method"] in methods else await execute(text, answer)
+
+    monkeypatch.setattr(servers, "execute", allowed)
+
+
+INTRODUCTIONS = [("getnetworkinfo",), ("getblockchaininfo",), ("getnetworkinfo", "getblockchaininfo")]
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("by", ["whitelist", "error"])
+@pytest.mark.parametrize("methods", INTRODUCTIONS)
+def test_a_node_that_does_not_introduce_itself(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, methods: tuple[str, ...], by: str
+) -> None:
+    """A stock node that refuses to tell version or chain is served with all that it allows, and warned of once."""
+
+    async def main() -> None:
+        node, told = busy_node(), list[Tip]()
+
+        async def take(tip: Tip) -> None:
+            told.append(tip)
+
+        if by == "whitelist":
+            refuse(monkeypatch, methods)
+        for method in methods if by == "error" else ():
+            node.model.faults.fail(method, MISC_ERROR, "no luck")
+        async with session_with(node, "stock") as session:
+            assert session.dialect.name == "stock"
+            assert session.version == ("" if "getnetworkinfo" in methods else VERSIONS["stock"])
+            assert session.chain == ""
+            (warning,) = warned(caplog)
+            reason = "the node does not allow it" if by == "whitelist" else "no luck"
+            assert warning.startswith(f"{methods[0]}: {reason}")
+            failed = set()
+            assert session.dialect.statistics is not None
+            for source in [*session.dialect.polled(), session.dialect.statistics.of_block(BLOCKS)]:
+                try:
+                    assert (await session.read(source)).keys() == source.values.keys()
+                except CallFailed:
+                    failed.add(source.name)
+            assert failed == set(methods)
+            task = asyncio.ensure_future(session.until_it_leaves(take))
+            await until(lambda: told)
+            await node.shut_down()
+            with pytest.raises(NodeUnavailable, match="the node is stopping"):
+                await task
+        assert [tip.height for tip in told] == [BLOCKS]
+        assert node.aborts == []
+
+    run(main())
+
+
+def test_a_node_that_starts_and_does_not_introduce_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stock node that may not say that it still starts is waited for: makeMining answers when it has started."""
+    refuse(monkeypatch, ("getnetworkinfo", "getblockchaininfo"))
+
+    async def main() -> None:
+        node = Node(warmup=1)
+        async with session_with(node, "stock") as session:
+            assert node.loaded
+            _, ibd, *_ = session.dialect.polled()
+            assert await session.read(ibd) == {"ibd": 0}
+        assert node.aborts == []
+
+    run(main())
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, method: str, change: Callable[[Any, Any], Any]) -> None:
+    """Have every node give another result of a method: what `change` makes of the parameters and the true one."""
+
+    async def spoilt(node: Any, subversion: str, asked: str, params: Any) -> object:
+        result = await ask(node, subversion, asked, params)
+        return change(params, result) if asked == method else result
+
+    monkeypatch.setattr(servers, "ask", spoilt)
+
+
+@pytest.mark.parametrize("dialect", WITH_RPC)
+@pytest.mark.parametrize("nonsense", [[], None, "x", 5])
+def test_an_introduction_of_another_form(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, dialect: str, nonsense: object
+) -> None:
+    """Nonsense instead of a version: a stock node is served without it, of another kind it is not there yet."""
+    spoil(monkeypatch, "getnetworkinfo", lambda params, result: nonsense)
+    sentence = "getnetworkinfo: the answer has not the expected form"
+
+    async def main() -> None:
+        async with session_with(Node(), dialect) as session:
+            assert (session.version, session.chain) == ("", "")
+            assert warned(caplog) == [sentence]
+            assert dialect == "stock"
+
+    if dialect == "stock":
+        run(main())
+    else:
+        with pytest.raises(NodeUnavailable, match=sentence):
+            run(main())
+
+
 class Watched:
     """A node that is polled as the plugin does it, all groups on, with a new block before each poll."""
 
@@ -363,6 +513,83 @@ def test_a_failure_costs_its_own_metrics(dialect: str) -> None:
                 assert await watched.poll() == everything, method
                 assert watched.errors == failed
         assert node.aborts == []
+
+    run(main())
+
+
+def without(name: str) -> Callable[[Any, Any], Any]:
+    """Return what leaves a field out of a result."""
+    return lambda params, result: {key: value for key, value in result.items() if key != name}
+
+
+def each_with(**fields: object) -> Callable[[Any, Any], Any]:
+    """Return what sets fields of each item of a result; None is null."""
+    return lambda params, result: [{**item, **fields} for item in result]
+
+
+@pytest.mark.parametrize("dialect", WITH_RPC)
+@pytest.mark.parametrize(
+    ("method", "change", "metric"),
+    [
+        ("getblockchaininfo", without("warnings"), "node_warnings"),
+        ("getblockchaininfo", lambda params, result: {**result, "difficulty": "1"}, "difficulty"),
+        ("getnetworkinfo", without("connections_in"), "peers_by_direction"),
+        ("getpeerinfo", each_with(pingtime=None), "peer_ping_seconds"),
+        ("getpeerinfo", each_with(bytesrecv_per_msg=None), "p2p_bytes_recv_total"),
+    ],
+)
+def test_a_field_that_cannot_be_read_costs_itself(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    dialect: str,
+    method: str,
+    change: Callable[[Any, Any], Any],
+    metric: str,
+) -> None:
+    """One field that is not what it should be makes one metric absent; it counts, and is warned of once."""
+
+    async def main() -> None:
+        node = busy_node()
+        async with session_with(node, dialect) as session:
+            watched = Watched(node, session)
+            everything = await watched.poll()
+            spoil(monkeypatch, method, change)
+            lost = {metric} if METRICS[metric].lifetime == "session" else set()
+            for failures in (1, 2):
+                assert everything - await watched.poll() == lost
+                assert watched.errors == {method: failures}
+            (source,) = (source for source in session.dialect.polled() if source.name == method)
+            with pytest.raises(PartlyFailed, match=f"{method}: the answer has not the expected form") as raised:
+                await session.read(source)
+            assert source.values.keys() - raised.value.values.keys() == {metric}
+            assert [text for text in warned(caplog) if "fails" in text] == [f"{method} fails: {raised.value}"]
+        assert node.aborts == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("dialect", WITH_RPC)
+def test_a_fee_target_that_fails_costs_itself(monkeypatch: pytest.MonkeyPatch, dialect: str) -> None:
+    """A target whose estimate fails leaves the others there; where all of them fail there is nothing."""
+
+    def fail(params: Any, result: Any) -> Any:
+        if params[0] in refused:
+            raise RpcError(MISC_ERROR, f"no luck with {params[0]}")
+        return result
+
+    refused = {2}
+    spoil(monkeypatch, "estimatesmartfee", fail)
+
+    async def main() -> None:
+        async with session_with(busy_node(), dialect) as session:
+            *_, source = session.dialect.polled((2, 6, 144))
+            with pytest.raises(PartlyFailed, match=r"^estimatesmartfee: no luck with 2 \(error -1\)$") as raised:
+                await session.read(source)
+            assert raised.value.values == {"fee_estimate_sat_per_vb": {"6": 5.0, "144": 1.0}}
+            refused.update((6, 144))
+            with pytest.raises(CallFailed, match="no luck with 2") as failed:
+                await session.read(source)
+            assert not isinstance(failed.value, PartlyFailed)
 
     run(main())
 

@@ -92,6 +92,14 @@ def test_equal_and_different_pages(serve: Serve) -> None:
     assert statuses == {"bitcoind_blockchain_blocks": "differs", "bitcoind_mempool_max_bytes": "equal"}
 
 
+def test_a_page_without_a_node_is_no_parity(serve: Serve) -> None:
+    """Where the plugin shows nothing of a node, nothing is equal, and the status is 1."""
+    own = "".join(line for line in NEW.splitlines(keepends=True) if "plugin_info" in line)
+    done = run("--window", "1", serve(OLD), serve(own + "# TICK\n"))
+    assert done.returncode == 1, done.stdout
+    assert "\n2 missing\n" in done.stdout
+
+
 def test_user_decides(serve: Serve) -> None:
     """--from, --match and --tolerance do what they say."""
     new = serve(NEW + NEW.replace('"a"', '"b"').replace("110", "99"))

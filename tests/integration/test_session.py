@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.in_process import Node, session_with
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc import session as session_module
 from telegraf_bitcoin_ipc.ipc.callbacks import chain_notifications, utxo_cache_trace
@@ -52,11 +52,11 @@ def test_a_call_without_an_answer_fails_and_is_left_alone() -> None:
         node = Node()
         async with session_with(node) as session:
             height, ibd, *_ = session.dialect.polled()
-            thread = session._threads["poll"]
+            thread = session.threads["poll"]
             async with node.validation:
-                with pytest.raises(CallFailed, match=r"no answer within 0\.1 seconds"):
-                    await thread.call(session._capabilities["chain"], "getHeight", limit=0.1)
-                with pytest.raises(CallFailed, match="has not answered the call before it"):
+                with pytest.raises(NotAnswered, match=r"no answer within 0\.1 seconds"):
+                    await thread.call(session.capabilities["chain"], "getHeight", limit=0.1)
+                with pytest.raises(NotAnswered, match="has not answered the call before it"):
                     await session.read(ibd)
             assert thread._unanswered is not None
             await asyncio.wait({thread._unanswered}, timeout=5)

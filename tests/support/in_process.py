@@ -7,13 +7,13 @@ import io
 import json
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import capnp
 
-from telegraf_bitcoin_ipc.ipc.handshake import SETTLED, open_session
+from telegraf_bitcoin_ipc.ipc.handshake import open_session
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
@@ -60,11 +60,11 @@ async def serving(connection: socket.socket, node: SimulatedNode, dialect: str) 
 
 @asynccontextmanager
 async def session_with(
-    node: SimulatedNode, dialect: str = "tracing", listening_for: float = SETTLED
+    node: SimulatedNode, dialect: str = "tracing", is_loaded: Callable[[], bool] = lambda: True
 ) -> AsyncIterator[Session]:
-    """Hold a session with a node that has been listening for so many seconds."""
+    """Hold a session with a node that shows whether its chain is loaded."""
     ours, its = socket.socketpair()
     async with serving(its, node, dialect):
         with ours:
-            async with open_session(ours, listening_for=listening_for) as session:
+            async with open_session(ours, is_loaded=is_loaded) as session:
                 yield session

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from telegraf_bitcoin_ipc.blocks import Blocks
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
+from telegraf_bitcoin_ipc.blocks import LONGEST_QUEUE, Blocks
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, STOCK, Source
 from telegraf_bitcoin_ipc.polls import Poller, Value
 from telegraf_bitcoin_ipc.store import Number, Store
@@ -56,26 +56,40 @@ def coins(*numbers: int) -> dict[str, Number]:
     }
 
 
+async def nothing() -> None:
+    """Do nothing."""
+
+
 class Node:
-    """A node with three blocks, `a` 1, `b` 2 and `c` 3, and those at the heights 7 and 8; some may be pruned."""
+    """A node with three blocks, `a` 1, `b` 2 and `c` 3, and those at the heights 7 and 8; some may be pruned.
+
+    It does not answer about those that are `silent`, and leaves the `lacking` metrics out.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str | int, int] = {"a": 1, "b": 2, "c": 3, 7: 7, 8: 8}
         self.asked: list[str | int] = []
         self.gone = False
-        self.on_ask: Callable[[], None] = lambda: None
+        self.silent: set[str | int] = set()
+        self.lacking: set[str] = set()
+        self.on_ask: Callable[[], Awaitable[None]] = nothing
 
     async def read(self, source: Source) -> dict[str, Value]:
         (_, block), (_, wanted) = source.call.arguments
         assert wanted == BLOCK_STATISTICS
         self.asked.append(block)
-        self.on_ask()
+        await self.on_ask()
         if self.gone:
             raise NodeUnavailable("the node closed the connection")
+        if block in self.silent:
+            raise NotAnswered("getblockstats: no answer within 10 seconds")
         if block not in self.known:
             raise CallFailed("getblockstats: Block not available (pruned data) (error -1)")
         said: Any = statistics(self.known[block])
-        return {metric: read(said) for metric, read in source.values.items()}
+        values = {metric: read(said) for metric, read in source.values.items() if metric not in self.lacking}
+        if self.lacking:
+            raise PartlyFailed("getblockstats: the answer has not the expected form", values)
+        return values
 
 
 class Watched:
@@ -99,7 +113,11 @@ class Watched:
 
     def poll(self, ibd: Value = 0, height: Value = 7, *, told: bool = True) -> None:
         """Take what a poll found."""
-        asyncio.run(self.blocks.polled(self.node, self._statistics, ibd, height, told=told))
+        asyncio.run(self.look(ibd, height, told=told))
+
+    async def look(self, ibd: Value, height: Value, *, told: bool = True) -> None:
+        """Take what a poll found, which may be while something else is asked."""
+        await self.blocks.polled(self.node, self._statistics, ibd, height, told=told)
 
     def catch_up(self) -> bool:
         """Ask for what was taken."""
@@ -144,9 +162,15 @@ def test_block_during_the_work(watched: Watched) -> None:
     """A block that comes while another is asked for is asked for in the same go."""
     watched.poll()
     watched.connect("a")
-    watched.node.on_ask = lambda: watched.connect("b") if watched.node.asked == [7, "a"] else None
+
+    async def connect() -> None:
+        if watched.node.asked == [7, "a"]:
+            watched.connect("b")
+
+    watched.node.on_ask = connect
     watched.catch_up()
     assert watched.node.asked == [7, "a", "b"]
+    assert watched.values == of_last(2) | coins(1, 2)
 
 
 def test_same_block_again(watched: Watched) -> None:
@@ -196,6 +220,16 @@ def test_download_begins_again(watched: Watched) -> None:
     assert watched.node.asked == [7]
 
 
+def test_download_is_found_during_the_work(watched: Watched) -> None:
+    """A poll that finds the download while a block is asked for lets the others go, and nothing breaks."""
+    watched.poll()
+    watched.connect("a", "b")
+    watched.node.on_ask = lambda: watched.look(1, 8)
+    watched.catch_up()
+    assert not watched.catch_up()
+    assert watched.node.asked == [7, "a"]
+
+
 def test_unknown_download_waits(watched: Watched) -> None:
     """Before the first poll nobody knows: the blocks wait, and count when it finds no download."""
     watched.connect("a")
@@ -208,13 +242,26 @@ def test_unknown_download_waits(watched: Watched) -> None:
 
 
 def test_poll_that_does_not_find_out(watched: Watched) -> None:
-    """As long as nobody knows, blocks do not pile up: each poll that does not find out lets them go."""
+    """As long as nobody knows, blocks wait: a poll that does not find out loses none."""
     watched.connect("a")
     watched.poll(ibd=None)
     watched.connect("b")
     watched.poll(ibd=0)
     watched.catch_up()
-    assert watched.node.asked == [7, "b"]
+    assert watched.node.asked == [7, "a", "b"]
+    assert watched.values == of_last(2) | coins(1, 2)
+
+
+def test_bound_of_what_waits(watched: Watched) -> None:
+    """Of more blocks than may wait the oldest are dropped and counted; the newest are asked for."""
+    names = [f"<{number}>" for number in range(LONGEST_QUEUE + 2)]
+    watched.node.known |= dict.fromkeys(names, 1)
+    watched.connect(*names)
+    assert watched.values == {"events_dropped_total": 2}
+    watched.poll()
+    watched.catch_up()
+    assert watched.node.asked == [7, *names[2:]]
+    assert watched.values == of_last(1) | coins(*[1] * LONGEST_QUEUE) | {"events_dropped_total": 2}
 
 
 def test_failed_poll_keeps_what_is_known(watched: Watched) -> None:
@@ -236,6 +283,72 @@ def test_failure(watched: Watched) -> None:
     watched.connect("b")
     watched.catch_up()
     assert watched.values == of_last(2) | coins(1, 2)
+
+
+def test_failure_in_the_middle(watched: Watched) -> None:
+    """A block whose statistics fail costs no block after it, and is not asked for again."""
+    watched.poll()
+    watched.connect("a", "pruned", "b")
+    assert watched.catch_up()
+    assert watched.node.asked == [7, "a", "pruned", "b"]
+    assert watched.values == of_last(2) | coins(1, 2)
+
+
+def test_no_answer_in_time(watched: Watched) -> None:
+    """Blocks about which the node does not answer wait, however often: in the end each has counted, once."""
+    watched.poll()
+    watched.node.silent = {"a", "b"}
+    watched.connect("a", "b")
+    for failures in (1, 2):
+        assert not watched.catch_up()
+        assert watched.errors == failures
+        assert watched.values == of_last(7) | coins()
+    watched.node.silent = {"b"}
+    assert watched.catch_up()
+    assert watched.values == of_last(1) | coins(1)
+    watched.node.silent = set()
+    watched.connect("c")
+    assert watched.catch_up()
+    assert watched.node.asked == [7, "a", "a", "a", "b", "b", "c"]
+    assert watched.values == of_last(3) | coins(1, 2, 3)
+
+
+def test_part_of_the_statistics(watched: Watched) -> None:
+    """A figure that cannot be read costs itself: the others are shown and counted."""
+    watched.poll()
+    watched.connect("a")
+    watched.node.lacking = {"last_block_weight", "utxo_created_total"}
+    assert watched.catch_up()
+    assert watched.errors == 1
+    expected = of_last(1) | coins(1) | {"utxo_created_total": 0}
+    del expected["last_block_weight"]
+    assert watched.values == expected
+
+
+def test_last_block_leaves(watched: Watched) -> None:
+    """When the last block leaves the chain its figures are not shown any more; the next poll shows the tip."""
+    watched.poll(height=8)
+    watched.connect("a")
+    watched.catch_up()
+    watched.blocks.disconnected()
+    assert watched.values == coins(1)
+    watched.poll(height=7)
+    watched.poll(height=7)
+    assert watched.node.asked == [8, "a", 7]
+    assert watched.values == of_last(7) | coins(1)
+
+
+def test_reorganisation(watched: Watched) -> None:
+    """Each block of a reorganisation is asked for once, and no poll asks for the tip again."""
+    watched.poll()
+    watched.connect("a")
+    watched.catch_up()
+    watched.blocks.disconnected()
+    watched.connect("b", "c")
+    watched.catch_up()
+    watched.poll(height=8)
+    assert watched.node.asked == [7, "a", "b", "c"]
+    assert watched.values == of_last(3) | coins(1, 2, 3)
 
 
 def test_failure_at_the_first_look(watched: Watched) -> None:

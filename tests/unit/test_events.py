@@ -323,6 +323,25 @@ class Branches:
         return values.get("reorgs_total", 0), values["reorg_depth_max"]
 
 
+def test_whoever_wants_to_know_is_told() -> None:
+    """Each block that comes is handed on, and so is each that goes, in their order and after they have counted."""
+    told: list[tuple[str, Number]] = []
+    store = Store()
+
+    def counted() -> Number:
+        return sum(value for _, _, value in store.samples())
+
+    chain = ActiveChain(
+        store,
+        lambda block_hash: told.append((block_hash, counted())),
+        lambda: told.append(("gone", counted())),
+    )
+    chain.connected("a")
+    chain.disconnected()
+    chain.connected("b")
+    assert told == [("a", 1), ("gone", 2), ("b", 3)]
+
+
 @pytest.mark.parametrize(
     ("told", "reorgs", "deepest"),
     [

@@ -22,7 +22,7 @@ ALLOWED = {
     "lines": {"metrics", "store"},
     "events": {"decode", "metrics", "store"},
     "polls": {"errors", "metrics", "store"},
-    "blocks": {"metrics", "polls", "store"},
+    "blocks": {"errors", "metrics", "polls", "store"},
     "tips": {"errors", "events", "store"},
     "reconnect": {"errors"},
     "parity_map": {"metrics"},

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed
 from telegraf_bitcoin_ipc.polls import Poller, Value
 from telegraf_bitcoin_ipc.store import Number, Store
 
@@ -26,15 +26,18 @@ class FakeSource:
 
 @dataclass
 class FakeNode:
-    """A node that answers as `answers` says; a source that is not there fails."""
+    """A node that answers as `answers` says; a source that is not there fails, one that is in `partly` in part."""
 
     answers: dict[str, dict[str, Value]] = field(default_factory=dict)
+    partly: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
 
     async def read(self, source: FakeSource) -> dict[str, Value]:
         self.asked.append(source.name)
         if source.name not in self.answers:
             raise CallFailed(f"{source.name}: no answer within 10 seconds")
+        if source.name in self.partly:
+            raise PartlyFailed(f"{source.name}: the answer has not the expected form", self.answers[source.name])
         return self.answers[source.name]
 
 
@@ -159,14 +162,39 @@ def test_warned_once(polled: Polled, node: FakeNode, caplog: pytest.LogCaptureFi
     polled.poll(node)
     del node.answers["Chain.getHeight"]
     polled.poll(node)
-    problem = "Chain.getHeight cannot be polled: Chain.getHeight: no answer within 10 seconds"
+    problem = "Chain.getHeight fails: Chain.getHeight: no answer within 10 seconds"
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", problem),
         ("DEBUG", problem),
         ("DEBUG", problem),
-        ("INFO", "Chain.getHeight can be polled again"),
+        ("INFO", "Chain.getHeight works again"),
         ("WARNING", problem),
     ]
+
+
+def test_source_that_fails_in_part(polled: Polled, node: FakeNode, caplog: pytest.LogCaptureFixture) -> None:
+    """A value that cannot be read is absent, counted and warned of once; those of the same call are there."""
+    polled.poll(node)
+    node.partly.add("Node.both")
+    node.answers["Node.both"] = {"mempool_size": 7}
+    for failures in (1, 2):
+        assert polled.poll(node) == {"chain_height": 120, "header_height": 121, "mempool_size": 7}
+        assert polled.values["mempool_size"] == 7
+        assert "mempool_bytes" not in polled.values
+        assert polled.errors["Node.both"] == failures
+    node.partly.clear()
+    polled.poll(node)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "Node.both fails: Node.both: the answer has not the expected form"),
+        ("DEBUG", "Node.both fails: Node.both: the answer has not the expected form"),
+        ("INFO", "Node.both works again"),
+    ]
+
+
+def test_a_part_is_an_answer(polled: Polled) -> None:
+    """A node that answers in part only is up."""
+    polled.poll(FakeNode({"Node.both": {"mempool_size": 7}}, partly={"Node.both"}))
+    assert polled.values["up"] == 1
 
 
 def test_one_answer_is_enough(polled: Polled, node: FakeNode) -> None:

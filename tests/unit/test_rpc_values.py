@@ -71,7 +71,7 @@ def test_number(value: object, read: object) -> None:
     assert not isinstance(number(value), bool)
 
 
-@pytest.mark.parametrize("value", ["5", [], {}, [1]])
+@pytest.mark.parametrize("value", ["5", [], {}, [1], float("inf"), float("-inf"), float("nan")])
 def test_no_number(value: object) -> None:
     """What is no number is not made one."""
     with pytest.raises(TypeError, match="is no number"):
@@ -199,14 +199,17 @@ def test_fee_estimates() -> None:
 
 
 def test_indexes() -> None:
-    """Each index has its state; a node without any has none."""
+    """Each known index has its state; a new one is left out, and a node without any has none."""
     indexes = {
         "txindex": {"synced": True, "best_block_height": 900_000},
         "coinstatsindex": {"synced": False, "best_block_height": 12},
+        "an index of the future": {"synced": True, "best_block_height": 5},
+        "another one": {},
     }
-    assert of_indexes("synced")(indexes) == {"txindex": 1, "coinstatsindex": 0}
-    assert of_indexes("best_block_height")(indexes) == {"txindex": 900_000, "coinstatsindex": 12}
-    assert of_indexes("synced")({}) == {}
+    known = {"txindex", "coinstatsindex", "txospenderindex"}
+    assert of_indexes("synced", known)(indexes) == {"txindex": 1, "coinstatsindex": 0}
+    assert of_indexes("best_block_height", known)(indexes) == {"txindex": 900_000, "coinstatsindex": 12}
+    assert of_indexes("synced", known)({}) == {}
 
 
 def test_totals() -> None:
@@ -217,8 +220,8 @@ def test_totals() -> None:
 
 
 READERS: list[tuple[Read, list[Any]]] = [
-    (field("size"), [None, [], "text", {"size": "5"}, {"size": [5]}]),
-    (real, ["5", [], {}]),
+    (field("size"), [None, [], "text", {"size": "5"}, {"size": [5]}, {"size": float("inf")}]),
+    (real, ["5", [], {}, float("inf")]),
     (real_field("size"), [None, [], {"size": "5"}]),
     (satoshi("fee"), [None, [], 5, {"fee": "0.1"}, {"fee": []}, {"fee": float("inf")}]),
     (feerate("fee"), [None, [], 5, {"fee": "0.1"}, {"fee": float("nan")}]),
@@ -229,10 +232,16 @@ READERS: list[tuple[Read, list[Any]]] = [
     (bytes_by_message("bytesrecv_per_msg", ()), [None, [{}], [{"id": 1, "bytesrecv_per_msg": []}]]),
     (
         bytes_by_message("b", ()),
-        [[{"b": {"tx": 1}}], [{"id": None, "b": {"tx": 1}}], [{"id": 1, "b": {"tx": "1"}}]],
+        [
+            [{"b": {"tx": 1}}],
+            [{"id": None, "b": {"tx": 1}}],
+            [{"id": 1, "b": {"tx": "many"}}],
+            [{"id": 1, "b": {"tx": None}}],
+            [{"id": 1, "b": {"tx": float("inf")}}],
+        ],
     ),
     (fee_estimates, [None, [], {"2": None}, {"2": {"feerate": "1"}}, {"2": {"feerate": float("inf")}}]),
-    (of_indexes("synced"), [None, [], {"txindex": {}}, {"txindex": {"synced": None}}]),
+    (of_indexes("synced", {"txindex"}), [None, [], {"txindex": {}}, {"txindex": {"synced": None}}]),
     (total_of("ins"), [None, [], {}, {"ins": None}, {"ins": "1"}]),
 ]
 

@@ -62,7 +62,9 @@ def tree() -> Tree:
 
 def walked(tree: Tree, old: str, new: str) -> tuple[str, str]:
     """Return the names of the blocks that leave and that come, in their order."""
-    gone, come = asyncio.run(walk(old, new, tree))
+    path = asyncio.run(walk(old, new, tree))
+    assert path is not None
+    gone, come = path
     return "".join(block.hash for block in gone), "".join(block.hash for block in come)
 
 
@@ -83,6 +85,15 @@ def walked(tree: Tree, old: str, new: str) -> tuple[str, str]:
 def test_walk(tree: Tree, old: str, new: str, gone: str, come: str) -> None:
     """Blocks leave from the old tip down, and come from the fork up; a tip can go back, too."""
     assert walked(tree, old, new) == (gone, come)
+
+
+@pytest.mark.parametrize(("old", "new", "blocks"), [("0", "d", 4), ("d", "0", 4), ("c", "C", 4), ("d", "B", 4)])
+def test_walk_is_bounded(tree: Tree, old: str, new: str, blocks: int) -> None:
+    """A walk over more blocks than allowed gives nothing, and has not asked for more than those either."""
+    assert asyncio.run(walk(old, new, tree, longest=blocks)) is not None
+    tree.asked.clear()
+    assert asyncio.run(walk(old, new, tree, longest=blocks - 1)) is None
+    assert len(tree.asked) <= blocks + 1
 
 
 @pytest.mark.parametrize(("old", "new", "calls"), [("a", "b", 2), ("0", "d", 5), ("c", "C", 5), ("d", "c", 2)])
@@ -110,7 +121,9 @@ def test_walk_anywhere(journey: tuple[Tree, list[str]]) -> None:
     """In any tree, those leave that only the old tip has before it, and those come that only the new one has."""
     tree, (old, new, *_) = journey
     tree.asked.clear()
-    gone, come = asyncio.run(walk(old, new, tree))
+    path = asyncio.run(walk(old, new, tree))
+    assert path is not None
+    gone, come = path
     before, after = list(tree.ancestry(old)), list(tree.ancestry(new))
     assert [block.hash for block in gone] == [name for name in before if name not in after]
     assert [block.hash for block in come] == [name for name in reversed(after) if name not in before]
@@ -273,6 +286,24 @@ def test_too_long_a_walk() -> None:
     followed.move(names[0])
     assert followed.values["blocks_connected_total"] == LONGEST_WALK + 1
     assert "blocks_disconnected_total" not in followed.values
+
+
+def test_too_deep_a_reorganisation() -> None:
+    """A fork that lies too far back for a walk counts by height, whose difference is small, and as no reorg."""
+    tree, old = long_chain(LONGEST_WALK // 2 + 1)
+    new = [f"{name}'" for name in old[1:]] + ["more"]
+    tree.grow("0", *new)
+    followed = Followed(tree)
+    followed.move(old[-1], new[-1])
+    assert followed.values == {
+        "block_height": len(new),
+        "tip_updates_total": 1,
+        "blocks_connected_total": 1,
+    }
+    assert followed.connected == []
+    tree.grow("more", "next")
+    followed.move("next")
+    assert followed.connected == ["next"]
 
 
 @settings(derandomize=True, deadline=None)
