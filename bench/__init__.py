@@ -1,0 +1,1 @@
+"""The benchmark: what a node feels, and what an operator pays."""

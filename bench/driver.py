@@ -1,0 +1,333 @@
+"""The node in raw frames: serves subscribers on a Unix socket, and calls them back to back, as a node does.
+
+It has the two threads that a node has in a call: one that wants something answered (validation, or the scheduler)
+and waits for it, and one that runs the sockets. A call is handed to the second, which writes it and sleeps in
+epoll until the answer is there, writes the `Finish`, and wakes the first. Nothing in it waits busily, and it waits
+in the same way for whoever is called. What is written and what is read are prepared frames, compared and not
+parsed; only what is not expected is looked at.
+"""
+
+import contextlib
+import heapq
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from support import guard as wire
+
+from bench import frames
+from bench.frames import INIT, THREAD_MAP, Answer, Event, capability, results
+from telegraf_bitcoin_ipc.ipc import guard
+
+T = TypeVar("T")
+
+DEADLINE: Final = 60.0
+"""Seconds for whatever has to happen."""
+
+READ_BYTES: Final = 1 << 18
+QUESTION: Final = 5
+"""The question of each call: a node's RPC system takes the lowest free number, and asks one thing at a time."""
+
+TIP_WAIT: Final = 0.5
+"""Seconds after which a wait for a tip that has a limit returns: what the guard asks for."""
+
+TIP: Final = {"hash": bytes(range(32)), "height": 900_000}
+CHAIN, TRACE = "ChainNotifications", "UtxoCacheTrace"
+FIRST_THREAD, FIRST_HANDLER = 100, 200  # capabilities of ours
+FINISH: Final = guard.finish_of(QUESTION)
+
+
+class Failure(Exception):
+    """What was to be measured did not happen."""
+
+
+def wait_for(condition: Callable[[], T], what: str, seconds: float = DEADLINE) -> T:
+    """Ask until the condition holds; raises Failure."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise Failure(f"not within {seconds:g} s: {what}")
+        time.sleep(0.002)
+    return result
+
+
+def prepared_answers(json_answers: Mapping[str, Answer]) -> dict[tuple[int, int] | str, Answer]:
+    """Return what is answered, by interface and method, and by JSON-RPC method."""
+    tip = {"result": True}
+    numbers: list[tuple[Any, str, Mapping[str, Any]]] = [
+        (wire.CHAIN, "getHeight", {"result": 900_000, "hasResult": True}),
+        (wire.CHAIN, "isInitialBlockDownload", {"result": False}),
+        (wire.NODE, "getHeaderTip", {"height": 900_000, "blockTime": frames.NOW, **tip}),
+        (wire.NODE, "getVerificationProgress", {"result": 0.99999}),
+        *(
+            (wire.NODE, method, {"result": 12_345})
+            for method in (
+                "getMempoolSize", "getMempoolDynamicUsage", "getMempoolMaxUsage", "getNodeCount",
+                "getTotalBytesRecv", "getTotalBytesSent",
+            )
+        ),
+        (wire.MINING, "waitTipChanged", {"result": TIP}),
+    ]  # fmt: skip
+    made: dict[tuple[int, int] | str, Answer] = {
+        (wire.interface_id(interface), wire.method_id(interface, method)): results(interface, method, **fields)
+        for interface, method, fields in numbers
+    }
+    for number, (interface, method) in enumerate(
+        [
+            (INIT, "construct"), (INIT, "makeMining"), (INIT, "makeChain"), (INIT, "makeNode"),
+            (INIT, "makeTracing"),
+        ],
+        start=1,
+    ):  # fmt: skip
+        made[wire.interface_id(interface), wire.method_id(interface, method)] = capability(
+            interface, method, number
+        )
+    return made | dict(json_answers)
+
+
+class Subscriber:
+    """One connection: who is called on it, and what it said."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Speak over a connected socket."""
+        self.socket = connection
+        self.cutter = guard.Frames()
+        self.expected = b""  # its answer to QUESTION, when it is known
+        self.callbacks: dict[str, int] = {}
+        self.handlers: dict[int, tuple[str, int]] = {}  # by its id: the callback, and who ends it
+        self.calls: list[tuple[float, str]] = []  # what it called, when: kept while `noting`
+        self.noting = False
+        self.open = True
+        self.threads = 0
+        self.next_handler = FIRST_HANDLER
+
+
+class Node:
+    """A node with prepared answers; `answers` may be changed between two polls."""
+
+    def __init__(self, path: Path) -> None:
+        """Listen on a socket at that path."""
+        self.path = path
+        self.events = frames.events()
+        self.answers = prepared_answers(frames.json_answers(frames.prepared_model()))
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(path))
+        self._listening.listen()
+        self._wake = os.eventfd(0)
+        self._poller = select.epoll()
+        for descriptor in (self._listening.fileno(), self._wake):
+            self._poller.register(descriptor, select.EPOLLIN)
+        self._subscribers: dict[int, Subscriber] = {}
+        self._accepted: list[Subscriber] = []
+        self._posted: tuple[Subscriber, bytes] | None = None
+        self._answered = threading.Lock()
+        self._answered.acquire()
+        self._tips: list[tuple[float, int, Subscriber, bytes]] = []
+        self._failure: BaseException | None = None
+        self._stopping = False
+        self._buffer = bytearray(READ_BYTES)
+        self._view = memoryview(self._buffer)
+        self._thread = threading.Thread(target=self._run, name="event loop", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(DEADLINE)
+        for subscriber in self._subscribers.values():
+            subscriber.socket.close()
+        self._listening.close()
+        self._poller.close()
+        os.close(self._wake)
+
+    def accepted(self) -> Subscriber:
+        """Return the next subscriber that connects."""
+        wait_for(lambda: self._accepted or self._failure, "a connection")
+        self._check()
+        return self._accepted.pop(0)
+
+    # Calls, from the thread that measures
+
+    def call(self, subscriber: Subscriber, frame: bytes) -> None:
+        """Call a subscriber and wait for its answer."""
+        self._posted = (subscriber, frame)
+        os.eventfd_write(self._wake, 1)
+        if not self._answered.acquire(timeout=DEADLINE):
+            raise Failure("a call was not answered")
+        if self._failure is not None:
+            self._check()
+
+    def burst(self, subscriber: Subscriber, calls: Iterable[bytes]) -> list[int]:
+        """Make calls back to back; returns the moments: of the beginning and of each answer, in nanoseconds."""
+        now, call = time.perf_counter_ns, self.call
+        moments = [now()]
+        for frame in calls:
+            call(subscriber, frame)
+            moments.append(now())
+        return moments
+
+    def paced(self, subscriber: Subscriber, calls: Sequence[bytes], rate: float) -> list[int]:
+        """Make calls at a rate (per second), late ones at once; returns how long each took, in nanoseconds."""
+        begin, took = time.perf_counter_ns(), []
+        for number, frame in enumerate(calls):
+            early = begin + number * 1e9 / rate - time.perf_counter_ns()
+            if early > 0:
+                time.sleep(early / 1e9)
+            start = time.perf_counter_ns()
+            self.call(subscriber, frame)
+            took.append(time.perf_counter_ns() - start)
+        return took
+
+    def coins(self, subscriber: Subscriber, count: int) -> list[bytes]:
+        """Return UTXO events for a subscriber."""
+        made = (self.events["add"], self.events["spend"])
+        return frames.coins(made, subscriber.callbacks.get(TRACE, 0), QUESTION, count)
+
+    def event(self, subscriber: Subscriber, method: str) -> bytes:
+        """Return a chain notification for a subscriber."""
+        return self.events[method].to(subscriber.callbacks.get(CHAIN, 0), QUESTION)
+
+    # The event loop
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise Failure("the node's event loop failed") from self._failure
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                timeout = -1.0
+                if self._tips:
+                    timeout = max(self._tips[0][0] - time.monotonic(), 0.0)
+                for descriptor, _ in self._poller.poll(timeout):
+                    self._serve(descriptor)
+                while self._tips and self._tips[0][0] <= time.monotonic():
+                    _, _, subscriber, frame = heapq.heappop(self._tips)
+                    self._send(subscriber, frame)
+        except BaseException as error:
+            self._failure = error
+            with contextlib.suppress(RuntimeError):
+                self._answered.release()
+
+    def _serve(self, descriptor: int) -> None:
+        if descriptor == self._wake:
+            os.eventfd_read(descriptor)
+            if self._posted is not None:
+                subscriber, frame = self._posted
+                self._posted = None
+                subscriber.socket.sendall(frame)
+            return
+        if descriptor == self._listening.fileno():
+            connection, _ = self._listening.accept()
+            subscriber = self._subscribers[connection.fileno()] = Subscriber(connection)
+            self._accepted.append(subscriber)
+            self._poller.register(connection.fileno(), select.EPOLLIN)
+            return
+        subscriber = self._subscribers[descriptor]
+        try:
+            size = subscriber.socket.recv_into(self._buffer)
+        except ConnectionResetError:
+            size = 0
+        if size == len(subscriber.expected) and self._view[:size] == subscriber.expected:
+            subscriber.socket.send(FINISH)
+            self._answered.release()
+        elif size:
+            for frame in subscriber.cutter.feed(bytes(self._view[:size]))[0]:
+                self._take(subscriber, frame)
+        else:
+            self._poller.unregister(descriptor)
+            del self._subscribers[descriptor]
+            self._tips = [each for each in self._tips if each[2] is not subscriber]
+            heapq.heapify(self._tips)
+            subscriber.open = False
+            subscriber.socket.close()
+
+    def _send(self, subscriber: Subscriber, frame: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            subscriber.socket.sendall(frame)
+
+    def _take(self, subscriber: Subscriber, frame: bytes) -> None:
+        table, kind, segment, at = guard.message(frame)
+        if kind == guard.BOOTSTRAP:
+            _, data, _ = guard.struct_at(frame, table, segment, at, 4, 0)
+            self._send(subscriber, frames.bootstrap_answer(0).to(struct.unpack_from("<I", frame, data)[0]))
+        elif kind == guard.CALL:
+            self._called(subscriber, frame, table, segment, at)
+        elif kind == guard.RETURN:
+            self._returned(subscriber, frame, table, segment, at)
+        elif kind == guard.ABORT:
+            raise Failure(f"the subscriber gave up: {frame!r}")
+
+    def _returned(self, subscriber: Subscriber, frame: bytes, table: guard.Table, segment: int, at: int) -> None:
+        _, data, _ = guard.struct_at(frame, table, segment, at, 8, 1)
+        question, outcome = struct.unpack_from("<IxxH", frame, data)
+        if outcome != guard.RESULTS:
+            raise Failure(f"a callback failed: {frame!r}")
+        self._send(subscriber, guard.finish_of(question))
+        if question == QUESTION:
+            subscriber.expected = frame
+            self._answered.release()
+        else:  # destroy: its question is that of the disconnect, and OWN_IDS more
+            self._send(subscriber, guard.answer_to(question - guard.OWN_IDS))
+
+    def _called(self, subscriber: Subscriber, frame: bytes, table: guard.Table, segment: int, at: int) -> None:
+        question, method, interface, _, segment, pointers = guard.read_call(frame, table, segment, at)
+        key: tuple[int, int] | str = (interface, method)
+        if interface == wire.interface_id(wire.NODE) and method == _EXECUTE_RPC:
+            key = _command(frame, table, segment, pointers)
+        if subscriber.noting:
+            subscriber.calls.append((time.perf_counter(), str(key)))
+        if key in guard.SUBSCRIBING:
+            self._subscribe(subscriber, question, CHAIN if interface == guard.CHAIN else TRACE, frame, table,
+                            segment, pointers)  # fmt: skip
+        elif key == (guard.HANDLER, guard.DISCONNECT):
+            name, callback = subscriber.handlers[guard.read_target(frame, table, segment, pointers) or 0]
+            destroy = self.events[f"destroy {name}"].to(callback, question + guard.OWN_IDS)
+            self._send(subscriber, destroy)
+        elif key == _MAKE_THREAD:
+            subscriber.threads += 1
+            made = capability(THREAD_MAP, "makeThread", FIRST_THREAD + subscriber.threads)
+            self._send(subscriber, made.to(question))
+        elif key == (guard.MINING, guard.WAIT_TIP_CHANGED):
+            _, tip_at = guard.read_wait(frame, table, segment, pointers)
+            known = frame[tip_at : tip_at + guard.HASH_BYTES] == TIP["hash"]
+            due = time.monotonic() + (TIP_WAIT if known else 0.0)
+            heapq.heappush(self._tips, (due, question, subscriber, self.answers[key].to(question)))
+        else:
+            self._send(subscriber, self.answers[key].to(question))
+
+    def _subscribe(
+        self, subscriber: Subscriber, question: int, name: str, frame: bytes, table: guard.Table, segment: int,
+        pointers: int,
+    ) -> None:  # fmt: skip
+        hosted = [
+            struct.unpack_from("<HxxI", frame, descriptor)
+            for descriptor in guard.capabilities(frame, table, segment, pointers + 8)
+        ]
+        (callback,) = [number for kind, number in hosted if kind == guard.SENDER_HOSTED]
+        handler = subscriber.next_handler = subscriber.next_handler + 1
+        subscriber.handlers[handler] = (name, callback)
+        interface, method = (wire.CHAIN, "handleNotifications") if name == CHAIN else (
+            wire.TRACING, "traceUtxoCache"
+        )  # fmt: skip
+        self._send(subscriber, capability(interface, method, handler).to(question))
+        subscriber.callbacks[name] = callback
+
+
+_EXECUTE_RPC: Final = wire.method_id(wire.NODE, "executeRpc")
+_MAKE_THREAD: Final = (wire.interface_id(THREAD_MAP), wire.method_id(THREAD_MAP, "makeThread"))
+
+
+def _command(frame: bytes, table: guard.Table, segment: int, pointers: int) -> str:
+    """Return the method that a Node.executeRpc asks for: Payload -> content -> command, its second pointer."""
+    segment, _, payload = guard.struct_at(frame, table, segment, pointers + 8, 0, 2)
+    segment, _, content = guard.struct_at(frame, table, segment, payload, 0, 4)
+    at, length = guard.read_data(frame, table, segment, content + 8)
+    return frame[at : at + length - 1].decode()
