@@ -27,6 +27,7 @@ contract of Bitcoin Core's IPC interfaces.
 """
 
 import contextlib
+import functools
 import mmap
 import os
 import select
@@ -83,6 +84,7 @@ NO_LIMIT = struct.unpack("<Q", struct.pack("<d", sys.float_info.max))[0]  # the 
 
 U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 U64_MAX = (1 << 64) - 1
+QUESTION_AND_METHOD = struct.Struct("<IH")  # the first 6 bytes of it
 CALL_DATA = struct.Struct("<IHxxQ")  # questionId u32 at 0, methodId u16 at 4, interfaceId u64 at 8
 UTXO_DATA = struct.Struct("<4xIq")  # UtxoInfo: outpointN u32 at 0, height u32 at 4, value i64 at 8
 
@@ -283,6 +285,7 @@ def message_of(kind: int, data: int, pointers: int, *words: int) -> bytes:
     return frame_of(pointer(0, 1, 1), kind, pointer(0, data, pointers), *words)
 
 
+@functools.lru_cache(maxsize=256)
 def answer_to(question: int) -> bytes:
     """Return a Return with empty results; releaseParamCaps, stored inverted, is true."""
     return message_of(RETURN, 2, 1, question, 0, pointer(0, 0, 2), 0, 0)
@@ -310,6 +313,52 @@ def disconnect_of(question: int, handler: int, thread: int) -> bytes:
         3, 0,  # Context: thread is a capability (type 3) and the table's first, callbackThread is null
         1 << 2 | 1 << 32 | 1 << 48, RECEIVER_HOSTED | thread << 32, 0,  # one CapDescriptor
     )  # fmt: skip
+
+
+FINISH_BYTES = len(finish_of(0))
+FINISH_HEAD = finish_of(0)[:-8]  # what comes before the question
+
+
+class Form:
+    """How a node's UTXO events lie in their frames: known from the first, so that those like it need no parsing.
+
+    An event is like it if all bytes before the coin's data are equal, but for the question and the method: every
+    pointer that leads to the coin is among them, and so is the frame's header.
+    """
+
+    def __init__(self, frame: bytes, question_at: int, coin_at: int) -> None:
+        """Learn from a frame that was understood; the coin's data, and the question, are at those offsets."""
+        self.size = len(frame)
+        self.question_at = question_at
+        self.method_end = question_at + QUESTION_AND_METHOD.size
+        self.coin_at = coin_at
+        self.head = frame[:question_at]
+        self.middle = frame[self.method_end : coin_at]
+
+    def read(self, frame: bytes) -> tuple[int, int, int, int] | None:
+        """Return (question, method, height, value) of an event like it; None of any other frame."""
+        if (
+            len(frame) != self.size
+            or frame[self.method_end : self.coin_at] != self.middle
+            or frame[: self.question_at] != self.head
+        ):
+            return None
+        return (
+            *QUESTION_AND_METHOD.unpack_from(frame, self.question_at),
+            *UTXO_DATA.unpack_from(frame, self.coin_at),
+        )
+
+
+def form_of(frame: bytes, table: Table, at: int, question_at: int, pointers: int) -> Form | None:
+    """Return the form of a UTXO event (the Message's pointer is at `at`), if it is one that can be known again."""
+    if len(table) > 1:
+        return None
+    _, _, payload = struct_at(frame, table, 0, pointers + 8, 0, 2)
+    _, _, content = struct_at(frame, table, 0, payload, 0, 1)
+    _, coin_at, _ = struct_at(frame, table, 0, content, 16, 1)
+    if coin_at < max(at + 8, question_at + 24, pointers + 24, payload + 16, content + 8):
+        return None
+    return Form(frame, question_at, coin_at)
 
 
 class Frames:
@@ -375,13 +424,26 @@ class Side:
         self.watched = -1
         self._waiting: deque[tuple[bytes, bool]] = deque()  # a frame, and whether it is an event
         self._begun = 0  # bytes of the first frame that are written
+        self._into = memoryview(bytearray(READ_BYTES))
 
     def send(self, frame: bytes, event: bool = False) -> None:
         """Queue a frame, and write what is taken now; without effect when the side is closed."""
-        if self.open:
-            self._waiting.append((frame, event))
-            self.size += len(frame)
-            self.write()
+        if not self.open:
+            return
+        if not self._waiting:
+            try:
+                self._begun = self.connection.send(frame)
+            except BlockingIOError:
+                self._begun = 0
+            except OSError:
+                self.close()
+                return
+            if self._begun == len(frame):
+                self._begun = 0
+                return
+            self.size -= self._begun
+        self._waiting.append((frame, event))
+        self.size += len(frame)
 
     def write(self) -> None:
         """Write what is taken now."""
@@ -402,7 +464,7 @@ class Side:
     def receive(self) -> bytes:
         """Return what has come; closes the side when nothing will come any more."""
         try:
-            data = self.connection.recv(READ_BYTES)
+            data = bytes(self._into[: self.connection.recv_into(self._into)])
         except BlockingIOError:
             return b""
         except OSError:
@@ -488,6 +550,7 @@ class Guard:
         self.tip_wait: TipWait | None = None
         self.tip_wait_due: float | None = None  # when to repeat it after it failed
         self.stopping = False  # the node
+        self.form: Form | None = None  # of the node's UTXO events; not learned where they are handed on
         self.will: int | None = None  # the question of the disconnect that is under way
         self._poller = select.poll()
 
@@ -495,6 +558,16 @@ class Guard:
 
     def take_from_node(self, frame: bytes) -> None:
         """Answer, count and hand on a frame, or relay it."""
+        if len(frame) == FINISH_BYTES and frame.startswith(FINISH_HEAD):
+            question = U32.unpack_from(frame, len(FINISH_HEAD))[0]
+            if question in self.answered:
+                self.answered.discard(question)
+                return
+        elif self.form is not None and (event := self.form.read(frame)) is not None and event[1] in UTXO_METHODS:
+            question, method, height, value = event
+            self._count(method, height, value)
+            self._answer(question)
+            return
         try:
             if self._understand(frame):
                 return
@@ -512,9 +585,9 @@ class Guard:
             utxo = interface == UTXO_CACHE_TRACE and method in UTXO_METHODS
             if utxo:
                 self._add_up(frame, table, segment, pointers, method)
-            self.node.send(answer_to(question))
-            self.answered.add(question)
-            self.spin_until = time.monotonic() + self.spin
+                if not self.hand_on_utxo:
+                    self._learn_form(frame, table, at, data, pointers)
+            self._answer(question)
             if not utxo or self.hand_on_utxo:
                 self._hand_on(frame, table, data, segment, pointers)
             if method == DESTROY:
@@ -530,12 +603,24 @@ class Guard:
             return self._returned(frame, table, *struct_at(frame, table, segment, at, 8, 1))
         return False
 
+    def _answer(self, question: int) -> None:
+        self.node.send(answer_to(question))
+        self.answered.add(question)
+        self.spin_until = time.monotonic() + self.spin
+
+    def _learn_form(self, frame: bytes, table: Table, at: int, question_at: int, pointers: int) -> None:
+        with contextlib.suppress(NotUnderstood):
+            self.form = form_of(frame, table, at, question_at, pointers)
+
     def _add_up(self, frame: bytes, table: Table, segment: int, pointers: int, method: int) -> None:
         try:
             height, value = read_utxo(frame, table, segment, pointers)
         except NotUnderstood:
             self.totals[DROPPED] += 1
             return
+        self._count(method, height, value)
+
+    def _count(self, method: int, height: int, value: int) -> None:
         index = method - 1
         self.totals[index] += 1
         self.totals[3 + index] = (self.totals[3 + index] + max(value, 0)) & U64_MAX
@@ -775,7 +860,10 @@ class Guard:
                 self._poller.register(descriptor, watched)
                 side.watched = watched
         if not (self.node.open or self.plugin.open) or now < self.spin_until:
-            return self._poller.poll(0)
+            while True:
+                ready = self._poller.poll(0)
+                if ready or time.monotonic() >= self.spin_until:
+                    return ready
         due = [] if self.tip_wait_due is None else [self.tip_wait_due]
         if (self.stopping or not self.plugin.open) and self.will is None:
             due += [subscription.due for subscription in self.subscriptions]
