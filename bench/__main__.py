@@ -1,0 +1,81 @@
+"""Measure the installed plugin: prints a table, writes results.json, the plots and the README's part.
+
+Usage: python -P bench [--short] [NAME ...]   (names of measures: only these, and nothing is written)
+With --short: seconds, nothing is written; exit status 1 on a gross step back, a ratio of twice its target.
+"""
+
+import argparse
+import gc
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+# Behind the installed packages: what is measured is the installed plugin, not the checkout.
+ROOT = Path(__file__).resolve().parent.parent
+sys.path += [str(ROOT), str(ROOT / "tests")]
+
+from bench import cycles, growth, latency, report, resources  # noqa: E402
+from bench.driver import Node  # noqa: E402
+from bench.figures import Figure  # noqa: E402
+from bench.scale import FULL, SHORT, Scale  # noqa: E402
+
+MEASURES: Mapping[str, Callable[[Node, Scale], Iterator[Figure]]] = {
+    "utxo": latency.utxo,
+    "disturbed": latency.disturbed,
+    "blocks": latency.blocks,
+    "mempool": latency.mempool,
+    "processor": resources.processor_per_event,
+    "start": cycles.start,
+    "polls": cycles.polls,
+    "emission": cycles.emission,
+}
+WHOLE: Mapping[str, Callable[[Node, Scale], Iterator[Figure]]] = {"memory": resources.memory}
+GROWTH = "growth"
+
+
+def measured(node: Node, scale: Scale, names: Sequence[str]) -> Iterator[Figure]:
+    """Yield the figures of the measures of these names."""
+    for name, measure in (MEASURES | WHOLE).items():
+        if name in names:
+            began = time.monotonic()
+            yield from measure(node, scale)
+            print(f"bench: {name}, {time.monotonic() - began:.0f} s", file=sys.stderr)
+    if GROWTH in names:
+        for plot, figures in growth.grown(node):
+            growth.draw(plot, report.HERE)
+            yield from figures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status."""
+    parser = argparse.ArgumentParser(prog="bench", description="Measure the installed plugin.")
+    parser.add_argument("--short", action="store_true", help="seconds; fail on a gross step back only")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, *WHOLE, GROWTH]))
+    options = parser.parse_args(arguments)
+    everything = [*MEASURES] if options.short else [*MEASURES, *WHOLE, GROWTH]
+    figures = report.machine()
+    with tempfile.TemporaryDirectory(prefix="tbi-") as directory:
+        node = Node(Path(directory) / "node.sock")
+        gc.collect()
+        gc.disable()  # a collection of ours is no part of what is measured
+        try:
+            figures += measured(node, SHORT if options.short else FULL, options.names or everything)
+        finally:
+            node.close()
+    print(report.table(figures))
+    if options.short:
+        gross = [figure for figure in figures if figure.gross]
+        for figure in gross:
+            print(f"error: {figure.name}: {report.shown(figure)}, more than twice {figure.target:g}", file=sys.stderr)
+        return 1 if gross else 0
+    if not options.names:
+        report.save(figures)
+        report.write_readme(figures)
+    return 0
+
+
+if __name__ == "__main__":
+    import faulthandler; faulthandler.dump_traceback_later(140, exit=True)
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""The plugin's own pace: its start, a poll, an emission."""
+
+import contextlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from bench import subjects
+from bench.driver import Failure, Node
+from bench.figures import RATIO, Figure, ratio
+from bench.scale import Scale
+from bench.subjects import HERE, PROGRAM
+
+POLL_SECONDS = 0.2
+ROUND_POLLS = 10
+
+
+def start(node: Node, scale: Scale) -> Iterator[Figure]:
+    """Yield the time from the start of the program to the first line that it writes, and to both subscriptions."""
+    took = []
+    for _ in range(scale.starts):
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [PROGRAM, str(node.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
+        took.append(time.perf_counter() - began)
+        node.accepted()
+        process.stdin.close()
+        process.stdout.read()
+        process.wait()
+    yield Figure("start to first emission", statistics.median(took), "s", 0.4)
+
+
+def polls(node: Node, scale: Scale) -> Iterator[Figure]:
+    """Yield the time of a poll of the default groups, against its bare calls."""
+    plugin_times: list[float] = []
+    bare_times: list[float] = []
+    with subjects.plugin(node, "--poll-interval", str(POLL_SECONDS)) as plugin:
+        for _ in range(max(scale.polls // 3, 2)):
+            plugin_times.append(statistics.median(poll_times(node, plugin, ROUND_POLLS)))
+            bare_times.append(statistics.median(bare(node, ROUND_POLLS)))
+    yield Figure("poll of the default groups / its bare calls", ratio(plugin_times, bare_times), RATIO, 1.5)
+    yield Figure("poll of the default groups, plugin", statistics.median(plugin_times) * 1e3, "ms")
+    yield Figure("poll of the default groups, bare calls", statistics.median(bare_times) * 1e3, "ms")
+
+
+def poll_times(node: Node, plugin: subjects.Plugin, count: int) -> list[float]:
+    """Return how long polls took as the plugin itself counts it, in seconds."""
+    found: list[float] = []
+    before = plugin.value("poll_duration_seconds")
+    while len(found) < count:
+        now = plugin.value("poll_duration_seconds")
+        if now != before:
+            found.append(now)
+            before = now
+        time.sleep(0.02)
+    return found
+
+
+def bare(node: Node, count: int, *groups: str) -> list[float]:
+    """Return how long the same calls take with nothing around them, in seconds."""
+    command = [sys.executable, "-P", str(HERE / "bare_calls.py"), str(node.path), str(count + 1), *groups]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    with contextlib.suppress(Failure):
+        node.accepted()
+    if done.returncode:
+        raise Failure(done.stderr)
+    return [float(line) for line in done.stdout.split()[1:]]
+
+
+def emission(node: Node, scale: Scale) -> Iterator[Figure]:
+    """Yield the time to encode and write the whole set."""
+    del node
+    command = [sys.executable, "-P", str(HERE / "emission.py"), str(scale.emissions)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    times = [float(line) for line in done.stdout.split()]
+    yield Figure("encoding and writing the whole set", statistics.median(times), "ms", 2.0)

@@ -1,0 +1,66 @@
+"""Figures: what was measured, what it has to reach, and the arithmetic between."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+GROSS = 2.0
+"""How many times its target a figure may be before the short form calls it a step back."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table; without a target it is there to be read beside the others.
+
+    `value` is a number, or a text where the line says what the run was made on. Smaller is better.
+    """
+
+    name: str
+    value: float | str
+    unit: str
+    target: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is reached; None without one."""
+        return None if self.target is None else isinstance(self.value, float) and self.value <= self.target
+
+    @property
+    def gross(self) -> bool:
+        """Whether this is a gross step back: a ratio of more than twice its target."""
+        return (
+            self.unit == RATIO
+            and self.target is not None
+            and isinstance(self.value, float)
+            and self.value > GROSS * self.target
+        )
+
+    def as_object(self) -> dict[str, object]:
+        """Return it as in results.json."""
+        return asdict(self) | {"met": self.met}
+
+
+RATIO = "ratio"
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """Return the value that `part` (0 to 1) of the values do not exceed: the nearest rank."""
+    ranked = sorted(values)
+    return ranked[max(math.ceil(part * len(ranked)) - 1, 0)]
+
+
+def ratio(rounds: Sequence[float], of: Sequence[float]) -> float:
+    """Return the median of the ratios of two subjects, round by round: drift falls on both sides of each."""
+    return statistics.median(mine / its for mine, its in zip(rounds, of, strict=True))
+
+
+def steps(moments: Sequence[int]) -> list[float]:
+    """Return the times between moments in nanoseconds, in microseconds."""
+    return [(end - begin) / 1e3 for begin, end in pairwise(moments)]
+
+
+def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """Return the exponent of growth: the least-squares slope of both logarithms; 1 is linear, 0 constant."""
+    return statistics.linear_regression([math.log(size) for size in sizes], [math.log(cost) for cost in costs]).slope
