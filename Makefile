@@ -15,11 +15,11 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run demo test setup lint reference dashboards soak screenshots wheel clean install telegraf \
+.PHONY: FORCE help run demo test setup lint reference dashboards soak bench bench-short screenshots wheel clean install telegraf \
 	prometheus nix tmux
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
@@ -57,6 +57,8 @@ test: setup lint ## set up, lint, and test the installed wheel with a real Teleg
 	TMUX_BINARY="$(CURDIR)/$(VENV)/tools/tmux" \
 	TEST_CHECKOUT= \
 	$(RUN_PYTHON) -m pytest $(ARGS)
+	@echo 'test: a short benchmark (fails on a gross step back only)'
+	@$(RUN_PYTHON) bench --short
 
 setup: install telegraf prometheus nix tmux ## make everything that run and test need
 	@echo 'setup: ready'
@@ -77,6 +79,12 @@ dashboards: install ## write the files of grafana/ from the code
 
 soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guard's memory must not grow
 	@$(RUN_PYTHON) scripts/soak.py $(ARGS)
+
+bench: install ## measure (some ten minutes), and write results.json, the plots and the README's table
+	@$(RUN_PYTHON) bench $(ARGS)
+
+bench-short: install ## measure in seconds; fail on a gross step back only
+	@$(RUN_PYTHON) bench --short $(ARGS)
 
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl

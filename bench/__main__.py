@@ -37,7 +37,7 @@ GROWTH = "growth"
 
 def measured(node: Node, scale: Scale, names: Sequence[str]) -> Iterator[Figure]:
     """Yield the figures of the measures of these names."""
-    for name, measure in (MEASURES | WHOLE).items():
+    for name, measure in {**MEASURES, **WHOLE}.items():
         if name in names:
             began = time.monotonic()
             yield from measure(node, scale)
@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.short:
         gross = [figure for figure in figures if figure.gross]
         for figure in gross:
-            print(f"error: {figure.name}: {report.shown(figure)}, more than twice {figure.target:g}", file=sys.stderr)
+            print(
+                f"error: {figure.name}: {report.shown(figure)}, more than twice {figure.target:g}", file=sys.stderr
+            )
         return 1 if gross else 0
     if not options.names:
         report.save(figures)
@@ -77,5 +79,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    import faulthandler; faulthandler.dump_traceback_later(140, exit=True)
     sys.exit(main())

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 from support import guard as wire
 
 from bench import frames
-from bench.frames import INIT, THREAD, THREAD_MAP, Answer, Event, capability, results
+from bench.frames import INIT, THREAD, THREAD_MAP, Answer, capability, results
 from telegraf_bitcoin_ipc.ipc import guard
 
 T = TypeVar("T")

@@ -63,4 +63,6 @@ def steps(moments: Sequence[int]) -> list[float]:
 
 def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
     """Return the exponent of growth: the least-squares slope of both logarithms; 1 is linear, 0 constant."""
-    return statistics.linear_regression([math.log(size) for size in sizes], [math.log(cost) for cost in costs]).slope
+    return statistics.linear_regression(
+        [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
+    ).slope

@@ -38,7 +38,7 @@ COIN: Final = (1, 900_000, 123_456)
 
 _COIN: Final = struct.Struct("<IIq")  # UtxoInfo's data: outpointN, height, value
 
-RESULT: Final = {(0,): 0}
+RESULT: Final[wire.Pins] = {(0,): 0}
 """Where a capability is in results that hold nothing else: the first pointer, the table's first."""
 
 KEPT: Final = 1

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bench import frames, subjects
 from bench.cycles import bare, poll_times
 from bench.driver import Node, prepared_answers
-from bench.figures import Figure, percentile, slope, steps
+from bench.figures import Figure, percentile, slope
 
 EVENTS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 PEERS = (10, 30, 100, 300, 1_000)
@@ -56,7 +56,11 @@ def _events(node: Node) -> tuple[Plot, list[Figure]]:
                 seconds.append((moments[-1] - moments[0]) / 1e9)
             lines.append(Line(subject.name, EVENTS, seconds))
             figures.append(
-                Figure(f"growth: time of a block by its UTXO events, {subject.name}", slope(EVENTS, seconds), "exponent")
+                Figure(
+                    f"growth: time of a block by its UTXO events, {subject.name}",
+                    slope(EVENTS, seconds),
+                    "exponent",
+                )
             )
     return Plot("events.svg", "A block by its UTXO events", "events", "seconds", lines), figures
 
@@ -69,12 +73,16 @@ def _peers(node: Node) -> tuple[Plot, list[Figure]]:
         for count in PEERS:
             node.answers = prepared_answers(frames.json_answers(frames.prepared_model(count)))
             poll_times(node, plugin, 1)
-            times["plugin, groups default and peers"].append(statistics.median(poll_times(node, plugin, POLLS)) * 1e3)
+            times["plugin, groups default and peers"].append(
+                statistics.median(poll_times(node, plugin, POLLS)) * 1e3
+            )
             times["bare calls"].append(statistics.median(bare(node, POLLS, "peers")) * 1e3)
     node.answers = usual
     for name, milliseconds in times.items():
         lines.append(Line(name, PEERS, milliseconds))
-        figures.append(Figure(f"growth: a poll by the number of peers, {name}", slope(PEERS, milliseconds), "exponent"))
+        figures.append(
+            Figure(f"growth: a poll by the number of peers, {name}", slope(PEERS, milliseconds), "exponent")
+        )
     return Plot("peers.svg", "A poll by the number of peers", "peers", "milliseconds", lines), figures
 
 
@@ -97,10 +105,13 @@ def _rates(node: Node) -> tuple[Plot, list[Figure]]:
             ]
         lost = plugin.value("events_dropped_total")
     figures = [
-        Figure(f"growth: answer by the mempool's rate, {line.name}", slope(line.xs, line.ys), "exponent") for line in lines
+        Figure(f"growth: answer by the mempool's rate, {line.name}", slope(line.xs, line.ys), "exponent")
+        for line in lines
     ]
     figures.append(Figure("growth: events dropped up to 5,000/s", lost, "events", 0.0))
-    return Plot("mempool.svg", "An answer by the mempool's rate", "transactions per second", "microseconds", lines), figures
+    return Plot(
+        "mempool.svg", "An answer by the mempool's rate", "transactions per second", "microseconds", lines
+    ), figures
 
 
 def draw(plot: Plot, directory: Path) -> None:

@@ -18,10 +18,10 @@ REASONS: dict[str, str] = {}
 """Why a target was not reached, by the figure's name: what was found, in a sentence."""
 
 SLOPES = {
-    "events.svg": "The time of a block grows linearly with its events (exponent about 1): an event costs the same in "
-    "a block of 1,000 and of 1,000,000.",
-    "peers.svg": "A poll with the group `peers` grows with `getpeerinfo`'s answer, slower than linearly as long as "
-    "the fixed calls weigh; the default groups do not grow at all.",
+    "events.svg": "The time of a block grows linearly with its events (exponent about 1): an event costs the same "
+    "in a block of 1,000 and of 1,000,000.",
+    "peers.svg": "A poll with the group `peers` grows with `getpeerinfo`'s answer, slower than linearly while the "
+    "fixed calls weigh; the default groups do not grow at all.",
     "mempool.svg": "The time of an answer does not grow with the rate (exponent below 0): at a higher rate fewer "
     "sleeps lie between two events.",
 }
@@ -69,7 +69,7 @@ def table(figures: Sequence[Figure]) -> str:
         for figure in aimed
         if not figure.met
     ]
-    return "\n".join(lines + ([""] + ["Not reached, and why:", "", *missed] if missed else []))
+    return "\n".join(lines + (["", "Not reached, and why:", "", *missed] if missed else []))
 
 
 def shown(figure: Figure) -> str:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from bench import subjects
-from bench.driver import Node, Failure
+from bench.driver import Failure, Node
 from bench.figures import RATIO, Figure, percentile, ratio
 from bench.scale import Scale
 from bench.subjects import Plugin, Subject

@@ -59,6 +59,8 @@ BACKLOG_BYTES = 1 << 20  # waiting for the node, before no more is read from the
 FRAME_BYTES = 72 << 20  # a message of 64 MiB, the usual limit of readers, and its header
 SEGMENTS = 512  # the usual limit of readers, too
 READ_BYTES = 256 << 10
+HOLD_SECONDS = 0.005  # how long events wait for the end of a burst, so that the plugin's work is not beside it
+HELD_BYTES = 1 << 20
 TIP_WAIT_MILLISECONDS = 500.0  # of each waitTipChanged: how long the end of a session has to wait for one
 RETRY_SECONDS = 0.01  # after the node refused a disconnect, because its thread was busy
 
@@ -369,6 +371,20 @@ class Frames:
         self._rest = bytearray()
         self._needed = 8
         self._raw = False
+        self._large = bytearray()  # a frame larger than what is read at once: what has come of it is in its place
+        self._filled = 0
+
+    def room(self) -> memoryview | None:
+        """Return where the rest of a large frame belongs, for `fill`; None where there is none."""
+        return memoryview(self._large)[self._filled :] if self._large else None
+
+    def fill(self, size: int) -> bytearray | None:
+        """Take note of so many bytes in the room; returns the frame when it is complete."""
+        self._filled += size
+        if self._filled < len(self._large):
+            return None
+        frame, self._large = self._large, bytearray()
+        return frame
 
     def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
         """Return the frames that are complete now, and what comes where the stream is no stream of frames."""
@@ -380,6 +396,15 @@ class Frames:
                 return [], b""
             data, self._rest = bytes(self._rest), bytearray()
         frames: list[bytes] = []
+        room = self.room()
+        if room is not None:
+            taken = min(len(room), len(data))
+            room[:taken] = data[:taken]
+            room.release()
+            frame = self.fill(taken)
+            if frame is not None:
+                frames.append(bytes(frame))
+            data = data[taken:]
         at, size = 0, len(data)
         while at < size:
             needed = self._length(data, at, size)
@@ -387,8 +412,12 @@ class Frames:
                 self._raw = True
                 return frames, data[at:]
             if size - at < needed:
-                self._rest += data[at:]
-                self._needed = needed
+                if needed > READ_BYTES:
+                    self._large, self._filled = bytearray(needed), size - at
+                    self._large[: size - at] = memoryview(data)[at:]
+                else:
+                    self._rest += data[at:]
+                    self._needed = needed
                 break
             frames.append(data if needed == size else data[at : at + needed])
             at += needed
@@ -442,6 +471,13 @@ class Side:
                 self._begun = 0
                 return
             self.size -= self._begun
+            self.queue(frame, event)
+        else:
+            self.queue(frame, event)
+            self.write()
+
+    def queue(self, frame: bytes, event: bool) -> None:
+        """Have a frame written when the socket takes it."""
         self._waiting.append((frame, event))
         self.size += len(frame)
 
@@ -461,17 +497,22 @@ class Side:
         except OSError:
             self.close()
 
-    def receive(self) -> bytes:
-        """Return what has come; closes the side when nothing will come any more."""
+    def receive(self) -> tuple[list[bytes], bytes]:
+        """Return the frames that are complete now, and what is none; closes the side at its end."""
+        room = self.frames.room()
         try:
-            data = bytes(self._into[: self.connection.recv_into(self._into)])
+            size = self.connection.recv_into(self._into if room is None else room)
         except BlockingIOError:
-            return b""
+            return [], b""
         except OSError:
-            data = b""
-        if not data:
+            size = 0
+        if not size:
             self.close()
-        return data
+            return [], b""
+        if room is None:
+            return self.frames.feed(bytes(self._into[:size]))
+        frame = self.frames.fill(size)
+        return [] if frame is None else [frame], b""  # type: ignore[list-item]  # as good as bytes, and not copied
 
     def drop_oldest(self) -> int:
         """Drop events until no more than QUEUE_BYTES wait; what is no event, or begun, or the newest, stays."""
@@ -539,6 +580,7 @@ class Guard:
         self.node, self.plugin = Side(node), Side(plugin)
         self.totals = totals
         self.spin, self.spin_until = spin, 0.0
+        self.held_until = 0.0  # events wait for the plugin while the node is busy, but no longer
         self.hand_on_utxo = hand_on_utxo
         self.answered: set[int] = set()  # the node's questions that were answered here and not finished
         self.unanswered: set[int] = set()  # questions to the node, the plugin's and the guard's
@@ -631,14 +673,20 @@ class Guard:
         """Queue an event for the plugin as a call of the guard's own, without the capabilities in it."""
         if not self.plugin.open:
             return
-        copy = bytearray(frame)
+        copy = frame if isinstance(frame, bytearray) else bytearray(frame)
         U32.pack_into(copy, data, self._new_id())
         with contextlib.suppress(NotUnderstood, IndexError, struct.error):
             for descriptor in capabilities(frame, table, segment, pointers + 8):
                 U16.pack_into(copy, descriptor, NONE)
-        self._send_to_plugin(bytes(copy), event=True)
+        self._send_to_plugin(copy, event=True)  # type: ignore[arg-type]  # nobody changes it any more
 
     def _send_to_plugin(self, frame: bytes, event: bool = False) -> None:
+        now = time.monotonic()
+        if event and now < self.spin_until and self.plugin.size < HELD_BYTES:
+            if not self.plugin.size:
+                self.held_until = now + HOLD_SECONDS
+            self.plugin.queue(frame, event)
+            return
         self.plugin.send(frame, event)
         if self.plugin.size > QUEUE_BYTES:
             self.totals[DROPPED] += self.plugin.drop_oldest()
@@ -838,7 +886,7 @@ class Guard:
 
     def _take(self, side: Side) -> None:
         """Take what has come from one side."""
-        whole, raw = side.frames.feed(side.receive())
+        whole, raw = side.receive()
         take = self.take_from_node if side is self.node else self.take_from_plugin
         for frame in whole:
             take(frame)
@@ -851,7 +899,8 @@ class Guard:
         """Wait until a side has something for us, or takes something; not at all just after an event."""
         for descriptor, side in sides.items():
             reading = side.open and (side is self.node or self.node.size < BACKLOG_BYTES)
-            watched = (select.POLLIN if reading else 0) | (select.POLLOUT if side.size else 0)
+            held = side is self.plugin and now < self.spin_until and now < self.held_until
+            watched = (select.POLLIN if reading else 0) | (select.POLLOUT if side.size and not held else 0)
             if not side.open:
                 if side.watched >= 0:
                     self._poller.unregister(descriptor)
@@ -860,9 +909,10 @@ class Guard:
                 self._poller.register(descriptor, watched)
                 side.watched = watched
         if not (self.node.open or self.plugin.open) or now < self.spin_until:
+            until = min(self.spin_until, self.held_until) if self.plugin.size else self.spin_until
             while True:
                 ready = self._poller.poll(0)
-                if ready or time.monotonic() >= self.spin_until:
+                if ready or time.monotonic() >= until:
                     return ready
         due = [] if self.tip_wait_due is None else [self.tip_wait_due]
         if (self.stopping or not self.plugin.open) and self.will is None:

@@ -1,0 +1,128 @@
+"""The benchmark's arithmetic and its table; and that README shows the last run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def bench_importable() -> Iterator[None]:
+    """The benchmark lies in the checkout, behind the installed packages."""
+    sys.path.append(str(ROOT))
+    yield
+    sys.path.remove(str(ROOT))
+
+
+@pytest.fixture
+def figures() -> Any:
+    """The arithmetic."""
+    from bench import figures
+
+    return figures
+
+
+@pytest.fixture
+def report() -> Any:
+    """The table."""
+    from bench import report
+
+    return report
+
+
+def test_ratio_is_the_median_of_the_rounds(figures: Any) -> None:
+    """A round in which the machine was busy for one of the two does not decide over a ratio."""
+    assert figures.ratio([1.0, 30.0, 3.0], [2.0, 3.0, 6.0]) == 0.5
+    with pytest.raises(ValueError, match="zip"):
+        figures.ratio([1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.0, 1.0), (0.5, 50.0), (0.99, 99.0), (1.0, 100.0)])
+def test_percentile_is_a_measured_value(figures: Any, part: float, expected: float) -> None:
+    """A percentile is a value that was measured, whatever the order of the values."""
+    assert figures.percentile([float(value) for value in range(100, 0, -1)], part) == expected
+
+
+def test_steps_are_microseconds_between_moments(figures: Any) -> None:
+    """What a call took is the time from the answer before it."""
+    assert figures.steps([1_000, 3_000, 3_500]) == [2.0, 0.5]
+
+
+def test_slope_tells_linear_from_constant(figures: Any) -> None:
+    """The exponent of growth is 1 where twice the work costs twice, and 0 where it costs the same."""
+    sizes = [1.0, 10.0, 100.0]
+    assert figures.slope(sizes, [5.0, 50.0, 500.0]) == pytest.approx(1.0)
+    assert figures.slope(sizes, [7.0, 7.0, 7.0]) == pytest.approx(0.0)
+
+
+def test_target_is_reached_up_to_its_value(figures: Any) -> None:
+    """A figure that is as large as its target reaches it; one without a target does neither."""
+    assert figures.Figure("a", 0.85, "ratio", 0.85).met is True
+    assert figures.Figure("a", 0.86, "ratio", 0.85).met is False
+    assert figures.Figure("a", 0.86, "ratio").met is None
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "gross"), [(1.7, "ratio", False), (1.71, "ratio", True), (99.0, "ms", False)]
+)
+def test_short_form_fails_on_a_gross_step_back_only(figures: Any, value: float, unit: str, gross: bool) -> None:
+    """A noisy machine fails no build: only a ratio of more than twice its target does, never a time."""
+    assert figures.Figure("a", value, unit, 0.85).gross is gross
+
+
+def test_saved_figures_come_back(figures: Any, report: Any, tmp_path: Path) -> None:
+    """Who reads results.json finds name, value, unit, target and met, and nothing is lost in it."""
+    made = [figures.Figure("a", 1.5, "ratio", 2.0), figures.Figure("machine", "2 x M", "")]
+    report.save(made, tmp_path / "results.json")
+    assert json.loads((tmp_path / "results.json").read_text()) == [
+        {"name": "a", "value": 1.5, "unit": "ratio", "target": 2.0, "met": True},
+        {"name": "machine", "value": "2 x M", "unit": "", "target": None, "met": None},
+    ]
+    assert report.load(tmp_path / "results.json") == made
+
+
+def test_table_says_what_is_not_reached_and_why(figures: Any, report: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target that is missed is marked, with the reason that was found."""
+    monkeypatch.setattr(report, "REASONS", {"b": "there is one."})
+    made = [
+        figures.Figure("c", 12345.6, "us"),
+        figures.Figure("a", 1.0, "ratio", 2.0),
+        figures.Figure("b", 3.0, "MB", 2.0),
+    ]
+    assert report.table(made) == "\n".join(
+        [
+            "| figure | measured | at most | reached |",
+            "| --- | --- | --- | --- |",
+            "| a | 1 | 2 | yes |",
+            "| b | 3 MB | 2 | **no** |",
+            "| c | 12346 us | | |",
+            "",
+            "Not reached, and why:",
+            "",
+            "- b: there is one.",
+        ]
+    )
+
+
+def test_readme_shows_the_last_run(report: Any) -> None:
+    """The table in the README is bench/results.json, with the machine it ran on; if not, `make bench`."""
+    text = (ROOT / "README.md").read_text()
+    part = text.partition(report.BEGIN + "\n")[2].partition("\n" + report.END)[0]
+    assert part == report.readme_part(report.load())
+    assert "| machine | " in part
+
+
+def test_readme_can_only_be_written_between_its_markers(report: Any, tmp_path: Path) -> None:
+    """A README that has lost its markers is not overwritten."""
+    path = tmp_path / "README.md"
+    path.write_text("no markers")
+    with pytest.raises(ValueError, match="no part between"):
+        report.write_readme([], path)
+    assert path.read_text() == "no markers"
