@@ -237,7 +237,7 @@ def _event(frame: bytes) -> Event:
 
 
 def coins(made: Sequence[Event], target: int, question: int, count: int) -> list[bytes]:
-    """Return UTXO events for a callback: coins that differ, two of three with `made[0]`, the third with `made[1]`."""
+    """Return UTXO events for a callback: coins that differ, of each three two as `made[0]`, one as `made[1]`."""
     rng, frames = random.Random(SEED), []
     for index in range(count):
         frame = bytearray(made[index % 3 == 2].to(target, question))

@@ -14,7 +14,25 @@ RESULTS = HERE / "results.json"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
-REASONS: dict[str, str] = {}
+REASONS: dict[str, str] = {
+    "UTXO event, plugin / echo": "two cores for the two threads of the node, a guard that polls busily and whatever "
+    "else runs; with a core to spare 0.82 to 0.93 was seen. The rest is Python: five system calls an event.",
+    "UTXO event, 99th percentile / median": "the scheduler gives the guard's core, on which it polls busily, to "
+    "another process for some milliseconds.",
+    "blockConnected of 2 MB, plugin / echo": "the guard reads into new memory for each block, `echo` always into the "
+    "same.",
+    "blockConnected of 2 MB, 99th percentile": "2 MB through a socket that holds 208 KiB take `echo` 1.1 ms, too; "
+    "beyond that it is the scheduler, at each of some ten hand-overs.",
+    "transactionAddedToMempool at 1,000/s, plugin / echo": "the guard sleeps between two transactions and parses "
+    "each whole; a form as for UTXO events is not made for them.",
+    "idle: guard wakes": "the poll of every 60 s fell into the 10 s that were watched; without it 2.0 was measured.",
+    "idle: plugin wakes": "the poll of every 60 s fell into the 10 s that were watched; without it 0 was measured.",
+    "start to first emission": "imports take 0.3 s of it: pydantic first, then importlib.metadata and asyncio.",
+    "poll of the default groups / its bare calls": "each call goes through the guard, in Python, there and back: "
+    "two processes more to be woken, and a time limit around each call.",
+    "memory after an hour's events, guard": "after blocks of 2 MB the C library keeps their memory for the next "
+    "(its threshold for returning it grows with the largest); before the first block it is 13.5 MB.",
+}
 """Why a target was not reached, by the figure's name: what was found, in a sentence."""
 
 SLOPES = {

@@ -16,6 +16,7 @@ HOUR_TRANSACTIONS = 25_000  # seven a second
 HOUR_EMISSIONS = 360
 SPIN_END = 1e-3
 MAKES_SLEEP = 0.02
+NEVER = "86400"  # seconds between two polls: none falls into the time in which nothing is to wake
 
 
 def processor_per_event(node: Node, scale: Scale) -> Iterator[Figure]:
@@ -24,7 +25,7 @@ def processor_per_event(node: Node, scale: Scale) -> Iterator[Figure]:
     with (
         subjects.pycapnp(node) as pycapnp,
         subjects.plugin(node, spin=0) as plugin,
-        subjects.plugin(node) as spinning,
+        subjects.plugin(node, "--poll-interval", NEVER) as spinning,
     ):
         by_name: dict[str, Subject] = {"pycapnp": pycapnp, "plugin": plugin, "polling busily": spinning}
         for subject in by_name.values():

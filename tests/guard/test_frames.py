@@ -229,6 +229,68 @@ def test_a_coin_is_read_from_any_layout(spread: Spread, height: int, value: int)
     assert guard.read_utxo(frame, table, segment, pointers) == (height, value)
 
 
+def form_of(frame: bytes) -> guard.Form | None:
+    """What the guard learns from a UTXO event."""
+    table, _, segment, at = guard.message(frame)
+    *_, question_at, segment, pointers = guard.read_call(frame, table, segment, at)
+    return guard.form_of(frame, table, at, question_at, pointers)
+
+
+@pytest.mark.parametrize("action", ["add", "spend", "uncache"])
+@pytest.mark.parametrize("value", [0, -1, 21 * 10**14])
+def test_an_event_like_the_last_is_read_the_same_without_parsing(action: str, value: int) -> None:
+    """What is read by the form of another event is what parsing would have read."""
+    form = form_of(utxo(1, "add"))
+    assert form is not None
+    frame = utxo(LIMIT, action, height=guard.UNCONFIRMED_HEIGHT, value=value)
+    method = method_id(UTXO_CACHE_TRACE, action)
+    assert form.read(frame) == (LIMIT, method, guard.UNCONFIRMED_HEIGHT, value)
+
+
+def test_a_frame_that_is_otherwise_made_is_not_taken_for_an_event() -> None:
+    """Whatever bit leads to the coin, or says what a frame is: where it is another, the frame is parsed."""
+    frame = utxo(1, "add")
+    form = form_of(frame)
+    assert form is not None
+    known = {*range(form.question_at, form.method_end)}
+    for place in range(form.coin_at):
+        other = bytearray(frame)
+        other[place] ^= 1
+        assert (form.read(bytes(other)) is None) == (place not in known)
+    assert form.read(frame + bytes(8)) is None
+    assert form.read(frame[:-8]) is None
+
+
+@pytest.mark.parametrize("place", ["far", "double far"])
+def test_no_form_is_learned_from_several_segments(place: Place) -> None:
+    """An event whose parts lie apart is parsed, each time."""
+    assert form_of(respread(utxo(1, "add"), place)) is None
+
+
+@pytest.mark.parametrize("cut", [9, guard.READ_BYTES, guard.READ_BYTES + 13])
+def test_a_large_frame_arrives_whole_however_it_is_cut(cut: int) -> None:
+    """A block that takes many reads is the frame that was sent, and so is what comes right behind it."""
+    large, small = transaction(1, random.Random(1).randbytes(3 * guard.READ_BYTES)), finish(2)
+    frames, whole = guard.Frames(), list[bytes]()
+    stream = small + large + small
+    for start in range(0, len(stream), cut):
+        whole += frames.feed(stream[start : start + cut])[0]
+    assert [bytes(frame) for frame in whole] == [small, large, small]
+
+
+def test_a_large_frame_is_read_into_its_room() -> None:
+    """What is read straight into the room of a large frame makes the frame that was sent."""
+    large = transaction(1, random.Random(2).randbytes(2 * guard.READ_BYTES))
+    frames = guard.Frames()
+    assert frames.room() is None
+    assert frames.feed(large[:100]) == ([], b"")
+    room = frames.room()
+    assert room is not None
+    room[:] = large[100:]
+    assert frames.fill(len(room)) == large
+    assert frames.room() is None
+
+
 def test_a_wait_for_the_tip_is_read_from_any_layout(spread: Spread) -> None:
     """Time limit and tip of a waitTipChanged call are found, and a limit of its own shows."""
     for limit in (None, 250.0):

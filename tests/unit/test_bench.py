@@ -88,7 +88,9 @@ def test_saved_figures_come_back(figures: Any, report: Any, tmp_path: Path) -> N
     assert report.load(tmp_path / "results.json") == made
 
 
-def test_table_says_what_is_not_reached_and_why(figures: Any, report: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_says_what_is_not_reached_and_why(
+    figures: Any, report: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A target that is missed is marked, with the reason that was found."""
     monkeypatch.setattr(report, "REASONS", {"b": "there is one."})
     made = [
