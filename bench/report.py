@@ -15,35 +15,35 @@ README = HERE.parent / "README.md"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 REASONS: dict[str, str] = {
-    "UTXO event, plugin / echo": "two cores for the two threads of the node, a guard that polls busily and whatever "
-    "else runs; with a core to spare 0.82 to 0.93 was seen. The rest is Python: five system calls an event.",
-    "UTXO event, 99th percentile / median": "the scheduler gives the guard's core, on which it polls busily, to "
-    "another process for some milliseconds.",
-    "blockConnected of 2 MB, plugin / echo": "the guard reads into new memory for each block, `echo` always into the "
-    "same.",
-    "blockConnected of 2 MB, 99th percentile": "2 MB through a socket that holds 208 KiB take `echo` 1.1 ms, too; "
-    "beyond that it is the scheduler, at each of some ten hand-overs.",
-    "transactionAddedToMempool at 1,000/s, plugin / echo": "the guard sleeps between two transactions and parses "
-    "each whole; a form as for UTXO events is not made for them.",
-    "idle: guard wakes": "the poll of every 60 s fell into the 10 s that were watched; without it 2.0 was measured.",
-    "idle: plugin wakes": "the poll of every 60 s fell into the 10 s that were watched; without it 0 was measured.",
-    "start to first emission": "imports take 0.3 s of it: pydantic first, then importlib.metadata and asyncio.",
-    "poll of the default groups / its bare calls": "each call goes through the guard, in Python, there and back: "
-    "two processes more to be woken, and a time limit around each call.",
-    "memory after an hour's events, guard": "after blocks of 2 MB the C library keeps their memory for the next "
-    "(its threshold for returning it grows with the largest); before the first block it is 13.5 MB.",
+    "UTXO event, plugin / echo": "five system calls an event, in Python (profiled). Probably also too few cores: two, "
+    "for the node's two threads, a guard that polls busily and the load of others; short runs gave 0.77 to 0.93.",
+    "UTXO event, 99th percentile / median": "not established; probably the same two cores, for busy polling takes "
+    "one of them. With the plugin stopped a burst is faster, too.",
+    "blockConnected of 2 MB, plugin / echo": "not established; probably new memory for each block, where `echo` "
+    "reads into the same again.",
+    "blockConnected of 2 MB, 99th percentile": "the transfer alone takes `echo` more than 1 ms in the median.",
+    "transactionAddedToMempool at 1,000/s, plugin / echo": "not established; each is parsed whole, and with the "
+    "plugin stopped the ratio was about 1.25 as well before the last change.",
+    "idle: guard wakes": "this run had the poll of every 60 s in the 10 s that were watched; the short form without "
+    "one gave 2.0.",
+    "idle: plugin wakes": "this run had the poll of every 60 s in the 10 s that were watched; the short form without "
+    "one gave 0.",
+    "start to first emission": "imports: pydantic first, then importlib.metadata and asyncio (-X importtime).",
+    "poll of the default groups / its bare calls": "not established; each call passes the guard there and back, and "
+    "has a time limit around it.",
+    "memory after an hour's events, guard": "not established; probably the memory of 2 MB blocks, kept by the C "
+    "library. It does not grow from burst to burst.",
 }
-"""Why a target was not reached, by the figure's name: what was found, in a sentence."""
+"""Why a target was not reached, by the figure's name: what was found, and what was not."""
 
 SLOPES = {
-    "events.svg": "The time of a block grows linearly with its events (exponent about 1): an event costs the same "
-    "in a block of 1,000 and of 1,000,000.",
-    "peers.svg": "A poll with the group `peers` grows with `getpeerinfo`'s answer, slower than linearly while the "
-    "fixed calls weigh; the default groups do not grow at all.",
-    "mempool.svg": "The time of an answer does not grow with the rate (exponent below 0): at a higher rate fewer "
-    "sleeps lie between two events.",
+    "events.svg": "A block's time grows about linearly with its events (exponents: 0.90 for the plugin, 1.0 for "
+    "`echo`), so an event of a large block costs no more than one of a small block.",
+    "peers.svg": "A poll with the group `peers` grows far less than linearly (exponent 0.2 from 10 to 1,000 peers): "
+    "the fixed calls weigh most.",
+    "mempool.svg": "An answer takes no longer at a higher rate (exponent of the median -0.27), up to 5,000 a second.",
 }
-"""A sentence on the slope of each plot."""
+"""A sentence on the slope of each plot, of the last run."""
 
 
 def machine() -> list[Figure]:
