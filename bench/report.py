@@ -16,7 +16,8 @@ BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 REASONS: dict[str, str] = {
     "UTXO event, plugin / echo": "five system calls an event, in Python (profiled). Probably also too few cores: "
-    "two, for the node's two threads, a guard that polls busily and the load of others; short runs gave 0.77 to 0.93.",
+    "two, for the node's two threads, a guard that polls busily and the load of others; short runs gave 0.77 to "
+    "0.93.",
     "UTXO event, 99th percentile / median": "not established; probably the same two cores, for busy polling takes "
     "one of them. With the plugin stopped a burst is faster, too.",
     "blockConnected of 2 MB, plugin / echo": "not established; probably new memory for each block, where `echo` "
@@ -41,7 +42,8 @@ SLOPES = {
     "`echo`), so an event of a large block costs no more than one of a small block.",
     "peers.svg": "A poll with the group `peers` grows far less than linearly (exponent 0.2 from 10 to 1,000 "
     "peers): the fixed calls weigh most.",
-    "mempool.svg": "An answer takes no longer at a higher rate (exponent of the median -0.27), up to 5,000 a second.",
+    "mempool.svg": "An answer takes no longer at a higher rate (exponent of the median -0.27), up to 5,000 a "
+    "second.",
 }
 """A sentence on the slope of each plot, of the last run."""
 
