@@ -15,8 +15,8 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run demo test setup lint reference dashboards soak bench bench-short screenshots wheel clean install telegraf \
-	prometheus nix tmux
+.PHONY: FORCE help run demo test setup lint reference dashboards soak bench bench-short screenshots wheel clean \
+	install telegraf prometheus nix tmux
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -57,8 +57,6 @@ test: setup lint ## set up, lint, and test the installed wheel with a real Teleg
 	TMUX_BINARY="$(CURDIR)/$(VENV)/tools/tmux" \
 	TEST_CHECKOUT= \
 	$(RUN_PYTHON) -m pytest $(ARGS)
-	@echo 'test: a short benchmark (fails on a gross step back only)'
-	@$(RUN_PYTHON) bench --short
 
 setup: install telegraf prometheus nix tmux ## make everything that run and test need
 	@echo 'setup: ready'
