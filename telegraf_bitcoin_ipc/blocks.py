@@ -79,7 +79,9 @@ class Blocks:
         if not self._shown or (not told and self._height != height):
             self._shown, self._height = True, height
             self._store.start(*_counters(statistics))
-            self._show(statistics, await self._poller.ask(node, statistics.of_block(height)))
+            values = await self._poller.ask(node, statistics.of_block(height))
+            self._shown = self._shown and values is not None  # else the tip has left meanwhile, perhaps
+            self._show(statistics, values if self._shown else None)
 
     async def catch_up(self, node: Node[StatisticsT], statistics: StatisticsT) -> bool:
         """Ask for all blocks that were taken; says whether there was an answer. Raises NodeUnavailable.
@@ -92,14 +94,16 @@ class Blocks:
         while self._waiting:
             block = self._waiting[0]
             if self._poller.wants(statistics):
+                before, self._shown = self._shown, True
                 try:
                     values: dict[str, Value] = await self._poller.attempt(node, statistics.of_block(block))
                 except NotAnswered:
+                    self._shown = self._shown and before
                     return asked
                 except CallFailed:
                     values = {}
-                self._shown = asked = True
-                self._show(statistics, values)
+                asked = True
+                self._show(statistics, values if self._shown else None)  # it may have left meanwhile
                 self._count(statistics, values)
             if self._waiting and self._waiting[0] == block:  # a poll may have found initial block download
                 self._waiting.popleft()

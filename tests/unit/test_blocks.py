@@ -338,6 +338,36 @@ def test_last_block_leaves(watched: Watched) -> None:
     assert watched.values == of_last(7) | coins(1)
 
 
+def test_last_block_leaves_before_the_first_look(watched: Watched) -> None:
+    """A tip that the node does not have any more when a poll asks for it is looked for again at the next."""
+    watched.poll(height=9)
+    watched.poll(height=8)
+    watched.poll(height=8)
+    assert watched.node.asked == [9, 8]
+    assert watched.values == of_last(8) | coins()
+
+
+@pytest.mark.parametrize("by_poll", [True, False])
+def test_last_block_leaves_during_the_work(watched: Watched, by_poll: bool) -> None:
+    """Figures that come after their block has left are not shown, but count; the next poll shows the tip."""
+
+    async def leave() -> None:
+        watched.blocks.disconnected()
+
+    if not by_poll:
+        watched.poll()
+        watched.connect("a")
+    watched.node.on_ask = leave
+    if by_poll:
+        watched.poll()
+    else:
+        watched.catch_up()
+    assert watched.values == (coins() if by_poll else coins(1))
+    watched.node.on_ask = nothing
+    watched.poll(height=8)
+    assert watched.values == of_last(8) | (coins() if by_poll else coins(1))
+
+
 def test_reorganisation(watched: Watched) -> None:
     """Each block of a reorganisation is asked for once, and no poll asks for the tip again."""
     watched.poll()
