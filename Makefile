@@ -78,7 +78,7 @@ dashboards: install ## write the files of grafana/ from the code
 soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guard's memory must not grow
 	@$(RUN_PYTHON) scripts/soak.py $(ARGS)
 
-bench: install ## measure (some ten minutes), and write results.json, the plots and the README's table
+bench: install ## measure (minutes), and write results.json, the plots and the README's table
 	@$(RUN_PYTHON) bench $(ARGS)
 
 bench-short: install ## measure in seconds; fail on a gross step back only

@@ -93,12 +93,9 @@ def _rates(node: Node) -> tuple[Plot, list[Figure]]:
             call = node.event(subject.subscriber, "transactionAddedToMempool")
             medians, tails = [], []
             for rate in RATES:
-                before = subjects.processor_seconds(*subject.pids)
                 took = node.paced(subject.subscriber, [call] * max(round(rate * RATE_SECONDS), 5), rate)
                 medians.append(statistics.median(took) / 1e3)
                 tails.append(percentile(took, 0.99) / 1e3)
-                used = subjects.processor_seconds(*subject.pids) - before
-                del used
             lines += [
                 Line(f"{subject.name}, median", RATES, medians),
                 Line(f"{subject.name}, 99th percentile", RATES, tails),

@@ -15,37 +15,28 @@ README = HERE.parent / "README.md"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 REASONS: dict[str, str] = {
-    "UTXO event, plugin / echo": "five system calls an event, in Python (profiled). Probably also too few cores: "
-    "two, for the node's two threads, a guard that polls busily and the load of others; short runs gave 0.77 to "
-    "0.93.",
+    "UTXO event, plugin / echo": "five system calls an event, in Python (profiled); and two cores for the node's "
+    "two threads and a guard that polls busily.",
     "UTXO event, 99th percentile / median": "not established; probably the same two cores, for busy polling takes "
-    "one of them. With the plugin stopped a burst is faster, too.",
+    "one of them.",
     "blockConnected of 2 MB, plugin / echo": "not established; probably new memory for each block, where `echo` "
     "reads into the same again.",
-    "blockConnected of 2 MB, 99th percentile": "the transfer alone takes `echo` more than 1 ms in the median.",
-    "transactionAddedToMempool at 1,000/s, plugin / echo": "not established; each is parsed whole, and with the "
-    "plugin stopped the ratio was about 1.25 as well before the last change.",
-    "idle: guard wakes": "this run had the poll of every 60 s in the 10 s that were watched; the short form "
-    "without one gave 2.0.",
-    "idle: plugin wakes": "this run had the poll of every 60 s in the 10 s that were watched; the short form "
-    "without one gave 0.",
+    "blockConnected of 2 MB, 99th percentile": "the transfer alone takes `echo` about as long in the median.",
+    "transactionAddedToMempool at 1,000/s, plugin / echo": "not established; each is parsed whole.",
     "start to first emission": "imports: pydantic first, then importlib.metadata and asyncio (-X importtime).",
     "poll of the default groups / its bare calls": "not established; each call passes the guard there and back, "
     "and has a time limit around it.",
     "memory after an hour's events, guard": "not established; probably the memory of 2 MB blocks, kept by the C "
-    "library. It does not grow from burst to burst.",
+    "library.",
 }
 """Why a target was not reached, by the figure's name: what was found, and what was not."""
 
 SLOPES = {
-    "events.svg": "A block's time grows about linearly with its events (exponents: 0.90 for the plugin, 1.0 for "
-    "`echo`), so an event of a large block costs no more than one of a small block.",
-    "peers.svg": "A poll with the group `peers` grows far less than linearly (exponent 0.2 from 10 to 1,000 "
-    "peers): the fixed calls weigh most.",
-    "mempool.svg": "An answer takes no longer at a higher rate (exponent of the median -0.27), up to 5,000 a "
-    "second.",
+    "events.svg": "growth: time of a block by its UTXO events, ",
+    "peers.svg": "growth: a poll by the number of peers, ",
+    "mempool.svg": "growth: answer by the mempool's rate, ",
 }
-"""A sentence on the slope of each plot, of the last run."""
+"""The plots, and what the names of the figures with their slopes begin with."""
 
 
 def machine() -> list[Figure]:
@@ -102,8 +93,19 @@ def shown(figure: Figure) -> str:
 
 def readme_part(figures: Sequence[Figure]) -> str:
     """Return what stands in the README between the markers."""
-    plots = [f"- [bench/{file}](bench/{file}): {sentence}" for file, sentence in SLOPES.items()]
-    return "\n".join([table(figures), "", "Cost as work grows:", "", *plots])
+    plots = [f"- [bench/{file}](bench/{file}): {_slopes(begin, figures)}" for file, begin in SLOPES.items()]
+    head = "Cost as work grows, by the slope on logarithmic axes (1: in proportion, 0: not at all):"
+    return "\n".join([table(figures), "", head, "", *plots])
+
+
+def _slopes(begin: str, figures: Sequence[Figure]) -> str:
+    """Return what a plot shows, with the slope of each of its lines."""
+    slopes = [
+        f"{figure.name.removeprefix(begin)} {figure.value:.2f}"
+        for figure in figures
+        if figure.name.startswith(begin) and isinstance(figure.value, float)
+    ]
+    return f"{begin.removeprefix('growth: ').removesuffix(', ')}: {'; '.join(slopes)}"
 
 
 def write_readme(figures: Sequence[Figure], path: Path = README) -> None:

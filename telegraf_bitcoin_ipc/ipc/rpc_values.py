@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
+from telegraf_bitcoin_ipc.metrics import OTHER, QUANTILES
+
 Number = int | float
 Labelled = Mapping[str, Number]
 Totals = Mapping[tuple[int, str], Number]
@@ -24,11 +26,6 @@ VBYTES_PER_KVB: Final = 1000
 """JSON-RPC feerates are in bitcoin per 1,000 virtual bytes."""
 
 BITCOIN_CORE_DIRECTIONS: Final = {"inbound": "connections_in", "outbound": "connections_out"}
-
-QUANTILES: Final = {"0.5": 0.5, "0.9": 0.9, "1": 1.0}
-
-OTHER: Final = "other"
-"""What getpeerinfo calls `*other*`, or by a name that is not known here."""
 
 
 def number(value: Any) -> Number | None:
@@ -95,7 +92,7 @@ def pings(peers: Any) -> Labelled | None:
     times = sorted(float(peer["pingtime"]) for peer in peers if "pingtime" in peer)
     if not times:
         return None
-    return {name: times[max(math.ceil(part * len(times)), 1) - 1] for name, part in QUANTILES.items()}
+    return {name: times[max(math.ceil(float(name) * len(times)), 1) - 1] for name in QUANTILES}
 
 
 def bytes_by_message(name: str, known: Collection[str]) -> Read:
