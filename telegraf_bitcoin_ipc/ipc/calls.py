@@ -46,7 +46,7 @@ class ServerThread:
         """Use the node's Thread capability."""
         self.capability = thread
         self._lock = asyncio.Lock()
-        self._unanswered: asyncio.Future[Any] | None = None
+        self._under_way: asyncio.Task[None] | None = None
 
     async def call(
         self, capability: Any, method: str, *, limit: float | None = CALL_LIMIT, what: str = "", **arguments: Any
@@ -57,27 +57,48 @@ class ServerThread:
         """
         what = what or method
         async with self._lock:
-            if self._unanswered is not None and not self._unanswered.done():
+            if self._under_way is not None and not self._under_way.done():
                 raise NotAnswered(f"{what}: the node has not answered the call before it yet")
-            call = self.begin(capability, method, **arguments)
-            self._unanswered = call
-            if not (await asyncio.wait({call}, timeout=limit))[0]:
-                raise NotAnswered(f"{what}: no answer within {limit:g} seconds")
-            with translated(what):
-                return call.result()
+            results = self.begin(capability, method, **arguments)
+            timer = limit and asyncio.get_running_loop().call_later(limit, _give_up, results, what, limit)
+            try:
+                with translated(what):
+                    return await results
+            finally:
+                if timer:
+                    timer.cancel()
 
     def begin(self, capability: Any, method: str, **arguments: Any) -> asyncio.Future[Any]:
-        """Send a call and return the future of its results, which nobody cancels."""
+        """Send a call and return the future of its results; to cancel that does not take the call back."""
         with translated(method):
             promise = getattr(capability, method)(context={"thread": self.capability}, **arguments)
-        call: asyncio.Future[Any] = asyncio.ensure_future(promise)
-        call.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return call
+        loop = asyncio.get_running_loop()
+        results: asyncio.Future[Any] = loop.create_future()
+        results.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._under_way = loop.create_task(_to_the_answer(promise, results))
+        return results
 
     async def idle(self) -> None:
         """Wait until the node has answered the call that was sent last, however long that takes."""
-        if self._unanswered is not None:
-            await asyncio.wait({self._unanswered})
+        if self._under_way is not None:
+            await asyncio.wait({self._under_way})
+
+
+async def _to_the_answer(promise: Any, results: asyncio.Future[Any]) -> None:
+    """Wait for a call's results as long as it takes, and hand them to whoever still wants them."""
+    try:
+        given = await promise
+    except Exception as error:
+        if not results.done():
+            results.set_exception(error)
+    else:
+        if not results.done():
+            results.set_result(given)
+
+
+def _give_up(results: asyncio.Future[Any], what: str, limit: float) -> None:
+    if not results.done():
+        results.set_exception(NotAnswered(f"{what}: no answer within {limit:g} seconds"))
 
 
 async def answer(what: str, promise: Any) -> Any:

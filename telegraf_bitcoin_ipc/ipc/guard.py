@@ -19,7 +19,7 @@ An event is handed on under a question id of the guard's own, as the call that i
 taken out of it: the guard's answer has released those. So the plugin's callbacks are ordinary servers; what they
 return is swallowed here, and its `Finish` made up.
 
-Usage: guard.py NODE_FD PLUGIN_FD SHARED_FD SPIN_MICROSECONDS HAND_ON_UTXO
+Arguments of `main`: NODE_FD PLUGIN_FD SHARED_FD SPIN_MICROSECONDS HAND_ON_UTXO
 (file descriptors; 1 as the last to hand UTXO events on, too). Writes one byte to the plugin when it is ready.
 
 Standard library only. Offsets are in bytes, from Cap'n Proto's encoding and rpc.capnp; ids from the wire
@@ -934,7 +934,3 @@ def main(arguments: list[str]) -> None:
         os.chdir("/")
         sides[1].send(READY)
         Guard(sides[0], sides[1], totals, spin / 1e6, bool(hand_on_utxo)).run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -27,6 +27,12 @@ FAREWELL: Final = 0.8
 
 PAUSE: Final = 0.005
 
+RUN: Final = (
+    "import os, sys; sys.path.append(os.path.dirname(sys.argv[1])); import guard; guard.main(sys.argv[2:])"
+)
+"""Runs guard.py, given its path and its arguments, as a module, whose compiled form Python keeps: as a script it
+would be compiled at each start, which takes longer than everything else in it, and memory that stays taken."""
+
 
 class Guarded(NamedTuple):
     """The socket on which the node is spoken to, and what the guard has added up since its start."""
@@ -66,14 +72,18 @@ class Totals:
 
 
 @asynccontextmanager
-async def guarded(connection: socket.socket, *, hand_on_utxo: bool) -> AsyncIterator[Guarded]:
+async def guarded(
+    connection: socket.socket, *, hand_on_utxo: bool, meanwhile: Callable[[], object] = lambda: None
+) -> AsyncIterator[Guarded]:
     """Give the node's socket to a guard of its own, and hold what leads to that guard.
 
-    The connection is the guard's once this yields; it is still open and the caller's where GuardFailed is raised.
+    What need not wait for the guard is done `meanwhile`, while it starts. The connection is the guard's once this
+    yields; it is still open and the caller's where GuardFailed is raised.
     """
     with closing(Totals()) as totals, closing(Side(*socket.socketpair())) as side:
         process = _start(connection, side.its, totals.descriptor, hand_on_utxo)
         try:
+            meanwhile()
             await _ready(side.ours, process)
             connection.close()
             yield Guarded(side.ours, totals.read)
@@ -102,10 +112,9 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     """Start the guard in a session of its own, with three descriptors and nothing of ours on its pipes."""
     descriptors = (connection.fileno(), its.fileno(), shared)
-    command = [sys.executable, "-I", "-S", guard.__file__, *map(str, descriptors)]
     try:
         return subprocess.Popen(
-            [*command, str(SPIN_MICROSECONDS), str(int(hand_on_utxo))],
+            command(*descriptors, SPIN_MICROSECONDS, int(hand_on_utxo)),
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -116,6 +125,11 @@ def _start(
         raise GuardFailed(f"the guard cannot be started: {error}") from error
     finally:
         its.close()
+
+
+def command(*arguments: int) -> list[str]:
+    """Return the command that runs the guard, without anything but the standard library, with its arguments."""
+    return [sys.executable, "-I", "-S", "-c", RUN, guard.__file__, *map(str, arguments)]
 
 
 async def _ready(ours: socket.socket, process: subprocess.Popen[bytes]) -> None:

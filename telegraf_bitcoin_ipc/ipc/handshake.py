@@ -31,6 +31,11 @@ THREADS: Final = ("poll", "subscribe", "tip")
 """Our threads in the node: a call that waits for a tip, or for its subscription, holds up no poll."""
 
 
+def prepare() -> None:
+    """Load the schema that every session begins with; only the first time takes any."""
+    schema.load(TRACING.name)
+
+
 @asynccontextmanager
 async def open_session(
     connection: socket.socket, patience: float | None = None, is_loaded: Callable[[], bool] = lambda: True

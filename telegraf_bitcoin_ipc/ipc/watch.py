@@ -12,7 +12,7 @@ import capnp
 
 from telegraf_bitcoin_ipc.errors import NodeUnavailable
 from telegraf_bitcoin_ipc.ipc.guarding import GuardFailed, guarded
-from telegraf_bitcoin_ipc.ipc.handshake import open_session
+from telegraf_bitcoin_ipc.ipc.handshake import open_session, prepare
 from telegraf_bitcoin_ipc.ipc.peer import is_loaded, process_of
 from telegraf_bitcoin_ipc.ipc.session import Session
 
@@ -52,7 +52,9 @@ async def watch(path: str, *, unguarded: bool = False, hand_on_utxo: bool = Fals
         totals, patience = None, None
         if not unguarded:
             try:
-                guard = await stack.enter_async_context(guarded(connection, hand_on_utxo=hand_on_utxo))
+                guard = await stack.enter_async_context(
+                    guarded(connection, hand_on_utxo=hand_on_utxo, meanwhile=prepare)
+                )
                 connection, totals, patience = guard.connection, guard.totals, PATIENCE
             except GuardFailed as error:
                 log.error("%s; nothing is subscribed without it, the node is only polled", error)

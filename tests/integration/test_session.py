@@ -58,8 +58,8 @@ def test_a_call_without_an_answer_fails_and_is_left_alone() -> None:
                     await thread.call(session.capabilities["chain"], "getHeight", limit=0.1)
                 with pytest.raises(NotAnswered, match="has not answered the call before it"):
                     await session.read(ibd)
-            assert thread._unanswered is not None
-            await asyncio.wait({thread._unanswered}, timeout=5)
+            assert thread._under_way is not None
+            await asyncio.wait({thread._under_way}, timeout=5)
             assert await session.read(height) == {"chain_height": 3}
 
     run(main())

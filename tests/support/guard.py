@@ -8,7 +8,6 @@ import select
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +18,7 @@ from typing import Any, Literal, Self
 
 import capnp
 
-from telegraf_bitcoin_ipc.ipc import guard, schema
+from telegraf_bitcoin_ipc.ipc import guard, guarding, schema
 
 DEADLINE = 20.0
 """Seconds for whatever has to happen, on a machine that is busy with other things."""
@@ -495,10 +494,9 @@ class RunningGuard:
             stack.callback(self.node.close)
             stack.callback(self.plugin.close)
             descriptors = [*(side.fileno() for side in its), shared]
-            options = map(str, [*descriptors, self.spin, int(self.hand_on_utxo)])
             try:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", guard.__file__, *options],
+                    guarding.command(*descriptors, self.spin, int(self.hand_on_utxo)),
                     pass_fds=descriptors,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
