@@ -8,6 +8,7 @@ refused.
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from influx_line_protocol import Metric as Line
@@ -20,8 +21,21 @@ UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 backslash, which the library doubles and Telegraf does not halve again."""
 
 
+Tags = tuple[tuple[str, str], ...]
+"""Pairs of name and value."""
+
+KEPT: Final = 4096
+"""Texts and sets of tags whose written form is kept: they are almost all the same from one emission to the next."""
+
+
 class _ExactLine(Line):  # type: ignore[misc]  # the library has no types
     """A line whose floats keep all their digits."""
+
+    _escape_once = staticmethod(lru_cache(KEPT)(Line("")._Metric__escape))
+
+    def _Metric__escape(self, text: str) -> str:  # the library's private name, too
+        """Escape a name or a tag value as the library does, but each only once."""
+        return self._escape_once(text)
 
     def _Metric__parse_value(self, value: Number) -> str:  # the library's private name
         """Print an integer with its suffix and a float with up to 17 significant digits."""
@@ -34,12 +48,13 @@ def encode(samples: Iterable[Sample], timestamp: int, tags: Mapping[str, str] | 
     `timestamp` is in nanoseconds; `tags` are added to every line. A value that is not finite
     is left out, and so is an integer of more than 64 bits: Telegraf would refuse the whole line.
     """
-    fields_by_tags: dict[tuple[tuple[str, str], ...], dict[str, Number]] = {(): {}}
+    fields_by_tags: dict[Tags, dict[str, Number]] = {(): {}}
     for name, sample_tags, value in samples:
         if _representable(value):
             fields_by_tags.setdefault(sample_tags, {})[name] = value
+    more = tuple((tags or {}).items())
     return [
-        _line(fields, {**dict(line_tags), **(tags or {})}, timestamp)
+        _line(fields, _on_the_line(line_tags, more), timestamp)
         for line_tags, fields in fields_by_tags.items()
         if fields
     ]
@@ -49,11 +64,18 @@ def _representable(value: Number) -> bool:
     return -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)
 
 
-def _line(fields: Mapping[str, Number], tags: Mapping[str, str], timestamp: int) -> str:
+@lru_cache(KEPT)
+def _on_the_line(tags: Tags, more: Tags) -> Tags:
+    """Return tags as they are written: sorted, and with values that can be."""
+    every = {**dict(tags), **dict(more)}
+    return tuple((key, UNPRINTABLE.sub(" ", every[key]).strip() or UNKNOWN) for key in sorted(every))
+
+
+def _line(fields: Mapping[str, Number], tags: Tags, timestamp: int) -> str:
     line = _ExactLine(MEASUREMENT)
-    for key in sorted(tags):
-        line.add_tag(key, UNPRINTABLE.sub(" ", tags[key]).strip() or UNKNOWN)
-    for name, value in fields.items():
-        line.add_value(name, int(value) if isinstance(value, bool) else value)
+    for key, value in tags:
+        line.add_tag(key, value)
+    for name, number in fields.items():
+        line.add_value(name, int(number) if isinstance(number, bool) else number)
     line.with_timestamp(timestamp)
     return str(line)
