@@ -25,7 +25,7 @@ Tags = tuple[tuple[str, str], ...]
 """Pairs of name and value."""
 
 KEPT: Final = 4096
-"""Texts and sets of tags whose written form is kept: they are almost all the same from one emission to the next."""
+"""Texts and sets of tags whose written form is kept: from one emission to the next they hardly change."""
 
 
 class _ExactLine(Line):  # type: ignore[misc]  # the library has no types
@@ -35,7 +35,7 @@ class _ExactLine(Line):  # type: ignore[misc]  # the library has no types
 
     def _Metric__escape(self, text: str) -> str:  # the library's private name, too
         """Escape a name or a tag value as the library does, but each only once."""
-        return self._escape_once(text)
+        return str(self._escape_once(text))
 
     def _Metric__parse_value(self, value: Number) -> str:  # the library's private name
         """Print an integer with its suffix and a float with up to 17 significant digits."""
