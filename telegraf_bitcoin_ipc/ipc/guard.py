@@ -55,6 +55,8 @@ SHARED_BYTES = 8 * len(TOTALS)
 UNCONFIRMED, DROPPED = TOTALS.index("add_unconfirmed"), TOTALS.index("events_dropped")
 
 QUEUE_BYTES = 32 << 20  # events waiting for the plugin; a block is at most 4 MB
+SPARE_BYTES = 5 << 20  # of memory that is kept for the next large frame
+SPARE_STEP = 1 << 20
 BACKLOG_BYTES = 1 << 20  # waiting for the node, before no more is read from the plugin
 FRAME_BYTES = 72 << 20  # a message of 64 MiB, the usual limit of readers, and its header
 SEGMENTS = 512  # the usual limit of readers, too
@@ -93,6 +95,7 @@ UTXO_DATA = struct.Struct("<4xIq")  # UtxoInfo: outpointN u32 at 0, height u32 a
 
 Table = list[tuple[int, int]]
 Totals = memoryview
+Frame = bytes | bytearray | memoryview
 
 
 class NotUnderstood(Exception):
@@ -102,7 +105,7 @@ class NotUnderstood(Exception):
 # Reading a frame. A place is (segment, offset in the frame).
 
 
-def segment_table(frame: bytes) -> Table:
+def segment_table(frame: Frame) -> Table:
     """Return (start, end) of each segment: u32 count - 1, a u32 of words for each, padding, the segments."""
     count = U32.unpack_from(frame, 0)[0] + 1
     start = (4 * (count + 1) + 7) & ~7
@@ -114,7 +117,7 @@ def segment_table(frame: bytes) -> Table:
     return table
 
 
-def follow(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int, int] | None:
+def follow(frame: Frame, table: Table, segment: int, at: int) -> tuple[int, int, int] | None:
     """Return (segment, where it points to, the word that describes it) for the pointer at `at`, or None.
 
     A far pointer (type 2) leads to a landing pad: bit 2 says that the pad is two words, another far pointer and
@@ -151,7 +154,7 @@ def far(table: Table, word: int) -> tuple[int, int]:
 
 
 def struct_at(
-    frame: bytes, table: Table, segment: int, at: int, data_bytes: int, pointers: int
+    frame: Frame, table: Table, segment: int, at: int, data_bytes: int, pointers: int
 ) -> tuple[int, int, int]:
     """Return (segment, data's offset, pointers' offset) of the struct that the pointer at `at` points to.
 
@@ -169,14 +172,14 @@ def struct_at(
     return segment, start, start + data
 
 
-def message(frame: bytes) -> tuple[Table, int, int, int]:
+def message(frame: Frame) -> tuple[Table, int, int, int]:
     """Return (table, kind, segment, offset of the union's pointer); the root pointer is the first word."""
     table = segment_table(frame)
     segment, data, pointers = struct_at(frame, table, 0, table[0][0], 2, 1)
     return table, U16.unpack_from(frame, data)[0], segment, pointers
 
 
-def capabilities(frame: bytes, table: Table, segment: int, at: int) -> list[int]:
+def capabilities(frame: Frame, table: Table, segment: int, at: int) -> list[int]:
     """Return the offsets of the CapDescriptors in the Payload that the pointer at `at` points to.
 
     Payload: pointers content, capTable. The table is a list (type 1) of structs (7 in bits 32 to 34), whose first
@@ -201,7 +204,7 @@ def capabilities(frame: bytes, table: Table, segment: int, at: int) -> list[int]
     return [start + 8 + 8 * size * index for index in range(count)]
 
 
-def read_call(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int, int, int, int, int]:
+def read_call(frame: Frame, table: Table, segment: int, at: int) -> tuple[int, int, int, int, int, int]:
     """Return (questionId, methodId, interfaceId, data's offset, segment, pointers' offset) of a Call."""
     try:
         segment, data, pointers = struct_at(frame, table, segment, at, 24, 3)
@@ -211,13 +214,13 @@ def read_call(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, i
     return (*CALL_DATA.unpack_from(frame, data), data, segment, pointers)
 
 
-def read_target(frame: bytes, table: Table, segment: int, pointers: int) -> int | None:
+def read_target(frame: Frame, table: Table, segment: int, pointers: int) -> int | None:
     """Return the id of an importedCap MessageTarget (u32 at 0, u16 union at 4: 0), or None."""
     _, data, _ = struct_at(frame, table, segment, pointers, 6, 1)
     return None if U16.unpack_from(frame, data + 4)[0] else U32.unpack_from(frame, data)[0]
 
 
-def read_utxo(frame: bytes, table: Table, segment: int, pointers: int) -> tuple[int, int]:
+def read_utxo(frame: Frame, table: Table, segment: int, pointers: int) -> tuple[int, int]:
     """Return (height, value) of the UtxoInfo in a Call's params: Payload -> content -> utxoInfo."""
     segment, _, payload = struct_at(frame, table, segment, pointers + 8, 0, 2)
     segment, _, content = struct_at(frame, table, segment, payload, 0, 1)
@@ -225,7 +228,7 @@ def read_utxo(frame: bytes, table: Table, segment: int, pointers: int) -> tuple[
     return UTXO_DATA.unpack_from(frame, data)
 
 
-def read_data(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, int]:
+def read_data(frame: Frame, table: Table, segment: int, at: int) -> tuple[int, int]:
     """Return (offset, length) of the bytes of the Data that the pointer at `at` points to.
 
     A list (type 1) of bytes (2 in bits 32 to 34), the length in bits 35 to 63. A null pointer is no bytes.
@@ -242,7 +245,7 @@ def read_data(frame: bytes, table: Table, segment: int, at: int) -> tuple[int, i
     return start, length
 
 
-def read_wait(frame: bytes, table: Table, segment: int, pointers: int) -> tuple[int, int]:
+def read_wait(frame: Frame, table: Table, segment: int, pointers: int) -> tuple[int, int]:
     """Return the offsets of the time limit and of the tip's hash in a waitTipChanged Call.
 
     Params: timeout f64 at 0, in milliseconds, stored exclusive-or its default; pointers context, currentTip.
@@ -255,7 +258,7 @@ def read_wait(frame: bytes, table: Table, segment: int, pointers: int) -> tuple[
     return data, at
 
 
-def read_tip(frame: bytes, table: Table, segment: int, pointers: int) -> bytes:
+def read_tip(frame: Frame, table: Table, segment: int, pointers: int) -> bytes:
     """Return the hash in a Return of waitTipChanged: Payload -> content -> result: BlockRef -> hash.
 
     What is not there has its default: no bytes.
@@ -266,7 +269,7 @@ def read_tip(frame: bytes, table: Table, segment: int, pointers: int) -> bytes:
             return b""
         segment, _, pointers = struct_at(frame, table, segment, pointers, 0, 1)
     at, length = read_data(frame, table, segment, pointers)
-    return frame[at : at + length]
+    return bytes(frame[at : at + length])
 
 
 # Writing frames: one segment. A struct pointer: offset in words << 2, data words << 32, pointers << 48.
@@ -328,7 +331,7 @@ class Form:
     pointer that leads to the coin is among them, and so is the frame's header.
     """
 
-    def __init__(self, frame: bytes, question_at: int, coin_at: int) -> None:
+    def __init__(self, frame: Frame, question_at: int, coin_at: int) -> None:
         """Learn from a frame that was understood; the coin's data, and the question, are at those offsets."""
         self.size = len(frame)
         self.question_at = question_at
@@ -337,7 +340,7 @@ class Form:
         self.head = frame[:question_at]
         self.middle = frame[self.method_end : coin_at]
 
-    def read(self, frame: bytes) -> tuple[int, int, int, int] | None:
+    def read(self, frame: Frame) -> tuple[int, int, int, int] | None:
         """Return (question, method, height, value) of an event like it; None of any other frame."""
         if (
             len(frame) != self.size
@@ -351,7 +354,7 @@ class Form:
         )
 
 
-def form_of(frame: bytes, table: Table, at: int, question_at: int, pointers: int) -> Form | None:
+def form_of(frame: Frame, table: Table, at: int, question_at: int, pointers: int) -> Form | None:
     """Return the form of a UTXO event (the Message's pointer is at `at`), if it is one that can be known again."""
     if len(table) > 1:
         return None
@@ -363,33 +366,56 @@ def form_of(frame: bytes, table: Table, at: int, question_at: int, pointers: int
     return Form(frame, question_at, coin_at)
 
 
+class Memory:
+    """Memory for large frames. That of one which is handed on is used for the next: new memory takes longer."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._spare: mmap.mmap | None = None
+
+    def take(self, size: int) -> memoryview:
+        """Return so many bytes."""
+        spare, self._spare = self._spare, None
+        if spare is None or len(spare) < size:
+            spare = mmap.mmap(-1, -(-size // SPARE_STEP) * SPARE_STEP)
+        return memoryview(spare)[:size]
+
+    def give_back(self, frame: Frame) -> None:
+        """Keep the memory of a frame that nobody needs any more, if it came from here and is not too much."""
+        if isinstance(frame, memoryview) and len(frame.obj) <= SPARE_BYTES:  # type: ignore[arg-type]
+            self._spare = frame.obj  # type: ignore[assignment]
+
+
 class Frames:
     """Cuts a stream into frames, however it arrives."""
 
-    def __init__(self) -> None:
-        """Begin with an empty stream."""
+    def __init__(self, memory: Memory | None = None) -> None:
+        """Begin with an empty stream; large frames lie in `memory`."""
+        self._memory = memory or Memory()
         self._rest = bytearray()
         self._needed = 8
         self._raw = False
-        self._large = bytearray()  # a frame larger than what is read at once: what has come of it is in its place
+        self._large: memoryview | None = (
+            None  # a frame larger than what is read at once: what has come is in place
+        )
         self._filled = 0
 
     def room(self) -> memoryview | None:
         """Return where the rest of a large frame belongs, for `fill`; None where there is none."""
-        return memoryview(self._large)[self._filled :] if self._large else None
+        return self._large[self._filled :] if self._large is not None else None
 
-    def fill(self, size: int) -> bytearray | None:
+    def fill(self, size: int) -> memoryview | None:
         """Take note of so many bytes in the room; returns the frame when it is complete."""
         self._filled += size
-        if self._filled < len(self._large):
+        if self._large is None or self._filled < len(self._large):
             return None
-        frame, self._large = self._large, bytearray()
+        frame, self._large = self._large, None
         return frame
 
-    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+    def feed(self, data: Frame) -> tuple[list[bytes], bytes]:
         """Return the frames that are complete now, and what comes where the stream is no stream of frames."""
         if self._raw:
-            return [], data
+            return [], bytes(data)
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:
@@ -400,7 +426,6 @@ class Frames:
         if room is not None:
             taken = min(len(room), len(data))
             room[:taken] = data[:taken]
-            room.release()
             frame = self.fill(taken)
             if frame is not None:
                 frames.append(bytes(frame))
@@ -410,21 +435,21 @@ class Frames:
             needed = self._length(data, at, size)
             if needed is None:
                 self._raw = True
-                return frames, data[at:]
+                return frames, bytes(data[at:])
             if size - at < needed:
                 if needed > READ_BYTES:
-                    self._large, self._filled = bytearray(needed), size - at
-                    self._large[: size - at] = memoryview(data)[at:]
+                    self._large, self._filled = self._memory.take(needed), size - at
+                    self._large[: size - at] = data[at:]
                 else:
                     self._rest += data[at:]
                     self._needed = needed
                 break
-            frames.append(data if needed == size else data[at : at + needed])
+            frames.append(bytes(data if needed == size else data[at : at + needed]))
             at += needed
         return frames, b""
 
     @staticmethod
-    def _length(data: bytes, at: int, size: int) -> int | None:
+    def _length(data: Frame, at: int, size: int) -> int | None:
         """Return how many bytes a frame takes, at least; None where it is more than a reader would take."""
         if size - at < 8:
             return 8
@@ -444,18 +469,19 @@ class Frames:
 class Side:
     """One of the two sockets: the frames that come from it, and what waits to be written to it."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        """Use a connected socket, which does not block."""
+    def __init__(self, connection: socket.socket, memory: Memory) -> None:
+        """Use a connected socket, which does not block; large frames lie in `memory`."""
         self.connection = connection
         self.open = True
-        self.frames = Frames()
+        self.memory = memory
+        self.frames = Frames(memory)
         self.size = 0  # bytes that wait
         self.watched = -1
-        self._waiting: deque[tuple[bytes, bool]] = deque()  # a frame, and whether it is an event
+        self._waiting: deque[tuple[Frame, bool]] = deque()  # a frame, and whether it is an event
         self._begun = 0  # bytes of the first frame that are written
         self._into = memoryview(bytearray(READ_BYTES))
 
-    def send(self, frame: bytes, event: bool = False) -> None:
+    def send(self, frame: Frame, event: bool = False) -> None:
         """Queue a frame, and write what is taken now; without effect when the side is closed."""
         if not self.open:
             return
@@ -469,6 +495,7 @@ class Side:
                 return
             if self._begun == len(frame):
                 self._begun = 0
+                self.memory.give_back(frame)
                 return
             self.size -= self._begun
             self.queue(frame, event)
@@ -476,7 +503,7 @@ class Side:
             self.queue(frame, event)
             self.write()
 
-    def queue(self, frame: bytes, event: bool) -> None:
+    def queue(self, frame: Frame, event: bool) -> None:
         """Have a frame written when the socket takes it."""
         self._waiting.append((frame, event))
         self.size += len(frame)
@@ -492,12 +519,13 @@ class Side:
                 if self._begun == len(frame):
                     self._waiting.popleft()
                     self._begun = 0
+                    self.memory.give_back(frame)
         except BlockingIOError:
             pass
         except OSError:
             self.close()
 
-    def receive(self) -> tuple[list[bytes], bytes]:
+    def receive(self) -> tuple[list[bytes] | list[memoryview], bytes]:
         """Return the frames that are complete now, and what is none; closes the side at its end."""
         room = self.frames.room()
         try:
@@ -510,13 +538,13 @@ class Side:
             self.close()
             return [], b""
         if room is None:
-            return self.frames.feed(bytes(self._into[:size]))
+            return self.frames.feed(self._into[:size])
         frame = self.frames.fill(size)
-        return [] if frame is None else [frame], b""  # type: ignore[list-item]  # as good as bytes, and not copied
+        return [] if frame is None else [frame], b""
 
     def drop_oldest(self) -> int:
         """Drop events until no more than QUEUE_BYTES wait; what is no event, or begun, or the newest, stays."""
-        kept: deque[tuple[bytes, bool]] = deque()
+        kept: deque[tuple[Frame, bool]] = deque()
         dropped = 0
         while len(self._waiting) > 1 and self.size > QUEUE_BYTES:
             frame, event = self._waiting.popleft()
@@ -544,14 +572,14 @@ class Subscription:
         self.thread = thread
         self.callback = callback
         self.handler: int | None = None
-        self.finish = b""  # the plugin's, kept back: with it the node may free the handler
+        self.finish: Frame = b""  # the plugin's, kept back: with it the node may free the handler
         self.due = 0.0  # not to be disconnected before
 
 
 class TipWait:
     """The call that tells of the node's stop: the plugin's frame, repeated under other questions and tips."""
 
-    def __init__(self, frame: bytes, question: int, capabilities: list[int], places: tuple[int, int, int]) -> None:
+    def __init__(self, frame: Frame, question: int, capabilities: list[int], places: tuple[int, int, int]) -> None:
         """Take over a Call; `places` are the offsets of its questionId, its time limit and the tip's hash."""
         self.frame = bytearray(frame)
         self.question = question
@@ -577,7 +605,8 @@ class Guard:
         self, node: socket.socket, plugin: socket.socket, totals: Totals, spin: float, hand_on_utxo: bool
     ) -> None:
         """Relay between two sockets; count in `totals`; look at them busily for `spin` seconds after an event."""
-        self.node, self.plugin = Side(node), Side(plugin)
+        memory = Memory()
+        self.node, self.plugin = Side(node, memory), Side(plugin, memory)
         self.totals = totals
         self.spin, self.spin_until = spin, 0.0
         self.held_until = 0.0  # events wait for the plugin while the node is busy, but no longer
@@ -598,9 +627,9 @@ class Guard:
 
     # Frames from the node
 
-    def take_from_node(self, frame: bytes) -> None:
+    def take_from_node(self, frame: Frame) -> None:
         """Answer, count and hand on a frame, or relay it."""
-        if len(frame) == FINISH_BYTES and frame.startswith(FINISH_HEAD):
+        if len(frame) == FINISH_BYTES and frame[:-8] == FINISH_HEAD:
             question = U32.unpack_from(frame, len(FINISH_HEAD))[0]
             if question in self.answered:
                 self.answered.discard(question)
@@ -617,7 +646,7 @@ class Guard:
             pass
         self._send_to_plugin(frame)
 
-    def _understand(self, frame: bytes) -> bool:
+    def _understand(self, frame: Frame) -> bool:
         """Deal with a frame of the node's; returns whether it needs no relaying."""
         table, kind, segment, at = message(frame)
         if kind == CALL:
@@ -650,11 +679,11 @@ class Guard:
         self.answered.add(question)
         self.spin_until = time.monotonic() + self.spin
 
-    def _learn_form(self, frame: bytes, table: Table, at: int, question_at: int, pointers: int) -> None:
+    def _learn_form(self, frame: Frame, table: Table, at: int, question_at: int, pointers: int) -> None:
         with contextlib.suppress(NotUnderstood):
             self.form = form_of(frame, table, at, question_at, pointers)
 
-    def _add_up(self, frame: bytes, table: Table, segment: int, pointers: int, method: int) -> None:
+    def _add_up(self, frame: Frame, table: Table, segment: int, pointers: int, method: int) -> None:
         try:
             height, value = read_utxo(frame, table, segment, pointers)
         except NotUnderstood:
@@ -669,18 +698,18 @@ class Guard:
         if index == 0 and height == UNCONFIRMED_HEIGHT:
             self.totals[UNCONFIRMED] += 1
 
-    def _hand_on(self, frame: bytes, table: Table, data: int, segment: int, pointers: int) -> None:
+    def _hand_on(self, frame: Frame, table: Table, data: int, segment: int, pointers: int) -> None:
         """Queue an event for the plugin as a call of the guard's own, without the capabilities in it."""
         if not self.plugin.open:
             return
-        copy = frame if isinstance(frame, bytearray) else bytearray(frame)
+        copy = frame if isinstance(frame, memoryview) else bytearray(frame)  # what is large lies here alone
         U32.pack_into(copy, data, self._new_id())
         with contextlib.suppress(NotUnderstood, IndexError, struct.error):
             for descriptor in capabilities(frame, table, segment, pointers + 8):
                 U16.pack_into(copy, descriptor, NONE)
-        self._send_to_plugin(copy, event=True)  # type: ignore[arg-type]  # nobody changes it any more
+        self._send_to_plugin(copy, event=True)
 
-    def _send_to_plugin(self, frame: bytes, event: bool = False) -> None:
+    def _send_to_plugin(self, frame: Frame, event: bool = False) -> None:
         now = time.monotonic()
         if event and now < self.spin_until and self.plugin.size < HELD_BYTES:
             if not self.plugin.size:
@@ -691,7 +720,7 @@ class Guard:
         if self.plugin.size > QUEUE_BYTES:
             self.totals[DROPPED] += self.plugin.drop_oldest()
 
-    def _returned(self, frame: bytes, table: Table, segment: int, data: int, pointers: int) -> bool:
+    def _returned(self, frame: Frame, table: Table, segment: int, data: int, pointers: int) -> bool:
         """Learn a handler from the answer to a subscribing call; take the answers to the guard's own calls."""
         question, outcome = U32.unpack_from(frame, data)[0], U16.unpack_from(frame, data + 6)[0]
         self.unanswered.discard(question)
@@ -716,7 +745,7 @@ class Guard:
         return subscription.finish != b""  # to a plugin that gave it up it would free the question's id
 
     def _tip_returned(
-        self, wait: TipWait, frame: bytes, table: Table, segment: int, data: int, pointers: int
+        self, wait: TipWait, frame: Frame, table: Table, segment: int, data: int, pointers: int
     ) -> None:
         """Repeat the wait for a new tip; or, where there is none, end the subscriptions and tell the plugin."""
         self.node.send(finish_of(wait.question))
@@ -760,7 +789,7 @@ class Guard:
 
     # Frames from the plugin
 
-    def take_from_plugin(self, frame: bytes) -> None:
+    def take_from_plugin(self, frame: Frame) -> None:
         """Relay a frame to the node, unless it belongs to the guard; learn from it what the last will needs."""
         if not self.plugin.open:  # it has given up in the same breath
             return
@@ -771,7 +800,7 @@ class Guard:
             pass
         self.node.send(frame)
 
-    def _learn(self, frame: bytes) -> bool:
+    def _learn(self, frame: Frame) -> bool:
         """Look at a frame of the plugin's; returns whether it must not reach the node."""
         table, kind, segment, at = message(frame)
         if kind == ABORT:  # the plugin gives up: to the node that would be a closed socket
@@ -804,7 +833,7 @@ class Guard:
                 return True
         return False
 
-    def _called(self, frame: bytes, table: Table, segment: int, at: int) -> bool:
+    def _called(self, frame: Frame, table: Table, segment: int, at: int) -> bool:
         """Learn from a call of the plugin's; take a wait for a new tip over."""
         question, method, interface, data, segment, pointers = read_call(frame, table, segment, at)
         self.unanswered.add(question)
