@@ -61,7 +61,9 @@ BACKLOG_BYTES = 1 << 20  # waiting for the node, before no more is read from the
 FRAME_BYTES = 72 << 20  # a message of 64 MiB, the usual limit of readers, and its header
 SEGMENTS = 512  # the usual limit of readers, too
 READ_BYTES = 256 << 10
-HOLD_SECONDS = 0.005  # how long events wait for the end of a burst, so that the plugin's work is not beside it
+# The work that an event begins in the plugin is not to be beside the node's: it waits for the end of a burst.
+QUIET_SECONDS = 0.0003  # without another event of the node's
+HOLD_SECONDS = 0.005  # at most, altogether
 HELD_BYTES = 1 << 20
 TIP_WAIT_MILLISECONDS = 500.0  # of each waitTipChanged: how long the end of a session has to wait for one
 RETRY_SECONDS = 0.01  # after the node refused a disconnect, because its thread was busy
@@ -604,12 +606,12 @@ class Guard:
     def __init__(
         self, node: socket.socket, plugin: socket.socket, totals: Totals, spin: float, hand_on_utxo: bool
     ) -> None:
-        """Relay between two sockets; count in `totals`; look at them busily for `spin` seconds after an event."""
+        """Relay between two sockets; count in `totals`; look at them busily for `spin` seconds after a coin's."""
         memory = Memory()
         self.node, self.plugin = Side(node, memory), Side(plugin, memory)
         self.totals = totals
         self.spin, self.spin_until = spin, 0.0
-        self.held_until = 0.0  # events wait for the plugin while the node is busy, but no longer
+        self.quiet_until = self.held_until = 0.0  # events wait for the plugin until one of these
         self.hand_on_utxo = hand_on_utxo
         self.answered: set[int] = set()  # the node's questions that were answered here and not finished
         self.unanswered: set[int] = set()  # questions to the node, the plugin's and the guard's
@@ -637,7 +639,7 @@ class Guard:
         elif self.form is not None and (event := self.form.read(frame)) is not None and event[1] in UTXO_METHODS:
             question, method, height, value = event
             self._count(method, height, value)
-            self._answer(question)
+            self._answer(question, spin=True)
             return
         try:
             if self._understand(frame):
@@ -658,7 +660,7 @@ class Guard:
                 self._add_up(frame, table, segment, pointers, method)
                 if not self.hand_on_utxo:
                     self._learn_form(frame, table, at, data, pointers)
-            self._answer(question)
+            self._answer(question, spin=utxo)
             if not utxo or self.hand_on_utxo:
                 self._hand_on(frame, table, data, segment, pointers)
             if method == DESTROY:
@@ -674,10 +676,14 @@ class Guard:
             return self._returned(frame, table, *struct_at(frame, table, segment, at, 8, 1))
         return False
 
-    def _answer(self, question: int) -> None:
+    def _answer(self, question: int, spin: bool) -> None:
+        """Answer an event; look busily for the next one where it is likely to come at once, as with coins."""
         self.node.send(answer_to(question))
         self.answered.add(question)
-        self.spin_until = time.monotonic() + self.spin
+        now = time.monotonic()
+        self.quiet_until = now + QUIET_SECONDS
+        if spin:
+            self.spin_until = now + self.spin
 
     def _learn_form(self, frame: Frame, table: Table, at: int, question_at: int, pointers: int) -> None:
         with contextlib.suppress(NotUnderstood):
@@ -711,7 +717,7 @@ class Guard:
 
     def _send_to_plugin(self, frame: Frame, event: bool = False) -> None:
         now = time.monotonic()
-        if event and now < self.spin_until and self.plugin.size < HELD_BYTES:
+        if event and now < self.quiet_until and self.plugin.size < HELD_BYTES:
             if not self.plugin.size:
                 self.held_until = now + HOLD_SECONDS
             self.plugin.queue(frame, event)
@@ -926,9 +932,10 @@ class Guard:
 
     def _wait(self, sides: dict[int, Side], now: float) -> list[tuple[int, int]]:
         """Wait until a side has something for us, or takes something; not at all just after an event."""
+        held_until = min(self.quiet_until, self.held_until) if self.plugin.size else 0.0
         for descriptor, side in sides.items():
             reading = side.open and (side is self.node or self.node.size < BACKLOG_BYTES)
-            held = side is self.plugin and now < self.spin_until and now < self.held_until
+            held = side is self.plugin and now < held_until
             watched = (select.POLLIN if reading else 0) | (select.POLLOUT if side.size and not held else 0)
             if not side.open:
                 if side.watched >= 0:
@@ -938,11 +945,16 @@ class Guard:
                 self._poller.register(descriptor, watched)
                 side.watched = watched
         if not (self.node.open or self.plugin.open) or now < self.spin_until:
-            until = min(self.spin_until, self.held_until) if self.plugin.size else self.spin_until
+            until = min(self.spin_until, held_until) if held_until > now else self.spin_until
             while True:
                 ready = self._poller.poll(0)
                 if ready or time.monotonic() >= until:
                     return ready
+        if now < held_until:
+            select.select(
+                [descriptor for descriptor, side in sides.items() if side.open], [], [], held_until - now
+            )
+            return self._poller.poll(0)
         due = [] if self.tip_wait_due is None else [self.tip_wait_due]
         if (self.stopping or not self.plugin.open) and self.will is None:
             due += [subscription.due for subscription in self.subscriptions]
@@ -955,9 +967,10 @@ def main(arguments: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     node, plugin, shared, spin, hand_on_utxo = map(int, arguments)
-    sides = [socket.socket(fileno=descriptor) for descriptor in (node, plugin)]
-    for side in sides:
+    sides = [socket.socket(fileno=os.dup(descriptor)) for descriptor in (node, plugin)]  # low numbers, for select
+    for side, descriptor in zip(sides, (node, plugin), strict=True):
         side.setblocking(False)
+        os.close(descriptor)
     with mmap.mmap(shared, SHARED_BYTES) as memory, memoryview(memory) as raw, raw.cast("Q") as totals:
         os.close(shared)
         os.chdir("/")

@@ -20,7 +20,7 @@ START_LIMIT: Final = 5.0
 """Seconds that the guard has to say that it is ready; it takes some milliseconds."""
 
 SPIN_MICROSECONDS: Final = 300
-"""How long the guard looks busily for the node's next event: blocks bring thousands back to back."""
+"""How long the guard looks busily for the next UTXO event: a block brings thousands back to back."""
 
 FAREWELL: Final = 0.8
 """Seconds that a program that was told to stop waits for the guard's end; the guard needs nobody."""

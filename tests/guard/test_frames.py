@@ -278,6 +278,21 @@ def test_a_large_frame_arrives_whole_however_it_is_cut(cut: int) -> None:
     assert [bytes(frame) for frame in whole] == [small, large, small]
 
 
+def test_memory_is_used_again_when_it_is_free() -> None:
+    """A frame's memory is another's as soon as it was given back, not before; what is too much is not kept."""
+    memory = guard.Memory()
+    first, second = memory.take(guard.SPARE_STEP), memory.take(guard.SPARE_STEP)
+    assert first.obj is not second.obj
+    memory.give_back(first)
+    assert memory.take(100).obj is first.obj
+    memory.give_back(second)
+    assert memory.take(guard.SPARE_STEP + 1).obj is not second.obj, "it is too small"
+    huge = memory.take(guard.SPARE_BYTES + 1)
+    memory.give_back(huge)
+    memory.give_back(b"a small frame, which never was its")
+    assert memory.take(1).obj is not huge.obj
+
+
 def test_a_large_frame_is_read_into_its_room() -> None:
     """What is read straight into the room of a large frame makes the frame that was sent."""
     large = transaction(1, random.Random(2).randbytes(2 * guard.READ_BYTES))

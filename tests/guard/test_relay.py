@@ -214,12 +214,10 @@ def test_an_event_is_answered_and_handed_on(start: Start, place: Place) -> None:
         assert in_order(received) == handed_on(event, question_of(received))
 
 
-def test_a_block_of_48_mebibytes_passes(start: Start) -> None:
-    """A frame that is larger than everything that may wait is answered, and handed on whole."""
-    guarded = start()
-    data = os.urandom(MEGABYTE) * 48
-    event = call(
-        5,
+def block(question: int, data: bytes) -> bytes:
+    """Return a `blockConnected`."""
+    return call(
+        question,
         CHAIN_NOTIFICATIONS,
         "blockConnected",
         table=NODE_TABLE,
@@ -228,6 +226,30 @@ def test_a_block_of_48_mebibytes_passes(start: Start) -> None:
         role={},
         block={"data": data},
     )
+
+
+def test_blocks_that_wait_are_not_mixed_up(start: Start) -> None:
+    """Blocks of any size arrive as they were sent: while others wait for the plugin, and when none does."""
+    guarded = start()
+    sent = [block(5, os.urandom(size)) for size in (2 * MEGABYTE, MEGABYTE, 3 * MEGABYTE, MEGABYTE // 2)]
+    for _ in range(2):
+        for event in sent:
+            guarded.node.send(event, finish(5))
+            assert guarded.node.take() == guard.answer_to(5)
+        for event in sent:
+            received = guarded.plugin.take()
+            assert in_order(received) == handed_on(event, question_of(received))
+    for event in sent:
+        guarded.node.send(event, finish(5))
+        assert guarded.node.take() == guard.answer_to(5)
+        received = guarded.plugin.take()
+        assert in_order(received) == handed_on(event, question_of(received))
+
+
+def test_a_block_of_48_mebibytes_passes(start: Start) -> None:
+    """A frame that is larger than everything that may wait is answered, and handed on whole."""
+    guarded = start()
+    event = block(5, os.urandom(MEGABYTE) * 48)
     guarded.node.send(event)
     assert guarded.node.take() == guard.answer_to(5)
     received = guarded.plugin.take()
