@@ -8,8 +8,9 @@ closes. This program stands between the node and the plugin and keeps these inva
 2. The node's socket is not closed while a subscription stands, or a call is unanswered (a call that begins after
    its connection has gone aborts the node, too). When the plugin's side closes, and when the node begins to stop,
    each handler is disconnected, one after another, until the node has called `destroy` on each callback, however
-   long it takes. A Mining.waitTipChanged without a time limit tells of the node's stop: the guard takes it over,
-   repeats it all the time, and answers the plugin when the node begins to stop.
+   long it takes. What the plugin wants to end is ended here, too: a second disconnect of a handler while the first
+   is under way hangs the node's thread for ever. A Mining.waitTipChanged without a time limit tells of the node's
+   stop: the guard takes it over, repeats it all the time, and answers the plugin when the node begins to stop.
 3. It never waits for the plugin: what the plugin does not take is queued up to QUEUE_BYTES; beyond that the
    oldest events are dropped, and counted.
 4. Every UTXO event is added up here, in memory that the plugin shares, before it is answered.
@@ -67,6 +68,7 @@ HOLD_SECONDS = 0.005  # at most, altogether
 HELD_BYTES = 1 << 20
 TIP_WAIT_MILLISECONDS = 500.0  # of each waitTipChanged: how long the end of a session has to wait for one
 RETRY_SECONDS = 0.01  # after the node refused a disconnect, because its thread was busy
+DESTROY_SECONDS = 0.25  # after a disconnect that returned: `destroy` comes some 10 ms later at most
 
 OWN_IDS = 1 << 30  # question ids of the guard's own; an RPC system allots them from 0 up
 
@@ -575,6 +577,7 @@ class Subscription:
         self.callback = callback
         self.handler: int | None = None
         self.finish: Frame = b""  # the plugin's, kept back: with it the node may free the handler
+        self.unwanted = False  # by the plugin
         self.due = 0.0  # not to be disconnected before
 
 
@@ -622,9 +625,11 @@ class Guard:
         self.next_id = OWN_IDS
         self.tip_wait: TipWait | None = None
         self.tip_wait_due: float | None = None  # when to repeat it after it failed
-        self.stopping = False  # the node
+        self.stopping = self.ending = False  # the node; some subscription at least
         self.form: Form | None = None  # of the node's UTXO events; not learned where they are handed on
-        self.will: int | None = None  # the question of the disconnect that is under way
+        self.will: tuple[int, Subscription] | None = (
+            None  # the disconnect that is under way: its question, of what
+        )
         self._poller = select.poll()
 
     # Frames from the node
@@ -735,7 +740,9 @@ class Guard:
             return True
         if question >= OWN_IDS:
             self.node.send(finish_of(question))
-            if question == self.will:
+            if self.will is not None and question == self.will[0]:
+                if outcome == RESULTS:
+                    self.will[1].due = time.monotonic() + DESTROY_SECONDS
                 self.will = None
             return True
         subscription = self.asked.pop(question, None)
@@ -764,7 +771,7 @@ class Guard:
         elif len(tip) == HASH_BYTES:
             self._wait_for_tip(wait, tip)
         else:
-            self.tip_wait, self.stopping = None, True
+            self.tip_wait, self.stopping, self.ending = None, True, True
             self.execute_will(time.monotonic())
             if wait.asked_by_plugin is not None:
                 answer = bytearray(frame)
@@ -843,6 +850,13 @@ class Guard:
         """Learn from a call of the plugin's; take a wait for a new tip over."""
         question, method, interface, data, segment, pointers = read_call(frame, table, segment, at)
         self.unanswered.add(question)
+        if (interface, method) == (HANDLER, DISCONNECT) and self._end(
+            read_target(frame, table, segment, pointers)
+        ):
+            self.unanswered.discard(question)
+            self.taken_over.add(question)
+            self._send_to_plugin(answer_to(question))
+            return True
         waits = (interface, method) == (MINING, WAIT_TIP_CHANGED) and self.tip_wait is None
         if not waits and (interface, method) not in SUBSCRIBING:
             return False
@@ -866,6 +880,14 @@ class Guard:
         self.subscriptions.append(self.asked[question])
         return False
 
+    def _end(self, handler: int | None) -> bool:
+        """End the subscription of a handler, as the plugin wishes; returns whether the plugin needs no more."""
+        for subscription in self.subscriptions:
+            if subscription.handler == handler and subscription.thread is not None:
+                subscription.unwanted = self.ending = True
+                return True
+        return self.stopping  # or it has been ended already
+
     def _needed(self) -> set[int | None]:
         """Return the node's capabilities that the last will, or the wait for a new tip, calls or names."""
         needed = {number for each in self.subscriptions for number in (each.thread, each.handler)}
@@ -885,17 +907,22 @@ class Guard:
         if self.will is not None or not self.node.open:
             return
         if not self.subscriptions:
+            self.ending = False
             if not (self.plugin.open or self.unanswered or self.node.size):
                 self.node.close()
             return
+        everything = self.stopping or not self.plugin.open
         for subscription in reversed(self.subscriptions):
+            if not (everything or subscription.unwanted):
+                continue
             # One whose call is not answered, or whose ids could not be read, is waited for: the socket stays open.
             if now >= subscription.due and subscription.handler is not None and subscription.thread is not None:
                 # If the node refuses (its thread was busy), or `destroy` does not come, it is asked again.
                 subscription.due = now + RETRY_SECONDS
-                self.will = self._new_id()
-                self.unanswered.add(self.will)
-                self.node.send(disconnect_of(self.will, subscription.handler, subscription.thread))
+                question = self._new_id()
+                self.will = question, subscription
+                self.unanswered.add(question)
+                self.node.send(disconnect_of(question, subscription.handler, subscription.thread))
                 return
 
     # The work
@@ -908,7 +935,7 @@ class Guard:
             if self.tip_wait is not None and self.tip_wait_due is not None and now >= self.tip_wait_due:
                 self.tip_wait_due = None
                 self._wait_for_tip(self.tip_wait, b"")
-            if self.stopping or not self.plugin.open:
+            if self.ending or not self.plugin.open:
                 self.execute_will(now)
             if not self.node.open and not self.plugin.size:
                 self.plugin.close()  # everything that it had to be told is told
@@ -956,7 +983,7 @@ class Guard:
             )
             return self._poller.poll(0)
         due = [] if self.tip_wait_due is None else [self.tip_wait_due]
-        if (self.stopping or not self.plugin.open) and self.will is None:
+        if (self.ending or not self.plugin.open) and self.will is None:
             due += [subscription.due for subscription in self.subscriptions]
         later = [moment for moment in due if moment > now]
         return self._poller.poll(1000 * (min(later) - now) + 1 if later else None)

@@ -43,7 +43,7 @@ def on_thread(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., 
         name = f"{type(self).__name__}.{method.__name__}"
         node = self.connection.node
         node.journal.called(name)
-        async with self.connection.at_work(context, method.__name__):
+        async with self.connection.at_work(context, self, method.__name__):
             if failure := await node.fault(name):
                 raise RuntimeError(f"std::exception: {failure.message}")
             return await method(self, **arguments)
@@ -63,6 +63,8 @@ class Connection:
         self.subscriptions: list[Subscription] = []
         self.lost_at_work = False  # on a call that this harms
         self._threads: dict[str, asyncio.Lock] = {}
+        self._at_work: dict[str, tuple[Any, str]] = {}  # the call that a thread does, or did last
+        self._hung: set[str] = set()
         self._numbers = count(1)
 
     def make_thread(self, name: str) -> Any:
@@ -77,15 +79,22 @@ class Connection:
         return Thread()
 
     @asynccontextmanager
-    async def at_work(self, context: Any, method: str) -> AsyncIterator[None]:
+    async def at_work(self, context: Any, server: Any, method: str) -> AsyncIterator[None]:
         """Occupy the server thread that a call names; it does one call at a time."""
-        thread = self._threads[(await context.thread.getName()).result]
+        name = (await context.thread.getName()).result
+        thread, call = self._threads[name], (server, method)
         if thread.locked():
+            if method == "disconnect" and self._at_work[name] == call:
+                self._hung.add(name)  # a real node's thread then waits for itself
+                await asyncio.Event().wait()
             self._second_call()
         try:
             async with thread:
+                self._at_work[name] = call
                 await asyncio.sleep(CALL_SECONDS)
                 yield
+                if name in self._hung:
+                    await asyncio.Event().wait()
         except asyncio.CancelledError:  # whoever called has gone
             self.lost_at_work |= not self.dialect.survives_lost_calls and method != SURVIVES_A_LOST_CONNECTION
             raise

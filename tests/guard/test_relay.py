@@ -583,28 +583,66 @@ def test_references_are_kept_as_long_as_they_are_needed(start: Start) -> None:
     guarded.ends()
 
 
+def gives_up(guarded: RunningGuard, question: int, handler: int) -> None:
+    """Have the plugin disconnect a handler: it has its answer at once, and its `Finish` goes nowhere."""
+    guarded.plugin.send(guard.disconnect_of(question, handler, THREAD))
+    assert guarded.plugin.take() == guard.answer_to(question)
+    guarded.plugin.send(finish(question))
+
+
+def handed(guarded: RunningGuard, event: bytes) -> None:
+    """Take an event on the plugin's side."""
+    received = guarded.plugin.take()
+    assert in_order(received) == handed_on(event, question_of(received))
+
+
 def test_a_plugin_that_unsubscribes_itself_leaves_nothing_to_do(start: Start) -> None:
-    """After the plugin's own disconnects there is no last will, and what it let go of was released."""
+    """The guard disconnects what the plugin wants to end, and that alone, and releases what was let go of."""
     guarded = start()
     guarded.subscribed()
     for question, handler, interface, callback in (
         (5, TRACE_HANDLER, UTXO_CACHE_TRACE, 2),
         (6, CHAIN_HANDLER, CHAIN_NOTIFICATIONS, 1),
     ):
-        its_call = guard.disconnect_of(question, handler, THREAD)
-        guarded.plugin.send(its_call, release(handler))
-        assert guarded.node.take() == its_call
+        gives_up(guarded, question, handler)
+        guarded.plugin.send(release(handler))
+        its_end = disconnected(guarded, handler)
         guarded.node.send(destroy(900 + callback, interface, callback))
         assert guarded.node.take() == guard.answer_to(900 + callback)
         assert guarded.node.take() == release(handler)
-        handed = guarded.plugin.take()
-        event = destroy(900 + callback, interface, callback)
-        assert in_order(handed) == handed_on(event, question_of(handed))
-        guarded.node.send(answer(question))
-        assert guarded.plugin.take() == answer(question)
+        handed(guarded, destroy(900 + callback, interface, callback))
+        guarded.node.send(answer(its_end))
+        assert guarded.node.take() == guard.finish_of(its_end)
     guarded.plugin.close()
     assert guarded.node.at_the_end()
     guarded.ends()
+
+
+def test_a_handler_is_never_disconnected_twice_at_once(start: Start) -> None:
+    """While a disconnect is under way, neither another of the plugin's nor its end brings a second one."""
+    guarded = start()
+    guarded.subscribed()
+    gives_up(guarded, 5, TRACE_HANDLER)
+    trace = disconnected(guarded, TRACE_HANDLER)
+    gives_up(guarded, 6, TRACE_HANDLER)
+    gives_up(guarded, 7, CHAIN_HANDLER)
+    guarded.plugin.send(ask_node(8))
+    assert guarded.node.take() == ask_node(8), "nothing came before it"
+    guarded.node.send(answer(8))
+    guarded.plugin.close()
+    let_go(guarded, trace, UTXO_CACHE_TRACE, 2)
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    assert guarded.node.at_the_end()
+    guarded.ends()
+
+
+def test_an_unknown_handlers_disconnect_is_relayed(start: Start) -> None:
+    """A handler that is none of the subscriptions' is the plugin's own affair."""
+    guarded = start()
+    guarded.subscribed()
+    its_call = guard.disconnect_of(5, 4711, THREAD)
+    guarded.plugin.send(its_call)
+    assert guarded.node.take() == its_call
 
 
 # The node's end

@@ -99,6 +99,19 @@ def test_two_calls_at_once_on_a_thread_are_one_too_many(
     assert len(node.lines("unsubscribed")) == 1
 
 
+def test_a_subscription_that_is_ended_twice_at_once_never_ends(
+    start_node: StartNode, start_subscriber: StartSubscriber
+) -> None:
+    """A second disconnect of a handler, while the first is under way, hangs the thread until the node aborts."""
+    node = start_node()
+    node.do("hang", method="Handler.disconnect")
+    start_subscriber("chain", "twice")
+    node.wait_until(lambda: node.do("refuse")["calls"].get("Handler.disconnect") == 2, "both calls")
+    node.do("heal", method="Handler.disconnect")
+    node.send(signal.SIGTERM)
+    assert node.wait() == ABORTED
+
+
 def test_told_to_stop_while_subscribed_it_aborts(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
     """A node that is told to stop with a subscriber that does not go aborts in its shutdown."""
     node = start_node()

@@ -12,7 +12,9 @@ from support.processes import Process
 
 from telegraf_bitcoin_ipc.ipc import schema
 
-Misbehaviour = Literal["", "raise", "missing", "leave early", "two at once", "ask early", "ask", "wait for a tip"]
+Misbehaviour = Literal[
+    "", "raise", "missing", "leave early", "two at once", "twice", "ask early", "ask", "wait for a tip"
+]
 
 
 class Subscriber(Process):
@@ -62,8 +64,9 @@ async def main(socket: str, kind: str, misbehaviour: str) -> None:
     if misbehaviour == "leave early":
         await handlers[0].disconnect(context=context)
         return
-    if misbehaviour == "two at once":
-        calls = [handler.disconnect(context=context) for handler in handlers]
+    if misbehaviour in ("two at once", "twice"):
+        several = handlers if misbehaviour == "two at once" else handlers[:1] * 2
+        calls = [handler.disconnect(context=context) for handler in several]
         print(*await asyncio.gather(*calls, return_exceptions=True), sep="\n", flush=True)
     await asyncio.Event().wait()
 
