@@ -57,6 +57,10 @@ test: setup lint ## set up, lint, and test the installed wheel with a real Teleg
 	TMUX_BINARY="$(CURDIR)/$(VENV)/tools/tmux" \
 	TEST_CHECKOUT= \
 	$(RUN_PYTHON) -m pytest $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	@echo 'test: no gross step back in the benchmark'
+	@$(RUN_PYTHON) bench --short
+endif
 
 setup: install telegraf prometheus nix tmux ## make everything that run and test need
 	@echo 'setup: ready'
@@ -130,6 +134,7 @@ nix: $(VENV)/.made
 	@paths="$$(sh scripts/get-nix.sh)" && \
 	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 1p)" $(VENV)/tools/nix && \
 	ln -sfn "$$(printf '%s\n' "$$paths" | sed -n 2p)" $(VENV)/tools/nix-instantiate
+
 tmux: $(VENV)/.made
 	@mkdir -p $(VENV)/tools
 	@path="$$(sh scripts/get-tmux.sh)" && ln -sfn "$$path" $(VENV)/tools/tmux
