@@ -38,15 +38,19 @@ def start(node: Node, scale: Scale) -> Iterator[Figure]:
 
 def polls(node: Node, scale: Scale) -> Iterator[Figure]:
     """Yield the time of a poll of the default groups, against its bare calls."""
-    plugin_times: list[float] = []
+    name, interval = "poll of the default groups", str(POLL_SECONDS)
+    targets: dict[str, float | None] = {"plugin": 1.5, "plugin without guard": None}
     bare_times: list[float] = []
-    with subjects.plugin(node, "--poll-interval", str(POLL_SECONDS)) as plugin:
-        for _ in range(max(scale.polls // 3, 2)):
-            plugin_times.append(statistics.median(poll_times(node, plugin, ROUND_POLLS)))
-            bare_times.append(statistics.median(bare(node, ROUND_POLLS)))
-    yield Figure("poll of the default groups / its bare calls", ratio(plugin_times, bare_times), RATIO, 1.5)
-    yield Figure("poll of the default groups, plugin", statistics.median(plugin_times) * 1e3, "ms")
-    yield Figure("poll of the default groups, bare calls", statistics.median(bare_times) * 1e3, "ms")
+    for subject, target in targets.items():
+        took: list[float] = []
+        options = () if target else ("--no-guard",)
+        with subjects.plugin(node, "--poll-interval", interval, *options) as plugin:
+            for _ in range(max(scale.polls // 3, 2)):
+                took.append(statistics.median(poll_times(node, plugin, ROUND_POLLS)))
+                bare_times.append(statistics.median(bare(node, ROUND_POLLS)))
+        yield Figure(f"{name}, {subject} / its bare calls", ratio(took, bare_times[-len(took) :]), RATIO, target)
+        yield Figure(f"{name}, {subject}", statistics.median(took) * 1e3, "ms")
+    yield Figure(f"{name}, bare calls", statistics.median(bare_times) * 1e3, "ms")
 
 
 def poll_times(node: Node, plugin: subjects.Plugin, count: int) -> list[float]:

@@ -14,7 +14,10 @@ RESULTS = HERE / "results.json"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
-BESIDE_THE_NODE = "on two cores a thread of the node's waits now and then until the plugin's work is done (seen with perf sched)."
+BESIDE_THE_NODE = (
+    "on two cores a thread of the node's waits now and then until the plugin's work is done "
+    "(seen with perf sched)."
+)
 REASONS: dict[str, str] = {
     "UTXO event, plugin / echo": "five system calls an event, in Python; what else runs on the two cores counts.",
     "UTXO event, 99th percentile / median": BESIDE_THE_NODE,
@@ -22,9 +25,9 @@ REASONS: dict[str, str] = {
     "changes between two processes: `echo`, which does nothing else, is above it in its median. And "
     + BESIDE_THE_NODE,
     "transactionAddedToMempool at 1,000/s, 99th percentile": BESIDE_THE_NODE,
-    "poll of the default groups / its bare calls": "without the guard (`--no-guard`) it is 1.7: what is above the "
-    "bare calls is a task and a time limit for each, so that no call is ever taken back. The guard's share is two "
-    "processes more to wake for each call. Calls two at a time would reach it; one at a time asks less of the node.",
+    "poll of the default groups, plugin / its bare calls": "each call and each answer wakes the guard, too; the "
+    "rest, which is there without it, is a task and a time limit for each call, so that none is ever taken back. "
+    "Calls side by side would save time; one after another asks less of the node.",
 }
 """Why a target was not reached, by the figure's name."""
 

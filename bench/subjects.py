@@ -150,7 +150,8 @@ def plugin(
         subject = Plugin("plugin", process, subscriber)
         wanted = {CHAIN, TRACE} if traced else {CHAIN}
         wait_for(lambda: wanted <= subscriber.callbacks.keys(), "the plugin's subscriptions")
-        (subject.guard,) = children(process.pid)
+        if "--no-guard" not in options:
+            (subject.guard,) = children(process.pid)
         time.sleep(QUIET_SECONDS)
         yield subject
 
