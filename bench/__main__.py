@@ -54,7 +54,7 @@ def measured(node: Node, scale: Scale, names: Sequence[str]) -> Iterator[Figure]
 
 def run(scale: Scale, names: Sequence[str]) -> list[Figure]:
     """Measure these, and print the table."""
-    figures = report.machine()
+    figures, before = report.machine(), report.stolen()
     with tempfile.TemporaryDirectory(prefix="tbi-") as directory:
         node = Node(Path(directory) / "node.sock")
         gc.collect()
@@ -64,6 +64,7 @@ def run(scale: Scale, names: Sequence[str]) -> list[Figure]:
         finally:
             gc.enable()
             node.close()
+    figures.append(report.taken(before))
     print(report.table(figures))
     return figures
 

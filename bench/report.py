@@ -54,6 +54,19 @@ def machine() -> list[Figure]:
     ]
 
 
+def stolen() -> tuple[int, int]:
+    """Return the processor time that a virtual machine's host kept for others, and all of it, since the boot."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return ticks[7], sum(ticks)
+
+
+def taken(before: tuple[int, int]) -> Figure:
+    """Return how much of the processors' time the host has kept for others since `before`."""
+    (kept, every), (kept_before, every_before) = stolen(), before
+    share = (kept - kept_before) / max(every - every_before, 1)
+    return Figure("processor time taken by the machine's host", share * 100, "%")
+
+
 def save(figures: Sequence[Figure], path: Path = RESULTS) -> None:
     """Write results.json: a list of objects with name, value, unit, target and met."""
     path.write_text(json.dumps([figure.as_object() for figure in figures], indent=1) + "\n")
