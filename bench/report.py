@@ -21,8 +21,8 @@ BESIDE_THE_NODE = (
 REASONS: dict[str, str] = {
     "UTXO event, plugin / echo": "five system calls an event, in Python; what else runs on the two cores counts.",
     "UTXO event, 99th percentile / median": BESIDE_THE_NODE,
-    "UTXO event, plugin busy / undisturbed": "0.9 in one run, 1.6 in another: a plugin that computes has one of two "
-    "cores, and the guard, which polls busily, and the node's threads share the other.",
+    "UTXO event, plugin busy / undisturbed": "0.9 in one run, 1.6 in another: a plugin that computes has one core "
+    "of two, and the guard, which polls busily, and the node's threads share the other.",
     "start to first emission": "imports, pydantic's first (-X importtime); on a quieter host it is 0.35 s.",
     "blockConnected of 2 MB, 99th percentile": "the node's socket takes 200 KB at a time, so that 2 MB are ten "
     "changes between two processes: `echo`, which does nothing else, is above it in its median. And "
