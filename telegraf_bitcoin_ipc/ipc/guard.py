@@ -381,7 +381,7 @@ class Memory:
         """Return so many bytes."""
         spare, self._spare = self._spare, None
         if spare is None or len(spare) < size:
-            spare = mmap.mmap(-1, -(-size // SPARE_STEP) * SPARE_STEP)
+            spare = mmap.mmap(-1, -(-size // SPARE_STEP) * SPARE_STEP, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         return memoryview(spare)[:size]
 
     def give_back(self, frame: Frame) -> None:
@@ -787,8 +787,9 @@ class Guard:
     def _forget(self, subscription: Subscription) -> None:
         if subscription in self.subscriptions:
             self.subscriptions.remove(subscription)
-        if subscription.finish:
-            self.node.send(subscription.finish)
+        finish, subscription.finish = subscription.finish, b""
+        if finish:
+            self.node.send(finish)
 
     def _ended(self, callback: int | None) -> None:
         """Forget the subscription whose callback the node has let go of, and release what was kept for it."""
@@ -882,11 +883,17 @@ class Guard:
 
     def _end(self, handler: int | None) -> bool:
         """End the subscription of a handler, as the plugin wishes; returns whether the plugin needs no more."""
+        if handler is None:
+            return False
+        if self.will is not None and self.will[1].handler == handler:
+            return True
         for subscription in self.subscriptions:
-            if subscription.handler == handler and subscription.thread is not None:
+            if subscription.handler == handler:
+                if subscription.thread is None:  # its id could not be read: only the plugin can
+                    return False
                 subscription.unwanted = self.ending = True
                 return True
-        return self.stopping  # or it has been ended already
+        return self.stopping  # it has been ended already
 
     def _needed(self) -> set[int | None]:
         """Return the node's capabilities that the last will, or the wait for a new tip, calls or names."""
@@ -907,7 +914,7 @@ class Guard:
         if self.will is not None or not self.node.open:
             return
         if not self.subscriptions:
-            self.ending = False
+            self.ending = self.stopping  # then what is subscribed yet has to go, too
             if not (self.plugin.open or self.unanswered or self.node.size):
                 self.node.close()
             return
@@ -978,9 +985,11 @@ class Guard:
                 if ready or time.monotonic() >= until:
                     return ready
         if now < held_until:
-            select.select(
-                [descriptor for descriptor, side in sides.items() if side.open], [], [], held_until - now
+            readable, writable = (
+                [descriptor for descriptor, side in sides.items() if side.open and side.watched & event]
+                for event in (select.POLLIN, select.POLLOUT)
             )
+            select.select(readable, writable, [], held_until - now)
             return self._poller.poll(0)
         due = [] if self.tip_wait_due is None else [self.tip_wait_due]
         if (self.ending or not self.plugin.open) and self.will is None:

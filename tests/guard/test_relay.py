@@ -636,6 +636,21 @@ def test_a_handler_is_never_disconnected_twice_at_once(start: Start) -> None:
     guarded.ends()
 
 
+def test_nor_between_destroy_and_the_first_ones_return(start: Start) -> None:
+    """A disconnect is under way until it has returned, though the node has called `destroy` already."""
+    guarded = start()
+    guarded.subscribed()
+    gives_up(guarded, 5, TRACE_HANDLER)
+    trace = disconnected(guarded, TRACE_HANDLER)
+    event = destroy(902, UTXO_CACHE_TRACE, 2)
+    guarded.node.send(event)
+    assert guarded.node.take() == guard.answer_to(902)
+    handed(guarded, event)
+    gives_up(guarded, 6, TRACE_HANDLER)
+    guarded.node.send(answer(trace))
+    assert guarded.node.take() == guard.finish_of(trace), "and no second disconnect came before it"
+
+
 def test_an_unknown_handlers_disconnect_is_relayed(start: Start) -> None:
     """A handler that is none of the subscriptions' is the plugin's own affair."""
     guarded = start()
@@ -773,6 +788,20 @@ def test_a_node_that_stops_is_left_by_a_plugin_that_does_not_read(start: Start) 
     assert tip_is(5, None) in rest, "beside both callbacks' `destroy`"
     assert guarded.plugin.at_the_end()
     guarded.ends()
+
+
+def test_what_is_subscribed_at_a_node_that_stops_is_ended_at_once(start: Start) -> None:
+    """A subscribing call that crossed the news of the stop does not stand until the plugin acts."""
+    guarded = start()
+    guarded.plugin.send(wait_tip(5, NO_TIP))
+    question = repeated(guarded, NO_TIP)
+    guarded.node.send(tip_is(question, None))
+    assert guarded.node.take() == guard.finish_of(question)
+    assert guarded.plugin.take() == tip_is(5, None)
+    guarded.plugin.send(subscribe_chain(6))
+    assert guarded.node.take() == subscribe_chain(6)
+    guarded.node.send(handler_for(6, CHAIN_HANDLER))
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
 
 
 def test_capability_pointers_are_what_the_plugin_gets(start: Start) -> None:
