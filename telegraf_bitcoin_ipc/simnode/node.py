@@ -33,6 +33,9 @@ ABORTED: Final = 134
 SHUTDOWN_SECONDS: Final = 0.09
 """From the wake-up of waitTipChanged to the end of the connections: an idle node on regtest (measured)."""
 
+SHUTDOWN_LIMIT: Final = 2.0
+"""Seconds that this takes at most on a machine without a free processor, whose waiting is not counted."""
+
 QUEUE_LIMIT: Final = 10
 """Validation waits while more notifications than these are pending (MAX_VALIDATION_CALLBACKS of Bitcoin Core)."""
 
@@ -267,7 +270,11 @@ class SimulatedNode:
         self.stopping = True
         async with self._tip_changed:
             self._tip_changed.notify_all()
-        await asyncio.sleep(SHUTDOWN_SECONDS)
+        began, stalled = time.perf_counter(), self._pressure.stalled()
+        left = SHUTDOWN_SECONDS
+        while left > 0 and time.perf_counter() - began < SHUTDOWN_LIMIT:
+            await asyncio.sleep(left)
+            left = SHUTDOWN_SECONDS - (time.perf_counter() - began) + self._pressure.stalled() - stalled
         for event in self.model.flush():
             await self._notify(event)
         await self.settle("flush")

@@ -12,6 +12,7 @@ def test_stalls_are_read_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     file = tmp_path / "cpu"
     file.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\nfull avg10=0.00 total=7\n")
     monkeypatch.setattr(pressure, "PRESSURE", str(file))
+    monkeypatch.setattr(pressure, "STATISTICS", str(tmp_path / "missing"))
     cpu = pressure.CpuPressure()
     assert cpu.stalled() == 1.5
     with file.open("r+") as again:
@@ -19,7 +20,17 @@ def test_stalls_are_read_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert cpu.stalled() == 2.5
 
 
+def test_what_a_host_takes_is_a_stall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that a virtual machine does not run is added."""
+    file = tmp_path / "stat"
+    file.write_text("cpu  1 2 3 4 5 6 7 250 0 0\ncpu0 1 2 3 4 5 6 7 150 0 0\n")
+    monkeypatch.setattr(pressure, "STATISTICS", str(file))
+    monkeypatch.setattr(pressure, "PRESSURE", str(tmp_path / "missing"))
+    assert pressure.CpuPressure().stalled() == 250 * pressure.TICK
+
+
 def test_a_kernel_that_does_not_tell_excuses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pressure information every second of a callback counts."""
-    monkeypatch.setattr(pressure, "PRESSURE", str(tmp_path / "missing"))
+    for file in ("PRESSURE", "STATISTICS"):
+        monkeypatch.setattr(pressure, file, str(tmp_path / "missing"))
     assert pressure.CpuPressure().stalled() == 0
