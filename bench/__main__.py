@@ -81,10 +81,10 @@ def short(names: Sequence[str]) -> int:
             print(
                 f"bench: {figure.name}: {report.shown(figure)}, more than twice {figure.target:g}", file=sys.stderr
             )
-        if gross and isinstance(taken.value, float) and taken.value > TAKEN_PERCENT:
-            print(f"bench: that says nothing: {taken.name} was {report.shown(taken)}", file=sys.stderr)
-            return 0
         if not gross:
+            return 0
+        if isinstance(taken.value, float) and taken.value > TAKEN_PERCENT:
+            print(f"bench: that says nothing: {taken.name} was {report.shown(taken)}", file=sys.stderr)
             return 0
     return 1
 

@@ -18,7 +18,7 @@ ROUND_POLLS = 10
 
 
 def start(node: Node, scale: Scale) -> Iterator[Figure]:
-    """Yield the time from the start of the program to the first line that it writes, and to both subscriptions."""
+    """Yield the time from the start of the program to the first line that it writes."""
     took = []
     for _ in range(scale.starts):
         began = time.perf_counter()

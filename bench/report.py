@@ -21,12 +21,12 @@ BESIDE_THE_NODE = (
 REASONS: dict[str, str] = {
     "UTXO event, plugin / echo": "five system calls an event, in Python; what else runs on the two cores counts.",
     "UTXO event, 99th percentile / median": BESIDE_THE_NODE,
-    "UTXO event, plugin busy / undisturbed": "0.9 in one run, 1.6 in another: a plugin that computes has one core "
-    "of two, and the guard, which polls busily, and the node's threads share the other.",
-    "start to first emission": "imports, pydantic's first (-X importtime); on a quieter host it is 0.35 s.",
+    "UTXO event, plugin busy / undisturbed": "differs from run to run: a plugin that computes has one core of "
+    "two, and the guard, which polls busily, and the node's threads share the other.",
+    "start to first emission": "imports, pydantic's first (-X importtime), at the speed that the host allows.",
+    "encoding and writing the whole set": "half of it is the line library, which makes each line anew (cProfile).",
     "blockConnected of 2 MB, 99th percentile": "the node's socket takes 200 KB at a time, so that 2 MB are ten "
-    "changes between two processes: `echo`, which does nothing else, is above it in its median. And "
-    + BESIDE_THE_NODE,
+    "changes between two processes, which alone take `echo` about as long in the median. And " + BESIDE_THE_NODE,
     "transactionAddedToMempool at 1,000/s, 99th percentile": BESIDE_THE_NODE,
     "poll of the default groups, plugin / its bare calls": "each call and each answer wakes the guard, too; the "
     "rest, which is there without it, is a task and a time limit for each call, so that none is ever taken back. "

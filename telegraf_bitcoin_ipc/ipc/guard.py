@@ -399,9 +399,8 @@ class Frames:
         self._rest = bytearray()
         self._needed = 8
         self._raw = False
-        self._large: memoryview | None = (
-            None  # a frame larger than what is read at once: what has come is in place
-        )
+        # A frame larger than what is read at once: what has come of it is in its place.
+        self._large: memoryview | None = None
         self._filled = 0
 
     def room(self) -> memoryview | None:
@@ -627,9 +626,8 @@ class Guard:
         self.tip_wait_due: float | None = None  # when to repeat it after it failed
         self.stopping = self.ending = False  # the node; some subscription at least
         self.form: Form | None = None  # of the node's UTXO events; not learned where they are handed on
-        self.will: tuple[int, Subscription] | None = (
-            None  # the disconnect that is under way: its question, of what
-        )
+        # The disconnect that is under way: its question, and of what.
+        self.will: tuple[int, Subscription] | None = None
         self._poller = select.poll()
 
     # Frames from the node

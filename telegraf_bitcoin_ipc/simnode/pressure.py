@@ -9,7 +9,6 @@ from typing import Final
 PRESSURE: Final = "/proc/pressure/cpu"
 """Linux's pressure stall information; `some ... total=` is in microseconds."""
 
-
 STATISTICS: Final = "/proc/stat"
 """Linux's processor times; the eighth of `cpu` is what a virtual machine's host has taken, in ticks."""
 

@@ -72,9 +72,29 @@ def test_target_is_reached_up_to_its_value(figures: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "gross"), [(1.7, "ratio", False), (1.71, "ratio", True), (99.0, "ms", False)]
 )
-def test_short_form_fails_on_a_gross_step_back_only(figures: Any, value: float, unit: str, gross: bool) -> None:
+def test_only_a_ratio_can_be_gross(figures: Any, value: float, unit: str, gross: bool) -> None:
     """A noisy machine fails no build: only a ratio of more than twice its target does, never a time."""
     assert figures.Figure("a", value, unit, 0.85).gross is gross
+
+
+@pytest.mark.parametrize(
+    ("ratios", "taken", "status"),
+    [([3, 3, 3], 0, 1), ([3, 3, 1], 0, 0), ([1], 50, 0), ([3], 50, 0), ([3, 3, 3], 4, 1)],
+)
+def test_the_short_form_fails_on_a_lasting_step_back_only(
+    figures: Any, monkeypatch: pytest.MonkeyPatch, ratios: list[float], taken: float, status: int
+) -> None:
+    """It fails where a ratio is gross in each of three runs, and says nothing where the host took processors."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # which the program adds to
+    from bench import __main__ as program
+
+    left = [
+        [figures.Figure("a", float(ratio), "ratio", 1.0), figures.Figure("taken", float(taken), "%")]
+        for ratio in ratios
+    ]
+    monkeypatch.setattr(program, "run", lambda scale, names: left.pop(0))
+    assert program.short(["utxo"]) == status
+    assert not left, "and no run more than these"
 
 
 def test_saved_figures_come_back(figures: Any, report: Any, tmp_path: Path) -> None:
