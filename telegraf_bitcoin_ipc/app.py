@@ -35,6 +35,7 @@ class Plugin:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        self._emit_soon()  # a node that hangs must not keep `bitcoin_up 0` from being shown
         watch_stdin(STDIN, on_newline=from_thread(loop, self._newline), on_end=from_thread(loop, self.stop))
         await together(self._stop.wait(), self._emit_for_ever(), self._watcher.watch())
 

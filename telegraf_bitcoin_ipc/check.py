@@ -7,8 +7,9 @@ from typing import Final
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING, Dialect, Polled, Pushed, Source
+from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.session import Session
-from telegraf_bitcoin_ipc.ipc.watch import run, watch
+from telegraf_bitcoin_ipc.ipc.watch import look_at, run
 from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
 
 KINDS: Final = {
@@ -54,8 +55,8 @@ def report(config: Config) -> tuple[list[str], bool]:
 
 
 async def _report(config: Config) -> tuple[list[str], bool]:
-    async with watch(config.socket, unguarded=config.no_guard) as node:
-        session, wanted = node.session, ALWAYS_ON | set(config.metrics)
+    async with look_at(NodeSocket(config.socket), unguarded=config.no_guard) as session:
+        wanted = ALWAYS_ON | set(config.metrics)
         said = await _asked(session, config, wanted)
         lines = [*_identity(config, session)]
         for group in GROUPS:

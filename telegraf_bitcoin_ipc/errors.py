@@ -3,6 +3,7 @@
 PluginError
  ├── ConfigError       the user's mistake: one sentence, exit status 2
  ├── NodeUnavailable   the session is over, or could not begin: back off and connect again
+ │    └── NodeStopping the node is shutting down: leave that process alone, and wait for the next one
  ├── UnsupportedNode   the node offers nothing this program can use: back off slowly
  └── CallFailed        one call failed: its values are absent, everything else goes on
       ├── NotOffered   the node does not have that method
@@ -25,6 +26,14 @@ class ConfigError(PluginError):
 
 class NodeUnavailable(PluginError):
     """There is no session with the node, or there is none any more."""
+
+
+class NodeStopping(NodeUnavailable):
+    """The node has begun to shut down: a call could now abort it."""
+
+    def __init__(self) -> None:
+        """Say so; there is nothing more to say."""
+        super().__init__("the node is stopping")
 
 
 class UnsupportedNode(PluginError):

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.blocks import Blocks
@@ -13,8 +13,9 @@ from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed
 from telegraf_bitcoin_ipc.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
 from telegraf_bitcoin_ipc.ipc.dialects import Source
+from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
-from telegraf_bitcoin_ipc.ipc.watch import Watch, watch
+from telegraf_bitcoin_ipc.ipc.watch import Watch, look_at, watch
 from telegraf_bitcoin_ipc.metrics import METRICS, SUBSCRIPTIONS
 from telegraf_bitcoin_ipc.polls import Poller, Value
 from telegraf_bitcoin_ipc.reconnect import keep_serving
@@ -22,6 +23,9 @@ from telegraf_bitcoin_ipc.store import Store
 from telegraf_bitcoin_ipc.tips import Tips
 
 log = logging.getLogger(__name__)
+
+SILENT_SECONDS: Final = 5.0
+"""How long a node may take to answer the first questions before the log says that it is waited for."""
 
 
 class Watcher:
@@ -31,6 +35,8 @@ class Watcher:
         """Fill `store`; call `on_change` after each poll, new tip, and begin or end of a session."""
         self._config = config
         self._store = store
+        self._node_socket = NodeSocket(config.socket)
+        self._waits_for = ""
         self._on_change = on_change
         self._poller = Poller(store, time)
         self._new_block = asyncio.Event()
@@ -52,9 +58,9 @@ class Watcher:
 
     async def look(self) -> None:
         """Poll the node once, subscribing to nothing. Raises NodeUnavailable or UnsupportedNode."""
-        async with watch(self._config.socket, unguarded=self._config.no_guard) as node:
-            self._introduce(node.session)
-            await self._poll(node.session, told=False)
+        async with look_at(self._node_socket, unguarded=self._config.no_guard) as session:
+            self._introduce(session)
+            await self._poll(session, told=False)
 
     def carry_over(self) -> None:
         """Bring the store up to what the guard has counted by itself."""
@@ -64,8 +70,18 @@ class Watcher:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Watch]:
         config = self._config
+        silence = asyncio.get_running_loop().call_later(
+            SILENT_SECONDS, self._waits, "the node has not answered yet"
+        )
         try:
-            async with watch(config.socket, unguarded=config.no_guard, hand_on_utxo=config.debug) as node:
+            async with watch(
+                self._node_socket,
+                unguarded=config.no_guard,
+                hand_on_utxo=config.debug,
+                on_wait=self._waits,
+            ) as node:
+                silence.cancel()
+                self._waits_for = ""
                 if node.totals is not None:
                     self._guard_totals = GuardTotals(self._store, node.totals)
                 self._store.add("connects_total", 1)
@@ -76,8 +92,14 @@ class Watcher:
                 finally:
                     self._gone()
         finally:
+            silence.cancel()
             self._gone()  # again: events that came while leaving have counted, and set gauges
             self._guard_totals = None
+
+    def _waits(self, reason: str) -> None:
+        """Log what a session that is not open yet waits for: once until one is."""
+        log.log(logging.DEBUG if self._waits_for else logging.WARNING, "%s", reason)
+        self._waits_for = reason
 
     def _introduce(self, session: Session) -> None:
         self._store.set("node_info", 1, session.version, session.chain, session.dialect.name)
@@ -195,8 +217,9 @@ async def together(*work: Coroutine[Any, Any, Any]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
+    for task in tasks:  # in the order given: of two that ended at once the first is heard
+        if task in done:
+            task.result()
 
 
 def from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Callable[[], None]:

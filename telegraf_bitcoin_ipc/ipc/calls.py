@@ -111,12 +111,19 @@ async def answer(what: str, promise: Any) -> Any:
             raise CallFailed(f"{what}: no answer within {CALL_LIMIT:g} seconds") from None
 
 
+class GaveNothing(CallFailed):
+    """An Init method returned a null capability."""
+
+
 async def offered(thread: ServerThread, init: Any, method: str, limit: float | None = CALL_LIMIT) -> Any | None:
-    """Return what an Init method makes, or None when the node does not have the method; raises CallFailed."""
+    """Return what an Init method makes, or None when the node does not have the method.
+
+    Raises CallFailed: GaveNothing where the node made nothing.
+    """
     try:
         made = await thread.call(init, method, limit=limit)
     except NotOffered:
         return None
-    if not made._has("result"):  # a Core 31 that is told to stop while it loads its chain
-        raise CallFailed(f"{method}: the node gave nothing, it may be stopping")
+    if not made._has("result"):
+        raise GaveNothing(f"{method}: the node gave nothing")
     return made.result

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed
 from telegraf_bitcoin_ipc.ipc import jsonrpc
 from telegraf_bitcoin_ipc.ipc.callbacks import (
     ChainSink,
@@ -123,6 +123,16 @@ class Session:
         self.version = await self._text("getnetworkinfo", "subversion")
         self.chain = await self._text("getblockchaininfo", "chain")
 
+    async def why_loading(self) -> str:
+        """Return what a node does that is loading its chain, in its own words; empty where it does not say."""
+        try:
+            await self.rpc("getblockchaininfo")
+        except NodeUnavailable as error:
+            return str(error)
+        except CallFailed as error:
+            log.debug("%s", error)
+        return ""
+
     async def _text(self, method: str, field: str) -> str:
         said = await self.rpc(method)
         if not isinstance(said, dict):
@@ -223,7 +233,7 @@ class Session:
             request.result()
 
     async def until_it_leaves(self, on_tip: Callable[[Tip], Awaitable[None]] | None = None) -> NoReturn:
-        """Wait until the node begins to stop, or is gone; then raise NodeUnavailable.
+        """Wait until the node begins to stop (NodeStopping), or is gone (NodeUnavailable).
 
         A pending Mining.waitTipChanged returns without a tip as soon as the node has been told to stop. An idle
         node on regtest then aborts 0.09 s later if it still has a subscriber (measured). Without `on_tip` the
@@ -241,7 +251,7 @@ class Session:
                 raise NodeUnavailable(str(error)) from error
             before, tip = tip, bytes(changed.result.hash)
             if not tip:
-                raise NodeUnavailable("the node is stopping")
+                raise NodeStopping
             if on_tip is not None and tip != before:
                 await on_tip(Tip(tip[::-1].hex(), changed.result.height))
 

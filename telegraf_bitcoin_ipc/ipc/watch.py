@@ -2,18 +2,16 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 import capnp
 
-from telegraf_bitcoin_ipc.errors import NodeUnavailable
+from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
 from telegraf_bitcoin_ipc.ipc.guarding import GuardFailed, guarded
-from telegraf_bitcoin_ipc.ipc.handshake import open_session, prepare
-from telegraf_bitcoin_ipc.ipc.peer import is_loaded, process_of
+from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session, prepare
+from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 log = logging.getLogger(__name__)
@@ -32,6 +30,10 @@ def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:
     return result
 
 
+LOOK_LIMIT: Final = 20.0
+"""Seconds that a single look at a node takes at most: a program that somebody waits for has to end."""
+
+
 class Watch(NamedTuple):
     """A session, the guard's totals (None without a guard), and whether it is safe to subscribe."""
 
@@ -41,14 +43,20 @@ class Watch(NamedTuple):
 
 
 @asynccontextmanager
-async def watch(path: str, *, unguarded: bool = False, hand_on_utxo: bool = False) -> AsyncIterator[Watch]:
+async def watch(
+    node_socket: NodeSocket,
+    *,
+    unguarded: bool = False,
+    hand_on_utxo: bool = False,
+    on_wait: Callable[[str], None] = log.warning,
+) -> AsyncIterator[Watch]:
     """Hold a session with the node. With `hand_on_utxo` the guard hands UTXO events on beside counting them.
 
-    Where the guard cannot be started nothing may be subscribed. Raises NodeUnavailable and UnsupportedNode.
+    `on_wait` gets a sentence when the node is still loading its chain, which is waited for. Where the guard cannot
+    be started nothing may be subscribed. Raises NodeUnavailable, NodeStopping and UnsupportedNode.
     """
     async with AsyncExitStack() as stack:
-        connection = stack.enter_context(connect(path))
-        process = process_of(connection)
+        connection = stack.enter_context(node_socket.connect())
         totals, patience = None, None
         if not unguarded:
             try:
@@ -58,27 +66,31 @@ async def watch(path: str, *, unguarded: bool = False, hand_on_utxo: bool = Fals
                 connection, totals, patience = guard.connection, guard.totals, PATIENCE
             except GuardFailed as error:
                 log.error("%s; nothing is subscribed without it, the node is only polled", error)
-        session = await stack.enter_async_context(
-            open_session(connection, patience, partial(is_loaded, process, path))
-        )
-        yield Watch(session, totals, unguarded or totals is not None)
+        loading = Loading(node_socket.is_loaded, on_wait=on_wait)
+        try:
+            session = await stack.enter_async_context(open_session(connection, patience, loading))
+            yield Watch(session, totals, unguarded or totals is not None)
+        except NodeStopping:
+            node_socket.stopping()
+            raise
 
 
-def connect(path: str) -> socket.socket:
-    """Return a socket connected to the node's; raises NodeUnavailable with what its operator could look at."""
-    connection = socket.socket(socket.AF_UNIX)
-    connection.setblocking(False)  # a full backlog must not hold anything up
+@asynccontextmanager
+async def look_at(
+    node_socket: NodeSocket, *, unguarded: bool = False, limit: float = LOOK_LIMIT
+) -> AsyncIterator[Session]:
+    """Hold a session that subscribes to nothing and is over within `limit` seconds, whatever the node does.
+
+    Raises NodeUnavailable, NodeStopping and UnsupportedNode.
+    """
+    waits_for = "it accepts the connection and does not answer"
+
+    def on_wait(reason: str) -> None:
+        nonlocal waits_for
+        waits_for = reason.partition(";")[0]
+
     try:
-        connection.connect(path)
-    except OSError as error:
-        connection.close()
-        raise NodeUnavailable(f"{path}: {_WHY_NO_CONNECTION.get(type(error), error.strerror or error)}") from error
-    return connection
-
-
-_WHY_NO_CONNECTION: Final[Mapping[type[OSError], str]] = {
-    FileNotFoundError: "there is no such socket (is the node running, with -ipcbind=unix?)",
-    ConnectionRefusedError: "nobody answers on it (the node is not running, or it is no socket)",
-    PermissionError: "this user may not open it (it belongs to the user that the node runs as)",
-    BlockingIOError: "the node does not take connections",
-}
+        async with asyncio.timeout(limit), watch(node_socket, unguarded=unguarded, on_wait=on_wait) as node:
+            yield node.session
+    except TimeoutError:
+        raise NodeUnavailable(f"no answer from the node within {limit:g} seconds: {waits_for}") from None

@@ -73,6 +73,7 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     )
     add("--check-mempool", action="store_true", help="as a real node's -checkmempool")
     add("--warmup", type=_seconds, default=0.0, metavar="S", help="be loading the chain for so long")
+    add("--stop-seconds", type=_seconds, default=0.0, metavar="S", help="take so long to stop, listening")
     add("--pruned", action="store_true", help="have deleted the older half of the blocks")
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
     add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
@@ -86,17 +87,24 @@ async def _simulate(options: argparse.Namespace) -> int:
     model = Model(rng=rng, now=clock(), check_mempool=options.check_mempool)
     if options.pruned:
         model.prune(model.height // 2)
-    node = SimulatedNode(model, Journal(sys.stdout), lenient=options.lenient, warmup=options.warmup)
-    stop = asyncio.Event()
+    node = SimulatedNode(
+        model,
+        Journal(sys.stdout),
+        lenient=options.lenient,
+        warmup=options.warmup,
+        stop_seconds=options.stop_seconds,
+    )
+    stop, network_stopped = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.call_later(options.warmup, show_loaded)
+    loop.call_later(options.warmup, show_loaded, network_stopped)
     server = await _listen(options.socket, node, options.dialect)
     try:
         life = _life(options, node, rng, clock)
         node.announce(options.socket, options.dialect)
         await _live_until(stop, life, node.validation)
+        network_stopped.set()
         await node.shut_down()
     finally:
         server.close()

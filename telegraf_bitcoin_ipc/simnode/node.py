@@ -8,8 +8,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc.simnode.events import (
@@ -42,7 +42,7 @@ QUEUE_LIMIT: Final = 10
 CLOSED_IN_CALL: Final = "IPC client method call interrupted by disconnect."
 CLOSED_BEFORE_CALL: Final = "IPC client method called after disconnect."
 STILL_SUBSCRIBED: Final = "terminate called without an active exception"
-NOT_LOADED: Final = "Assertion `m_node.chainman' failed."
+NO_CHAIN: Final = "Assertion `m_node.chainman' failed."
 LOST_AT_WORK: Final = "Assertion `m_loop' failed."
 CALL_TOO_MANY: Final = "Assertion `!m_fn' failed."
 
@@ -65,13 +65,29 @@ class Subscription:
 class SimulatedNode:
     """A model, its subscribers, and the rules of a real node's process."""
 
-    def __init__(self, model: Model, journal: Journal, *, lenient: bool = False, warmup: float = 0.0) -> None:
-        """Run `model`; `lenient` says what would have aborted a real node instead of aborting."""
+    def __init__(
+        self,
+        model: Model,
+        journal: Journal,
+        *,
+        lenient: bool = False,
+        warmup: float = 0.0,
+        stop_seconds: float = 0.0,
+    ) -> None:
+        """Run `model`; `lenient` says what would have aborted a real node instead of aborting.
+
+        The node loads its chain for `warmup` seconds, and takes `stop_seconds` to stop: it flushes for one half of
+        them, then closes every connection, and destroys its state for the other half. It listens all the while.
+        """
         self.model = model
         self.started_at = int(time.time())
         self._warm_at = time.monotonic() + warmup
         self.journal = journal
         self._lenient = lenient
+        self._stop_seconds = stop_seconds
+        self._torn_down = False
+        self._connections: set[asyncio.Event] = set()
+        self._no_connection = asyncio.Event()
         self._chain: list[Subscription] = []
         self._utxo: list[Subscription] = []
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
@@ -95,9 +111,21 @@ class SimulatedNode:
         return time.monotonic() >= self._warm_at
 
     def need_chain(self) -> None:
-        """Abort, as a real node does when its chain is asked for before it is loaded."""
-        if not self.loaded:
-            self.abort(NOT_LOADED)
+        """Abort, as a real node does when its chain is not loaded yet, or no longer there."""
+        if not self.loaded or self._torn_down:
+            self.abort(NO_CHAIN)
+
+    @contextmanager
+    def connection(self) -> Iterator[asyncio.Event]:
+        """Count a connection as open; the event is set when the node closes it."""
+        closed = asyncio.Event()
+        self._connections.add(closed)
+        try:
+            yield closed
+        finally:
+            self._connections.discard(closed)
+            if not self._connections:
+                self._no_connection.set()
 
     async def chain_loaded(self) -> bool:
         """Wait until the chain is loaded; say whether it is, or the node stops."""
@@ -278,9 +306,25 @@ class SimulatedNode:
         for event in self.model.flush():
             await self._notify(event)
         await self.settle("flush")
-        if self.subscribers:
+        if self._stop_seconds:
+            await self._tear_down()
+        elif self.subscribers:
             self.abort(STILL_SUBSCRIBED)
         self.journal.write("stopped", **self._state())
+
+    async def _tear_down(self) -> None:
+        """Stop as slowly as a node with a large cache: flush, close all connections, destroy the state."""
+        await asyncio.sleep(self._stop_seconds / 2)
+        if self.subscribers:
+            self.abort(STILL_SUBSCRIBED)
+        for closed in self._connections:
+            closed.set()
+        self._torn_down = True
+        self.journal.write("torn down")
+        await asyncio.sleep(self._stop_seconds / 2)
+        if self._connections:  # made meanwhile: while one stays open the process does not end
+            self._no_connection.clear()
+            await self._no_connection.wait()
 
     def _state(self) -> dict[str, object]:
         """Return what a poll would find now."""

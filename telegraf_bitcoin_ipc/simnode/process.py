@@ -7,11 +7,11 @@ from typing import Final
 NETWORK_THREAD: Final = "b-msghand"
 
 
-def show_loaded() -> None:
-    """Start a thread of that name, which does nothing."""
+def show_loaded(until: threading.Event) -> None:
+    """Run an idle thread of that name until the event is set: a node that stops ends it first."""
 
     def idle() -> None:
         Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(NETWORK_THREAD)
-        threading.Event().wait()
+        until.wait()
 
     threading.Thread(target=idle, daemon=True).start()

@@ -127,12 +127,17 @@ class Connection:
 async def serve(connection: Connection, stream: Any) -> None:
     """Serve one connection until it ends."""
     server = capnp.TwoPartyServer(stream, bootstrap=_init(connection))
-    at_work = False  # where this is cancelled: then it is the node that ends
-    try:
-        await server.on_disconnect()
-        at_work = connection.lost_at_work
-    finally:
-        connection.node.connection_lost(connection.subscriptions, at_work=at_work)
+    at_work = False  # where this is cancelled, or closed: then it is the node that ends
+    with connection.node.connection() as closed:
+        ends = [asyncio.ensure_future(server.on_disconnect()), asyncio.ensure_future(closed.wait())]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            at_work = connection.lost_at_work and not closed.is_set()
+        finally:
+            for end in ends:
+                end.cancel()
+            stream.close()
+            connection.node.connection_lost(connection.subscriptions, at_work=at_work)
 
 
 def _init(connection: Connection) -> Any:
@@ -255,6 +260,7 @@ def _chain(connection: Connection) -> Any:
 
         @on_thread
         async def handleNotifications(self, notifications: Any, **_: Any) -> Any:
+            node.need_chain()
             subscription = connection.subscription(notifications)
             node.subscribe_chain(subscription)
             return _handler(connection, subscription)
@@ -294,6 +300,10 @@ def _node(connection: Connection) -> Any:
     class Node(connection.schema.node.Node.Server):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             self.connection = connection
+
+        @on_thread
+        async def shutdownRequested(self, **_: Any) -> bool:
+            return node.stopping
 
         @on_thread
         async def getHeaderTip(self, **_: Any) -> Any:

@@ -18,11 +18,11 @@ from support.guard import rpc
 from support.in_process import BLOCKS, Node, serving, session_with
 
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed, UnsupportedNode
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, UnsupportedNode
 from telegraf_bitcoin_ipc.events import ActiveChain
 from telegraf_bitcoin_ipc.ipc import handshake, schema
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, RPC, Dialect, Polled
-from telegraf_bitcoin_ipc.ipc.handshake import open_session
+from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
 from telegraf_bitcoin_ipc.ipc.watch import run
 from telegraf_bitcoin_ipc.metrics import METRICS
@@ -152,8 +152,8 @@ def test_a_core_30_that_starts_is_left_alone() -> None:
 
     async def main() -> None:
         node = Node(warmup=1000)
-        with pytest.raises(NodeUnavailable, match="may still be starting"):
-            async with session_with(node, "stock-30", is_loaded=lambda: False):
+        with pytest.raises(NodeUnavailable, match="may be starting or stopping"):
+            async with session_with(node, "stock-30", Loading(is_loaded=lambda: False)):
                 pass
         assert not [method for method in node.calls if method.startswith("Mining.")]
         assert node.aborts == []
@@ -161,22 +161,51 @@ def test_a_core_30_that_starts_is_left_alone() -> None:
     run(main())
 
 
-def test_a_core_31_that_starts_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("dialect", "reason"),
+    [
+        ("stock", "the node is still starting (Loading block index…)"),
+        ("stock-31", "the node is still starting"),
+    ],
+)
+def test_a_node_whose_mining_waits_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, dialect: str, reason: str
 ) -> None:
-    """Core 31's makeMining waits until the chain is loaded, and so does the session, which says so."""
-    monkeypatch.setattr(handshake, "CALL_LIMIT", 0.05)
+    """From Core 31 on makeMining waits until the chain is loaded, and so does the session, which says so."""
+    monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)
+    waits: list[str] = []
 
     async def main() -> None:
         node = Node(warmup=1)
-        async with session_with(node, "stock-31") as session:
+        async with session_with(node, dialect, Loading(on_wait=waits.append)) as session:
             assert node.loaded
-            assert session.dialect.name == "stock-31"
-            assert await session.read(next(session.dialect.polled())) == {"chain_height": BLOCKS}
+            assert session.dialect.name == dialect
+            known = [await session.read(source) for source in session.dialect.polled()]
+            assert {"chain_height": BLOCKS}.items() <= {k: v for each in known for k, v in each.items()}.items()
+        assert not [method for method in node.calls if method.startswith("Mining.") and not node.loaded]
         assert node.aborts == []
 
     run(main())
-    assert "the node is still starting; waiting until its chain is loaded" in caplog.messages
+    assert waits == [f"{reason}; waiting until its chain is loaded"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "reason"),
+    [("stock", r"still starting \(Loading block index…\)$"), ("stock-31", r"still starting$")],
+)
+def test_the_wait_for_the_chain_has_a_limit(monkeypatch: pytest.MonkeyPatch, dialect: str, reason: str) -> None:
+    """A node that goes on loading is given up after a while, in its own words where it has any."""
+    monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)
+
+    async def main() -> None:
+        node = Node(warmup=1000)
+        with pytest.raises(NodeUnavailable, match=reason):
+            async with session_with(node, dialect, Loading(limit=0.5)):
+                pass
+        assert not [method for method in node.calls if method.startswith("Mining.")]
+        assert node.aborts == []
+
+    run(main())
 
 
 def test_a_core_31_that_stops_while_it_starts() -> None:
@@ -190,7 +219,7 @@ def test_a_core_31_that_stops_while_it_starts() -> None:
             await node.shut_down()
 
         stopping = asyncio.ensure_future(stop())
-        with pytest.raises(NodeUnavailable, match="may be stopping"):
+        with pytest.raises(NodeStopping):
             async with session_with(node, "stock-31"):
                 pass
         await stopping
@@ -199,9 +228,37 @@ def test_a_core_31_that_stops_while_it_starts() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("dialect", WITH_RPC)
+STOPPING_QUESTIONS = {
+    "tracing": "Node.shutdownRequested",
+    "chain": "Node.shutdownRequested",
+    "stock": "Init.makeMining",
+    "stock-31": "Init.makeMining",
+}
+"""The question that each kind of node can be asked at any time, and that tells whether it is stopping."""
+
+
+@pytest.mark.parametrize("dialect", STOPPING_QUESTIONS)
+def test_a_node_that_stops_is_asked_nothing_else(dialect: str) -> None:
+    """A node that is stopping is asked one safe question on a new connection, and nothing else."""
+
+    async def main() -> None:
+        node = Node()
+        node.stopping = True
+        with pytest.raises(NodeStopping):
+            async with session_with(node, dialect):
+                pass
+        assert node.calls.pop(STOPPING_QUESTIONS[dialect]) == 1
+        assert {method for method in node.calls if not method.startswith("Init.make")} <= {
+            STOPPING_QUESTIONS[dialect]
+        }
+        assert node.aborts == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("dialect", ["tracing", "chain"])
 def test_a_node_that_starts_is_not_there_yet(dialect: str) -> None:
-    """While the chain is being loaded only JSON-RPC is asked, and the node's own words say why."""
+    """While the chain is being loaded nothing is asked that needs it, and the node's own words say why."""
 
     async def main() -> None:
         node = Node(warmup=1000)

@@ -14,7 +14,8 @@ from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc import session as session_module
 from telegraf_bitcoin_ipc.ipc.callbacks import chain_notifications, utxo_cache_trace
-from telegraf_bitcoin_ipc.ipc.watch import connect, run
+from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
+from telegraf_bitcoin_ipc.ipc.watch import run
 from telegraf_bitcoin_ipc.simnode import servers
 
 
@@ -187,7 +188,7 @@ def test_no_connection_gets_a_reason(tmp_path: Any, path: str, why: str) -> None
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(tmp_path / "stale.sock"))
     with pytest.raises(NodeUnavailable, match=why):
-        connect(str(tmp_path / path))
+        NodeSocket(str(tmp_path / path)).connect()
 
 
 @pytest.mark.parametrize("method", ["stop", "getblock", "sendrawtransaction", "uptime ", "getPeerInfo", ""])

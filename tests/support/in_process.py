@@ -7,13 +7,13 @@ import io
 import json
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import capnp
 
-from telegraf_bitcoin_ipc.ipc.handshake import open_session
+from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
@@ -60,11 +60,11 @@ async def serving(connection: socket.socket, node: SimulatedNode, dialect: str) 
 
 @asynccontextmanager
 async def session_with(
-    node: SimulatedNode, dialect: str = "tracing", is_loaded: Callable[[], bool] = lambda: True
+    node: SimulatedNode, dialect: str = "tracing", loading: Loading | None = None
 ) -> AsyncIterator[Session]:
-    """Hold a session with a node that shows whether its chain is loaded."""
+    """Hold a session with a node; `loading` says how to wait for its chain."""
     ours, its = socket.socketpair()
     async with serving(its, node, dialect):
         with ours:
-            async with open_session(ours, is_loaded=is_loaded) as session:
+            async with open_session(ours, loading=loading) as session:
                 yield session

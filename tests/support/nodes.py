@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sysconfig
 from collections.abc import Callable, Mapping
@@ -52,6 +53,10 @@ class SimulatedNode(Process):
         """Have it do something, without waiting for it."""
         self.stdin.write(json.dumps({"do": action, **parameters}).encode() + b"\n")
         self.stdin.flush()
+
+    def begin_stop(self) -> None:
+        """Tell it to stop, without waiting for its end."""
+        self.send(signal.SIGTERM)
 
     def says(self, action: str, count: int = 1, timeout: float = START_SECONDS) -> dict[str, Any]:
         """Wait until it has said that kind of line so many times, and return the last of them."""

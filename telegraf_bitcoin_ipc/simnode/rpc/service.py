@@ -15,6 +15,7 @@ async def ask(node: SimulatedNode, subversion: str, method: str, params: Any) ->
     node.journal.asked(method)
     if not node.loaded:
         raise RpcError(IN_WARMUP, WARMUP)
+    node.need_chain()  # it may be gone again
     if failure := await node.fault(method):
         raise RpcError(failure.code, failure.message)
     return answer(node.model, method, params, now=int(time.time()), started=node.started_at, subversion=subversion)

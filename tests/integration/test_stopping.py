@@ -1,0 +1,62 @@
+"""A node that takes its time to stop, as one with a large cache does: it listens, and any call can abort it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.nodes import PROGRAM, Plugin, SimulatedNode, value
+from support.processes import Process
+
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
+
+ALL = [dialect.name for dialect in DIALECTS]
+SLOW = "3"
+"""Seconds that a node takes to stop: long enough for the plugin to try again after 1 and 2 s."""
+
+
+def asked(node: SimulatedNode) -> dict[str, int]:
+    """How often each method of the node was called, but those that a stopping node may be asked."""
+    calls: dict[str, int] = {**node.totals["calls"], **node.totals["rpc_calls"]}
+    return calls
+
+
+@pytest.mark.parametrize("dialect", ALL)
+def test_a_stopping_node_is_left_alone(
+    start_node: Callable[..., SimulatedNode], start_plugin: Callable[..., Plugin], dialect: str
+) -> None:
+    """A node is not connected to again once it begins to stop, which is logged once; then it is back."""
+    node = start_node("--dialect", dialect, "--stop-seconds", SLOW)
+    plugin = start_plugin("--debug")
+    plugin.shows(lambda series: value(series, "up") == 1, "the node is watched")
+    node.do("block")
+    assert node.stop() == 0
+    assert asked(node).get("Init.makeMining") == 1
+    assert not node.lines("abort")
+    assert plugin.stderr.count("W! the node is stopping; trying again") == 1
+    assert plugin.stderr.count("D! the node is stopping; trying again") >= 1
+    node.start()
+    plugin.shows(lambda series: value(series, "connects_total") == 2, "the next start is watched")
+
+
+@pytest.mark.parametrize("dialect", ALL)
+@pytest.mark.parametrize("moment", ["stopping", "torn down"])
+def test_who_comes_to_a_stopping_node_leaves_it_alone(
+    start_node: Callable[..., SimulatedNode],
+    start_process: Callable[..., Process],
+    socket_path: Path,
+    dialect: str,
+    moment: str,
+) -> None:
+    """A program that connects while a node stops learns so by one safe question: the node ends with status 0."""
+    node = start_node("--dialect", dialect, "--stop-seconds", "6")
+    node.begin_stop()
+    node.says(moment)
+    look = start_process([PROGRAM, "once", socket_path], name="once")
+    assert look.wait() == 1
+    expected = "may be starting or stopping" if dialect == "stock-30" else "the node is stopping"
+    assert expected in look.stderr
+    assert node.wait() == 0
+    assert not node.lines("abort")
+    assert not [method for method in asked(node) if method.startswith(("Mining.", "Chain.", "get"))]
