@@ -4,6 +4,7 @@ PluginError
  ├── ConfigError       the user's mistake: one sentence, exit status 2
  ├── NodeUnavailable   the session is over, or could not begin: back off and connect again
  ├── UnsupportedNode   the node offers nothing this program can use: back off slowly
+ ├── SessionExpired    the session is over because this program wants another: connect again at once
  └── CallFailed        one call failed: its values are absent, everything else goes on
       ├── NotOffered   the node does not have that method
       ├── NotAnswered  the node has not answered in time: later it may
@@ -29,6 +30,10 @@ class NodeUnavailable(PluginError):
 
 class UnsupportedNode(PluginError):
     """The node answers, but has no interface this program serves."""
+
+
+class SessionExpired(PluginError):
+    """The session was good enough for a while only: a new one may be better."""
 
 
 class CallFailed(PluginError):

@@ -69,7 +69,7 @@ QUIET_SECONDS = 0.0003  # without another event of the node's
 HOLD_SECONDS = 0.005  # at most, altogether
 HELD_BYTES = 1 << 20
 TIP_WAIT_MILLISECONDS = 500.0  # of each waitTipChanged: how long the end of a session has to wait for one
-RETRY_SECONDS = 0.01  # after the node refused a call, because its thread was busy, or the system to send or receive
+RETRY_SECONDS = 0.01  # after the node's thread was busy, or the system could not send or receive
 LONGEST_RETRY_SECONDS = 1.0  # the pause before a waitTipChanged is repeated doubles up to this
 DESTROY_SECONDS = 0.25  # after a disconnect that returned: `destroy` comes some 10 ms later at most
 
@@ -784,7 +784,7 @@ class Guard:
     ) -> None:
         """Repeat the wait for a new tip, at once or when the node's thread is free again.
 
-        Any other answer is the plugin's, and ends the subscriptions: the node begins to stop, or cannot tell of it.
+        Any other answer is the plugin's, and ends the subscriptions: the node stops, or could not tell of it.
         """
         self.node.send(finish_of(wait.question))
         tip = reason = b""

@@ -41,10 +41,13 @@ class Watch(NamedTuple):
 
 
 @asynccontextmanager
-async def watch(path: str, *, unguarded: bool = False, hand_on_utxo: bool = False) -> AsyncIterator[Watch]:
+async def watch(
+    path: str, *, unguarded: bool = False, hand_on_utxo: bool = False, level: int = logging.ERROR
+) -> AsyncIterator[Watch]:
     """Hold a session with the node. With `hand_on_utxo` the guard hands UTXO events on beside counting them.
 
-    Where the guard cannot be started nothing may be subscribed. Raises NodeUnavailable and UnsupportedNode.
+    Where the guard cannot be started nothing may be subscribed, and the log says so at `level`. Raises
+    NodeUnavailable and UnsupportedNode.
     """
     async with AsyncExitStack() as stack:
         connection = stack.enter_context(connect(path))
@@ -57,7 +60,7 @@ async def watch(path: str, *, unguarded: bool = False, hand_on_utxo: bool = Fals
                 )
                 connection, totals, patience = guard.connection, guard.totals, PATIENCE
             except GuardFailed as error:
-                log.error("%s; nothing is subscribed without it, the node is only polled", error)
+                log.log(level, "%s; nothing is subscribed without it, the node is only polled", error)
         session = await stack.enter_async_context(
             open_session(connection, patience, partial(is_loaded, process, path))
         )
