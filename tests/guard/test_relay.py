@@ -790,6 +790,26 @@ def test_a_node_that_stops_is_left_by_a_plugin_that_does_not_read(start: Start) 
     guarded.ends()
 
 
+def test_a_node_that_cannot_tell_of_its_stop_is_not_subscribed_to(start: Start) -> None:
+    """When the wait fails the plugin gets the failure; what is subscribed, then or later, is ended at once."""
+    guarded = start()
+    guarded.subscribed()
+    guarded.plugin.send(wait_tip(5, NO_TIP))
+    question = repeated(guarded, NO_TIP)
+    guarded.node.send(failure(question, "std::exception: a simulated failure"))
+    assert guarded.node.take() == guard.finish_of(question)
+    trace = disconnected(guarded, TRACE_HANDLER)
+    assert guarded.plugin.take() == failure(5, "std::exception: a simulated failure")
+    let_go(guarded, trace, UTXO_CACHE_TRACE, 2)
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    guarded.plugin.send(subscribe_chain(6))
+    assert guarded.node.take() == subscribe_chain(6)
+    guarded.node.send(handler_for(6, CHAIN_HANDLER))
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    guarded.plugin.send(ask_node(7))
+    assert guarded.node.take() == ask_node(7), "and the plugin goes on"
+
+
 def test_what_is_subscribed_at_a_node_that_stops_is_ended_at_once(start: Start) -> None:
     """A subscribing call that crossed the news of the stop does not stand until the plugin acts."""
     guarded = start()
