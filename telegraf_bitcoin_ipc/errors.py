@@ -8,6 +8,7 @@ PluginError
  └── CallFailed        one call failed: its values are absent, everything else goes on
       ├── NotOffered   the node does not have that method
       ├── NotAnswered  the node has not answered in time: later it may
+      ├── ThreadBusy   the node's thread was still at the call before: the next moment it may work
       └── PartlyFailed some of the call's values are there all the same
 
 Each message is a sentence for the log, without a full stop. Anything else is a defect and is not caught.
@@ -46,6 +47,10 @@ class NotOffered(CallFailed):
 
 class NotAnswered(CallFailed):
     """The node has not answered this call, or the one before it, in time."""
+
+
+class ThreadBusy(CallFailed):
+    """The node refused this call, because its thread had not finished the one before it."""
 
 
 class PartlyFailed(CallFailed):

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed
-from telegraf_bitcoin_ipc.ipc import guard, jsonrpc
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed, ThreadBusy
+from telegraf_bitcoin_ipc.ipc import jsonrpc
 from telegraf_bitcoin_ipc.ipc.callbacks import (
     ChainSink,
     Subscriber,
@@ -40,8 +40,6 @@ RPC_USER: Final = "telegraf-bitcoin-ipc"
 BUSY_PAUSE: Final = 0.01
 LONGEST_BUSY_PAUSE: Final = 1.0
 """Seconds to wait after the node said `thread busy`; before a wait for the tip they double."""
-
-THREAD_BUSY: Final = guard.THREAD_BUSY.decode()
 
 UNANSWERED_WARNING: Final = 5.0
 """Seconds after which a node that does not let go of a subscription is mentioned in the log."""
@@ -247,12 +245,12 @@ class Session:
         while True:
             try:
                 before, (tip, height) = tip, await self._next_tip(tip, limit=None, **limited)
-            except CallFailed as error:
-                if THREAD_BUSY not in str(error):  # the node's stop would go unnoticed
-                    raise NodeUnavailable(str(error)) from error
+            except ThreadBusy:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_BUSY_PAUSE)
                 continue
+            except CallFailed as error:  # the node's stop would go unnoticed
+                raise NodeUnavailable(str(error)) from error
             pause = BUSY_PAUSE
             if on_tip is not None and tip != before:
                 await on_tip(Tip(tip[::-1].hex(), height))

@@ -1,4 +1,4 @@
-"""The guard over sockets of this process: when the system refuses to send or receive, and when the node is busy."""
+"""The guard in this process: when the system refuses to send or receive, and when the wait for a tip fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -113,7 +114,7 @@ def test_what_the_system_refuses_is_not_tried_at_once(local: Local, stack: ExitS
     local.node.send(transaction(1))
     assert local.node.take() == guard.answer_to(1)
     moments = local.its_node.refused_at
-    pauses = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(moments)]
     assert len(pauses) == 4
     assert min(pauses) >= guard.RETRY_SECONDS
 
@@ -169,8 +170,7 @@ def test_the_pause_of_a_busy_node_grows(local: Local) -> None:
 def of_another_outcome(question: int) -> bytes:
     """A Return that is neither results nor an exception: `canceled`."""
     frame = bytearray(failure(question, "no"))
-    (outcome,) = [at for at in range(8, len(frame), 8) if frame[at : at + 8] == struct.pack("<IHH", question, 0, 1)]
-    struct.pack_into("<H", frame, outcome + 6, 2)
+    struct.pack_into("<H", frame, frame.index(struct.pack("<IHH", question, 0, 1)) + 6, 2)
     return bytes(frame)
 
 
