@@ -135,10 +135,10 @@ class UtxoEvents:
         self._store = store
 
     def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
-        """Take a coin and its value in satoshi."""
+        """Take a coin and its value in satoshi; a negative one counts as nothing, as the guard has it."""
         if self._store is not None:
             self._store.add(f"utxo_cache_{action}_total", 1)
-            self._store.add(f"utxo_cache_{action}_value_total", value)
+            self._store.add(f"utxo_cache_{action}_value_total", max(value, 0))
             if action == "add" and height == UNCONFIRMED_HEIGHT:
                 self._store.add("utxo_cache_add_unconfirmed_total", 1)
         if log.isEnabledFor(logging.DEBUG):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, NoReturn, TypeVar
 
-from telegraf_bitcoin_ipc.errors import NodeUnavailable, UnsupportedNode
+from telegraf_bitcoin_ipc.errors import NodeUnavailable, SessionExpired, UnsupportedNode
 
 log = logging.getLogger(__name__)
 
@@ -16,21 +16,32 @@ GROWTH: Final = 2.0
 UNSUPPORTED_DELAY: Final = 60.0
 """Seconds between two looks at a node that is not served: only an upgrade changes that."""
 
+FIRST_RENEWAL: Final = 60.0
+LAST_RENEWAL: Final = 3600.0
+"""Seconds after which a session that may not subscribe ends, so that a new one tries again: at first, at most."""
+
 LASTING: Final = 10.0
 """Seconds after which a session is one that has gone well."""
 
 SessionT = TypeVar("SessionT")
 
 
-def delays(spread: Callable[[], float] = random.random) -> Iterator[float]:
+def delays(
+    spread: Callable[[], float] = random.random, first: float = FIRST_DELAY, last: float = LAST_DELAY
+) -> Iterator[float]:
     """Yield seconds to wait before each try: 1, 2, 4 ... 30, each shortened by up to a quarter.
 
     `spread` returns a number from 0 to 1; it keeps a fleet from knocking on its nodes in step.
     """
-    delay = FIRST_DELAY
+    delay = first
     while True:
         yield delay * (1 - spread() / 4)
-        delay = min(delay * GROWTH, LAST_DELAY)
+        delay = min(delay * GROWTH, last)
+
+
+def renewals() -> Iterator[float]:
+    """Yield how many seconds sessions that may not subscribe last: 60, 120 ... 3600, each shortened likewise."""
+    return delays(first=FIRST_RENEWAL, last=LAST_RENEWAL)
 
 
 async def keep_serving(
@@ -54,6 +65,10 @@ async def keep_serving(
             async with connect() as session:
                 began = clock()
                 await serve(session)
+        except SessionExpired as error:
+            log.debug("%s", error)
+            waits, warned = new_delays(), False
+            continue
         except NodeUnavailable as error:
             problem, then = f"{error}; trying again until it answers", None
         except UnsupportedNode as error:

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.blocks import Blocks
 from telegraf_bitcoin_ipc.config import Config
-from telegraf_bitcoin_ipc.errors import CallFailed
+from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
 from telegraf_bitcoin_ipc.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
 from telegraf_bitcoin_ipc.ipc.dialects import Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
@@ -18,7 +18,7 @@ from telegraf_bitcoin_ipc.ipc.session import Session, Tip
 from telegraf_bitcoin_ipc.ipc.watch import Watch, look_at, watch
 from telegraf_bitcoin_ipc.metrics import METRICS, SUBSCRIPTIONS
 from telegraf_bitcoin_ipc.polls import Poller, Value
-from telegraf_bitcoin_ipc.reconnect import keep_serving
+from telegraf_bitcoin_ipc.reconnect import delays, keep_serving, renewals
 from telegraf_bitcoin_ipc.store import Store
 from telegraf_bitcoin_ipc.tips import Tips
 
@@ -31,9 +31,20 @@ SILENT_SECONDS: Final = 5.0
 class Watcher:
     """Fills a store with what one node tells, session after session."""
 
-    def __init__(self, config: Config, store: Store, on_change: Callable[[], None] = lambda: None) -> None:
-        """Fill `store`; call `on_change` after each poll, new tip, and begin or end of a session."""
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        on_change: Callable[[], None] = lambda: None,
+        new_renewals: Callable[[], Iterator[float]] = renewals,
+    ) -> None:
+        """Fill `store`; call `on_change` after each poll, new tip, and begin or end of a session.
+
+        `new_renewals` gives how many seconds sessions without a guard last, one after another.
+        """
         self._config = config
+        self._new_renewals = new_renewals
+        self._renewals: Iterator[float] | None = None  # none while the guard can be started
         self._store = store
         self._node_socket = NodeSocket(config.socket)
         self._waits_for = ""
@@ -70,14 +81,14 @@ class Watcher:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Watch]:
         config = self._config
-        silence = asyncio.get_running_loop().call_later(
-            SILENT_SECONDS, self._waits, "the node has not answered yet"
-        )
+        loop = asyncio.get_running_loop()
+        silence = loop.call_later(SILENT_SECONDS, self._waits, "the node has not answered yet")
         try:
             async with watch(
                 self._node_socket,
                 unguarded=config.no_guard,
                 hand_on_utxo=config.debug,
+                level=logging.ERROR if self._renewals is None else logging.DEBUG,
                 on_wait=self._waits,
             ) as node:
                 silence.cancel()
@@ -116,11 +127,33 @@ class Watcher:
         session = node.session
         self._poller.begin_session()
         self._blocks.begin_session()
-        work = [session.until_it_leaves(self._follower(session)), self._poll_for_ever(node)]
+        await self._ask_for_tip(session, logging.WARNING)
+        work = [self._until_it_leaves(session), self._poll_for_ever(node)]
+        if node.may_subscribe:
+            self._renewals = None
+        else:
+            self._renewals = self._renewals or self._new_renewals()
+            work.append(_expire(next(self._renewals)))
         if session.dialect.statistics is not None:
             work.append(self._look_at_new_blocks(session, session.dialect.statistics))
         await together(*work)
         raise AssertionError("a session ends by an exception")
+
+    async def _ask_for_tip(self, session: Session, level: int) -> None:
+        try:
+            await session.ask_for_tip()
+        except CallFailed as error:
+            log.log(level, "%s; nothing is subscribed, for the node's stop would go unnoticed; polls go on", error)
+
+    async def _until_it_leaves(self, session: Session) -> NoReturn:
+        """Follow the tip, as soon as the node tells of it, until the session is over."""
+        pauses = delays()
+        while not session.tells_of_its_stop:
+            await asyncio.sleep(next(pauses))
+            await self._ask_for_tip(session, logging.DEBUG)
+            if session.tells_of_its_stop:
+                log.info("waitTipChanged works again")
+        await session.until_it_leaves(self._follower(session))
 
     def _follower(self, session: Session) -> Callable[[Tip], Awaitable[None]] | None:
         """Return what takes each new tip of a node that has no notifications; None where it has."""
@@ -141,12 +174,13 @@ class Watcher:
         wanted = set(session.dialect.subscriptions) if node.may_subscribe else set()
         if self._config.no_utxo_trace:
             wanted.discard("utxo_cache")
-        told = node.may_subscribe or not session.dialect.subscriptions
+        may_be_told = node.may_subscribe or not session.dialect.subscriptions
         await self._subscribe(node, "chain", wanted)
         deferred = False
         while True:
             due = time.monotonic() + self._config.poll_interval
-            values = await self._poll(session, told=told and "chain" not in wanted)
+            told = may_be_told and session.tells_of_its_stop and "chain" not in wanted
+            values = await self._poll(session, told=told)
             self._on_change()
             await self._subscribe(node, "chain", wanted)
             if values.get("ibd") == 0:
@@ -178,8 +212,8 @@ class Watcher:
                 self._on_change()
 
     async def _subscribe(self, node: Watch, name: str, wanted: set[str]) -> None:
-        """Make a subscription that is wanted; one that fails stays wanted for the next poll."""
-        if name not in wanted:
+        """Make a subscription that is wanted, if it is safe; one that fails stays wanted for the next poll."""
+        if name not in wanted or not node.session.tells_of_its_stop:
             return
         try:
             if name == "chain":
@@ -206,6 +240,11 @@ class Watcher:
     def _tip_moved(self) -> None:
         self._tips += 1
         self._on_change()
+
+
+async def _expire(seconds: float) -> NoReturn:
+    await asyncio.sleep(seconds)
+    raise SessionExpired("this session has no guard; a new one tries again to start it")
 
 
 async def together(*work: Coroutine[Any, Any, Any]) -> None:

@@ -11,7 +11,10 @@ from typing import Any, Final
 
 import capnp
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered, NotOffered
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered, NotOffered, ThreadBusy
+from telegraf_bitcoin_ipc.ipc import guard
+
+THREAD_BUSY: Final = guard.THREAD_BUSY.decode()
 
 CALL_LIMIT: Final = 10.0
 """Seconds that the node has for one answer; a block's validation can hold its lock for seconds."""
@@ -29,6 +32,8 @@ def translated(what: str) -> Iterator[None]:
                 raise NodeUnavailable("the node closed the connection") from error
             case "UNIMPLEMENTED":
                 raise NotOffered(f"{what}: the node does not offer it") from error
+            case _ if THREAD_BUSY in str(error):
+                raise ThreadBusy(f"{what}: {reason}") from error
             case _:
                 raise CallFailed(f"{what}: {reason}") from error
 

@@ -5,12 +5,14 @@ A node waits for every call it makes on a subscriber, and aborts when one fails 
 closes. This program stands between the node and the plugin and keeps these invariants:
 
 1. Every call on a callback is answered at once, by this process, whatever the plugin does.
-2. The node's socket is not closed while a subscription stands, or a call is unanswered (a call that begins after
-   its connection has gone aborts the node, too). When the plugin's side closes, and when the node begins to stop,
+2. The node's socket is not closed while a subscription stands. Nor while a call is unanswered that the node runs
+   on a server thread, for it can abort where its connection has gone; but no longer than ANSWER_SECONDS, and not
+   for a wait for the chain or the tip. When the plugin's side closes, and when the node begins to stop,
    each handler is disconnected, one after another, until the node has called `destroy` on each callback, however
    long it takes. What the plugin wants to end is ended here, too: a second disconnect of a handler while the first
    is under way hangs the node's thread for ever. A Mining.waitTipChanged without a time limit tells of the node's
-   stop: the guard takes it over, repeats it all the time, and answers the plugin when the node begins to stop.
+   stop: the guard takes it over, repeats it all the time, and answers the plugin when the node begins to stop. If
+   it fails the plugin gets the failure, and the subscriptions end: the node's stop could no longer be learned of.
 3. It never waits for the plugin: what the plugin does not take is queued up to QUEUE_BYTES; beyond that the
    oldest events are dropped, and counted.
 4. Every UTXO event is added up here, in memory that the plugin shares, before it is answered.
@@ -28,7 +30,9 @@ contract of Bitcoin Core's IPC interfaces.
 """
 
 import contextlib
+import errno
 import functools
+import math
 import mmap
 import os
 import select
@@ -67,8 +71,14 @@ QUIET_SECONDS = 0.0003  # without another event of the node's
 HOLD_SECONDS = 0.005  # at most, altogether
 HELD_BYTES = 1 << 20
 TIP_WAIT_MILLISECONDS = 500.0  # of each waitTipChanged: how long the end of a session has to wait for one
-RETRY_SECONDS = 0.01  # after the node refused a disconnect, because its thread was busy
+RETRY_SECONDS = 0.01  # after the node's thread was busy, or the system could not send or receive
+LONGEST_RETRY_SECONDS = 1.0  # the pause before a waitTipChanged is repeated doubles up to this
+ANSWER_SECONDS = 600.0  # the longest wait for answers, when the plugin has gone: the node hangs
+LOADING_SECONDS = 1.0  # a makeMining that has not returned by then waits for the chain
 DESTROY_SECONDS = 0.25  # after a disconnect that returned: `destroy` comes some 10 ms later at most
+
+THREAD_BUSY = b"thread busy"  # in the reason of libmultiprocess's exception, up to version 7
+PEER_IS_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN}
 
 OWN_IDS = 1 << 30  # question ids of the guard's own; an RPC system allots them from 0 up
 
@@ -76,11 +86,15 @@ OWN_IDS = 1 << 30  # question ids of the guard's own; an RPC system allots them 
 ABORT, CALL, RETURN, FINISH, RELEASE, BOOTSTRAP = 1, 2, 3, 4, 6, 8
 # Return's union, u16 at 6 of its data: 0 results, 1 exception. CapDescriptor's, u16 at 0: 1 senderHosted,
 # 2 senderPromise, 3 receiverHosted; 0 is none.
-RESULTS, NONE, SENDER_HOSTED, SENDER_PROMISE, RECEIVER_HOSTED = 0, 0, 1, 2, 3
+RESULTS, EXCEPTION = 0, 1
+NONE, SENDER_HOSTED, SENDER_PROMISE, RECEIVER_HOSTED = 0, 1, 2, 3
 
 CHAIN, HANDLE_NOTIFICATIONS = 0xDDFB1D54C24414B3, 39
 TRACING, TRACE_UTXO_CACHE = 0xB300BEDCD7B880CE, 0
 MINING, WAIT_TIP_CHANGED = 0xF9C68436DF3AF39E, 3
+INIT, MAKE_MINING = 0x8838C700BA5CBA65, 3
+# Calls that no server thread of the node runs: Init.construct, ThreadMap.makeThread, Thread.getName.
+EVENT_LOOP_CALLS = {(INIT, 0), (0xEE5E37179AD9DC9D, 0), (0x81C1E2600D0B56C5, 0)}
 HANDLER, DISCONNECT = 0xEA08728D34263F55, 1
 CHAIN_NOTIFICATIONS, UTXO_CACHE_TRACE = 0x9AC9DB48BA219039, 0xF877DD6FB711C62F
 DESTROY = 0  # of both callback interfaces
@@ -272,6 +286,13 @@ def read_tip(frame: Frame, table: Table, segment: int, pointers: int) -> bytes:
         if found is None or found[2] >> 48 == 0:  # null, or a struct without pointers
             return b""
         segment, _, pointers = struct_at(frame, table, segment, pointers, 0, 1)
+    at, length = read_data(frame, table, segment, pointers)
+    return bytes(frame[at : at + length])
+
+
+def read_reason(frame: Frame, table: Table, segment: int, pointers: int) -> bytes:
+    """Return the reason in a Return's Exception: its first pointer, a Text, which lies there as Data does."""
+    segment, _, pointers = struct_at(frame, table, segment, pointers, 0, 1)
     at, length = read_data(frame, table, segment, pointers)
     return bytes(frame[at : at + length])
 
@@ -469,6 +490,9 @@ class Frames:
         return int(length) if length <= FRAME_BYTES else None
 
 
+UNWATCHED = -1
+
+
 class Side:
     """One of the two sockets: the frames that come from it, and what waits to be written to it."""
 
@@ -479,7 +503,8 @@ class Side:
         self.memory = memory
         self.frames = Frames(memory)
         self.size = 0  # bytes that wait
-        self.watched = -1
+        self.retry_at = 0.0  # not to be looked at before: the system could not send or receive
+        self.watched = UNWATCHED
         self._waiting: deque[tuple[Frame, bool]] = deque()  # a frame, and whether it is an event
         self._begun = 0  # bytes of the first frame that are written
         self._into = memoryview(bytearray(READ_BYTES))
@@ -491,11 +516,11 @@ class Side:
         if not self._waiting:
             try:
                 self._begun = self.connection.send(frame)
-            except BlockingIOError:
+            except OSError as error:
                 self._begun = 0
-            except OSError:
-                self.close()
-                return
+                self._failed(error)
+                if not self.open:
+                    return
             if self._begun == len(frame):
                 self._begun = 0
                 self.memory.give_back(frame)
@@ -523,20 +548,24 @@ class Side:
                     self._waiting.popleft()
                     self._begun = 0
                     self.memory.give_back(frame)
-        except BlockingIOError:
-            pass
-        except OSError:
+        except OSError as error:
+            self._failed(error)
+
+    def _failed(self, error: OSError) -> None:
+        """Close the side if the peer is gone; anything else, as a lack of memory (ENOBUFS, ENOMEM), passes."""
+        if error.errno in PEER_IS_GONE:
             self.close()
+        elif not isinstance(error, BlockingIOError):
+            self.retry_at = time.monotonic() + RETRY_SECONDS
 
     def receive(self) -> tuple[list[bytes] | list[memoryview], bytes]:
         """Return the frames that are complete now, and what is none; closes the side at its end."""
         room = self.frames.room()
         try:
             size = self.connection.recv_into(self._into if room is None else room)
-        except BlockingIOError:
+        except OSError as error:
+            self._failed(error)
             return [], b""
-        except OSError:
-            size = 0
         if not size:
             self.close()
             return [], b""
@@ -589,6 +618,7 @@ class TipWait:
         self.question = question
         self.asked_by_plugin: int | None = question  # None when the plugin has finished it
         self.capabilities = capabilities
+        self.pause = RETRY_SECONDS  # before it is repeated, should the node's thread be busy
         self.question_at, limit_at, self.tip_at = places
         limit = U64.unpack(struct.pack("<d", TIP_WAIT_MILLISECONDS))[0]
         U64.pack_into(self.frame, limit_at, limit ^ NO_LIMIT)
@@ -616,15 +646,18 @@ class Guard:
         self.quiet_until = self.held_until = 0.0  # events wait for the plugin until one of these
         self.hand_on_utxo = hand_on_utxo
         self.answered: set[int] = set()  # the node's questions that were answered here and not finished
-        self.unanswered: set[int] = set()  # questions to the node, the plugin's and the guard's
+        # Questions whose answers are waited for before the node's socket is closed, and until when.
+        self.unanswered: dict[int, float] = {}
+        self.leave_by: float | None = None  # whatever is unanswered, if nothing is subscribed
         self.asked: dict[int, Subscription] = {}  # the plugin's questions that subscribe
         self.subscriptions: list[Subscription] = []
         self.withheld: dict[int, int] = {}  # references that the plugin let go of, by capability that is needed
         self.taken_over: set[int] = set()  # the plugin's questions that the guard asks under ids of its own
         self.next_id = OWN_IDS
         self.tip_wait: TipWait | None = None
-        self.tip_wait_due: float | None = None  # when to repeat it after it failed
-        self.stopping = self.ending = False  # the node; some subscription at least
+        self.tip_wait_due: float | None = None  # when to repeat it, after the node's thread was busy
+        # Whether all subscriptions are to end, for the node stops or could not tell of it; whether some are.
+        self.ending_all = self.ending = False
         self.form: Form | None = None  # of the node's UTXO events; not learned where they are handed on
         # The disconnect that is under way: its question, and of what.
         self.will: tuple[int, Subscription] | None = None
@@ -732,7 +765,7 @@ class Guard:
     def _returned(self, frame: Frame, table: Table, segment: int, data: int, pointers: int) -> bool:
         """Learn a handler from the answer to a subscribing call; take the answers to the guard's own calls."""
         question, outcome = U32.unpack_from(frame, data)[0], U16.unpack_from(frame, data + 6)[0]
-        self.unanswered.discard(question)
+        self.unanswered.pop(question, None)
         if self.tip_wait is not None and question == self.tip_wait.question:
             self._tip_returned(self.tip_wait, frame, table, segment, data, pointers)
             return True
@@ -758,28 +791,41 @@ class Guard:
     def _tip_returned(
         self, wait: TipWait, frame: Frame, table: Table, segment: int, data: int, pointers: int
     ) -> None:
-        """Repeat the wait for a new tip; or, where there is none, end the subscriptions and tell the plugin."""
+        """Repeat the wait for a new tip, at once or when the node's thread is free again.
+
+        Any other answer is the plugin's, and ends the subscriptions: the node stops, or could not tell of it.
+        """
         self.node.send(finish_of(wait.question))
-        tip = None
+        tip = reason = b""
         with contextlib.suppress(NotUnderstood, struct.error, IndexError):
-            if U16.unpack_from(frame, data + 6)[0] == RESULTS:
+            outcome = U16.unpack_from(frame, data + 6)[0]
+            if outcome == RESULTS:
                 tip = read_tip(frame, table, segment, pointers)
-        if tip is None:
-            self.tip_wait_due = time.monotonic() + RETRY_SECONDS
-        elif len(tip) == HASH_BYTES:
+            elif outcome == EXCEPTION:
+                reason = read_reason(frame, table, segment, pointers)
+        if len(tip) == HASH_BYTES:
+            wait.pause = RETRY_SECONDS
             self._wait_for_tip(wait, tip)
+        elif THREAD_BUSY in reason:
+            self.tip_wait_due = time.monotonic() + wait.pause
+            wait.pause = min(2 * wait.pause, LONGEST_RETRY_SECONDS)
         else:
-            self.tip_wait, self.stopping, self.ending = None, True, True
+            self.tip_wait, self.ending_all, self.ending = None, True, True
             self.execute_will(time.monotonic())
             if wait.asked_by_plugin is not None:
                 answer = bytearray(frame)
                 U32.pack_into(answer, data, wait.asked_by_plugin)
                 self._send_to_plugin(bytes(answer))
 
+    def repeat_tip_wait(self, now: float) -> None:
+        """Repeat the wait for a new tip if that is due."""
+        if self.tip_wait is not None and self.tip_wait_due is not None and now >= self.tip_wait_due:
+            self.tip_wait_due = None
+            self._wait_for_tip(self.tip_wait, b"")
+
     def _wait_for_tip(self, wait: TipWait, tip: bytes) -> None:
         if self.plugin.open:
             question = self._new_id()
-            self.unanswered.add(question)
             self.node.send(wait.again(question, tip))
 
     def _forget(self, subscription: Subscription) -> None:
@@ -835,8 +881,6 @@ class Guard:
             if question in self.asked:  # given up before it was answered
                 self.asked[question].finish = frame
                 return True
-        elif kind == BOOTSTRAP:
-            self.unanswered.add(U32.unpack_from(frame, struct_at(frame, table, segment, at, 4, 0)[1])[0])
         elif kind == RELEASE:
             data = struct_at(frame, table, segment, at, 8, 0)[1]
             capability, count = struct.unpack_from("<II", frame, data)
@@ -848,14 +892,16 @@ class Guard:
     def _called(self, frame: Frame, table: Table, segment: int, at: int) -> bool:
         """Learn from a call of the plugin's; take a wait for a new tip over."""
         question, method, interface, data, segment, pointers = read_call(frame, table, segment, at)
-        self.unanswered.add(question)
         if (interface, method) == (HANDLER, DISCONNECT) and self._end(
             read_target(frame, table, segment, pointers)
         ):
-            self.unanswered.discard(question)
             self.taken_over.add(question)
             self._send_to_plugin(answer_to(question))
             return True
+        if (interface, method) == (INIT, MAKE_MINING):
+            self.unanswered[question] = time.monotonic() + LOADING_SECONDS
+        elif (interface, method) not in EVENT_LOOP_CALLS | {(MINING, WAIT_TIP_CHANGED)}:
+            self.unanswered[question] = math.inf
         waits = (interface, method) == (MINING, WAIT_TIP_CHANGED) and self.tip_wait is None
         if not waits and (interface, method) not in SUBSCRIBING:
             return False
@@ -870,7 +916,6 @@ class Guard:
             target = read_target(frame, table, segment, pointers)
             numbers = [number for _, number in named] + ([] if target is None else [target])
             self.tip_wait = TipWait(frame, question, numbers, (data, limit_at, tip_at))
-            self.unanswered.discard(question)
             self.taken_over.add(question)
             self._wait_for_tip(self.tip_wait, b"")
             return True
@@ -891,7 +936,7 @@ class Guard:
                     return False
                 subscription.unwanted = self.ending = True
                 return True
-        return self.stopping  # it has been ended already
+        return self.ending_all  # it has been ended already
 
     def _needed(self) -> set[int | None]:
         """Return the node's capabilities that the last will, or the wait for a new tip, calls or names."""
@@ -912,11 +957,11 @@ class Guard:
         if self.will is not None or not self.node.open:
             return
         if not self.subscriptions:
-            self.ending = self.stopping  # then what is subscribed yet has to go, too
-            if not (self.plugin.open or self.unanswered or self.node.size):
+            self.ending = self.ending_all  # then what is subscribed yet has to go, too
+            if not self.plugin.open and self._may_close(now):
                 self.node.close()
             return
-        everything = self.stopping or not self.plugin.open
+        everything = self.ending_all or not self.plugin.open
         for subscription in reversed(self.subscriptions):
             if not (everything or subscription.unwanted):
                 continue
@@ -926,9 +971,15 @@ class Guard:
                 subscription.due = now + RETRY_SECONDS
                 question = self._new_id()
                 self.will = question, subscription
-                self.unanswered.add(question)
+                self.unanswered[question] = math.inf
                 self.node.send(disconnect_of(question, subscription.handler, subscription.thread))
                 return
+
+    def _may_close(self, now: float) -> bool:
+        """Say whether nothing is left to wait for, where the plugin has gone and nothing is subscribed."""
+        if self.leave_by is None:
+            self.leave_by = now + ANSWER_SECONDS
+        return now >= self.leave_by or not (self.node.size or any(now < end for end in self.unanswered.values()))
 
     # The work
 
@@ -937,9 +988,7 @@ class Guard:
         sides = {side.connection.fileno(): side for side in (self.node, self.plugin)}
         while self.node.open or self.plugin.open:
             now = time.monotonic()
-            if self.tip_wait is not None and self.tip_wait_due is not None and now >= self.tip_wait_due:
-                self.tip_wait_due = None
-                self._wait_for_tip(self.tip_wait, b"")
+            self.repeat_tip_wait(now)
             if self.ending or not self.plugin.open:
                 self.execute_will(now)
             if not self.node.open and not self.plugin.size:
@@ -969,12 +1018,13 @@ class Guard:
             reading = side.open and (side is self.node or self.node.size < BACKLOG_BYTES)
             held = side is self.plugin and now < held_until
             watched = (select.POLLIN if reading else 0) | (select.POLLOUT if side.size and not held else 0)
-            if not side.open:
-                if side.watched >= 0:
+            if not side.open or now < side.retry_at:
+                watched = UNWATCHED
+            if side.watched != watched:
+                if watched == UNWATCHED:
                     self._poller.unregister(descriptor)
-                    side.watched = -1
-            elif side.watched != watched:
-                self._poller.register(descriptor, watched)
+                else:
+                    self._poller.register(descriptor, watched)
                 side.watched = watched
         if not (self.node.open or self.plugin.open) or now < self.spin_until:
             until = min(self.spin_until, held_until) if held_until > now else self.spin_until
@@ -984,14 +1034,17 @@ class Guard:
                     return ready
         if now < held_until:
             readable, writable = (
-                [descriptor for descriptor, side in sides.items() if side.open and side.watched & event]
+                [descriptor for descriptor, side in sides.items() if side.watched > 0 and side.watched & event]
                 for event in (select.POLLIN, select.POLLOUT)
             )
             select.select(readable, writable, [], held_until - now)
             return self._poller.poll(0)
-        due = [] if self.tip_wait_due is None else [self.tip_wait_due]
+        due = [side.retry_at for side in sides.values() if side.open]
+        due += [] if self.tip_wait_due is None else [self.tip_wait_due]
         if (self.ending or not self.plugin.open) and self.will is None:
             due += [subscription.due for subscription in self.subscriptions]
+            due += [end for end in self.unanswered.values() if end < math.inf]
+            due += [] if self.leave_by is None else [self.leave_by]
         later = [moment for moment in due if moment > now]
         return self._poller.poll(1000 * (min(later) - now) + 1 if later else None)
 

@@ -8,8 +8,9 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from typing import Final, NamedTuple
 
 from telegraf_bitcoin_ipc.ipc import guard
@@ -26,6 +27,12 @@ FAREWELL: Final = 0.8
 """Seconds that a program that was told to stop waits for the guard's end; the guard needs nobody."""
 
 PAUSE: Final = 0.005
+
+STDERR_BYTES: Final = 4000
+"""How much of what the guard wrote on stderr, at most a traceback, is logged: its end."""
+
+MEMORY_DIRECTORY: Final = "/dev/shm"
+"""Where a file is memory, on Linux."""
 
 RUN: Final = (
     "import os, sys; sys.path.append(os.path.dirname(sys.argv[1])); import guard; guard.main(sys.argv[2:])"
@@ -45,17 +52,34 @@ class GuardFailed(Exception):
     """The guard could not be started: its caller must not subscribe."""
 
 
+def unnamed_memory() -> int:
+    """Return the descriptor of an empty file in memory that no name leads to. Raises OSError.
+
+    Not every Python has memfd_create: it depends on the C library that it was built with.
+    """
+    try:
+        return os.memfd_create("telegraf-bitcoin-ipc", os.MFD_CLOEXEC)
+    except (AttributeError, OSError):
+        directory = MEMORY_DIRECTORY if os.access(MEMORY_DIRECTORY, os.W_OK) else None
+        with tempfile.TemporaryFile(dir=directory) as file:
+            return os.dup(file.fileno())
+
+
 class Totals:
-    """The guard's totals, in memory that both processes have mapped and that no name leads to.
+    """The guard's totals, in memory that both processes have mapped.
 
     They can be read after `close`, too, as they were then.
     """
 
     def __init__(self) -> None:
-        """Make the memory, filled with zeros."""
-        self.descriptor = os.memfd_create("telegraf-bitcoin-ipc", os.MFD_CLOEXEC)
-        os.ftruncate(self.descriptor, guard.SHARED_BYTES)
-        self._memory: mmap.mmap | bytes = mmap.mmap(self.descriptor, guard.SHARED_BYTES)
+        """Make the memory, filled with zeros. Raises OSError."""
+        self.descriptor = unnamed_memory()
+        try:
+            os.ftruncate(self.descriptor, guard.SHARED_BYTES)
+            self._memory: mmap.mmap | bytes = mmap.mmap(self.descriptor, guard.SHARED_BYTES)
+        except OSError:
+            os.close(self.descriptor)
+            raise
 
     def read(self) -> Mapping[str, int]:
         """Return the totals by name."""
@@ -80,17 +104,34 @@ async def guarded(
     What need not wait for the guard is done `meanwhile`, while it starts. The connection is the guard's once this
     yields; it is still open and the caller's where GuardFailed is raised.
     """
-    with closing(Totals()) as totals, closing(Side(*socket.socketpair())) as side:
-        process = _start(connection, side.its, totals.descriptor, hand_on_utxo)
+    with ExitStack() as stack:
+        with _failing():
+            totals = stack.enter_context(closing(Totals()))
+            side = stack.enter_context(closing(Side(*socket.socketpair())))
+            stderr = unnamed_memory()
+            stack.callback(os.close, stderr)
+            process = _start(connection, side.its, totals.descriptor, stderr, hand_on_utxo)
         try:
             meanwhile()
-            await _ready(side.ours, process)
+            await _ready(side.ours, process, stderr)
             connection.close()
             yield Guarded(side.ours, totals.read)
         finally:
-            stopping = isinstance(sys.exc_info()[1], asyncio.CancelledError)
+            failure = sys.exc_info()[1]
             side.close()
-            await _see_off(process, FAREWELL if stopping else None)
+            await _see_off(process, FAREWELL if isinstance(failure, asyncio.CancelledError) else None)
+            words = _written(stderr)
+            if (process.returncode or words) and not isinstance(failure, GuardFailed):
+                log.error("the guard ended with status %d%s", process.returncode, words)
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Raise GuardFailed when the system refuses what the guard needs."""
+    try:
+        yield
+    except OSError as error:
+        raise GuardFailed(f"the guard cannot be started: {error}") from error
 
 
 class Side:
@@ -108,9 +149,12 @@ class Side:
 
 
 def _start(
-    connection: socket.socket, its: socket.socket, shared: int, hand_on_utxo: bool
+    connection: socket.socket, its: socket.socket, shared: int, stderr: int, hand_on_utxo: bool
 ) -> subprocess.Popen[bytes]:
-    """Start the guard in a session of its own, with three descriptors and nothing of ours on its pipes."""
+    """Start the guard in a session of its own, with three descriptors and nothing of ours on its pipes.
+
+    Its stderr is a file: the guard outlives this process, and must never wait for a reader.
+    """
     descriptors = (connection.fileno(), its.fileno(), shared)
     try:
         return subprocess.Popen(
@@ -118,11 +162,9 @@ def _start(
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
             start_new_session=True,
         )
-    except OSError as error:
-        raise GuardFailed(f"the guard cannot be started: {error}") from error
     finally:
         its.close()
 
@@ -132,17 +174,29 @@ def command(*arguments: int) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", RUN, guard.__file__, *map(str, arguments)]
 
 
-async def _ready(ours: socket.socket, process: subprocess.Popen[bytes]) -> None:
+async def _ready(ours: socket.socket, process: subprocess.Popen[bytes], stderr: int) -> None:
     """Wait for the guard's first byte."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(START_LIMIT):
-            said = await loop.sock_recv(ours, len(guard.READY))
+            if await loop.sock_recv(ours, len(guard.READY)) == guard.READY:
+                return
+            await _see_off(process, None)
+        why = f"exit status {process.returncode}"
     except TimeoutError:
-        said = b""
-    if said != guard.READY:
-        process.kill()  # it holds no subscription yet
-        raise GuardFailed(f"the guard did not start (exit status {process.poll()})")
+        why = f"it was not ready within {START_LIMIT:g} seconds"
+    except OSError as error:
+        why = str(error)
+    process.kill()  # it holds no subscription yet
+    await _see_off(process, None)
+    raise GuardFailed(f"the guard did not start ({why}){_written(stderr)}")
+
+
+def _written(stderr: int) -> str:
+    """Return the end of what the guard has written on stderr, as the end of a sentence."""
+    size = os.fstat(stderr).st_size
+    text = os.pread(stderr, STDERR_BYTES, max(size - STDERR_BYTES, 0)).decode(errors="replace").strip()
+    return f"; it wrote: {text}" if text else ""
 
 
 async def _see_off(process: subprocess.Popen[bytes], patience: float | None) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed
+from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, ThreadBusy
 from telegraf_bitcoin_ipc.ipc import jsonrpc
 from telegraf_bitcoin_ipc.ipc.callbacks import (
     ChainSink,
@@ -38,7 +38,8 @@ RPC_USER: Final = "telegraf-bitcoin-ipc"
 """Who calls Rpc.executeRpc, for the node's log and its -rpcwhitelist."""
 
 BUSY_PAUSE: Final = 0.01
-"""Seconds to wait after the node said `thread busy`."""
+LONGEST_BUSY_PAUSE: Final = 1.0
+"""Seconds to wait after the node said `thread busy`; before a wait for the tip they double."""
 
 UNANSWERED_WARNING: Final = 5.0
 """Seconds after which a node that does not let go of a subscription is mentioned in the log."""
@@ -95,7 +96,9 @@ class Subscription:
 class Session:
     """A node that answered: `dialect` says what it is, `version` and `chain` are empty where it does not tell.
 
-    `capabilities` are its interfaces by name, `threads` our threads in it.
+    `capabilities` are its interfaces by name, `threads` our threads in it. `tells_of_its_stop` is what
+    `ask_for_tip` has found out; while it is false nothing may be subscribed, or the node would stop with a
+    subscriber, and abort.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class Session:
         self.chain = ""
         self.capabilities = capabilities
         self.threads = threads
+        self.tells_of_its_stop = False
         self._schema = loaded
         self._subscriptions: dict[str, Subscription] = {}
 
@@ -232,28 +236,48 @@ class Session:
         with translated(method):
             request.result()
 
+    async def ask_for_tip(self) -> None:
+        """Find out whether the node tells of its tip, and so of its stop. Raises CallFailed if it does not."""
+        self.tells_of_its_stop = False
+        await self._next_tip(NO_TIP, limit=CALL_LIMIT, timeout=TIP_WAIT_MILLISECONDS)
+        self.tells_of_its_stop = True
+
     async def until_it_leaves(self, on_tip: Callable[[Tip], Awaitable[None]] | None = None) -> NoReturn:
-        """Wait until the node begins to stop (NodeStopping), or is gone (NodeUnavailable).
+        """Wait until the node begins to stop (NodeStopping), is gone, or no longer tells (NodeUnavailable).
 
         A pending Mining.waitTipChanged returns without a tip as soon as the node has been told to stop. An idle
         node on regtest then aborts 0.09 s later if it still has a subscriber (measured). Without `on_tip` the
         wait has no time limit: a guard repeats it by itself, and it ends with the connection. With it, each tip
-        is awaited and told, the present one first.
+        is awaited and told, the present one first. Only where the node's thread is busy the wait is repeated.
         """
         limited: dict[str, Any] = {} if on_tip is None else {"timeout": TIP_WAIT_MILLISECONDS}
-        tip = NO_TIP
+        tip, pause = NO_TIP, BUSY_PAUSE
         while True:
             try:
-                changed = await self.threads["tip"].call(
-                    self.capabilities["mining"], "waitTipChanged", currentTip=tip, limit=None, **limited
-                )
-            except CallFailed as error:  # without it the node's stop would go unnoticed
+                before, (tip, height) = tip, await self._next_tip(tip, limit=None, **limited)
+            except ThreadBusy:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_BUSY_PAUSE)
+                continue
+            except CallFailed as error:  # the node's stop would go unnoticed
                 raise NodeUnavailable(str(error)) from error
-            before, tip = tip, bytes(changed.result.hash)
-            if not tip:
-                raise NodeStopping
+            pause = BUSY_PAUSE
             if on_tip is not None and tip != before:
-                await on_tip(Tip(tip[::-1].hex(), changed.result.height))
+                await on_tip(Tip(tip[::-1].hex(), height))
+
+    async def _next_tip(self, tip: bytes, *, limit: float | None, **limited: Any) -> tuple[bytes, int]:
+        """Wait until the tip is another than `tip`, or its time is over; return the tip's hash and height."""
+        what = "waitTipChanged"
+        changed = await self.threads["tip"].call(
+            self.capabilities["mining"], what, currentTip=tip, limit=limit, **limited
+        )
+        with translated(what):
+            found, height = bytes(changed.result.hash), changed.result.height
+        if not found:
+            raise NodeStopping
+        if len(found) != len(NO_TIP):
+            raise CallFailed(f"{what}: the answer has not the expected form")
+        return found, height
 
     async def unsubscribe(self) -> None:
         """End every subscription, one after another, and return when the node will not call any more.

@@ -48,12 +48,14 @@ async def watch(
     *,
     unguarded: bool = False,
     hand_on_utxo: bool = False,
+    level: int = logging.ERROR,
     on_wait: Callable[[str], None] = log.warning,
 ) -> AsyncIterator[Watch]:
     """Hold a session with the node. With `hand_on_utxo` the guard hands UTXO events on beside counting them.
 
     `on_wait` gets a sentence when the node is still loading its chain, which is waited for. Where the guard cannot
-    be started nothing may be subscribed. Raises NodeUnavailable, NodeStopping and UnsupportedNode.
+    be started nothing may be subscribed, and the log says so at `level`. Raises NodeUnavailable, NodeStopping and
+    UnsupportedNode.
     """
     async with AsyncExitStack() as stack:
         connection = stack.enter_context(node_socket.connect())
@@ -65,7 +67,7 @@ async def watch(
                 )
                 connection, totals, patience = guard.connection, guard.totals, PATIENCE
             except GuardFailed as error:
-                log.error("%s; nothing is subscribed without it, the node is only polled", error)
+                log.log(level, "%s; nothing is subscribed without it, the node is only polled", error)
         loading = Loading(node_socket.is_loaded, on_wait=on_wait)
         try:
             session = await stack.enter_async_context(open_session(connection, patience, loading))

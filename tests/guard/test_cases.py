@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.counts import CHAIN, delivered, differences
-from support.defective import BLOCKED_SECONDS
+from support.defective import BLOCKED_SECONDS, GUARD_MAY_START, LAST_WORDS
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, alive, children, value
 from support.processes import START_SECONDS, Telegraf, free_port, wait_until
 from support.scene import Scene, connections, counted, descriptors, watched
@@ -407,12 +407,17 @@ def test_the_node_is_killed(scene: Scene) -> None:
     scene.unharmed(node)
 
 
-# With and without the guard
+# The guard cannot be started
 
 
 @pytest.mark.parametrize(
     ("defect", "reason"),
-    [("no interpreter", "the guard cannot be started"), ("guard ends", "the guard did not start")],
+    [
+        ("no interpreter", "the guard cannot be started: "),
+        ("guard ends", "the guard did not start (exit status 1); "),
+        ("guard late", "the guard did not start (it was not ready within 0.2 seconds); "),
+        ("no memory", "the guard cannot be started: "),
+    ],
 )
 def test_the_guard_cannot_be_started(scene: Scene, defect: str, reason: str) -> None:
     """Without its guard the plugin subscribes to nothing, polls, says so, and may be killed."""
@@ -432,6 +437,96 @@ def test_the_guard_cannot_be_started(scene: Scene, defect: str, reason: str) -> 
     assert not node.lines("subscribed")
     assert plugin.stop() == 0
     scene.unharmed(node)
+
+
+def test_a_python_without_memfd(scene: Scene) -> None:
+    """Where Python has no memfd_create the totals are in an unnamed file, and everything is counted as ever."""
+    node = scene.node()
+    shared = set(Path("/dev/shm").iterdir())
+    plugin = scene.watching(defect="no memfd")
+    node.do("accept", count=20)
+    node.do("block", outputs=100)
+    counted(plugin, node)
+    assert set(Path("/dev/shm").iterdir()) <= shared
+    plugin.kill()
+    node.says("unsubscribed", 2)
+    scene.unharmed(node)
+
+
+def test_a_guard_that_starts_later(scene: Scene, tmp_path: Path) -> None:
+    """A session without its guard ends after a while and a new one tries again; the log says why, once."""
+    node = scene.node()
+    plugin = scene.plugin("--poll-interval", "0.1", defect="no luck")
+    plugin.logged("E! the guard did not start (exit status 3); it wrote: " + LAST_WORDS)
+    plugin.shows(lambda series: (value(series, "connects_total") or 0) >= 4, "some tries")
+    assert not node.lines("subscribed")
+    (tmp_path / GUARD_MAY_START).touch()
+    watched(plugin)
+    node.do("accept", count=20)
+    node.do("block", outputs=100)
+    counted(plugin, node)
+    assert plugin.stderr.count("the guard did not start") == 1
+    assert "W! " not in plugin.stderr
+    assert plugin.stop() == 0
+    scene.unharmed(node)
+
+
+def test_a_guard_that_dies_is_reported(scene: Scene) -> None:
+    """The log says that the guard has ended, and how, for the node aborts by it."""
+    node = scene.node("--lenient")
+    plugin = scene.watching()
+    os.kill(scene.guard(), signal.SIGABRT)
+    plugin.logged("E! the guard ended with status -6")
+    node.says("abort")
+    assert plugin.stop() == 0
+
+
+# The node cannot tell of its stop
+
+NO_WAIT = "Mining.waitTipChanged"
+
+
+@pytest.mark.parametrize("dialect", ["tracing", "stock"])
+@pytest.mark.parametrize("options", [[], ["--no-guard"]], ids=["guard", "no guard"])
+def test_a_node_that_cannot_tell_of_its_stop(scene: Scene, dialect: str, options: list[str]) -> None:
+    """It is polled and not subscribed to, which the log says once, and stops cleanly."""
+    node = scene.node("--dialect", dialect)
+    node.do("fail", method=NO_WAIT)
+    plugin = scene.plugin("--poll-interval", "0.1", *options)
+    plugin.logged("nothing is subscribed, for the node's stop would go unnoticed; polls go on")
+    for _ in range(3):
+        state = node.do("block")
+    series = plugin.shows(lambda series: value(series, "chain_height") == state["height"], "a poll")
+    assert value(series, "up") == 1
+    assert value(series, "blocks_connected_total") is None
+    for subscription in ("chain", "utxo_cache"):
+        assert value(series, "subscription_active", subscription=subscription) == 0
+    assert not node.lines("subscribed")
+    assert plugin.stderr.count("W! waitTipChanged: ") == 1
+    assert node.stop() == 0, node.log
+    assert not node.lines("abort")
+    assert plugin.stop() == 0
+    scene.empty()
+
+
+@pytest.mark.parametrize("options", [[], ["--no-guard"]], ids=["guard", "no guard"])
+def test_a_node_that_can_no_longer_tell_of_its_stop(scene: Scene, options: list[str]) -> None:
+    """Its subscriptions are ended, polls go on; when it can tell again they are made again."""
+    node = scene.node()
+    plugin = scene.watching("--poll-interval", "0.1", *options)
+    node.do("fail", method=NO_WAIT)
+    node.do("block")  # without a guard the wait has no time limit: it is asked again at the next tip
+    node.says("unsubscribed", 2)
+    plugin.logged("nothing is subscribed, for the node's stop would go unnoticed; polls go on")
+    plugin.shows(lambda series: value(series, "up") == 1, "polls")
+    node.do("heal", method=NO_WAIT)
+    watched(plugin, 2)
+    plugin.logged("I! waitTipChanged works again")
+    assert plugin.stop() == 0
+    scene.unharmed(node)
+
+
+# With and without the guard
 
 
 def test_no_guard(scene: Scene) -> None:
@@ -460,7 +555,7 @@ def test_nothing_is_left_after_a_clean_stop(scene: Scene) -> None:
     assert set(scene.processes()) == {plugin.pid, guard}
     assert connections(node) == 1
     links = [os.readlink(path) for path in Path(f"/proc/{guard}/fd").iterdir()]
-    assert sorted(link.partition(":")[0] for link in links) == ["/dev/null"] * 3 + ["/memfd"] + ["socket"] * 2
+    assert sorted(link.partition(":")[0] for link in links) == ["/dev/null"] * 2 + ["/memfd"] * 2 + ["socket"] * 2
     assert os.readlink(f"/proc/{guard}/cwd") == "/"
     node.do("accept", count=20)
     node.do("block", outputs=100)

@@ -11,9 +11,12 @@ from contextlib import ExitStack
 import pytest
 from support.guard import (
     CHAIN_NOTIFICATIONS,
+    INIT,
     NODE,
     NODE_TABLE,
+    SERVER_THREAD,
     THREAD,
+    THREAD_MAP,
     UTXO_CACHE_TRACE,
     Capability,
     Place,
@@ -500,18 +503,38 @@ def test_the_node_is_let_go_at_once_when_nothing_stands(start: Start) -> None:
     guarded.ends()
 
 
-def test_every_open_question_is_waited_for(start: Start) -> None:
+def test_every_call_on_a_server_thread_is_waited_for(start: Start) -> None:
     """A socket that closes in the middle of a call harms a node: each has to be answered first."""
     guarded = start()
-    guarded.plugin.send(bootstrap(0), ask_node(1), ask_node(2))
-    for expected in (bootstrap(0), ask_node(1), ask_node(2)):
+    guarded.plugin.send(ask_node(1), ask_node(2))
+    for expected in (ask_node(1), ask_node(2)):
         assert guarded.node.take() == expected
     guarded.plugin.close()
-    for question in (2, 0):
-        still_answers(guarded, 50 + question)
-        guarded.node.send(answer(question))
+    still_answers(guarded, 50)
+    guarded.node.send(answer(2))
     still_answers(guarded, 60)
     guarded.node.send(failure(1, "no"))
+    assert guarded.node.at_the_end()
+    guarded.ends()
+
+
+HARMLESS = {
+    "a bootstrap": bootstrap(0),
+    "the first call": call(1, INIT, "construct"),
+    "a new thread": call(1, THREAD_MAP, "makeThread", name="poll"),
+    "a thread's name": call(1, SERVER_THREAD, "getName"),
+    "a wait for the tip": wait_tip(1, NO_TIP, timeout=250.0),
+    "a wait for the chain": call(1, INIT, "makeMining", context={}),
+}
+
+
+@pytest.mark.parametrize("question", HARMLESS.values(), ids=HARMLESS)
+def test_a_question_that_harms_no_node_is_not_waited_for(start: Start, question: bytes) -> None:
+    """A node that hangs in the handshake, or loads its chain, keeps no guard when the plugin has gone."""
+    guarded = start()
+    guarded.plugin.send(question)
+    assert guarded.node.take() == question
+    guarded.plugin.close()
     assert guarded.node.at_the_end()
     guarded.ends()
 
@@ -756,14 +779,11 @@ def test_a_wait_with_a_limit_passes(start: Start) -> None:
 
 
 def test_the_wait_ends_with_the_plugin(start: Start) -> None:
-    """After the plugin's end the wait is not repeated; its answer is waited for, and then the node is let go."""
+    """After the plugin's end the wait is not repeated, and its answer is not waited for: the node is let go."""
     guarded = start()
     guarded.plugin.send(wait_tip(5, NO_TIP))
-    question = repeated(guarded, NO_TIP)
+    repeated(guarded, NO_TIP)
     guarded.plugin.close()
-    still_answers(guarded, 50)
-    guarded.node.send(tip_is(question, TIP))
-    assert guarded.node.take() == guard.finish_of(question)
     assert guarded.node.at_the_end()
     guarded.ends()
 
@@ -788,6 +808,26 @@ def test_a_node_that_stops_is_left_by_a_plugin_that_does_not_read(start: Start) 
     assert tip_is(5, None) in rest, "beside both callbacks' `destroy`"
     assert guarded.plugin.at_the_end()
     guarded.ends()
+
+
+def test_a_node_that_cannot_tell_of_its_stop_is_not_subscribed_to(start: Start) -> None:
+    """When the wait fails the plugin gets the failure; what is subscribed, then or later, is ended at once."""
+    guarded = start()
+    guarded.subscribed()
+    guarded.plugin.send(wait_tip(5, NO_TIP))
+    question = repeated(guarded, NO_TIP)
+    guarded.node.send(failure(question, "std::exception: a simulated failure"))
+    assert guarded.node.take() == guard.finish_of(question)
+    trace = disconnected(guarded, TRACE_HANDLER)
+    assert guarded.plugin.take() == failure(5, "std::exception: a simulated failure")
+    let_go(guarded, trace, UTXO_CACHE_TRACE, 2)
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    guarded.plugin.send(subscribe_chain(6))
+    assert guarded.node.take() == subscribe_chain(6)
+    guarded.node.send(handler_for(6, CHAIN_HANDLER))
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    guarded.plugin.send(ask_node(7))
+    assert guarded.node.take() == ask_node(7), "and the plugin goes on"
 
 
 def test_what_is_subscribed_at_a_node_that_stops_is_ended_at_once(start: Start) -> None:

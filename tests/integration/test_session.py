@@ -161,6 +161,83 @@ def test_a_node_that_stops_ends_the_session() -> None:
     run(main())
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_a_busy_thread_does_not_end_the_session() -> None:
+    """While the node's thread is busy the wait for the tip is repeated, and then it tells of the stop as ever."""
+
+    async def main() -> None:
+        node = Node()
+        async with session_with(node) as session:
+            node.model.faults.fail("Mining.waitTipChanged", 0, "thread busy")
+            leaving: Coroutine[Any, Any, Any] = session.until_it_leaves()
+            task = asyncio.ensure_future(leaving)
+            await until(lambda: node.calls.get("Mining.waitTipChanged", 0) >= 3)
+            node.model.faults.heal("Mining.waitTipChanged")
+            await node.shut_down()
+            with pytest.raises(NodeUnavailable, match="the node is stopping"):
+                await task
+
+    run(main())
+
+
+def test_a_wait_for_the_tip_that_fails_ends_the_session() -> None:
+    """A node that no longer tells of its stop is left."""
+
+    async def main() -> None:
+        node = Node()
+        async with session_with(node) as session:
+            node.model.faults.fail("Mining.waitTipChanged", 0, "no luck")
+            with pytest.raises(NodeUnavailable, match="waitTipChanged: "):
+                await session.until_it_leaves()
+            assert node.calls["Mining.waitTipChanged"] == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [31, 33])
+def test_a_tip_of_another_form_is_a_failure(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """A hash of another length is no tip: the node is not taken for one that tells of its stop."""
+    monkeypatch.setattr(servers, "_tip", lambda node: {"hash": bytes(size), "height": 1})
+
+    async def main() -> None:
+        async with session_with(Node()) as session:
+            with pytest.raises(CallFailed, match="the answer has not the expected form"):
+                await session.ask_for_tip()
+            assert not session.tells_of_its_stop
+            with pytest.raises(NodeUnavailable, match="the answer has not the expected form"):
+                await session.until_it_leaves()
+
+    run(main())
+
+
+def test_a_node_that_tells_of_its_stop() -> None:
+    """A node that gives its tip tells of its stop, too; one that fails, or is stopping, does not."""
+
+    async def main() -> None:
+        node = Node()
+        async with session_with(node) as session:
+            assert not session.tells_of_its_stop
+            await session.ask_for_tip()
+            assert session.tells_of_its_stop
+            node.model.faults.fail("Mining.waitTipChanged", 0, "no luck")
+            with pytest.raises(CallFailed, match="waitTipChanged: "):
+                await session.ask_for_tip()
+            assert not session.tells_of_its_stop
+            node.model.faults.heal("Mining.waitTipChanged")
+            await node.shut_down()
+            with pytest.raises(NodeUnavailable, match="the node is stopping"):
+                await session.ask_for_tip()
+            assert not session.tells_of_its_stop
+
+    run(main())
+
+
 @pytest.mark.parametrize(("make", "interface"), [("chain", "ChainNotifications"), ("tracing", "UtxoCacheTrace")])
 def test_no_callback_is_missing(make: str, interface: str) -> None:
     """Every method of both callback interfaces is there: a missing one would abort the node."""

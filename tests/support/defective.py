@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
+import os
 import resource
+import shlex
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,13 +17,16 @@ from typing import Any
 
 from support.nodes import Plugin
 
-from telegraf_bitcoin_ipc import cli
+from telegraf_bitcoin_ipc import cli, watcher
 from telegraf_bitcoin_ipc.events import ChainEvents
-from telegraf_bitcoin_ipc.ipc import callbacks, guard, session
+from telegraf_bitcoin_ipc.ipc import callbacks, guard, guarding, session
 
 BLOCKED_SECONDS = 3.0
 SMALL_QUEUE_BYTES = 1 << 20
 MEMORY_BYTES = 64 << 20  # beyond what it uses when it begins to allocate
+LAST_WORDS = "no luck today"
+GUARD_MAY_START = "guard-may-start"
+"""A file in the plugin's working directory; the guard of `no luck` starts when it is there."""
 
 
 class Defective(Plugin):
@@ -141,6 +148,39 @@ def guard_ends() -> None:
     sys.executable = shutil.which("false") or ""
 
 
+def _guard_by(script: str) -> None:
+    """Have a shell script run the guard, or not."""
+    interpreter = Path.cwd() / "interpreter"
+    interpreter.write_text(f"#!/bin/sh\n{script}\n")
+    interpreter.chmod(0o700)
+    sys.executable = str(interpreter)
+
+
+def no_luck() -> None:
+    """The guard ends with a complaint until GUARD_MAY_START is there; sessions without it are short."""
+    python = shlex.quote(sys.executable)
+    _guard_by(f"[ -e {GUARD_MAY_START} ] || {{ echo '{LAST_WORDS}' >&2; exit 3; }}\nexec {python} \"$@\"")
+    renewals: Any = watcher.Watcher.__init__.__defaults__
+    watcher.Watcher.__init__.__defaults__ = (*renewals[:-1], lambda: itertools.repeat(0.2))
+
+
+def guard_late() -> None:
+    """The guard takes longer than it may."""
+    _guard_by("exec sleep 60")
+    guarding.START_LIMIT = 0.2  # type: ignore[misc]
+
+
+def no_memfd() -> None:
+    """A Python without memfd_create."""
+    del os.memfd_create
+
+
+def no_memory() -> None:
+    """A Python without memfd_create, and no directory for a temporary file."""
+    no_memfd()
+    guarding.MEMORY_DIRECTORY = tempfile.tempdir = str(Path.cwd() / "no-such-directory")  # type: ignore[misc]
+
+
 def small_queue() -> None:
     """The guard keeps no more than SMALL_QUEUE_BYTES for it: the same program, with another number."""
     text, whole = Path(guard.__file__).read_text(), "QUEUE_BYTES = 32 << 20"
@@ -160,6 +200,10 @@ if __name__ == "__main__":
         "memory used up": memory_used_up,
         "no interpreter": no_interpreter,
         "guard ends": guard_ends,
+        "guard late": guard_late,
+        "no luck": no_luck,
+        "no memfd": no_memfd,
+        "no memory": no_memory,
         "small queue": small_queue,
     }[sys.argv[1]]()
     sys.exit(cli.main(sys.argv[2:]))

@@ -32,9 +32,11 @@ CHAIN = contract.chain.Chain
 CHAIN_NOTIFICATIONS = contract.chain.ChainNotifications
 UTXO_CACHE_TRACE = contract.tracing.UtxoCacheTrace
 TRACING = contract.tracing.Tracing
+INIT = contract.init.Init
 MINING = contract.mining.Mining
 HANDLER = contract.handler.Handler
 NODE = contract.node.Node
+SERVER_THREAD, THREAD_MAP = contract.proxy.Thread, contract.proxy.ThreadMap
 
 
 # Messages as trees: what a message says, however it lies in its segments.

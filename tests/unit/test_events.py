@@ -179,6 +179,16 @@ def test_utxo(watch: Callable[..., Watched], action: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("action", ["add", "spend", "uncache"])
+def test_negative_value(watch: Callable[..., Watched], action: str) -> None:
+    """A coin of negative value counts as one of no value, as it does in the guard: no counter falls."""
+    watched = watch()
+    for value in (70, -1):
+        watched.utxo(action, txid=HASH, index=7, height=120, value=value, coinbase=False)
+    assert watched.values == {f"utxo_cache_{action}_total": 2, f"utxo_cache_{action}_value_total": 70}
+    assert "value=-1" in watched.log[1]
+
+
 def test_unconfirmed_coin(watch: Callable[..., Watched]) -> None:
     """A coin that belongs to no block is told apart where it is added, and only there."""
     watched = watch()

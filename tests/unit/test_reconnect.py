@@ -10,11 +10,12 @@ from typing import NoReturn
 
 import pytest
 
-from telegraf_bitcoin_ipc.errors import NodeUnavailable, PluginError, UnsupportedNode
-from telegraf_bitcoin_ipc.reconnect import LASTING, UNSUPPORTED_DELAY, delays, keep_serving
+from telegraf_bitcoin_ipc.errors import NodeUnavailable, PluginError, SessionExpired, UnsupportedNode
+from telegraf_bitcoin_ipc.reconnect import LASTING, UNSUPPORTED_DELAY, delays, keep_serving, renewals
 
 REFUSED = NodeUnavailable("/run/node.sock: there is no such socket")
 LOST = NodeUnavailable("the node closed the connection")
+EXPIRED = SessionExpired("this session has no guard")
 STOCK = UnsupportedNode("a stock node (Bitcoin Core 31) is not served")
 
 
@@ -34,6 +35,12 @@ def test_delays_are_spread() -> None:
     assert list(islice(delays(spread), 3)) == [1, 1.75, 3]
     for delay, longest in zip(delays(), [1, 2, 4, 8, 16, 30, 30], strict=False):
         assert 0.75 * longest <= delay <= longest
+
+
+def test_renewals_grow() -> None:
+    """Sessions without a guard last a minute at first and an hour at most, spread as all waits."""
+    for seconds, longest in zip(renewals(), [60, 120, 240, 480, 960, 1920, 3600, 3600], strict=False):
+        assert 0.75 * longest <= seconds <= longest
 
 
 class EndOfScriptError(Exception):
@@ -120,6 +127,15 @@ def test_a_node_that_drops_every_connection_is_one_outage(log: pytest.LogCapture
     script.run()
     assert script.slept == [1, 2, 4, 8]
     assert [record.levelname for record in log.records] == ["WARNING", "DEBUG", "DEBUG", "DEBUG"]
+
+
+def test_a_session_that_expires_is_followed_at_once(log: pytest.LogCaptureFixture) -> None:
+    """A session that this program ended for a better one costs no wait and no warning, and ends an outage."""
+    script = Script([REFUSED, REFUSED, (EXPIRED,), (EXPIRED,), REFUSED])
+    script.run()
+    assert script.slept == [1, 2, 1]
+    assert script.served == script.closed == [2, 3]
+    assert [record.levelname for record in log.records] == ["WARNING", "DEBUG", "DEBUG", "DEBUG", "WARNING"]
 
 
 def test_unsupported_node_is_asked_slowly(log: pytest.LogCaptureFixture) -> None:
