@@ -60,12 +60,9 @@ class NodeSocket:
         before = self._look()
         if self._stopping is not None and self._is_same(before, *self._stopping):
             raise NodeStopping
-        connection = socket.socket(socket.AF_UNIX)
-        connection.setblocking(False)  # a full backlog must not hold anything up
         try:
-            connection.connect(self.path)
+            connection = _connected(self.path)
         except OSError as error:
-            connection.close()
             reason = _WHY_NO_CONNECTION.get(type(error), error.strerror or error)
             raise NodeUnavailable(f"{self.path}: {reason}") from error
         made = self._look()
@@ -107,6 +104,17 @@ class NodeSocket:
     def _is_same(made: Made | None, stopping: Made, process: Process | None) -> bool:
         """Say whether the node that was seen to stop may still be behind the socket."""
         return made == stopping and (process is None or _process(process.pid) == process)
+
+
+def _connected(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.setblocking(False)  # a full backlog must not hold anything up
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _peer_of(connection: socket.socket) -> int:
