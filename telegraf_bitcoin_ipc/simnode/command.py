@@ -73,6 +73,13 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     )
     add("--check-mempool", action="store_true", help="as a real node's -checkmempool")
     add("--warmup", type=_seconds, default=0.0, metavar="S", help="be loading the chain for so long")
+    add(
+        "--patience",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="let subscribers take so much longer to leave at the stop than a real node would",
+    )
     add("--pruned", action="store_true", help="have deleted the older half of the blocks")
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
     add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
@@ -86,12 +93,14 @@ async def _simulate(options: argparse.Namespace) -> int:
     model = Model(rng=rng, now=clock(), check_mempool=options.check_mempool)
     if options.pruned:
         model.prune(model.height // 2)
-    node = SimulatedNode(model, Journal(sys.stdout), lenient=options.lenient, warmup=options.warmup)
+    node = SimulatedNode(
+        model, Journal(sys.stdout), lenient=options.lenient, warmup=options.warmup, patience=options.patience
+    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.call_later(options.warmup, show_loaded)
+    loading = asyncio.ensure_future(_show_when_loaded(node))
     server = await _listen(options.socket, node, options.dialect)
     try:
         life = _life(options, node, rng, clock)
@@ -99,10 +108,16 @@ async def _simulate(options: argparse.Namespace) -> int:
         await _live_until(stop, life, node.validation)
         await node.shut_down()
     finally:
+        loading.cancel()
         server.close()
         with suppress(FileNotFoundError):
             os.unlink(options.socket)
     return 0
+
+
+async def _show_when_loaded(node: SimulatedNode) -> None:
+    if await node.chain_loaded():
+        show_loaded()
 
 
 async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
