@@ -12,12 +12,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support import properties
 from support.nix import Nix
 from support.nodes import Plugin, SimulatedNode
-from support.processes import Process, Prometheus, Telegraf
+from support.processes import START_SECONDS, Process, Prometheus, Telegraf, adopt_orphans, descendants, wait_until
 from support.scene import Scene
 from support.subscriber import Subscriber
 from support.terminal import Terminal
+
+properties.register()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +57,17 @@ def installed_package() -> None:
             "run `make test` (or set TEST_CHECKOUT=1 to test that one)",
             pytrace=False,
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail if a process that a test started, or one that such a process left behind, outlives the tests.
+
+    With several workers each looks after its own descendants.
+    """
+    adopt_orphans()
+    yield
+    wait_until(lambda: not descendants(), START_SECONDS, lambda: f"the end of what tests started: {descendants()}")
 
 
 def _tool(variable: str) -> Path:

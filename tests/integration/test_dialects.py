@@ -115,7 +115,7 @@ def test_header(dialect: str) -> None:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until a condition holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -167,16 +167,23 @@ def test_a_core_31_that_starts_is_waited_for(
     """Core 31's makeMining waits until the chain is loaded, and so does the session, which says so."""
     monkeypatch.setattr(handshake, "CALL_LIMIT", 0.05)
 
+    said = "the node is still starting; waiting until its chain is loaded"
+
     async def main() -> None:
-        node = Node(warmup=1)
+        node = Node(warmup=1000)
+
+        async def load() -> None:
+            await until(lambda: said in caplog.messages)
+            await node.load()
+
+        loading = asyncio.ensure_future(load())
         async with session_with(node, "stock-31") as session:
-            assert node.loaded
+            await loading
             assert session.dialect.name == "stock-31"
             assert await session.read(next(session.dialect.polled())) == {"chain_height": BLOCKS}
         assert node.aborts == []
 
     run(main())
-    assert "the node is still starting; waiting until its chain is loaded" in caplog.messages
 
 
 def test_a_core_31_that_stops_while_it_starts() -> None:
@@ -417,9 +424,15 @@ def test_a_node_that_starts_and_does_not_introduce_itself(monkeypatch: pytest.Mo
     refuse(monkeypatch, ("getnetworkinfo", "getblockchaininfo"))
 
     async def main() -> None:
-        node = Node(warmup=1)
+        node = Node(warmup=1000)
+
+        async def load() -> None:
+            await until(lambda: "Init.makeMining" in node.calls)
+            await node.load()
+
+        loading = asyncio.ensure_future(load())
         async with session_with(node, "stock") as session:
-            assert node.loaded
+            await loading
             _, ibd, *_ = session.dialect.polled()
             assert await session.read(ibd) == {"ibd": 0}
         assert node.aborts == []
