@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from support import properties
 from support.nix import Nix
 from support.nodes import Plugin, SimulatedNode
-from support.processes import START_SECONDS, Process, Prometheus, Telegraf, adopt_orphans, descendants, wait_until
+from support.processes import STOP_SECONDS, Process, Prometheus, Telegraf, adopt_orphans, descendants, wait_until
 from support.scene import Scene
 from support.subscriber import Subscriber
 from support.terminal import Terminal
@@ -67,7 +68,12 @@ def nothing_left_behind() -> Iterator[None]:
     """
     adopt_orphans()
     yield
-    wait_until(lambda: not descendants(), START_SECONDS, lambda: f"the end of what tests started: {descendants()}")
+    try:
+        wait_until(lambda: not descendants(), STOP_SECONDS, lambda: f"the end of what was left: {descendants()}")
+    finally:
+        for pid in descendants():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _tool(variable: str) -> Path:
