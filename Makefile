@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Tests wait more than they compute: more of them at a time than there are processors.
+WORKERS ?= 8
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +17,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run demo test setup lint reference dashboards soak bench bench-short screenshots wheel clean \
+.PHONY: FORCE help run demo test check setup lint reference dashboards soak bench bench-short screenshots wheel clean \
 	install telegraf prometheus nix tmux
 
 help: ## print this
@@ -25,6 +27,7 @@ help: ## print this
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
 	@echo 'make demo PROMETHEUS=127.0.0.1:9091  have Prometheus listen on another address'
 	@echo 'make test ARGS="-k reconnect -x"     hand arguments to pytest'
+	@echo 'make test ARGS="-n 0"                one test after another'
 	@echo 'make PYTHON=python3.12 ...           use that Python (3.11 or newer)'
 	@echo
 	@echo 'Needed: Python 3.11 or newer, and Go 1.26 or newer unless a Telegraf 1.39 or newer is on the PATH.'
@@ -47,6 +50,10 @@ screenshots: install telegraf prometheus ## make the pictures in docs/ anew (nee
 		PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" PROMETHEUS_PAGES="$$pages" \
 		$(RUN_PYTHON) scripts/screenshots.py
 
+check: lint ## lint and the unit tests, those that failed last first: in less than a minute
+	@echo 'check: the unit tests'
+	@TEST_CHECKOUT= $(RUN_PYTHON) -m pytest -n auto --dist worksteal --failed-first tests/unit $(ARGS)
+
 test: setup lint ## set up, lint, and test the installed wheel with a real Telegraf, Prometheus and Nix
 	@echo 'test: the installed wheel'
 	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
@@ -56,11 +63,7 @@ test: setup lint ## set up, lint, and test the installed wheel with a real Teleg
 	NIX_INSTANTIATE_BINARY="$(CURDIR)/$(VENV)/tools/nix-instantiate" \
 	TMUX_BINARY="$(CURDIR)/$(VENV)/tools/tmux" \
 	TEST_CHECKOUT= \
-	$(RUN_PYTHON) -m pytest $(ARGS)
-ifeq ($(strip $(ARGS)),)
-	@echo 'test: no gross step back in the benchmark'
-	@$(RUN_PYTHON) bench --short
-endif
+	$(RUN_PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 setup: install telegraf prometheus nix tmux ## make everything that run and test need
 	@echo 'setup: ready'

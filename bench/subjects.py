@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from support.nodes import children
+from support.processes import children
 
 from bench.driver import CHAIN, DEADLINE, TRACE, Failure, Node, Subscriber, wait_for
 

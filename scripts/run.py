@@ -31,7 +31,8 @@ DEMO_OPTIONS = ("--poll-interval", "2", "--emit-interval", "2")  # somebody look
 SCRAPE_INTERVAL = "2s"
 NODE_TIMELINE = ("--block-interval", "5", "--tx-rate", "5", "--reorg-every", "10")
 FIRST_ANSWER_SECONDS = 60.0
-NODE_START_SECONDS = 20.0
+NODE_START_SECONDS = 60.0
+PATIENCE_SECONDS = "10"  # of the simulated node at its stop: a busy machine is no fault of the plugin's
 STOP_SECONDS = 15.0  # Telegraf gives a plugin two times 5 s to end
 PROGRESS_SECONDS = 5.0
 SAMPLES_SHOWN = 25
@@ -267,7 +268,8 @@ def start_simulated_node(
     if len(os.fsencode(node_socket)) > SOCKET_PATH_BYTES:
         raise Failure(f"A socket's path may not be as long as {node_socket}: set TMPDIR to a shorter one.")
     say(f"Starting a simulated node on {node_socket}.")
-    node = processes.start("the simulated node", [plugin, "simulate", *timeline, str(node_socket)], "node.log")
+    options = ["--patience", PATIENCE_SECONDS, *timeline]
+    node = processes.start("the simulated node", [plugin, "simulate", *options, str(node_socket)], "node.log")
     deadline = time.monotonic() + NODE_START_SECONDS
     while not is_socket(node_socket):
         node.require_alive()

@@ -5,19 +5,23 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from support import properties
 from support.nix import Nix
 from support.nodes import Plugin, SimulatedNode
-from support.processes import Process, Prometheus, Telegraf
+from support.processes import STOP_SECONDS, Process, Prometheus, Telegraf, adopt_orphans, descendants, wait_until
 from support.scene import Scene
 from support.subscriber import Subscriber
 from support.terminal import Terminal
+
+properties.register()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +58,22 @@ def installed_package() -> None:
             "run `make test` (or set TEST_CHECKOUT=1 to test that one)",
             pytrace=False,
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail if a process that a test started, or one that such a process left behind, outlives the tests.
+
+    With several workers each looks after its own descendants.
+    """
+    adopt_orphans()
+    yield
+    try:
+        wait_until(lambda: not descendants(), STOP_SECONDS, lambda: f"the end of what was left: {descendants()}")
+    finally:
+        for pid in descendants():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _tool(variable: str) -> Path:

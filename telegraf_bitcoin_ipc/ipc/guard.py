@@ -42,6 +42,7 @@ import struct
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 
 READY = b"R"
 
@@ -636,9 +637,19 @@ class Guard:
     """Both sides, and what has to be known of them."""
 
     def __init__(
-        self, node: socket.socket, plugin: socket.socket, totals: Totals, spin: float, hand_on_utxo: bool
+        self,
+        node: socket.socket,
+        plugin: socket.socket,
+        totals: Totals,
+        spin: float,
+        hand_on_utxo: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Relay between two sockets; count in `totals`; look at them busily for `spin` seconds after a coin's."""
+        """Relay between two sockets; count in `totals`; look at them busily for `spin` seconds after a coin's.
+
+        `clock` gives seconds; which moments they are counted from does not matter.
+        """
+        self.clock = clock
         memory = Memory()
         self.node, self.plugin = Side(node, memory), Side(plugin, memory)
         self.totals = totals
@@ -716,7 +727,7 @@ class Guard:
         """Answer an event; look busily for the next one where it is likely to come at once, as with coins."""
         self.node.send(answer_to(question))
         self.answered.add(question)
-        now = time.monotonic()
+        now = self.clock()
         self.quiet_until = now + QUIET_SECONDS
         if spin:
             self.spin_until = now + self.spin
@@ -752,7 +763,7 @@ class Guard:
         self._send_to_plugin(copy, event=True)
 
     def _send_to_plugin(self, frame: Frame, event: bool = False) -> None:
-        now = time.monotonic()
+        now = self.clock()
         if event and now < self.quiet_until and self.plugin.size < HELD_BYTES:
             if not self.plugin.size:
                 self.held_until = now + HOLD_SECONDS
@@ -773,7 +784,7 @@ class Guard:
             self.node.send(finish_of(question))
             if self.will is not None and question == self.will[0]:
                 if outcome == RESULTS:
-                    self.will[1].due = time.monotonic() + DESTROY_SECONDS
+                    self.will[1].due = self.clock() + DESTROY_SECONDS
                 self.will = None
             return True
         subscription = self.asked.pop(question, None)
@@ -807,11 +818,11 @@ class Guard:
             wait.pause = RETRY_SECONDS
             self._wait_for_tip(wait, tip)
         elif THREAD_BUSY in reason:
-            self.tip_wait_due = time.monotonic() + wait.pause
+            self.tip_wait_due = self.clock() + wait.pause
             wait.pause = min(2 * wait.pause, LONGEST_RETRY_SECONDS)
         else:
             self.tip_wait, self.ending_all, self.ending = None, True, True
-            self.execute_will(time.monotonic())
+            self.execute_will(self.clock())
             if wait.asked_by_plugin is not None:
                 answer = bytearray(frame)
                 U32.pack_into(answer, data, wait.asked_by_plugin)
@@ -899,7 +910,7 @@ class Guard:
             self._send_to_plugin(answer_to(question))
             return True
         if (interface, method) == (INIT, MAKE_MINING):
-            self.unanswered[question] = time.monotonic() + LOADING_SECONDS
+            self.unanswered[question] = self.clock() + LOADING_SECONDS
         elif (interface, method) not in EVENT_LOOP_CALLS | {(MINING, WAIT_TIP_CHANGED)}:
             self.unanswered[question] = math.inf
         waits = (interface, method) == (MINING, WAIT_TIP_CHANGED) and self.tip_wait is None
@@ -987,7 +998,7 @@ class Guard:
         """Work until both sides are gone."""
         sides = {side.connection.fileno(): side for side in (self.node, self.plugin)}
         while self.node.open or self.plugin.open:
-            now = time.monotonic()
+            now = self.clock()
             self.repeat_tip_wait(now)
             if self.ending or not self.plugin.open:
                 self.execute_will(now)
@@ -1030,7 +1041,7 @@ class Guard:
             until = min(self.spin_until, held_until) if held_until > now else self.spin_until
             while True:
                 ready = self._poller.poll(0)
-                if ready or time.monotonic() >= until:
+                if ready or self.clock() >= until:
                     return ready
         if now < held_until:
             readable, writable = (

@@ -74,6 +74,13 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     add("--check-mempool", action="store_true", help="as a real node's -checkmempool")
     add("--warmup", type=_seconds, default=0.0, metavar="S", help="be loading the chain for so long")
     add("--stop-seconds", type=_seconds, default=0.0, metavar="S", help="take so long to stop, listening")
+    add(
+        "--patience",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="let subscribers take so much longer to leave at the stop than a real node would",
+    )
     add("--pruned", action="store_true", help="have deleted the older half of the blocks")
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
     add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
@@ -92,13 +99,14 @@ async def _simulate(options: argparse.Namespace) -> int:
         Journal(sys.stdout),
         lenient=options.lenient,
         warmup=options.warmup,
+        patience=options.patience,
         stop_seconds=options.stop_seconds,
     )
     stop, network_stopped = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.call_later(options.warmup, show_loaded, network_stopped)
+    loading = asyncio.ensure_future(_show_when_loaded(node, network_stopped))
     server = await _listen(options.socket, node, options.dialect)
     try:
         life = _life(options, node, rng, clock)
@@ -107,10 +115,16 @@ async def _simulate(options: argparse.Namespace) -> int:
         network_stopped.set()
         await node.shut_down()
     finally:
+        loading.cancel()
         server.close()
         with suppress(FileNotFoundError):
             os.unlink(options.socket)
     return 0
+
+
+async def _show_when_loaded(node: SimulatedNode, until: threading.Event) -> None:
+    if await node.chain_loaded():
+        show_loaded(until)
 
 
 async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:

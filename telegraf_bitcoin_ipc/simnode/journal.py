@@ -27,7 +27,7 @@ class Journal:
         self._happened[method] += 1
 
     def delivered(self, method: str, value: int, seconds: float) -> None:
-        """Count a call on a subscriber that was answered within `seconds`, those without a processor left out."""
+        """Count a call on a subscriber that was answered after `seconds`, time without a processor included."""
         self._delivered[method] += 1
         if value:
             self._values[method] += value

@@ -25,16 +25,12 @@ from telegraf_bitcoin_ipc.simnode.events import (
 from telegraf_bitcoin_ipc.simnode.faults import Failure
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
-from telegraf_bitcoin_ipc.simnode.pressure import CpuPressure
 
 ABORTED: Final = 134
 """Exit status of a process that SIGABRT ended, as a shell shows it."""
 
 SHUTDOWN_SECONDS: Final = 0.09
 """From the wake-up of waitTipChanged to the end of the connections: an idle node on regtest (measured)."""
-
-SHUTDOWN_LIMIT: Final = 2.0
-"""Seconds that this takes at most on a machine without a free processor, whose waiting is not counted."""
 
 QUEUE_LIMIT: Final = 10
 """Validation waits while more notifications than these are pending (MAX_VALIDATION_CALLBACKS of Bitcoin Core)."""
@@ -72,18 +68,22 @@ class SimulatedNode:
         *,
         lenient: bool = False,
         warmup: float = 0.0,
+        patience: float = 0.0,
         stop_seconds: float = 0.0,
     ) -> None:
         """Run `model`; `lenient` says what would have aborted a real node instead of aborting.
 
         The node loads its chain for `warmup` seconds, and takes `stop_seconds` to stop: it flushes for one half of
         them, then closes every connection, and destroys its state for the other half. It listens all the while.
+        A stop takes up to `patience` seconds longer than a real node's as long as there are subscribers: a real
+        node's time says nothing on a machine that is busy with other things.
         """
         self.model = model
         self.started_at = int(time.time())
         self._warm_at = time.monotonic() + warmup
         self.journal = journal
         self._lenient = lenient
+        self._patience = patience
         self._stop_seconds = stop_seconds
         self._torn_down = False
         self._connections: set[asyncio.Event] = set()
@@ -99,7 +99,6 @@ class SimulatedNode:
         self._scheduler: asyncio.Task[NoReturn] | None = None
         self.stopping = False
         self.aborts: list[str] = []
-        self._pressure = CpuPressure()
 
     def announce(self, socket: str, dialect: str) -> None:
         """Say that the node can be connected to."""
@@ -108,7 +107,7 @@ class SimulatedNode:
     @property
     def loaded(self) -> bool:
         """Whether the chain is loaded; before that the node is in warm-up."""
-        return time.monotonic() >= self._warm_at
+        return self.model.loaded or time.monotonic() >= self._warm_at
 
     def need_chain(self) -> None:
         """Abort, as a real node does when its chain is not loaded yet, or no longer there."""
@@ -129,7 +128,7 @@ class SimulatedNode:
 
     async def chain_loaded(self) -> bool:
         """Wait until the chain is loaded; say whether it is, or the node stops."""
-        await self._wait_for(lambda: self.stopping, max(self._warm_at - time.monotonic(), 0))
+        await self._wait_for(lambda: self.stopping or self.loaded, max(self._warm_at - time.monotonic(), 0))
         return not self.stopping
 
     async def fault(self, method: str) -> Failure | None:
@@ -215,8 +214,9 @@ class SimulatedNode:
                     await self._trace(event)
                 else:
                     await self._notify(event)
-        async with self._healed:
-            self._healed.notify_all()
+        for changed in (self._healed, self._tip_changed):
+            async with changed:
+                changed.notify_all()
         self.journal.write(action, **self._state())
 
     async def settle(self, action: str) -> None:
@@ -267,7 +267,7 @@ class SimulatedNode:
         async with subscription.calling:
             if subscription.ending:
                 return
-            began, stalled = time.perf_counter(), self._pressure.stalled()
+            began = time.perf_counter()
             try:
                 await getattr(subscription.callback, method)(**parameters)
             except Exception as error:
@@ -276,8 +276,7 @@ class SimulatedNode:
                 else:
                     self.journal.write("validation_failed", method=method, message=str(error).splitlines()[0])
                 return
-            waited = time.perf_counter() - began
-            self.journal.delivered(method, value, max(waited - (self._pressure.stalled() - stalled), 0.0))
+            self.journal.delivered(method, value, time.perf_counter() - began)
 
     # The tip, and the end
 
@@ -298,11 +297,11 @@ class SimulatedNode:
         self.stopping = True
         async with self._tip_changed:
             self._tip_changed.notify_all()
-        began, stalled = time.perf_counter(), self._pressure.stalled()
-        left = SHUTDOWN_SECONDS
-        while left > 0 and time.perf_counter() - began < SHUTDOWN_LIMIT:
-            await asyncio.sleep(left)
-            left = SHUTDOWN_SECONDS - (time.perf_counter() - began) + self._pressure.stalled() - stalled
+        await asyncio.sleep(SHUTDOWN_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                while self.subscribers:
+                    await asyncio.sleep(SHUTDOWN_SECONDS)
         for event in self.model.flush():
             await self._notify(event)
         await self.settle("flush")

@@ -67,6 +67,10 @@ def _of_state(model: Model) -> Mapping[str, Action]:
         model.ibd = on
         return []
 
+    def load() -> list[Event]:
+        model.loaded = True
+        return []
+
     def headers(height: int) -> list[Event]:
         model.header_height = height
         return []
@@ -88,6 +92,7 @@ def _of_state(model: Model) -> Mapping[str, Action]:
         return []
 
     return {
+        "load": load,
         "ibd": ibd,
         "headers": headers,
         "warnings": warnings,

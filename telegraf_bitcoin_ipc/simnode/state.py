@@ -17,14 +17,16 @@ class State:
     """A node on regtest that has the genesis block only, no transactions and no peers.
 
     Times are Unix seconds, values satoshi, hashes bytes in wire order. What may be set: `ibd`; `pruned`, whether
-    blocks may be deleted; `mempool_loaded`; `warnings`; `indexes`, the height of each that is behind, and None for
-    one that follows the tip; `fee_estimates`, satoshi per virtual byte by the target in blocks.
+    blocks may be deleted; `loaded`, whether a script has ended the warm-up; `mempool_loaded`; `warnings`;
+    `indexes`, the height of each that is behind, and None for one that follows the tip; `fee_estimates`, satoshi
+    per virtual byte by the target in blocks.
     """
 
     def __init__(self) -> None:
         self.chain = Chain()
         self._header_height = 0
         self.mempool = Mempool()
+        self.loaded = False
         self.ibd = False
         self.pruned = False
         self.mempool_loaded = True

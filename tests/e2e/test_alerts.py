@@ -28,7 +28,7 @@ Promtool = Callable[..., subprocess.CompletedProcess[str]]
 def promtool(promtool_binary: Path) -> Promtool:
     """Run promtool to its end."""
     return lambda *arguments: subprocess.run(
-        [promtool_binary, *arguments], capture_output=True, text=True, check=False, timeout=60
+        [promtool_binary, *arguments], capture_output=True, text=True, check=False, timeout=120
     )
 
 

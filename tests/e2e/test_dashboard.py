@@ -10,7 +10,7 @@ import pytest
 from dashboards.queries import metrics_in
 from support.dashboard import PANELS, VARIABLES, chosen, expressions
 from support.nodes import SimulatedNode
-from support.processes import Prometheus, Telegraf, free_port, wait_until
+from support.processes import START_SECONDS, Prometheus, Telegraf, free_port, wait_until
 from support.telegraf import configuration
 
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, DEFAULT_GROUPS
@@ -52,7 +52,7 @@ def watch(
         quickly = ("--poll-interval", "1", "--emit-interval", "1")
         start_telegraf(configuration(socket_path, address, *quickly, *options))
         prometheus = start_prometheus(address)
-        prometheus.wait_for(f"bitcoin_blocks_connected_total > {ENOUGH_BLOCKS}", timeout=90)
+        prometheus.wait_for(f"bitcoin_blocks_connected_total > {ENOUGH_BLOCKS}")
         return Watched(node, prometheus)
 
     return start
@@ -74,7 +74,7 @@ def shows_all_but(prometheus: Prometheus, panels: list[dict[str, Any]]) -> None:
     others = [panel for panel in PANELS if panel not in panels]
     wait_until(
         lambda: not without_data(prometheus, others),
-        60,
+        START_SECONDS,
         lambda: f"data for {without_data(prometheus, others)}",
     )
     assert without_data(prometheus, panels) == expressions(panels)
@@ -97,11 +97,11 @@ def test_panels_of_a_group_that_is_off_are_empty(watch: Watch) -> None:
 def test_the_variables_offer_what_there_is(watch: Watch) -> None:
     """The variable `instance` offers Telegraf's page; without a tag `node` there is only All, which shows it."""
     _, prometheus = watch()
-    ((labels, _),) = prometheus.query("bitcoin_up")
+    ((labels, _),) = prometheus.wait_for("bitcoin_up")
     assert VARIABLES["instance"]["query"]["query"] == "label_values(bitcoin_up, instance)"
     assert "node" not in labels
     height = expressions([panel for panel in PANELS if panel["title"] == "Height"])[0]
-    assert len(prometheus.query(chosen(height, instance=labels["instance"]))) == 1
+    assert len(prometheus.wait_for(chosen(height, instance=labels["instance"]))) == 1
     assert not prometheus.query(chosen(height, instance="another"))
     assert not prometheus.query(chosen(height, node="another"))
 
@@ -110,13 +110,13 @@ def test_no_present_value_outlives_the_node(watch: Watch) -> None:
     """When the node is gone the panels with present values show that it is down, and nothing of what it told."""
     node, prometheus = watch("--metrics", ",".join(CHOOSABLE_GROUPS))
     present = [panel for panel in PANELS if panel["type"] in ("stat", "gauge")]
-    assert not without_data(prometheus, present)
+    wait_until(lambda: not without_data(prometheus, present), START_SECONDS, "data for each of them")
     assert node.stop() == 0
     prometheus.wait_for("bitcoin_up == 0")
     told = [each for each in expressions(present) if not {metric.name for metric in metrics_in(each)} & PLUGIN_OWN]
     wait_until(
         lambda: not [each for each in told if prometheus.query(chosen(each))],
-        30,
+        START_SECONDS,
         "what the node told was gone",
     )
     assert len(told) == len(present) - len(["Node", "Plugin's version"])

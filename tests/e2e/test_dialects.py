@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.defective import impatient
 from support.nodes import SimulatedNode
-from support.processes import Prometheus, Telegraf, free_port, wait_until
+from support.processes import START_SECONDS, Prometheus, Telegraf, free_port, wait_until
 from support.telegraf import configuration
 
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
@@ -58,7 +59,7 @@ class Watched:
         """Wait until Prometheus has these values."""
         wait_until(
             lambda: expected.items() <= self.values().items(),
-            60,
+            START_SECONDS,
             lambda: f"{expected}, and Prometheus has {self.values()}",
         )
 
@@ -120,7 +121,7 @@ def test_every_dialect_arrives_in_prometheus(dialect: Dialect, watch: Callable[[
     watched.shows(expected)
     wait_until(
         lambda: watched.names() == expected_names(dialect),
-        60,
+        START_SECONDS,
         lambda: f"the right names: {sorted(watched.names() ^ expected_names(dialect))} are too many or missing",
     )
 
@@ -159,14 +160,14 @@ def test_a_node_may_come_back_as_another_kind(
     for sessions, dialect in enumerate(DIALECTS, start=1):
         node = start_node("--dialect", dialect.name)
         if prometheus is None:
-            start_telegraf(configuration(socket_path, address, *ALL))
+            start_telegraf(impatient(configuration(socket_path, address, *ALL)))
             prometheus = start_prometheus(address)
         watched = Watched(node, prometheus, dialect)
         watched.begins()
         prometheus.wait_for(f"bitcoin_up == 1 and bitcoin_connects_total == {sessions}")
         node.do("block")
         prometheus.wait_for(f"bitcoin_block_height == {node.totals['height']}")
-        (info,) = prometheus.query("bitcoin_node_info")
+        (info,) = prometheus.wait_for("bitcoin_node_info")
         assert info[0]["dialect"] == dialect.name
         assert node.stop() == 0
         prometheus.wait_for("bitcoin_up == 0")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.dashboard import PANELS, VARIABLES, chosen, expressions
 from support.nodes import SimulatedNode
-from support.processes import Prometheus, Telegraf, free_port, wait_until
+from support.processes import Prometheus, Result, Telegraf, free_port
 from support.telegraf import configuration
 
 pytestmark = pytest.mark.telegraf
@@ -86,22 +86,33 @@ def test_each_node_has_its_own_values(fleet: Prometheus, nodes: dict[str, Simula
     """Nodes of three kinds come through one Telegraf, each under its tag with its own height and dialect."""
     expected = {"" if name == UNTAGGED else name: float(node.totals["height"]) for name, node in nodes.items()}
     assert len(set(expected.values())) == len(nodes)
-    wait_until(lambda: by_node(fleet.query("bitcoin_chain_height")) == expected, 60, f"the heights {expected}")
-    dialects = {labels.get("node", ""): labels["dialect"] for labels, _ in fleet.query("bitcoin_node_info")}
-    assert dialects == {**DIALECT_OF, "": "tracing"}
+    fleet.shows("bitcoin_chain_height", lambda found: by_node(found) == expected, f"the heights {expected}")
+    expected_dialects = {**DIALECT_OF, "": "tracing"}
+
+    def right(found: Result) -> bool:
+        return {labels.get("node", ""): labels["dialect"] for labels, _ in found} == expected_dialects
+
+    fleet.shows("bitcoin_node_info", right, f"the dialects {expected_dialects}")
 
 
 def test_the_dashboard_compares_all_or_shows_one(fleet: Prometheus) -> None:
     """The variable `node` at All shows every node, with a tag or without; at a name, or at some, only those."""
     (height,) = expressions([panel("Height")])
-    assert by_node(fleet.wait_for(chosen(height))).keys() == {*DIALECT_OF, ""}
-    assert by_node(fleet.query(chosen(height, node="beta"))).keys() == {"beta"}
-    assert by_node(fleet.query(chosen(height, node="(alpha|gamma)"))).keys() == {"alpha", "gamma"}
+
+    def has(expression: str, *names: str) -> None:
+        fleet.shows(expression, lambda found: by_node(found).keys() == set(names), f"the heights of {names}")
+
+    has(chosen(height), *DIALECT_OF, "")
+    has(chosen(height, node="beta"), "beta")
+    has(chosen(height, node="(alpha|gamma)"), "alpha", "gamma")
     query = VARIABLES["node"]["query"]["query"]
     series = re.fullmatch(r"label_values\((.*), node\)", query)
     assert series
-    offered = fleet.query(f"count by (node) ({chosen(series[1])})")
-    assert {labels.get("node") for labels, _ in offered} == {*DIALECT_OF, None}
+    fleet.shows(
+        f"count by (node) ({chosen(series[1])})",
+        lambda found: {labels.get("node") for labels, _ in found} == {*DIALECT_OF, None},
+        "each name",
+    )
 
 
 def test_every_panel_takes_the_choice(fleet: Prometheus) -> None:
@@ -116,10 +127,10 @@ def test_one_node_that_goes_leaves_the_others(fleet: Prometheus, nodes: dict[str
     """A node that stops is down under its own tag, and nothing changes for the others."""
     fleet.wait_for(f"count(bitcoin_up == 1) == {len(nodes)}")
     assert nodes["beta"].stop() == 0
-    fleet.wait_for('bitcoin_up{node="beta"} == 0')
-    assert by_node(fleet.query("bitcoin_up")) == {"alpha": 1, "beta": 0, "gamma": 1, "": 1}
-    wait_until(
-        lambda: by_node(fleet.query("bitcoin_chain_height")).keys() == {"alpha", "gamma", ""},
-        30,
-        "the height of that node gone",
+    expected = {"alpha": 1, "beta": 0, "gamma": 1, "": 1}
+    fleet.shows("bitcoin_up", lambda found: by_node(found) == expected, f"{expected}")
+    fleet.shows(
+        "bitcoin_chain_height",
+        lambda found: by_node(found).keys() == {"alpha", "gamma", ""},
+        "the heights of the others alone",
     )

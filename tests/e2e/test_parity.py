@@ -39,7 +39,7 @@ class Scene:
         """Wait for a line on Telegraf's page."""
         wait_until(
             lambda: line in (get(f"http://{self.new}/metrics") or "").splitlines(),
-            60,
+            120,
             lambda: f"{line}: {get(f'http://{self.new}/metrics')}\n{self.old.log}",
         )
 
@@ -166,4 +166,4 @@ def test_without_a_difference(start_scene: StartScene) -> None:
 def parity(*arguments: Any) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
     command = [PROGRAM, "parity", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

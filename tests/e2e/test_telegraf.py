@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.nodes import SimulatedNode, alive, children
-from support.processes import Prometheus, Telegraf, free_port, wait_until
+from support.nodes import SimulatedNode
+from support.processes import START_SECONDS, Prometheus, Telegraf, alive, children, free_port, wait_until
 from support.telegraf import configuration
 
 from telegraf_bitcoin_ipc.metrics import CATALOGUE
@@ -62,7 +62,7 @@ def live_a_little(node: SimulatedNode) -> None:
     node.do("replace")
     for reason in ("expiry", "sizelimit", "sizelimit", "conflict"):
         node.do("remove", reason=reason)
-    node.do("block", outputs=500)
+    node.do("block", outputs=100)
     node.do("accept", count=10)
     node.do("reorg", depth=2)
     node.do("flush")
@@ -97,7 +97,7 @@ def test_prometheus_has_what_the_node_did(
         found = values(prometheus)
         return all(found.get(name) == number for name, number in expected.items())
 
-    wait_until(all_equal, 60, lambda: f"{expected}, and Prometheus has {values(prometheus)}")
+    wait_until(all_equal, START_SECONDS, lambda: f"{expected}, and Prometheus has {values(prometheus)}")
     for labels, _ in prometheus.query('{__name__=~"bitcoin_.+"}'):
         metric = next(row for row in CATALOGUE if f"bitcoin_{row.name}" == labels["__name__"])
         assert set(labels) == {"__name__", "job", "instance", *metric.tags}, labels
@@ -129,7 +129,7 @@ def test_telegraf_and_node_come_and_go(
 
     assert node.stop() == 0
     prometheus.wait_for("bitcoin_up == 0")
-    wait_until(lambda: not prometheus.query("bitcoin_chain_height"), 30, "the gauges gone")
+    wait_until(lambda: not prometheus.query("bitcoin_chain_height"), START_SECONDS, "the gauges gone")
     node.start()
     prometheus.wait_for("bitcoin_up == 1 and bitcoin_connects_total == 2")
     node.do("block")
@@ -138,7 +138,7 @@ def test_telegraf_and_node_come_and_go(
     before = plugins_of(telegraf)
     telegraf.stop()
     assert not any(map(alive, before))
-    assert len(node.lines("unsubscribed")) == 2
+    node.says("unsubscribed", 2)
     node.do("block")
     telegraf.start()
     node.says("subscribed", 4)
@@ -174,7 +174,7 @@ def test_the_values_of_a_dead_plugin_go_away(
     prometheus.wait_for("bitcoin_chain_height")
     (plugin,) = plugins_of(telegraf)
     os.kill(plugin, signal.SIGKILL)
-    wait_until(lambda: not prometheus.query("bitcoin_chain_height"), 30, "the series gone")
+    wait_until(lambda: not prometheus.query("bitcoin_chain_height"), START_SECONDS, "the series gone")
 
 
 def test_log_levels_reach_telegraf(start_telegraf: StartTelegraf, socket_path: Path, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_the_example_is_a_configuration_that_telegraf_takes(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=START_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "deprecated" not in done.stdout + done.stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.nodes import PROGRAM, SimulatedNode
-from support.processes import wait_until
+from support.processes import START_SECONDS, STOP_SECONDS, wait_until
 from support.scene import MARK, Scene
 from support.terminal import Terminal
 
@@ -119,7 +119,7 @@ def test_a_download_has_a_bar_and_an_estimate(start_node: StartNode, start_top: 
         node.do("block")
         return re.search(r"% downloaded, about [\dhmins ]+ left", terminal.screen) is not None
 
-    wait_until(estimated, 60, lambda: f"an estimate\n{terminal.screen}")
+    wait_until(estimated, START_SECONDS, lambda: f"an estimate\n{terminal.screen}")
     node.do("ibd", on=False)
     terminal.shows("in step with the network", "subscribed: utxo_cache")
 
@@ -134,7 +134,9 @@ def test_a_node_that_is_gone_leaves_nothing_old(start_node: StartNode, start_top
         assert old not in screen.partition("Events")[0]
     node.start()
     terminal.shows("Height", "in step with the network")
-    wait_until(lambda: terminal.screen.count("subscribed: utxo_cache") == 2, 30, "the node was watched again")
+    wait_until(
+        lambda: terminal.screen.count("subscribed: utxo_cache") == 2, START_SECONDS, "the node was watched again"
+    )
 
 
 def test_a_terminal_that_is_too_small(start_node: StartNode, start_top: StartTop) -> None:
@@ -218,7 +220,7 @@ class Pseudo:
 
     def ends(self) -> None:
         """Wait for its end by itself: status 0, and no complaint."""
-        wait_until(lambda: self.process.poll() is not None, 15, "the end of top")
+        wait_until(lambda: self.process.poll() is not None, STOP_SECONDS, "the end of top")
         assert self.process.stderr is not None
         with self.process.stderr as complaints:
             assert (self.process.returncode, complaints.read()) == (0, b"")

@@ -16,19 +16,38 @@ from pathlib import Path
 
 import pytest
 from support.counts import CHAIN, delivered, differences
-from support.defective import BLOCKED_SECONDS, GUARD_MAY_START, LAST_WORDS
-from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, alive, children, value
-from support.processes import START_SECONDS, Telegraf, free_port, wait_until
+from support.defective import BLOCKED, GUARD_MAY_START, LAST_WORDS, UNBLOCKED
+from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
+from support.processes import START_SECONDS, Telegraf, alive, children, free_port, wait_until, wait_until_full
 from support.scene import Scene, connections, counted, descriptors, watched
+from support.subscriber import BRAKE_AFTER, Subscriber
 
 StartTelegraf = Callable[..., Telegraf]
 
-BURST = 50_000
+# An event is answered before the next is sent: on a busy machine each costs two turns of the scheduler.
+BURST = 5 * BRAKE_AFTER
+
+StartSubscriber = Callable[..., Subscriber]
+HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]
 
 
-def moving(plugin: Plugin, more_than: int = 1000) -> None:
-    """Wait until the plugin shows that a burst is under way."""
-    plugin.shows(lambda series: (value(series, "utxo_cache_add_total") or 0) > more_than, "a burst")
+@pytest.fixture
+def hold_a_burst(start_subscriber: StartSubscriber) -> HoldABurst:
+    """Have a node send a burst of UTXO events, and hold it up in the middle, until SIGCONT to what it returns.
+
+    That is a second subscriber, which has to be stopped at the end.
+    """
+
+    def hold(node: SimulatedNode, plugin: Plugin) -> Subscriber:
+        brake = start_subscriber("utxo_cache", "brake")
+        brake.logged("ready")
+        node.begin("block", outputs=BURST)
+        brake.wait_until(lambda: brake.frozen, "the burst was held up")
+        plugin.shows(lambda series: (value(series, "utxo_cache_add_total") or 0) > 0, "a burst")
+        assert not node.lines("block")
+        return brake
+
+    return hold
 
 
 def down(series: Series) -> bool:
@@ -50,33 +69,34 @@ def test_killed_while_idle(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=lambda number: number.name)
-def test_killed_in_a_burst(scene: Scene, number: signal.Signals) -> None:
-    """SIGKILL or SIGSEGV in the middle of 50,000 UTXO events: each that was sent is answered."""
+def test_killed_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signal.Signals) -> None:
+    """SIGKILL or SIGSEGV in the middle of thousands of UTXO events: each that was sent is answered."""
     node = scene.node()
     plugin = scene.watching()
-    node.begin("block", outputs=BURST)
-    moving(plugin)
+    brake = hold_a_burst(node, plugin)
     plugin.send(number)
+    brake.send(signal.SIGCONT)
     assert plugin.wait() == -number
     node.says("unsubscribed", 2)
-    assert 1000 < node.says("settled")["delivered"]["add"] < BURST
+    node.says("settled")
+    brake.stop()
     scene.unharmed(node)
 
 
-def test_killed_in_a_poll(scene: Scene) -> None:
+def test_killed_in_a_poll(scene: Scene, hold_a_burst: HoldABurst) -> None:
     """SIGKILL while the node is at work on a poll, which its validation holds up."""
     node = scene.node()
     plugin = scene.watching("--poll-interval", "0.1")
+    brake = hold_a_burst(node, plugin)
 
-    def held_up(series: Series) -> bool:
+    def held_up(series: Series) -> bool:  # ten polls are due by then
         return time.time() - (value(series, "last_poll_timestamp_seconds") or time.time()) > 1
 
-    node.begin("block", outputs=BURST)
-    moving(plugin)
     plugin.shows(held_up, "a poll that is held up")
-    assert not node.lines("block")
     plugin.kill()
+    brake.send(signal.SIGCONT)
     node.says("settled")
+    brake.stop()
     scene.unharmed(node)
 
 
@@ -94,7 +114,7 @@ def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
 def test_killed_in_the_handshake(scene: Scene) -> None:
     """SIGKILL with the node's first answers outstanding: it has been connected to, and does not answer yet."""
     node = scene.node()
-    node.send(signal.SIGSTOP)
+    node.freeze()
     plugin = scene.plugin()
     guard = scene.guard()  # it is started with a socket that is connected
     plugin.kill()
@@ -105,11 +125,12 @@ def test_killed_in_the_handshake(scene: Scene) -> None:
 
 def test_killed_while_the_node_warms_up(scene: Scene) -> None:
     """SIGKILL while the node still loads its chain, when the wrong question would abort it."""
-    node = scene.node("--warmup", "3")
+    node = scene.node("--warmup", "3600")
     plugin = scene.plugin()
     plugin.logged("the node is still starting")
     plugin.kill()
     scene.empty()
+    node.do("load")
     watched(late := scene.plugin())
     assert late.stop() == 0
     scene.unharmed(node)
@@ -123,26 +144,27 @@ def test_killed_at_any_moment_of_its_start(scene: Scene) -> None:
     watched(plugin)
     whole = time.monotonic() - began
     assert plugin.stop() == 0
-    for twelfth in range(3, 15):
+    for sixth in range(2, 8):
         plugin.start()
         node.begin("block", outputs=20)
-        time.sleep(whole * twelfth / 12)
+        time.sleep(whole * sixth / 6)
         plugin.kill()
     scene.unharmed(node)
 
 
 @pytest.mark.parametrize("delay", [0, 0.01, 0.05])
-def test_killed_while_it_unsubscribes(scene: Scene, delay: float) -> None:
+def test_killed_while_it_unsubscribes(scene: Scene, hold_a_burst: HoldABurst, delay: float) -> None:
     """SIGTERM, and SIGKILL right after it, in the middle of a burst: the guard goes on with what was begun."""
     node = scene.node()
     plugin = scene.watching()
-    node.begin("block", outputs=BURST)
-    moving(plugin)
+    brake = hold_a_burst(node, plugin)
     plugin.send(signal.SIGTERM)
     time.sleep(delay)
     plugin.kill()
+    brake.send(signal.SIGCONT)
     node.says("unsubscribed", 2)
     node.says("settled")
+    brake.stop()
     scene.unharmed(node)
 
 
@@ -150,7 +172,7 @@ def test_a_real_segmentation_fault(scene: Scene) -> None:
     """C code that the plugin runs in a callback crashes."""
     node = scene.node()
     plugin = scene.watching(defect="segmentation fault")
-    node.do("block", outputs=500)
+    node.do("block", outputs=200)
     assert plugin.wait() == -signal.SIGSEGV
     scene.unharmed(node)
 
@@ -160,7 +182,7 @@ def test_out_of_memory(scene: Scene) -> None:
     node = scene.node()
     plugin = scene.watching(defect="memory used up")
     for _ in range(3):
-        node.do("block", outputs=500)
+        node.do("block", outputs=200)
         node.do("accept", count=200)
     plugin.kill()
     scene.unharmed(node)
@@ -170,16 +192,17 @@ def test_out_of_memory(scene: Scene) -> None:
 
 
 def test_stopped_for_a_while_and_nothing_is_lost(scene: Scene) -> None:
-    """SIGSTOP, thousands of events, SIGCONT: the node went on all the while, and every event is counted."""
+    """SIGSTOP, more events than the socket takes, SIGCONT: each was answered by then, and is counted."""
     node = scene.node()
     plugin = scene.watching()
-    plugin.send(signal.SIGSTOP)
-    node.do("accept", count=3000)
+    plugin.freeze()
+    node.do("accept", count=500)
     for _ in range(3):
-        node.do("block", outputs=1000)
-        node.do("accept", count=100)
+        node.do("block", outputs=200)
+        node.do("accept", count=50)
     node.do("reorg", depth=2)
     node.do("flush")
+    assert plugin.frozen
     plugin.send(signal.SIGCONT)
     series = counted(plugin, node)
     assert value(series, "events_dropped_total") == 0
@@ -191,10 +214,10 @@ def test_stopped_for_too_long_and_what_is_lost_is_counted(scene: Scene) -> None:
     """More events than the guard keeps (its bound made small here): dropped ones and counted ones are all."""
     node = scene.node()
     plugin = scene.watching(defect="small queue")
-    plugin.send(signal.SIGSTOP)
+    plugin.freeze()
     for _ in range(3):
-        node.do("accept", count=2000)
-        node.do("block", outputs=1000, transactions=0)
+        node.do("accept", count=500)
+        node.do("block", outputs=200, transactions=0)
     plugin.send(signal.SIGCONT)
     wanted = delivered(node)
     chain = sum(wanted[field] for field in CHAIN)
@@ -221,7 +244,7 @@ def test_callbacks_that_fail(scene: Scene, defect: str) -> None:
     node.do("reorg", depth=2)
     node.do("flush")
     wait_until(lambda: not set(differences(plugin.ask(), node)) - set(CHAIN), START_SECONDS, lambda: plugin.log)
-    assert value(plugin.ask(), "blocks_connected_total") == 0
+    assert value(plugin.latest, "blocks_connected_total") == 0
     assert plugin.stop() == 0
     scene.unharmed(node)
 
@@ -237,17 +260,17 @@ def test_destroy_that_raises(scene: Scene) -> None:
     scene.unharmed(node)
 
 
-def test_a_blocked_event_loop(scene: Scene) -> None:
-    """The plugin computes for seconds in a callback: the node goes on, and everything is counted in the end."""
+def test_a_blocked_event_loop(scene: Scene, tmp_path: Path) -> None:
+    """The plugin does not come out of a callback: the node goes on, and everything is counted in the end."""
     node = scene.node()
     plugin = scene.watching(defect="loop blocked")
-    began = time.monotonic()
-    node.do("block", outputs=1000)
-    node.do("accept", count=300)
+    node.do("block")
+    plugin.wait_until((tmp_path / BLOCKED).exists, "the loop was blocked")
+    node.do("accept", count=100)
+    node.do("block", outputs=200)
     node.do("flush")
-    assert time.monotonic() - began < BLOCKED_SECONDS
+    (tmp_path / UNBLOCKED).touch()
     counted(plugin, node)
-    assert time.monotonic() - began > BLOCKED_SECONDS
     assert plugin.stop() == 0
     scene.unharmed(node)
 
@@ -263,9 +286,11 @@ def test_output_that_is_never_read(scene: Scene, tmp_path: Path) -> None:
         assert popen.stdin is not None
         try:
             node.says("subscribed", 2)
-            for _ in range(3):  # some 3,000 lines of log each: more than pipe and queue hold
-                node.do("block", outputs=3000)
-                node.do("accept", count=200)
+            for _ in range(3):  # some 700 lines of log each: more than pipe and queue hold
+                node.do("block", outputs=600)
+                node.do("accept", count=50)
+            wait_until_full(popen.stdout, popen.stderr)
+            node.do("block")
             plugin = _Read(popen, node.socket, tmp_path)
             wait_until(
                 lambda: not differences(plugin.latest, node),
@@ -330,7 +355,7 @@ def test_telegraf_ends(scene: Scene, start_telegraf: StartTelegraf, number: sign
     """Telegraf is stopped, or killed, in the middle of a burst: plugin and guard go with it."""
     node = scene.node()
     telegraf = telegraf_with(scene, node, start_telegraf)
-    node.begin("block", outputs=5000)
+    node.begin("block", outputs=2000)
     telegraf.send(number)
     telegraf.wait()
     node.says("unsubscribed", 2)
@@ -344,7 +369,7 @@ def test_telegraf_is_reloaded(scene: Scene, start_telegraf: StartTelegraf) -> No
     node = scene.node()
     telegraf = telegraf_with(scene, node, start_telegraf)
     (guard,) = scene.guards()
-    node.begin("block", outputs=5000)
+    node.begin("block", outputs=2000)
     telegraf.reload()
     node.says("unsubscribed", 2)
     node.says("subscribed", 4)
@@ -366,13 +391,12 @@ def test_the_node_is_told_to_stop(scene: Scene, plugin_is: str) -> None:
     plugin = scene.watching()
     node.do("block", outputs=100)
     if plugin_is == "stopped":
-        plugin.send(signal.SIGSTOP)
+        plugin.freeze()
         node.do("accept", count=100)
     elif plugin_is == "dead":
         plugin.kill()
     assert node.stop() == 0, node.log
     assert not node.lines("abort")
-    assert node.totals["slow_callbacks"] == 0
     if plugin_is == "stopped":
         plugin.send(signal.SIGCONT)
     if plugin_is != "dead":
@@ -399,9 +423,8 @@ def test_the_node_is_killed(scene: Scene) -> None:
     watched(plugin, 2)
     assert scene.guard() != guard
     node.do("block")
-    series = plugin.ask()
-    assert value(series, "blocks_connected_total") == counts["blocks_connected_total"] + 1
-    assert value(series, "utxo_cache_add_total") == counts["utxo_cache_add_total"] + 1
+    wanted = {field: counts[field] + 1 for field in ("blocks_connected_total", "utxo_cache_add_total")}
+    plugin.shows(lambda series: all(value(series, field) == wanted[field] for field in wanted), str(wanted))
     assert descriptors(plugin.pid) == before
     assert plugin.stop() == 0
     scene.unharmed(node)
@@ -548,7 +571,6 @@ def test_no_guard(scene: Scene) -> None:
 def test_nothing_is_left_after_a_clean_stop(scene: Scene) -> None:
     """The guard is the plugin's only child and holds what it needs; both go, with their memory and sockets."""
     node = scene.node()
-    shared = set(Path("/dev/shm").iterdir())
     plugin = scene.watching()
     guard = scene.guard()
     assert children(plugin.pid) == [guard]
@@ -560,14 +582,14 @@ def test_nothing_is_left_after_a_clean_stop(scene: Scene) -> None:
     node.do("accept", count=20)
     node.do("block", outputs=100)
     counted(plugin, node)
+    for pid in (plugin.pid, guard):
+        assert "/dev/shm" not in Path(f"/proc/{pid}/maps").read_text(), "their memory has no name"
     assert plugin.stop() == 0
-    assert not scene.processes()
-    assert set(Path("/dev/shm").iterdir()) <= shared
     scene.unharmed(node)
 
 
 def test_a_short_soak(pytestconfig: pytest.Config) -> None:
     """Under steady load the guard's memory stays as it is, and every event is counted."""
     command = [sys.executable, "-P", str(pytestconfig.rootpath / "scripts" / "soak.py"), "--seconds", "10"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
-from itertools import cycle, pairwise
+from itertools import count, cycle, pairwise, repeat
 from typing import Any, NamedTuple
 
 import capnp
-from hypothesis import HealthCheck, example, given, settings
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.guard import (
     CHAIN_NOTIFICATIONS,
@@ -44,6 +45,7 @@ from support.guard import (
     utxo,
     wait_tip,
 )
+from support.properties import examples
 
 from telegraf_bitcoin_ipc.ipc import guard
 from telegraf_bitcoin_ipc.ipc.handshake import open_session
@@ -55,11 +57,6 @@ from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
 
 NOW = 1_700_000_000
 CALLBACKS = {interface_id(CHAIN_NOTIFICATIONS), interface_id(UTXO_CACHE_TRACE)}
-
-settings.register_profile(
-    "guard", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
-guard_settings = settings(settings.get_profile("guard"), max_examples=300)
 
 
 # A real conversation
@@ -153,15 +150,23 @@ class Ear:
         """Nothing is open."""
 
 
-class Listening:
-    """A guard in this process, and everything that it tells either side."""
+PASSING, STANDING = "passing", "standing"
+"""Clocks: on one a second goes by between any two looks, on the other none ever does."""
 
-    def __init__(self) -> None:
+
+class Listening:
+    """A guard in this process, and everything that it tells either side.
+
+    Where time passes it holds no event back for the plugin; where time stands still it does whenever it may.
+    """
+
+    def __init__(self, time: str = PASSING) -> None:
         self.node, self.plugin = Ear(), Ear()
         self.totals = memoryview(bytearray(guard.SHARED_BYTES)).cast("Q")
         node: Any = self.node
         plugin: Any = self.plugin
-        self.guard = guard.Guard(node, plugin, self.totals, 0.0, True)
+        moments = count() if time == PASSING else repeat(0)
+        self.guard = guard.Guard(node, plugin, self.totals, 0.0, True, clock=moments.__next__)
         self.cutters = {True: guard.Frames(), False: guard.Frames()}
 
     def hear(self, is_node: bool, data: bytes) -> None:
@@ -183,9 +188,9 @@ def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
 
 
 @cache
-def whole() -> tuple[bytes, bytes, list[int]]:
+def whole(time: str = PASSING) -> tuple[bytes, bytes, list[int]]:
     """What the guard makes of the recorded session where each turn comes in one read."""
-    listening = Listening()
+    listening = Listening(time)
     for is_node, data in recorded():
         listening.hear(is_node, data)
     return listening.all()
@@ -214,38 +219,51 @@ def test_the_recorded_session_has_everything() -> None:
     assert {(guard.UTXO_CACHE_TRACE, 1), (guard.HANDLER, guard.DISCONNECT)} <= set(calls)
 
 
-def test_byte_by_byte_is_the_same() -> None:
+def test_what_is_held_back_is_told_later() -> None:
+    """Events that wait for the plugin reach it with what comes next: nothing is lost, and nothing overtakes."""
+    to_node, to_plugin, totals = whole(PASSING)
+    to_node_held, to_plugin_held, totals_held = whole(STANDING)
+    assert (to_node_held, totals_held) == (to_node, totals)
+    assert to_plugin.startswith(to_plugin_held)
+
+
+@pytest.mark.parametrize("time", [PASSING, STANDING])
+def test_byte_by_byte_is_the_same(time: str) -> None:
     """Read one byte at a time, a whole session comes out as it does in one read a turn."""
-    listening = Listening()
+    listening = Listening(time)
     for is_node, data in recorded():
         for place in range(len(data)):
             listening.hear(is_node, data[place : place + 1])
-    assert listening.all() == whole()
+    assert listening.all() == whole(time)
 
 
-@guard_settings
-@given(st.data())
-def test_any_cut_is_the_same(data: st.DataObject) -> None:
+@pytest.mark.parametrize("time", [PASSING, STANDING])
+@examples(150)
+@given(data=st.data())
+def test_any_cut_is_the_same(time: str, data: st.DataObject) -> None:
     """However the reads of either side are cut, both sides are told the same, byte for byte."""
-    listening = Listening()
+    listening = Listening(time)
     cuts: list[int] = data.draw(st.lists(st.integers(0, 1 << 17), max_size=40))
     each = data.draw(st.booleans())
     for number, (is_node, turn) in enumerate(recorded()):
         own: list[int] = cuts if each else cuts[number % 7 :: 7]
         for piece in pieces(turn, own):
             listening.hear(is_node, piece)
-    assert listening.all() == whole()
+    assert listening.all() == whole(time)
 
 
-@guard_settings
-@given(st.lists(st.integers(0, 1 << 20), max_size=60), st.lists(st.integers(0, 1 << 20), max_size=60))
-def test_any_joint_is_the_same(plugins: list[int], nodes: list[int]) -> None:
+@pytest.mark.parametrize("time", [PASSING, STANDING])
+@examples(150)
+@given(
+    plugins=st.lists(st.integers(0, 1 << 20), max_size=60), nodes=st.lists(st.integers(0, 1 << 20), max_size=60)
+)
+def test_any_joint_is_the_same(time: str, plugins: list[int], nodes: list[int]) -> None:
     """All of the plugin's words, then all of the node's: joined over turns and cut, they come out the same."""
     streams = {side: b"".join(data for by_node, data in recorded() if by_node == side) for side in (False, True)}
     results = []
     whole_streams: list[int] = []
     for plugin_cuts, node_cuts in ((plugins, nodes), (whole_streams, whole_streams)):
-        listening = Listening()
+        listening = Listening(time)
         for side, stream in streams.items():
             for piece in pieces(stream, node_cuts if side else plugin_cuts):
                 listening.hear(side, piece)
@@ -253,7 +271,7 @@ def test_any_joint_is_the_same(plugins: list[int], nodes: list[int]) -> None:
     assert results[0] == results[1]
 
 
-@settings(guard_settings, max_examples=12)
+@examples(12)
 @given(st.lists(st.integers(0, 1 << 17), max_size=30))
 def test_any_cut_is_the_same_to_the_real_process(cuts: list[int]) -> None:
     """The real process makes of a session in pieces what one in this process makes of it whole."""
@@ -394,7 +412,7 @@ def test_any_flipped_bit_leaves_an_answer() -> None:
                 frame[bit // 8] ^= 1 << bit % 8
 
 
-@settings(guard_settings, max_examples=1500)
+@examples(1500)
 @given(damaged())
 def test_a_damaged_frame_of_the_nodes_is_answered_or_relayed(frame: bytes) -> None:
     """Nothing that the node says ends the guard; what can be read as a call on a callback is answered, once."""
@@ -413,7 +431,7 @@ def test_a_damaged_frame_of_the_nodes_is_answered_or_relayed(frame: bytes) -> No
         assert bytes(listening.node.heard).endswith(guard.answer_to(0xABC)), "and it goes on"
 
 
-@settings(guard_settings, max_examples=800)
+@examples(800)
 @given(damaged())
 def test_a_damaged_frame_of_the_plugins_is_relayed_or_kept(frame: bytes) -> None:
     """Nothing that the plugin says ends the guard, and no frame is changed but a wait that is taken over."""
@@ -426,7 +444,7 @@ def test_a_damaged_frame_of_the_plugins_is_relayed_or_kept(frame: bytes) -> None
         listening.guard.execute_will(0.0)
 
 
-@settings(guard_settings, max_examples=150)
+@examples(150)
 @given(st.lists(damaged(), min_size=1, max_size=8))
 def test_many_damaged_frames_do_not_end_it(frames: list[bytes]) -> None:
     """One after another, from both sides, damaged frames leave a guard that still answers."""
@@ -439,7 +457,7 @@ def test_many_damaged_frames_do_not_end_it(frames: list[bytes]) -> None:
     assert bytes(listening.node.heard).endswith(guard.answer_to(0xABC))
 
 
-@settings(guard_settings, max_examples=500)
+@examples(500)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=8))
 @example(struct.pack("<II", 511, 0), [4])
 def test_no_byte_is_lost(stream: bytes, cuts: list[int]) -> None:

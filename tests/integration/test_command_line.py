@@ -21,7 +21,7 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
         stdin=subprocess.DEVNULL,
         env={"PATH": "/usr/bin:/bin", **environment},
     )
@@ -65,7 +65,7 @@ def test_without_rich_top_says_what_it_needs() -> None:
     """Who has installed the plugin without its extra is told the command that brings it."""
     without = "import sys; sys.modules['rich'] = None; from telegraf_bitcoin_ipc import cli; sys.exit(cli.main())"
     done = subprocess.run(
-        [sys.executable, "-c", without, "top", "SOCKET"], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", without, "top", "SOCKET"], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 2
     assert done.stderr == (

@@ -115,7 +115,7 @@ def test_header(dialect: str) -> None:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until a condition holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -176,13 +176,19 @@ def test_a_node_whose_mining_waits_is_waited_for(
     waits: list[str] = []
 
     async def main() -> None:
-        node = Node(warmup=1)
+        node = Node(warmup=1000)
+
+        async def load() -> None:
+            await until(lambda: waits)
+            assert not [method for method in node.calls if method.startswith("Mining.")]
+            await node.load()
+
+        loading = asyncio.ensure_future(load())
         async with session_with(node, dialect, Loading(on_wait=waits.append)) as session:
-            assert node.loaded
+            await loading
             assert session.dialect.name == dialect
             known = [await session.read(source) for source in session.dialect.polled()]
             assert {"chain_height": BLOCKS}.items() <= {k: v for each in known for k, v in each.items()}.items()
-        assert not [method for method in node.calls if method.startswith("Mining.") and not node.loaded]
         assert node.aborts == []
 
     run(main())
@@ -474,9 +480,15 @@ def test_a_node_that_starts_and_does_not_introduce_itself(monkeypatch: pytest.Mo
     refuse(monkeypatch, ("getnetworkinfo", "getblockchaininfo"))
 
     async def main() -> None:
-        node = Node(warmup=1)
+        node = Node(warmup=1000)
+
+        async def load() -> None:
+            await until(lambda: "Init.makeMining" in node.calls)
+            await node.load()
+
+        loading = asyncio.ensure_future(load())
         async with session_with(node, "stock") as session:
-            assert node.loaded
+            await loading
             _, ibd, *_ = session.dialect.polled()
             assert await session.read(ibd) == {"ibd": 0}
         assert node.aborts == []

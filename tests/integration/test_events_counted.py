@@ -18,9 +18,9 @@ def subscribed(plugin: Plugin, *names: str) -> None:
         plugin.logged(f"subscribed: {name}")
 
 
-def assert_counts(series: Series, node: SimulatedNode) -> None:
-    """Compare every counter made from events with what the node says it delivered."""
-    assert differences(series, node) == {}
+def counted(plugin: Plugin, node: SimulatedNode) -> Series:
+    """Wait until every counter made from events is what the node says it delivered."""
+    return plugin.shows(lambda series: not differences(series, node), "every event")
 
 
 def test_a_full_life_is_counted_to_the_last_event(start_node: StartNode, start_plugin: StartPlugin) -> None:
@@ -35,8 +35,7 @@ def test_a_full_life_is_counted_to_the_last_event(start_node: StartNode, start_p
     node.do("reorg", depth=2)
     node.do("flush")
     node.do("refuse")
-    series = plugin.ask()
-    assert_counts(series, node)
+    series = counted(plugin, node)
     assert value(series, "blocks_disconnected_total") == 2
     assert value(series, "block_height") == node.totals["height"]
     for reason in ("expiry", "sizelimit", "conflict", "replaced"):
@@ -57,8 +56,7 @@ def test_the_mempool_check_shows_as_unconfirmed_adds(start_node: StartNode, star
     subscribed(plugin, "utxo_cache")
     node.do("accept", count=3)
     node.do("template")
-    series = plugin.ask()
-    assert_counts(series, node)
+    series = counted(plugin, node)
     unconfirmed, added = (
         value(series, "utxo_cache_add_unconfirmed_total"),
         value(series, "utxo_cache_add_total"),
@@ -73,7 +71,8 @@ def test_a_historical_block_moves_nothing(start_node: StartNode, start_plugin: S
     node, plugin = start_node(), start_plugin()
     subscribed(plugin, "chain")
     node.do("historical")
-    series = plugin.ask()
+    node.do("accept")
+    series = plugin.shows(lambda series: value(series, "mempool_tx_added_total") == 1, "the event after it")
     assert node.totals["delivered"]["blockConnected"] == 1
     assert value(series, "blocks_connected_total") == 0
     assert value(series, "block_height") is None
@@ -119,8 +118,7 @@ def test_without_the_trace_its_metrics_are_absent(
     subscribed(plugin, "chain")
     plugin.shows(lambda series: value(series, "up") == 1, "the node is up")
     node.do("block")
-    series = plugin.ask()
-    assert value(series, "blocks_connected_total") == 1
+    series = plugin.shows(lambda series: value(series, "blocks_connected_total") == 1, "the block")
     assert value(series, "utxo_cache_add_total") is None
     assert value(series, "subscription_active", subscription="utxo_cache") == 0
     assert value(series, "subscription_active", subscription="chain") == 1
@@ -151,7 +149,6 @@ def test_a_group_that_is_off_costs_and_shows_nothing(start_node: StartNode, star
     node, plugin = start_node(), start_plugin("--metrics", "none", "--tag", "node=alpha")
     subscribed(plugin, "chain")
     node.do("accept")
-    series = plugin.ask()
-    assert value(series, "mempool_tx_added_total", node="alpha") == 1
+    series = plugin.shows(lambda series: value(series, "mempool_tx_added_total", node="alpha") == 1, "the event")
     assert value(series, "mempool_tx_added_vbytes_total", node="alpha") is None
     assert all(("node", "alpha") in tags for _, tags in series)

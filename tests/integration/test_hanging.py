@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, Plugin, SimulatedNode, alive, children, value
-from support.processes import START_SECONDS, Process, wait_until
+from support.nodes import PROGRAM, Plugin, SimulatedNode, value
+from support.processes import START_SECONDS, Process, alive, children, wait_until
 
 from telegraf_bitcoin_ipc.errors import NodeUnavailable
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket

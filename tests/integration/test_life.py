@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
-from support.processes import wait_until
+from support.processes import STOP_SECONDS, wait_until, wait_until_full
 
 StartNode = Callable[..., SimulatedNode]
 StartPlugin = Callable[..., Plugin]
@@ -52,8 +52,9 @@ def test_a_node_that_is_starting_is_not_asked_for_its_chain(
     start_node: StartNode, start_plugin: StartPlugin
 ) -> None:
     """A Chain or Mining call in warm-up aborts a node: the plugin waits until JSON-RPC says that it is over."""
-    node, plugin = start_node("--warmup", "2"), start_plugin()
+    node, plugin = start_node("--warmup", "3600"), start_plugin()
     plugin.logged("W! the node is still starting (Loading block index…)")
+    node.do("load")
     watched(plugin)
     assert node.running
     assert not node.lines("abort")
@@ -86,7 +87,7 @@ def test_a_broken_stdout_ends_the_plugin(start_node: StartNode, socket_path: Pat
         os.close(writer)
         assert b"bitcoin" in os.read(reader, 100)
         os.close(reader)
-        wait_until(lambda: plugin.poll() is not None, 15, "the end of the plugin")
+        wait_until(lambda: plugin.poll() is not None, STOP_SECONDS, "the end of the plugin")
         assert plugin.returncode == 0
     node.do("block")
     assert not node.lines("abort")
@@ -101,12 +102,14 @@ def test_output_that_nobody_reads_holds_nothing_up(start_node: StartNode, socket
     ) as plugin:
         assert plugin.stdin is not None
         node.says("subscribed", 2)
-        for _ in range(3):  # some 2,000 lines of debug log each: more than pipe and queue hold
-            node.do("block", outputs=2000)
-        assert node.totals["delivered"]["add"] >= 6000
+        for _ in range(3):  # some 700 lines of debug log each: more than pipe and queue hold
+            node.do("block", outputs=700)
+        wait_until_full(plugin.stdout, plugin.stderr)
+        node.do("block", outputs=100)
+        assert node.totals["delivered"]["add"] >= 2100
         plugin.stdin.close()
         plugin.stdin = None
-        wait_until(lambda: plugin.poll() is not None, 15, "the end of the plugin")
+        wait_until(lambda: plugin.poll() is not None, STOP_SECONDS, "the end of the plugin")
         assert plugin.returncode == 0
     node.do("block")
     assert not node.lines("abort")
@@ -135,8 +138,8 @@ def test_counters_go_on_after_a_restart_of_the_node(start_node: StartNode, start
     node.start()
     watched(plugin, 2)
     node.do("block")
-    series = plugin.shows(is_up, "the node is up again")
-    assert value(series, "blocks_connected_total") == 2
+    series = plugin.shows(lambda series: value(series, "blocks_connected_total") == 2, "the second block")
+    assert is_up(series)
     assert value(series, "connects_total") == 2
     assert value(series, "chain_height") is not None
     assert plugin.stderr.count("W! ") == 1
@@ -169,8 +172,10 @@ def test_initial_block_download_defers_the_trace(start_node: StartNode, start_pl
     node.do("ibd", on=False)
     watched(plugin)
     node.do("block")
-    series = plugin.shows(lambda series: value(series, "ibd") == 0, "the end of initial block download")
-    assert value(series, "utxo_cache_add_total") == 1
+    plugin.shows(
+        lambda series: value(series, "ibd") == 0 and value(series, "utxo_cache_add_total") == 1,
+        "the end of initial block download, and a coin",
+    )
 
 
 def test_a_new_tip_is_shown_before_the_interval_is_over(start_node: StartNode, start_plugin: StartPlugin) -> None:

@@ -56,11 +56,12 @@ def test_a_node_shows_when_its_chain_is_loaded(
     start_node: Callable[..., SimulatedNode], start_plugin: Callable[..., Plugin], socket_path: Path
 ) -> None:
     """A Core 30 that loads its chain is left alone, however old its socket is, and lives; then it is served."""
-    node = start_node("--dialect", "stock-30", "--warmup", "4")
+    node = start_node("--dialect", "stock-30", "--warmup", "3600")
     os.utime(node.socket, (0, 0))
     plugin = start_plugin()
     plugin.logged("may be starting or stopping")
-    plugin.shows(lambda series: value(series, "up") == 1, "the node is served", timeout=30)
+    node.do("load")
+    plugin.shows(lambda series: value(series, "up") == 1, "the node is served")
     assert not node.lines("abort")
 
 

@@ -72,7 +72,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
         stdin=subprocess.DEVNULL,
         env={"PATH": "/usr/bin:/bin", "http_proxy": f"http://127.0.0.1:{free_port()}"},
     )

@@ -230,11 +230,14 @@ def test_json_rpc_in_warm_up(start_node: StartNode, dialect: str) -> None:
 @pytest.mark.parametrize("dialect", ["stock", "stock-31"])
 def test_mining_waits_for_the_chain(start_node: StartNode, dialect: str) -> None:
     """From Core 31 on makeMining is answered when the chain is loaded, so that nothing that follows aborts."""
-    node = start_node("--dialect", dialect, "--warmup", "1")
+    node = start_node("--dialect", dialect, "--warmup", "3600")
 
     async def main() -> None:
         async with connected(node.socket, dialect) as client:
-            mining = await client.make("makeMining")
+            making = await client.sent(client.init.makeMining(context=await client.thread()))
+            assert not making.done()
+            node.do("load")
+            mining = (await making).result
             assert (await mining.getTip(context=await client.thread())).result.height == 110
 
     run(main())

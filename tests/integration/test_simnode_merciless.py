@@ -69,11 +69,11 @@ def test_a_stopped_subscriber_freezes_it(start_node: StartNode, start_subscriber
     node = start_node()
     subscriber = start_subscriber("utxo_cache")
     node.says("subscribed")
-    subscriber.send(signal.SIGSTOP)
+    subscriber.freeze()
     node.begin("block")
     assert not node.lines("block")
     subscriber.send(signal.SIGCONT)
-    assert node.says("block")["slow_callbacks"] <= 1
+    node.says("block")
 
 
 def test_leaving_before_destroy_is_answered_aborts_it(
@@ -108,13 +108,14 @@ def test_a_subscription_that_is_ended_twice_at_once_never_ends(
     start_subscriber("chain", "twice")
     node.wait_until(lambda: node.do("refuse")["calls"].get("Handler.disconnect") == 2, "both calls")
     node.do("heal", method="Handler.disconnect")
+    node.says("unsubscribed")
     node.send(signal.SIGTERM)
     assert node.wait() == ABORTED
 
 
 def test_told_to_stop_while_subscribed_it_aborts(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
     """A node that is told to stop with a subscriber that does not go aborts in its shutdown."""
-    node = start_node()
+    node = start_node("--patience", "0")
     start_subscriber("chain")
     node.says("subscribed")
     node.send(signal.SIGTERM)
@@ -144,7 +145,7 @@ def test_a_connection_lost_in_a_call_aborts_it(start_node: StartNode, start_subs
     node = start_node()
     frozen = start_subscriber("utxo_cache")
     node.says("subscribed")
-    frozen.send(signal.SIGSTOP)
+    frozen.freeze()
     node.begin("block")  # its validation holds up whoever asks for the height
     at_work_for(node, start_subscriber, "ask").kill()
     assert node.wait() == ABORTED
@@ -180,7 +181,7 @@ def test_a_seed_makes_two_runs_the_same(start_node: StartNode) -> None:
         node.do("accept", count=5)
         node.do("block")
         node.do("reorg", depth=2)
-        return [{**line, "slowest_callback_seconds": 0} for line in node.lines()]
+        return list(node.lines())
 
     node = start_node("--seed", "42")
     first = life()
@@ -204,9 +205,9 @@ def test_a_steady_life_has_all_that_was_asked_for(
 
 def test_initial_block_download_ends(start_node: StartNode) -> None:
     """--ibd S puts the headers far ahead and ends after S seconds."""
-    node = start_node("--ibd", "0.3", "--block-interval", "0.1", script=False)
+    node = start_node("--ibd", "1", "--block-interval", "0.1", script=False)
     during = node.says("listening")
-    assert during["ibd"]
+    assert during["ibd"], "its time begins after that line"
     assert during["headers"] > during["height"]
     after = node.says("ibd_over")
     assert not after["ibd"]

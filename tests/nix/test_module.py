@@ -299,7 +299,7 @@ def test_telegraf_accepts_the_settings(nix: Nix, telegraf_binary: Path, tmp_path
     file.write_text(toml.dumps(settings_for(nix, Path(SOCKET), 9332)))
     done = subprocess.run(
         [telegraf_binary, "config", "check", "--config", file],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "deprecated" not in done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import json
 import os
 import resource
 import shlex
@@ -15,14 +16,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from support.nodes import Plugin
+from support.nodes import PROGRAM, Plugin
 
-from telegraf_bitcoin_ipc import cli, watcher
+from telegraf_bitcoin_ipc import cli, reconnect, watcher
 from telegraf_bitcoin_ipc.events import ChainEvents
 from telegraf_bitcoin_ipc.ipc import callbacks, guard, guarding, session
 
-BLOCKED_SECONDS = 3.0
-SMALL_QUEUE_BYTES = 1 << 20
+BLOCKED, UNBLOCKED = "blocked", "unblocked"
+"""Files in its directory: the loop says by the first that it is blocked, and is so until the second is there."""
+
+TESTS = str(Path(__file__).resolve().parent.parent)
+SMALL_QUEUE_BYTES = 64 << 10
 MEMORY_BYTES = 64 << 20  # beyond what it uses when it begins to allocate
 LAST_WORDS = "no luck today"
 GUARD_MAY_START = "guard-may-start"
@@ -40,9 +44,15 @@ class Defective(Plugin):
         *options: str,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        tests = str(Path(__file__).resolve().parent.parent)
-        super().__init__(socket, directory, *options, environment={**(environment or {}), "PYTHONPATH": tests})
+        super().__init__(socket, directory, *options, environment={**(environment or {}), "PYTHONPATH": TESTS})
         self.command[:1] = [sys.executable, "-P", "-m", "support.defective", defect]
+
+
+def impatient(configuration: str) -> str:
+    """A Telegraf configuration with a plugin that looks every second for a node that has gone."""
+    command = [sys.executable, "-P", "-m", "support.defective", "impatient"]
+    environment = f'environment = ["PYTHONPATH={TESTS}"]\n  command = ['
+    return configuration.replace(f'command = ["{PROGRAM}"', environment + json.dumps(command)[1:-1])
 
 
 def _each_server(change: Callable[[type], None]) -> None:
@@ -105,8 +115,14 @@ def _at_a_new_tip(misbehave: Callable[[], None]) -> None:
 
 
 def loop_blocked() -> None:
-    """Each new tip makes it compute for seconds in the event loop."""
-    _at_a_new_tip(lambda: time.sleep(BLOCKED_SECONDS))
+    """A new tip blocks the event loop."""
+
+    def block() -> None:
+        Path(BLOCKED).touch()
+        while not Path(UNBLOCKED).exists():
+            time.sleep(0.01)
+
+    _at_a_new_tip(block)
 
 
 def segmentation_fault() -> None:
@@ -136,6 +152,11 @@ def memory_used_up() -> None:
 
 
 _kept: list[bytearray] = []
+
+
+def looks_often() -> None:
+    """It looks for a node that has gone every second, not ever more rarely: no defect, but a test is over soon."""
+    reconnect.LAST_DELAY = reconnect.FIRST_DELAY  # type: ignore[misc]
 
 
 def no_interpreter() -> None:
@@ -198,6 +219,7 @@ if __name__ == "__main__":
         "loop blocked": loop_blocked,
         "segmentation fault": segmentation_fault,
         "memory used up": memory_used_up,
+        "impatient": looks_often,
         "no interpreter": no_interpreter,
         "guard ends": guard_ends,
         "guard late": guard_late,

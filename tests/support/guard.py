@@ -20,7 +20,7 @@ import capnp
 
 from telegraf_bitcoin_ipc.ipc import guard, guarding, schema
 
-DEADLINE = 20.0
+DEADLINE = 120.0
 """Seconds for whatever has to happen, on a machine that is busy with other things."""
 
 _CAPNP = Path(capnp.__file__).parent

@@ -30,12 +30,17 @@ class Node(SimulatedNode):
     def __init__(self, warmup: float = 0.0) -> None:
         model = Model(rng=random.Random(1), now=NOW, blocks=BLOCKS)
         self._said = io.StringIO()
-        super().__init__(model, Journal(self._said), lenient=True, warmup=warmup)
+        super().__init__(model, Journal(self._said), lenient=True, warmup=warmup, patience=60.0)
 
     async def connect_block(self) -> None:
         """Connect a block, and wait until every subscriber has taken it."""
         await self.perform("block", self.model.connect_block(NOW + 600))
         await self.settle("block")
+
+    async def load(self) -> None:
+        """Have the chain loaded, whatever is left of the warm-up."""
+        self.model.loaded = True
+        await self.perform("load", [])
 
     @property
     def calls(self) -> dict[str, int]:
@@ -53,7 +58,7 @@ async def serving(connection: socket.socket, node: SimulatedNode, dialect: str) 
     try:
         yield
     finally:
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=60)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -83,7 +83,7 @@ class Nix:
             env=environment,
             cwd=directory,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
 

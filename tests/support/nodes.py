@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from support.processes import START_SECONDS, Process
+from support.processes import START_SECONDS, STOP_SECONDS, Process
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
 """The installed program."""
@@ -25,8 +25,10 @@ class SimulatedNode(Process):
     def __init__(self, socket: Path, directory: Path, *options: str, script: bool = True) -> None:
         self.socket = socket
         script_options = ["--script", "-"] if script else []
+        # How soon a subscriber leaves says nothing on a busy machine: that it leaves at all is what is tested.
+        patience = ["--patience", str(STOP_SECONDS)]
         super().__init__(
-            [PROGRAM, "simulate", *script_options, *options, socket],
+            [PROGRAM, "simulate", *script_options, *patience, *options, socket],
             directory,
             name="simnode",
             stdin=subprocess.PIPE,
@@ -83,15 +85,24 @@ class Plugin(Process):
             stdin=subprocess.PIPE,
             environment=environment,
         )
+        self._by_time: dict[int, Series] = {}
+        self._characters = 0  # of its output that were read
+
+    def start(self) -> None:
+        """Start it, or start it again: its emissions begin anew, too."""
+        self._by_time, self._characters = {}, 0
+        super().start()
 
     @property
     def emissions(self) -> list[Series]:
-        """Everything that it has emitted, oldest first."""
-        by_time: dict[int, Series] = {}
-        for line in self.stdout.rpartition("\n")[0].splitlines():
+        """Everything that it has emitted since its start, oldest first."""
+        text = self.stdout
+        end = text.rfind("\n") + 1
+        for line in text[self._characters : end].splitlines():
             time, series = read_line(line)
-            by_time.setdefault(time, {}).update(series)
-        return list(by_time.values())
+            self._by_time.setdefault(time, {}).update(series)
+        self._characters = end
+        return list(self._by_time.values())
 
     @property
     def latest(self) -> Series:
@@ -135,20 +146,3 @@ def read_line(line: str) -> tuple[int, Series]:
         name, _, text = field.partition("=")
         series[name, pairs] = int(text[:-1]) if text.endswith("i") else float(text)
     return int(time), series
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of that id is there and is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def children(pid: int) -> list[int]:
-    """The ids of a process's children."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found

@@ -2,39 +2,116 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
+import sys
+import termios
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
 T = TypeVar("T")
 
+Result = list[tuple[dict[str, str], float]]
+"""What Prometheus answers: the labels and the value of each series."""
+
 POLL_SECONDS = 0.05
-START_SECONDS = 30.0  # for a machine that is busy with other things
-STOP_SECONDS = 15.0  # Telegraf gives a plugin two times 5 s to end
+START_SECONDS = 240.0  # only a test that fails waits for so long, however busy the machine is
+STOP_SECONDS = 60.0  # likewise; Telegraf gives a plugin two times 5 s to end
 LOG_CHARACTERS = 8000
+PIPE_BYTES = 64 * 1024  # what a pipe holds
 
 # The environment's proxy is not meant for this machine's own addresses.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A TCP port of the loopback address that nobody listens on, and that no other test gets before this run ends.
+
+    It is none of those that the system gives to outgoing connections. A name in the abstract namespace, which the
+    system takes back when this process ends, keeps it from tests in other processes.
+    """
+    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(1024, first_outgoing) if first_outgoing > 10_000 else random.randrange(1024, 65536)
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0telegraf-bitcoin-ipc test port {port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            name.close()
+            continue
+        name.detach()  # it stays open until this process ends
         return port
+
+
+def wait_until_full(*pipes: IO[bytes] | None) -> None:
+    """Wait until so much waits in each pipe to be read that its writer is, or will be, held up."""
+
+    def full(pipe: IO[bytes]) -> bool:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder) > PIPE_BYTES / 2
+
+    for pipe in pipes:
+        assert pipe is not None
+        wait_until(partial(full, pipe), START_SECONDS, "a full pipe")
+
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends: so none is out of `descendants`' sight."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants() -> dict[int, str]:
+    """The processes that this one started, and those that they started, by id, with their command lines."""
+    found: dict[int, str] = {}
+    unseen = children(os.getpid())
+    while unseen:
+        pid = unseen.pop()
+        with suppress(OSError):  # it has just ended
+            if alive(pid):
+                found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                unseen += children(pid)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that id is there and is no zombie."""
+    return state(Path(f"/proc/{pid}")) not in ("", "Z")
+
+
+def state(entry: Path) -> str:
+    """The letter for the state of a process or thread, as proc(5) has it; empty where there is none any more."""
+    try:
+        return (entry / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def children(pid: int) -> list[int]:
+    """The ids of a process's children."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
 
 
 def wait_until(condition: Callable[[], T], timeout: float, describe: str | Callable[[], str]) -> T:
@@ -53,7 +130,7 @@ def wait_until(condition: Callable[[], T], timeout: float, describe: str | Calla
         time.sleep(POLL_SECONDS)
 
 
-def get(url: str, timeout: float = 5.0) -> str | None:
+def get(url: str, timeout: float = 30.0) -> str | None:
     """The page at that URL, or None while nobody answers there; fails on any status but 200."""
     try:
         with _opener.open(url, timeout=timeout) as response:
@@ -180,6 +257,16 @@ class Process:
         """Send it a signal, unless it has ended."""
         self._started.send_signal(number)
 
+    def freeze(self) -> None:
+        """Stop it by SIGSTOP, and wait until none of it runs any more; SIGCONT has it go on."""
+        self.send(signal.SIGSTOP)
+        self.wait_until(lambda: self.frozen, f"{self.name} was stopped")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is stopped, with all its threads."""
+        return all(state(task) == "T" for task in Path(f"/proc/{self.pid}/task").iterdir())
+
     def kill(self) -> None:
         """End it by SIGKILL, as an out-of-memory killer would."""
         if self.running:
@@ -196,6 +283,7 @@ class Process:
             return None
         if self.running:
             self.send(signal.SIGTERM)
+            self.send(signal.SIGCONT)  # one that is frozen takes it only now
             try:
                 self._popen.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -236,7 +324,7 @@ class Telegraf(Process):
 class Prometheus(Process):
     """A real Prometheus that scrapes one target, HOST:PORT, and answers queries on a free loopback port."""
 
-    def __init__(self, binary: Path, target: str, directory: Path, *, scrape_interval: str = "250ms") -> None:
+    def __init__(self, binary: Path, target: str, directory: Path, *, scrape_interval: str = "1s") -> None:
         self.address = f"127.0.0.1:{free_port()}"
         config = directory / "prometheus.yml"
         # JSON is YAML.
@@ -275,7 +363,7 @@ class Prometheus(Process):
         assert answer is not None, f"no answer to {path}\n{self.log}"
         return json.loads(answer)["data"]
 
-    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+    def query(self, expression: str) -> Result:
         """The labels (`__name__` among them) and the current value of each series that it gives."""
         data = self._ask(f"query?{urllib.parse.urlencode({'query': expression})}")
         if data["resultType"] == "scalar":
@@ -283,9 +371,30 @@ class Prometheus(Process):
         assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"
         return [(series["metric"], float(series["value"][1])) for series in data["result"]]
 
-    def wait_for(self, expression: str, timeout: float = START_SECONDS) -> list[tuple[dict[str, str], float]]:
+    def wait_for(self, expression: str, timeout: float = START_SECONDS) -> Result:
         """Query until there is a result, and return it; `bitcoin_up == 1` waits for a value."""
-        return self.wait_until(lambda: self.query(expression), f"a result of {expression}", timeout)
+        return self.shows(expression, bool, "a result", timeout)
+
+    def shows(
+        self,
+        expression: str,
+        condition: Callable[[Result], object],
+        what: str,
+        timeout: float = START_SECONDS,
+    ) -> Result:
+        """Query until the result fulfils the condition, and return it.
+
+        One look is not enough: where a scrape has taken too long there is no value until the next.
+        """
+        found: Result = []
+
+        def fulfilled() -> bool:
+            nonlocal found
+            found = self.query(expression)
+            return bool(condition(found))
+
+        wait_until(fulfilled, timeout, lambda: f"{what} of {expression}, and not {found}\n{self.log}")
+        return found
 
     def metadata(self) -> dict[str, list[dict[str, str]]]:
         """For each metric's name what the page said of it: `type`, `help` and `unit`."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from support.counts import differences
 from support.defective import Defective
-from support.nodes import Plugin, Series, SimulatedNode, alive
-from support.processes import START_SECONDS, wait_until
+from support.nodes import Plugin, Series, SimulatedNode
+from support.processes import START_SECONDS, alive, wait_until
 
 MARK = "GUARD_TEST_SCENE"
 """An environment variable that every process of a scene but the node inherits."""
@@ -70,7 +70,7 @@ class Scene:
         wait_until(lambda: not self.processes(), START_SECONDS, lambda: f"their end: {self.processes()}")
 
     def unharmed(self, node: SimulatedNode) -> None:
-        """Nothing is left of plugin and guard, and the node lives, works, was never held up, and stops."""
+        """Nothing is left of plugin and guard, and the node lives, works, waits for nobody, and stops."""
         self.empty()
         wait_until(lambda: connections(node) == 0, START_SECONDS, "the node's connections closed")
         node.do("accept", count=2)
@@ -78,7 +78,6 @@ class Scene:
         node.do("reorg")
         assert node.stop() == 0, node.log
         assert not node.lines("abort")
-        assert node.totals["slow_callbacks"] == 0, node.totals
         assert list(self._socket.parent.iterdir()) == []
 
 

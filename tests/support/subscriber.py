@@ -1,9 +1,12 @@
-"""A client that subscribes and then behaves as badly as it was told to; run as a process of its own."""
+"""A client that subscribes and then behaves as badly as it was told to, until SIGTERM; as a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +16,11 @@ from support.processes import Process
 from telegraf_bitcoin_ipc.ipc import schema
 
 Misbehaviour = Literal[
-    "", "raise", "missing", "leave early", "two at once", "twice", "ask early", "ask", "wait for a tip"
+    "", "raise", "missing", "leave early", "two at once", "twice", "ask early", "ask", "wait for a tip", "brake"
 ]
+
+BRAKE_AFTER = 200
+"""Events after which the one that brakes stops itself, until SIGCONT: a block's validation waits for it then."""
 
 
 class Subscriber(Process):
@@ -33,7 +39,7 @@ class Subscriber(Process):
 
 
 async def main(socket: str, kind: str, misbehaviour: str) -> None:
-    """Connect, subscribe, misbehave, and then stay for ever."""
+    """Connect, subscribe, misbehave, and stay until SIGTERM; who brakes leaves the node in peace then."""
     loaded = schema.load("tracing")
     client = capnp.TwoPartyClient(await capnp.AsyncIoStream.create_unix_connection(socket))
     init = client.bootstrap().cast_as(loaded.init.Init)
@@ -68,22 +74,33 @@ async def main(socket: str, kind: str, misbehaviour: str) -> None:
         several = handlers if misbehaviour == "two at once" else handlers[:1] * 2
         calls = [handler.disconnect(context=context) for handler in several]
         print(*await asyncio.gather(*calls, return_exceptions=True), sep="\n", flush=True)
-    await asyncio.Event().wait()
+    stop = asyncio.Event()
+    if misbehaviour == "brake":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await stop.wait()
+    await handlers[0].disconnect(context=context)
+    await callback.let_go.wait()
+    await thread_map.makeThread("the last")  # answered after the answer to `destroy` was read
 
 
 def _callback(interface: Any, misbehaviour: str) -> Any:
     """Return a server of every method of an interface, as good as it may be."""
 
+    let_go, numbers = asyncio.Event(), count(1)
+
     async def answer(self: Any, **_: Any) -> None:
         if misbehaviour == "raise":
             raise ValueError("a subscriber's mistake")
+        if misbehaviour == "brake" and next(numbers) == BRAKE_AFTER:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     async def destroy(self: Any, **_: Any) -> None:
         if misbehaviour == "leave early":
             await asyncio.Event().wait()
+        let_go.set()
 
     methods: dict[str, Any] = {} if misbehaviour == "missing" else dict.fromkeys(interface.schema.methods, answer)
-    return type("Callback", (interface.Server,), {**methods, "destroy": destroy})()
+    return type("Callback", (interface.Server,), {**methods, "destroy": destroy, "let_go": let_go})()
 
 
 if __name__ == "__main__":

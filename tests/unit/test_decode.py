@@ -5,7 +5,7 @@ import struct
 
 import pytest
 from bitcoin.core import CBlock, CMutableTransaction, CMutableTxIn, CMutableTxOut, CoreMainParams, CTransaction
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telegraf_bitcoin_ipc.decode import Malformed, Transaction, block_transactions, hash_text
@@ -73,7 +73,6 @@ def test_malformed_transaction(data: bytes) -> None:
         Transaction(data)
 
 
-@settings(derandomize=True, deadline=None)
 @given(
     st.binary(max_size=100)
     | st.builds(lambda at, byte: SEGWIT[:at] + byte + SEGWIT[at + 1 :], st.integers(0, 342), st.binary(max_size=2))

@@ -4,7 +4,7 @@ import math
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from influx_line_protocol import Metric as LibraryLine
 from support.line_protocol import Point, read
@@ -112,7 +112,6 @@ PLAIN = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_character
 )
 
 
-@settings(derandomize=True, deadline=None)
 @given(numbers=st.lists(NUMBERS, min_size=1, max_size=5))
 def test_any_number_comes_back(numbers: list[Number]) -> None:
     """What Telegraf reads is the value that was measured, to the last bit and of the same kind."""
@@ -125,7 +124,6 @@ def test_any_number_comes_back(numbers: list[Number]) -> None:
         assert math.copysign(1, found) == math.copysign(1, number)
 
 
-@settings(derandomize=True, deadline=None)
 @given(value=PLAIN)
 def test_any_text_comes_back(value: str) -> None:
     """A tag value that line protocol can carry is not changed."""
@@ -133,7 +131,6 @@ def test_any_text_comes_back(value: str) -> None:
     assert read(line) == Point("bitcoin", {"tag": value}, {"up": 1}, NOW)
 
 
-@settings(derandomize=True, deadline=None)
 @given(value=st.text(st.characters()), tags=st.dictionaries(st.sampled_from("abc"), st.text(st.characters())))
 def test_any_text_makes_a_line(value: str, tags: dict[str, str]) -> None:
     """Whatever a tag value is, the line is one line that Telegraf takes, with that tag in it."""

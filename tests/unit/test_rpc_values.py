@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
@@ -105,7 +105,6 @@ def test_satoshi(bitcoin: float, read: int) -> None:
     assert isinstance(value, int)
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.integers(0, 21_000_000 * 100_000_000))
 def test_satoshi_survives_the_text(amount: int) -> None:
     """Every amount that there can be is read to the satoshi."""
@@ -255,7 +254,6 @@ def test_another_form(reader: Read, result: object) -> None:
         reader(result)
 
 
-@settings(derandomize=True, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from bitcoin.core import CBlock
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import examples
 
 from telegraf_bitcoin_ipc.simnode.events import Event, UtxoEvent
 from telegraf_bitcoin_ipc.simnode.model import Model
@@ -57,7 +58,7 @@ def size_of_coins(model: Model, block: Any, overhead: int) -> tuple[int, int]:
     return sum(size for size, _ in created) - spent, sum(size for size, gone in created if not gone) - spent
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     seed=st.integers(0, 2**32),
     steps=st.lists(st.tuples(st.integers(0, 25), st.integers(0, 6), st.none() | st.integers(0, 12)), max_size=6),

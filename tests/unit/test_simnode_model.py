@@ -8,8 +8,9 @@ import pytest
 from bitcoin.core import COIN, CBlock, CheckBlock, CoreRegTestParams, CTransaction
 from bitcoin.core.script import OP_RETURN, CScript
 from bitcoin.net import CBlockLocator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import examples
 
 from telegraf_bitcoin_ipc.simnode.chain import TARGET, subsidy
 from telegraf_bitcoin_ipc.simnode.coins import UNCONFIRMED_HEIGHT, Coin
@@ -596,7 +597,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(actions=st.lists(ACTIONS, max_size=30), seed=st.integers(0, 2**32), blocks=st.sampled_from([100, 110]))
 def test_any_sequence_of_actions(actions: list[tuple[str, tuple[Any, ...]]], seed: int, blocks: int) -> None:
     """Whatever happens, the events tell the coins and the mempool, and all that is left is valid."""

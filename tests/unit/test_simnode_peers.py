@@ -1,8 +1,9 @@
 """The simulated node's peers: who comes and goes, and that no byte is ever lost."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import examples
 
 from telegraf_bitcoin_ipc.simnode.peers import CONNECTION_TYPES, NETWORK_PINGS, TRANSPORTS, Peer, Peers
 
@@ -158,7 +159,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(steps=st.lists(STEPS, max_size=25))
 def test_no_byte_is_lost(steps: list[tuple[str, int, int]]) -> None:
     """The totals never fall, and are what the peers' messages say, those of the peers that left included."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telegraf_bitcoin_ipc.errors import ConfigError
@@ -95,7 +95,6 @@ def test_odd_path(path: str) -> None:
     assert parsed("p", path)["inputs"]["execd"][0]["command"] == ["p", path]
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=3))
 def test_any_word(words: list[str]) -> None:
     """Any program and any options survive the quoting."""

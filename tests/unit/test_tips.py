@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telegraf_bitcoin_ipc.errors import CallFailed
@@ -115,7 +115,6 @@ def journeys(draw: st.DrawFn) -> tuple[Tree, list[str]]:
     return tree, draw(st.lists(st.sampled_from(names), min_size=2, max_size=8))
 
 
-@settings(derandomize=True, deadline=None)
 @given(journeys())
 def test_walk_anywhere(journey: tuple[Tree, list[str]]) -> None:
     """In any tree, those leave that only the old tip has before it, and those come that only the new one has."""
@@ -306,7 +305,6 @@ def test_too_deep_a_reorganisation() -> None:
     assert followed.connected == ["next"]
 
 
-@settings(derandomize=True, deadline=None)
 @given(journeys(), st.sets(st.integers(0, 23), max_size=3))
 def test_any_journey(journey: tuple[Tree, list[str]], lost: set[int]) -> None:
     """In any tree, and whichever headers fail on the way, in the end exactly what changed has been counted."""
