@@ -27,6 +27,9 @@ MAX_BYTES: Final = 16 * 2**20
 MAX_LINES: Final = 200_000
 """Larger than Telegraf's page of several hundred nodes."""
 
+MAX_LINE: Final = 8192
+"""Characters of a line; the time that the parser takes grows with their square."""
+
 MAX_TEXT: Final = 200
 """Characters of a name, a label or an error that are shown."""
 
@@ -135,16 +138,17 @@ def _page(url: str, end: float) -> Page:
 
 def _content(url: str, answer: http.client.HTTPResponse, end: float) -> bytes:
     """Return a whole answer; the thread of one that comes too slowly ends here, too."""
-    content = b""
+    content, lines = bytearray(), 0
     while chunk := answer.read1(_CHUNK):
         content += chunk
-        if len(content) > MAX_BYTES or content.count(b"\n") > MAX_LINES:
+        lines += chunk.count(b"\n")
+        if len(content) > MAX_BYTES or lines > MAX_LINES:
             raise EndpointUnavailable(f"{url} shows more than a node's metrics: {len(content)} bytes and no end")
         if time.monotonic() > end:
             raise EndpointUnavailable(f"{url} was not read in time")
     if answer.length:
         raise EndpointUnavailable(f"{url} ends before its end: {answer.length} bytes are missing")
-    return content
+    return bytes(content)
 
 
 def read(text: str) -> Page:
@@ -152,6 +156,8 @@ def read(text: str) -> Page:
 
     Raises ValueError where the text is something else.
     """
+    if any(len(line) > MAX_LINE for line in text.splitlines()):
+        raise ValueError("a line is too long")
     try:
         return tuple(_samples(text))
     except Exception as error:  # on a malformed text the parser raises many kinds, IndexError among them

@@ -20,9 +20,6 @@ PROOF: Final = f"{PREFIX}plugin_info"
 LONG_ENOUGH: Final = 4
 """A counter is compared over a window so many times as long as one side may be behind the other."""
 
-EMISSION: Final = 12.0
-"""Seconds after which a poll is on Telegraf's page: --emit-interval is 10 s, and flush_interval 1 s."""
-
 MANY: Final = 20
 """Names in a list that is printed; those after them are counted."""
 
@@ -115,7 +112,7 @@ class _Comparison:
     def __init__(self, exporter: Exporter, record: Record, row: Row, tolerance: float) -> None:
         self._exporter, self._record, self._row = exporter, record, row
         self._tolerance = max(row.tolerance, tolerance)
-        self._lag = record.poll_interval + PUSHED_LAG if row.polled else PUSHED_LAG
+        self._lag = PUSHED_LAG + record.late + (record.poll_interval if row.polled else 0)
 
     def findings(self) -> Iterator[Finding]:
         """Yield what came of each series that is compared by itself."""
@@ -155,7 +152,7 @@ class _Comparison:
         gap, size = max(new.increase - most, least - new.increase), max(old.increase, new.increase)
         if gap <= self._row.slack + (self._tolerance + self._uncounted()) * size:
             return self._equal(old.increase, new.increase, increase=True)
-        return self._differs(abs(old.increase - new.increase), old.increase, new.increase, increase=True)
+        return self._differs(abs(old.increase - new.increase), size, old.increase, new.increase, increase=True)
 
     def _uncounted(self) -> float:
         """Return the fraction of a sum's events that one side has not counted, for reasons of time alone."""
@@ -178,39 +175,36 @@ class _Comparison:
 
     def _of_values(self, old: Series, new: Series) -> Verdict:
         """Compare the ranges of what both sides showed within the window: they have to touch."""
-        gap = max(min(old.known) - max(new.known), min(new.known) - max(old.known), 0)
-        size = max(map(abs, old.known + new.known))
+        higher, lower = (old, new) if min(old.known) > max(new.known) else (new, old)
+        least, most = min(higher.known), max(lower.known)
+        gap, size = max(least - most, 0), max(abs(least), abs(most))
         if gap <= self._row.slack + self._tolerance * size:
             return self._equal(old.known[-1], new.known[-1], _ranges(old, new))
         if self._row.follows_polls:
-            remark = self._too_short(old)
+            remark = self._too_short()
             if remark:
                 return _undecided(old, new, remark)
-        return self._differs(gap, old.known[-1], new.known[-1], ranges=_ranges(old, new))
+        return self._differs(gap, size, old.known[-1], new.known[-1], _ranges(old, new))
 
-    def _too_short(self, old: Series) -> str:
-        """Return why values that change were not both polled within the window, if they were not."""
-        sides, intervals = [], []
-        if self._record.seconds <= self._exporter.poll_interval and not old.moved:
-            sides.append("there")
-            intervals.append(self._exporter.poll_interval)
-        if not self._record.has_poll:
-            sides.append("here")
-            intervals.append(self._record.poll_interval)
-        if not sides:
+    def _too_short(self) -> str:
+        """Return why the window may lack what the values that both sides polled have in common, if it may."""
+        old, new = self._exporter.poll_interval, self._record.poll_interval
+        if old + new < self._record.seconds:
             return ""
-        window = math.ceil(max(intervals) + EMISSION)
-        faster = " (less with --poll-interval 5 here)" if "here" in sides else ""
-        return f"no poll within the window {' and '.join(sides)}: takes --window {window} or more{faster}"
+        there = f"every {old:.0f} s there and " if old else ""
+        return (
+            f"polled {there}every {new:.0f} s here: takes --window {math.ceil(old + new)}{_FASTER * (new > old)}"
+        )
 
     def _equal(self, old: float, new: float, remark: str = "", *, increase: bool = False) -> Verdict:
         close = abs(old - new) <= self._row.slack + self._tolerance * max(abs(old), abs(new))
         remarks = ["" if close else remark, self._row.note if self._row.misleads else ""]
         return Verdict("equal", old, new, increase, "; ".join(filter(None, remarks)))
 
-    def _differs(self, gap: float, old: float, new: float, *, increase: bool = False, ranges: str = "") -> Verdict:
-        size = max(abs(old), abs(new), gap)
-        remarks = [f"by {figure(gap)} ({gap / size:.3%})", ranges, self._row.note]
+    def _differs(
+        self, gap: float, size: float, old: float, new: float, remark: str = "", *, increase: bool = False
+    ) -> Verdict:
+        remarks = [f"by {figure(gap)} ({gap / size:.3%})", remark, self._row.note]
         return Verdict("differs", old, new, increase, "; ".join(filter(None, remarks)))
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from telegraf_bitcoin_ipc.exposition import Page
 from telegraf_bitcoin_ipc.metrics import MEASUREMENT
-from telegraf_bitcoin_ipc.parity_row import POLL_INTERVAL, PUSHED_LAG, Row
+from telegraf_bitcoin_ipc.parity_row import POLL_INTERVAL, Row
 
 PREFIX: Final = f"{MEASUREMENT}_"
 
@@ -26,10 +26,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All looks in their order; the window begins with look number `begin` and ends with the last one."""
+    """All looks in their order; the window begins with look number `begin` and ends with the last one.
+
+    `late` is how many seconds before either end the new page may have changed.
+    """
 
     looks: Sequence[Look]
     begin: int = 0
+    late: float = 0
 
     @property
     def window(self) -> Sequence[Look]:
@@ -56,11 +60,6 @@ class Record:
         """Seconds between two polls of the plugin, as far as its page shows them."""
         gaps = [later - earlier for earlier, later in pairwise(self.polls)]
         return max(gaps, default=max(POLL_INTERVAL, self.seconds if self.polls else 0))
-
-    @property
-    def has_poll(self) -> bool:
-        """Whether the plugin polled within the window, so that its page shows more than what was before it."""
-        return len(self.polls) > 1 or (not self.polls and self.seconds >= POLL_INTERVAL + PUSHED_LAG)
 
 
 @dataclass(frozen=True, slots=True)

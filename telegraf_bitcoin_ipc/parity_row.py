@@ -10,7 +10,7 @@ from telegraf_bitcoin_ipc.metrics import MEASUREMENT, METRICS
 Compare = Literal["value", "increase"]
 
 PUSHED_LAG: Final = 2.0
-"""Seconds that Telegraf's page may be behind the plugin just after it changed (its flush_interval is 1 s)."""
+"""Seconds that Telegraf's page may be behind the plugin when it changes (its flush_interval is 1 s)."""
 
 POLL_INTERVAL: Final = 60.0
 """Seconds between two polls of the plugin where its page does not show them: the default of --poll-interval."""

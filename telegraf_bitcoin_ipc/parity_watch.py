@@ -16,10 +16,10 @@ LOOKS: Final = 30
 
 MIN_PAUSE: Final = 1.0
 
-SHORT_PAUSE: Final = 0.5
+SHORT_PAUSE: Final = 0.25
 """Seconds between two looks at either end, where they have to be close to each other."""
 
-LEAD: Final = PUSHED_LAG + MIN_PAUSE
+LEAD: Final = 2 * PUSHED_LAG
 """Seconds of looks before either end, so that what one side may lack there is known."""
 
 PATIENCE: Final = 12.0
@@ -62,25 +62,27 @@ def watch(
     It begins and ends when the new page has just changed, so that this page is not seconds behind. A failed look
     is left out, but for those at either end: raises EndpointUnavailable.
     """
-    looks = _until_changed(look, sleep)
-    begin, end = len(looks) - 1, clock() + window
+    before, end = _until_changed(look, sleep), clock() + window
     begun()
+    within: list[Look] = []
     while (left := end - clock()) > 0:
         sleep(min(left, max(MIN_PAUSE, window / LOOKS)))
         with suppress(EndpointUnavailable):
-            looks.append(look())
-    return Record([*looks, *_until_changed(look, sleep)], begin)
+            within.append(look())
+    last = _until_changed(look, sleep)
+    late = max(looks[-1].at - looks[-2].at for looks in (before, last))
+    return Record([*before, *within, *last], len(before) - 1, late)
 
 
 def _until_changed(look: Callable[[], Look], sleep: Callable[[float], None]) -> list[Look]:
     """Return looks of LEAD seconds or more, the last of which shows another new page than the one before it.
 
-    Where the new page has not changed for PATIENCE seconds it is taken as it is.
+    Where the new page does not change for another PATIENCE seconds it is taken as it is.
     """
     looks = [look()]
     while True:
         sleep(SHORT_PAUSE)
         looks.append(look())
         seconds = looks[-1].at - looks[0].at
-        if seconds >= PATIENCE or (seconds >= LEAD and looks[-1].new != looks[-2].new):
+        if seconds >= LEAD + PATIENCE or (seconds >= LEAD and looks[-1].new != looks[-2].new):
             return looks

@@ -73,7 +73,8 @@ LIBRARIES = {
 
 PURE = {
     "blocks", "decode", "errors", "events", "ipc.dialects", "ipc.jsonrpc", "ipc.rpc_values", "lines", "metrics",
-    "parity", "parity_looks", "parity_map", "parity_row", "parity_table", "polls", "reference", "store", "telegraf_config", "tips",
+    "parity", "parity_looks", "parity_map", "parity_row", "parity_table", "polls", "reference", "store",
+    "telegraf_config", "tips",
     "top.history", "top.model", "top.panels", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""
