@@ -1,13 +1,18 @@
-"""Pages of Prometheus metrics: fetched, read, and two of them at one moment."""
+"""Pages of Prometheus metrics: fetched within a limit of time and size, and read.
+
+What a page says comes from elsewhere: its names, labels and error texts are made fit for a terminal here.
+"""
 
 import http.client
 import math
+import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,20 +20,22 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from telegraf_bitcoin_ipc.errors import ConfigError, PluginError
 
-TIMEOUT: Final = 10.0
-"""Seconds that an endpoint may say nothing."""
+LIMIT_SECONDS: Final = 10.0
+"""Within which a page must be fetched and read."""
 
 MAX_BYTES: Final = 16 * 2**20
-"""More is no page of a node's metrics."""
+MAX_LINES: Final = 200_000
+"""Larger than Telegraf's page of several hundred nodes."""
 
-PATIENCE: Final = 12.0
-"""Seconds to wait for a page to change: an emission comes every 10 s, and Telegraf's flush_interval is 1 s."""
+MAX_LINE: Final = 8192
+"""Characters of a line; the time that the parser takes grows with their square."""
 
-LOOK_SECONDS: Final = 0.25
+MAX_TEXT: Final = 200
+"""Characters of a name, a label or an error that are shown."""
 
-_opener = urllib.request.build_opener(
-    urllib.request.ProxyHandler({})
-)  # as Prometheus: no proxy of the environment's
+_CHUNK: Final = 2**16
+
+_NOT_PLAIN: Final = re.compile(r"[^ -~]")
 
 
 class EndpointUnavailable(PluginError):
@@ -37,7 +44,7 @@ class EndpointUnavailable(PluginError):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One series with its value, which is finite."""
+    """One series with its value, which is finite; all its texts are printable."""
 
     name: str
     labels: Mapping[str, str]
@@ -45,6 +52,24 @@ class Sample:
 
 
 Page = tuple[Sample, ...]
+
+
+def _make_opener() -> urllib.request.OpenerDirector:
+    """Return what follows redirects from HTTP to HTTP alone, and asks no proxy, as Prometheus."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
+
+
+_opener = _make_opener()
 
 
 def checked_url(text: str) -> str:
@@ -62,23 +87,68 @@ def checked_url(text: str) -> str:
     return parts._replace(path="/metrics", fragment="").geturl() if parts.path in ("", "/") else url
 
 
-def fetch(url: str) -> Page:
-    """Return what an endpoint shows now; raises EndpointUnavailable."""
+def printable(text: str) -> str:
+    """Return a text from elsewhere on one line, with escapes for all but printable ASCII, and not too long."""
+    shown = _NOT_PLAIN.sub(lambda match: match[0].encode("unicode_escape").decode(), text[:MAX_TEXT])
+    return shown if len(text) <= MAX_TEXT else f"{shown}..."
+
+
+def fetch(*urls: str, limit: float = LIMIT_SECONDS) -> list[Page]:
+    """Return what endpoints show at one moment; raises EndpointUnavailable, after `limit` s at the latest."""
+    end = time.monotonic() + limit
+    futures = [_begin(url, end) for url in urls]
+    pages = []
+    for url, future in zip(urls, futures, strict=True):
+        try:
+            pages.append(future.result(max(0, end - time.monotonic())))
+        except TimeoutError:
+            raise EndpointUnavailable(f"{url} was not read within {limit:g} s") from None
+    return pages
+
+
+def _begin(url: str, end: float) -> Future[Page]:
+    """Fetch a page in a thread that nobody has to wait for, not even at the exit (a pool's threads are)."""
+    future: Future[Page] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(_page(url, end))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return future
+
+
+def _page(url: str, end: float) -> Page:
     try:
-        with _opener.open(url, timeout=TIMEOUT) as answer:
-            content = answer.read(MAX_BYTES + 1)
+        with _opener.open(url, timeout=max(0.001, end - time.monotonic())) as answer:
+            content = _content(url, answer, end)
     except urllib.error.HTTPError as error:
         with error:
             raise EndpointUnavailable(f"{url} answers with HTTP status {error.code}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise EndpointUnavailable(f"{url} cannot be read: {reason}") from error
-    if len(content) > MAX_BYTES:
-        raise EndpointUnavailable(f"{url} shows more than {MAX_BYTES // 2**20} MiB, which is no node's metrics")
+        raise EndpointUnavailable(f"{url} cannot be read: {printable(str(reason))}") from error
     try:
         return read(content.decode())
     except ValueError as error:
         raise EndpointUnavailable(f"{url} shows something else than Prometheus metrics") from error
+
+
+def _content(url: str, answer: http.client.HTTPResponse, end: float) -> bytes:
+    """Return a whole answer; the thread of one that comes too slowly ends here, too."""
+    content, lines = bytearray(), 0
+    while chunk := answer.read1(_CHUNK):
+        content += chunk
+        lines += chunk.count(b"\n")
+        if len(content) > MAX_BYTES or lines > MAX_LINES:
+            raise EndpointUnavailable(f"{url} shows more than a node's metrics: {len(content)} bytes and no end")
+        if time.monotonic() > end:
+            raise EndpointUnavailable(f"{url} was not read in time")
+    if answer.length:
+        raise EndpointUnavailable(f"{url} ends before its end: {answer.length} bytes are missing")
+    return bytes(content)
 
 
 def read(text: str) -> Page:
@@ -86,39 +156,26 @@ def read(text: str) -> Page:
 
     Raises ValueError where the text is something else.
     """
-    return tuple(
-        Sample(sample.name, sample.labels, sample.value)
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if math.isfinite(sample.value)
-    )
+    if any(len(line) > MAX_LINE for line in text.splitlines()):
+        raise ValueError("a line is too long")
+    try:
+        return tuple(_samples(text))
+    except Exception as error:  # on a malformed text the parser raises many kinds, IndexError among them
+        raise ValueError("not in Prometheus' text format") from error
 
 
-def both(old: str, new: str) -> tuple[Page, Page]:
-    """Return two endpoints' pages of one moment; raises EndpointUnavailable."""
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(fetch, (old, new))
-        return first, second
+def _samples(text: str) -> Iterator[Sample]:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            value = _number(sample.value)
+            if math.isfinite(value):
+                labels = {printable(label): printable(content) for label, content in sample.labels.items()}
+                yield Sample(printable(sample.name), labels, value)
 
 
-def both_fresh(
-    old: str,
-    new: str,
-    prefix: str,
-    patience: float = PATIENCE,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> tuple[Page, Page]:
-    """Return both pages of a moment when the new one has just changed, so that it is not seconds behind.
-
-    Its metrics of that prefix count; where they have not changed for `patience` seconds they are taken as they
-    are. Raises EndpointUnavailable.
-    """
-    before, end = _beginning(prefix, fetch(new)), clock() + patience
-    while _beginning(prefix, fetch(new)) == before and clock() < end:
-        sleep(LOOK_SECONDS)
-    return both(old, new)
-
-
-def _beginning(prefix: str, page: Page) -> Page:
-    return tuple(sample for sample in page if sample.name.startswith(prefix))
+def _number(value: float) -> float:
+    """Return a number that the parser may have read as an integer of any length."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

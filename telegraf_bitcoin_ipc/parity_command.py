@@ -1,4 +1,4 @@
-"""The command `parity`: its options, and both endpoints read at both ends of a window."""
+"""The command `parity`: its options, and what it prints."""
 
 import json
 import time
@@ -7,19 +7,24 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.exposition import both, both_fresh, checked_url
-from telegraf_bitcoin_ipc.parity import PREFIX, Readings, compare, document, find_exporter, of_one_node, table
+from telegraf_bitcoin_ipc.exposition import checked_url
+from telegraf_bitcoin_ipc.parity import compare
 from telegraf_bitcoin_ipc.parity_map import EXPORTERS
+from telegraf_bitcoin_ipc.parity_table import document, table
+from telegraf_bitcoin_ipc.parity_watch import Endpoints, watch
 
 MAX_WINDOW: Final = 86400.0
 
 
 def report(
-    parser: ArgumentParser, arguments: Sequence[str], sleep: Callable[[float], None] = time.sleep
+    parser: ArgumentParser,
+    arguments: Sequence[str],
+    sleep: Callable[[float], None] = time.sleep,
+    begun: Callable[[], None] = lambda: None,
 ) -> tuple[str, bool]:
     """Return what to print, and whether it is parity: something equal, nothing different.
 
-    Raises ConfigError or EndpointUnavailable.
+    `begun` is called at the begin of the window. Raises ConfigError or EndpointUnavailable.
     """
     _add_options(parser)
     options = parser.parse_args(arguments)
@@ -28,23 +33,13 @@ def report(
     tolerance = _number("--tolerance", options.tolerance, 0, 100) / 100
     match = dict(map(_pair, options.match))
 
-    there, here = both(old, new)
-    exporter = find_exporter(there, options.exporter)
-    of_one_node(here, match)  # a mistake is told before the window, not after it
-
-    begin = both_fresh(old, new, PREFIX)
-    began = time.monotonic()
-    sleep(window)
-    end = both_fresh(old, new, PREFIX)
-    pages = of_one_node(begin[1], match), of_one_node(end[1], match)
-    readings = Readings((begin[0], end[0]), pages, time.monotonic() - began)
-
-    findings = compare(exporter, readings, tolerance)
-    text = (
-        json.dumps(document(exporter, readings, findings), indent=2)
-        if options.json
-        else table(exporter, readings, findings)
-    )
+    endpoints = Endpoints(old, new, match, options.exporter)
+    record = watch(endpoints.look, window, sleep=sleep, begun=begun)
+    findings = compare(endpoints.exporter, record, tolerance)
+    if options.json:
+        text = json.dumps(document(endpoints.exporter, record, findings), indent=2)
+    else:
+        text = table(endpoints.exporter, record, findings)
     found = {finding.verdict.status for finding in findings}
     return text, "equal" in found and "differs" not in found
 
@@ -59,7 +54,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "--window",
         metavar="S",
         default="10",
-        help="seconds over which counters have to increase alike (default: %(default)s)",
+        help="seconds over which both are watched (default: %(default)s)",
     )
     parser.add_argument(
         "--tolerance",

@@ -4,20 +4,10 @@ The README's tables for moving and the command `parity` are made from it. The fa
 units, what it asks the node for) were read in its source; those of the node's figures in Bitcoin Core's.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-from telegraf_bitcoin_ipc.metrics import MEASUREMENT, METRICS, REMOVAL_REASONS
-
-Compare = Literal["value", "increase"]
-
-PUSHED_LAG: Final = 2.0
-"""Seconds that a counter may be behind on Telegraf's page just after that changed (its flush_interval is 1 s)."""
-
-POLLED_LAG: Final = 62.0
-"""The same for a counter that is made from polls (--poll-interval is 60 s)."""
+from telegraf_bitcoin_ipc.metrics import MEASUREMENT, REMOVAL_REASONS
+from telegraf_bitcoin_ipc.parity_row import POLL_INTERVAL, PUSHED_LAG, Exporter, Row
 
 SAT_PER_VB: Final = 100_000.0
 """Satoshi per virtual byte in a bitcoin per 1,000 virtual bytes."""
@@ -26,78 +16,14 @@ SATOSHI: Final = 100_000_000.0
 """Satoshi in a bitcoin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One metric of another exporter.
-
-    `old` is its name there; a part in braces stands for anything, and counts as a label of that name.
-    `new` is its name in the catalogue, empty where IPC does not offer it: then `note` says why.
-    `where` and `new_where` are the labels that the series must have; `by` is a label on both sides each value of
-    which is compared by itself. Over every other label the series are summed.
-    `factor` turns the unit there into the unit here, and `offset` (in the unit here) is added. `plus` names
-    another metric there, which is counted in with a factor of its own.
-    `compare` says what has to agree: the value, or the increase over a window, from which `lag` seconds may lack.
-    `tolerance` is a fraction and `slack` an absolute difference (in the unit here) that does not matter.
-    `of_block` marks what belongs to the last block, and `nothing` a value that says that there is none.
-    """
-
-    old: str
-    new: str = ""
-    note: str = ""
-    compare: Compare = "value"
-    where: Mapping[str, str] = field(default_factory=dict)
-    new_where: Mapping[str, str] = field(default_factory=dict)
-    by: str = ""
-    factor: float = 1
-    offset: float = 0
-    plus: tuple[str, float] | None = None
-    tolerance: float = 0
-    slack: float = 0
-    lag: float = PUSHED_LAG
-    of_block: bool = False
-    nothing: float | None = None
-
-    @property
-    def is_counter(self) -> bool:
-        """Whether it only ever rises, but for a restart."""
-        return bool(self.new) and METRICS[self.new].type == "counter"
-
-    @property
-    def misleads(self) -> bool:
-        """Whether its name there means something else here."""
-        return self.old != f"{MEASUREMENT}_{self.new}" and self.old.removeprefix(f"{MEASUREMENT}_") in METRICS
-
-    def labels_in(self, name: str) -> Mapping[str, str] | None:
-        """Return what stands for the parts in braces if the name is this row's, else None."""
-        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>\\w+)", self.old)
-        match = re.fullmatch(pattern, name)
-        return match and match.groupdict()
-
-
-@dataclass(frozen=True, slots=True)
-class Exporter:
-    """Another exporter: `mark` is a metric that none but it has, `height` the one that tells its last block's."""
-
-    name: str
-    mark: str
-    rows: tuple[Row, ...]
-    height: str = ""
-
-
-def in_braces(labels: Mapping[str, str]) -> str:
-    """Return labels as Prometheus writes them behind a name; nothing where there are none."""
-    text = ",".join(f'{name}="{value}"' for name, value in labels.items())
-    return f"{{{text}}}" if text else ""
-
-
 def _same(name: str, *, tolerance: float = 0, slack: float = 0, nothing: float | None = None) -> Row:
     """Return the row of a gauge, or of a counter of the node's own, that has the same name here."""
     return Row(f"{MEASUREMENT}_{name}", name, tolerance=tolerance, slack=slack, nothing=nothing)
 
 
-def _same_count(name: str, slack: float = 0) -> Row:
+def _same_count(name: str, slack: float = 0, counted: str = "") -> Row:
     """Return the row of a counter of events that has the same name here."""
-    return Row(f"{MEASUREMENT}_{name}", name, compare="increase", slack=slack)
+    return Row(f"{MEASUREMENT}_{name}", name, compare="increase", slack=slack, counted=counted)
 
 
 def _none(old: str, why: str) -> Row:
@@ -111,6 +37,7 @@ _TOTAL: Final = 0.05  # of a total since the node's start
 _PEERS: Final = 2.0
 _NEXT_BLOCK: Final = 1.0
 _PROGRESS: Final = 0.001
+_UPTIME: Final = POLL_INTERVAL + PUSHED_LAG
 
 _PER_KVB: Final = "bitcoin per 1,000 virtual bytes there"
 _NO_EVENT: Final = "no IPC interface tells of it"
@@ -118,6 +45,7 @@ _NO_EVENT: Final = "no IPC interface tells of it"
 IPC_EXPORTER_RUST: Final = Exporter(
     "ipc-exporter-rust",
     mark="bitcoin_blocks_connected_total",
+    poll_interval=60,
     rows=(
         _same_count("blocks_connected_total"),
         _same_count("blocks_disconnected_total"),
@@ -127,7 +55,7 @@ IPC_EXPORTER_RUST: Final = Exporter(
         _same_count("chain_state_flushes_total"),
         Row(
             "bitcoin_block_height", "block_height", "-1 there until a block is connected, absent here",
-            slack=_NEXT_BLOCK, nothing=-1,
+            slack=_NEXT_BLOCK, nothing=-1, event=True,
         ),
         _same("header_height", slack=_NEXT_BLOCK, nothing=-1),
         _same("ibd"),
@@ -141,15 +69,16 @@ IPC_EXPORTER_RUST: Final = Exporter(
         _same_count("utxo_cache_add_total", _COINS),
         _same_count("utxo_cache_spend_total", _COINS),
         _same_count("utxo_cache_uncache_total", _COINS),
-        _same_count("utxo_cache_add_value_total"),
-        _same_count("utxo_cache_spend_value_total"),
-        _same_count("utxo_cache_uncache_value_total"),
+        _same_count("utxo_cache_add_value_total", counted="utxo_cache_add_total"),
+        _same_count("utxo_cache_spend_value_total", counted="utxo_cache_spend_total"),
+        _same_count("utxo_cache_uncache_value_total", counted="utxo_cache_uncache_total"),
     ),
 )  # fmt: skip
 
 RPC_EXPORTER: Final = Exporter(
     "rpc_exporter",
     mark="bitcoind_blockchain_blocks",
+    poll_interval=15,
     rows=(
         Row("bitcoind_blockchain_blocks", "chain_height", slack=_NEXT_BLOCK),
         Row("bitcoind_blockchain_headers", "header_height", slack=_NEXT_BLOCK),
@@ -189,6 +118,7 @@ _OPENED_NOTE: Final = "as it was when a connection was opened last there; each c
 USDT_EXPORTER: Final = Exporter(
     "usdt_exporter",
     mark="bitcoind_utxocache_coins_added_total",
+    poll_interval=0,  # all of it comes from events
     height="bitcoind_block_height",
     rows=(
         Row("bitcoind_mempool_added_total", "mempool_tx_added_total", compare="increase", slack=_TX),
@@ -200,7 +130,7 @@ USDT_EXPORTER: Final = Exporter(
         Row(
             "bitcoind_mempool_added_vbytes_total", "mempool_tx_added_vbytes_total",
             "adjusted for signature operations there, as BIP 141 says here",
-            "increase", tolerance=0.01, slack=1000 * _TX,
+            "increase", tolerance=0.01, slack=1000 * _TX, counted="mempool_tx_added_total",
         ),
         *(
             Row(
@@ -224,12 +154,12 @@ USDT_EXPORTER: Final = Exporter(
         Row(
             "bitcoind_p2p_bytes_total", "p2p_bytes_recv_total", _P2P_NOTE, "increase",
             where={"direction": "inbound"}, plus=("bitcoind_p2p_messages_total", _FRAMING),
-            tolerance=_MOVES, lag=POLLED_LAG,
+            tolerance=_MOVES, polled=True,
         ),
         Row(
             "bitcoind_p2p_bytes_total", "p2p_bytes_sent_total", _P2P_NOTE, "increase",
             where={"direction": "outbound"}, plus=("bitcoind_p2p_messages_total", _FRAMING),
-            tolerance=_MOVES, lag=POLLED_LAG,
+            tolerance=_MOVES, polled=True,
         ),
         Row(
             "bitcoind_connections_inbound", "peers_by_direction", _OPENED_NOTE,
@@ -245,7 +175,7 @@ USDT_EXPORTER: Final = Exporter(
         _none("bitcoind_connections_misbehaving_total", _NO_EVENT),
         Row(
             "bitcoind_block_height", "block_height", "0 there until a block is connected, absent here",
-            slack=_NEXT_BLOCK, nothing=0,
+            slack=_NEXT_BLOCK, nothing=0, event=True,
         ),
         _none("bitcoind_block_connected_seconds", "the event does not tell how long the block took"),
         Row("bitcoind_block_transactions", "last_block_transactions", of_block=True, nothing=0),
@@ -277,6 +207,7 @@ _BY_ADDRESS: Final = (
 BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
     "bitcoin-prometheus-exporter",
     mark="bitcoin_blocks",
+    poll_interval=5,  # it asks when it is read, and no more often than that
     height="bitcoin_latest_block_height",
     rows=(
         Row("bitcoin_blocks", "chain_height", slack=_NEXT_BLOCK),
@@ -291,7 +222,7 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
         _same("peers", slack=_PEERS),
         Row("bitcoin_conn_in", "peers_by_direction", new_where={"direction": "inbound"}, slack=_PEERS),
         Row("bitcoin_conn_out", "peers_by_direction", new_where={"direction": "outbound"}, slack=_PEERS),
-        Row("bitcoin_uptime", "uptime_seconds", slack=POLLED_LAG),
+        Row("bitcoin_uptime", "uptime_seconds", slack=_UPTIME),
         Row(
             "bitcoin_mempool_bytes", "mempool_vbytes",
             "virtual bytes there; here bitcoin_mempool_bytes is memory, which is bitcoin_mempool_usage there",

@@ -18,7 +18,8 @@ from telegraf_bitcoin_ipc.ipc.dialects import (
     Pushed,
 )
 from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREMENT, METRICS, Metric
-from telegraf_bitcoin_ipc.parity_map import EXPORTERS, Exporter, Row, in_braces
+from telegraf_bitcoin_ipc.parity_map import EXPORTERS
+from telegraf_bitcoin_ipc.parity_row import Exporter, Row, in_braces
 
 _HEAD: Final = f"""\
 # Metrics

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.nodes import PROGRAM, SimulatedNode
-from support.old_exporter import COUNTERS, GAUGES, SET_BY_EVENTS, OldExporter
+from support.old_exporter import COUNTERS, GAUGES, PAUSE_SECONDS, SET_BY_EVENTS, OldExporter
 from support.processes import Telegraf, free_port, get, wait_until
 
 from telegraf_bitcoin_ipc.metrics import GROUPS
@@ -64,7 +64,7 @@ def start_scene(
 ) -> StartScene:
     """Start everything, with peers, traffic, a filled mempool and a block or two, and wait until all is seen."""
 
-    def start(exporter: str, wrong: str = "") -> Scene:
+    def start(exporter: str, wrong: str = "", pause: float = PAUSE_SECONDS) -> Scene:
         node = start_node()
         new = f"127.0.0.1:{free_port()}"
         options = [
@@ -80,7 +80,7 @@ def start_scene(
         command: list[str | Path] = [PROGRAM, "config", "--metrics-addr", new, *options, socket_path]
         start_telegraf(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         node.says("subscribed", 2)
-        old = processes.enter_context(OldExporter(exporter, socket_path, tmp_path, wrong))
+        old = processes.enter_context(OldExporter(exporter, socket_path, tmp_path, wrong, pause))
         assert old.address
         scene = Scene(node, old, new)
         node.do("peers", inbound=40, outbound=10)
@@ -118,13 +118,12 @@ def test_all_that_both_have_is_equal(start_scene: StartScene, exporter: str) -> 
     """Two programs that read the same node in their own ways agree on everything, while a lot happens."""
     scene = start_scene(exporter)
 
-    def window(seconds: float) -> None:
+    def window() -> None:
         live(scene.node)
         scene.settled()
-        time.sleep(seconds)  # the shortest window that is long enough for counters
 
     arguments = ["--json", "--window", WINDOW, scene.old.address, scene.new]
-    text, fine = report(argparse.ArgumentParser(), arguments, sleep=window)
+    text, fine = report(argparse.ArgumentParser(), arguments, begun=window)
     found = json.loads(text)
     not_equal = [each for each in found["findings"] if each["status"] not in ("equal", "not offered")]
     assert not not_equal, f"{not_equal}\n{scene.old.log}"
@@ -138,12 +137,54 @@ def test_all_that_both_have_is_equal(start_scene: StartScene, exporter: str) -> 
     assert not scene.node.lines("abort")
 
 
+class BusyNode:
+    """A mempool that fills and that a block empties; the other exporter polls while it is full, and not again."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.looks = scene, -1
+
+    def fill(self) -> None:
+        """Have thousands of transactions come, and both sides show them."""
+        self.scene.node.do("accept", count=2000)
+        self.scene.settled()
+        self.scene.old.poll()
+        self.looks = 0
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass; empty the mempool once the comparison has seen it full."""
+        time.sleep(seconds)
+        if self.looks >= 0:
+            self.looks += 1
+        if self.looks == 2:
+            self.scene.node.do("block")
+            self.scene.settled()
+
+    def compare(self, window: str) -> dict[str, str]:
+        """What came of each metric over a window in which all this happens."""
+        arguments = ["--json", "--window", window, self.scene.old.address, self.scene.new]
+        text, _ = report(argparse.ArgumentParser(), arguments, self.sleep, self.fill)
+        return {each["old"]: each["status"] for each in json.loads(text)["findings"]}
+
+
+def test_busy_mempool_is_no_difference(start_scene: StartScene) -> None:
+    """A mempool of thousands that a block empties after the other exporter's last poll: all is equal."""
+    found = BusyNode(start_scene("ipc-exporter-rust", pause=3600)).compare(WINDOW)
+    assert set(found.values()) == {"equal"}, found
+
+
+def test_wrong_unit_beside_a_busy_mempool(start_scene: StartScene) -> None:
+    """A gauge that is a thousand times too big is found all the same, and nothing else is."""
+    wrong = "bitcoin_mempool_size"
+    found = BusyNode(start_scene("bitcoin-prometheus-exporter", wrong, 3600)).compare("20")
+    assert {name for name, status in found.items() if status == "differs"} == {wrong}, found
+
+
 @pytest.mark.parametrize(
     ("exporter", "wrong"),
     [
-        ("rpc_exporter", "bitcoind_mempool_minfee_per_kb"),
+        ("rpc_exporter", "bitcoind_mempool_max_bytes"),
         ("bitcoin-prometheus-exporter", "bitcoin_latest_block_value"),
-        ("ipc-exporter-rust", "bitcoin_mempool_bytes"),
+        ("ipc-exporter-rust", "bitcoin_mempool_max_bytes"),
     ],
 )
 def test_a_wrong_unit_is_named(start_scene: StartScene, exporter: str, wrong: str) -> None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
-from threading import Thread
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
+from support.endpoints import endpoint
 from support.nodes import PROGRAM
 from support.processes import free_port
-
-from telegraf_bitcoin_ipc.exposition import MAX_BYTES, EndpointUnavailable, both_fresh, checked_url, fetch
 
 OLD = "bitcoind_blockchain_blocks 110\nbitcoind_mempool_max_bytes 300000000\n"
 NEW = """\
@@ -25,37 +21,6 @@ bitcoin_mempool_max_bytes{node="a"} 300000000
 """
 
 Serve = Callable[..., str]
-
-
-@contextmanager
-def endpoint(bodies: Sequence[str | bytes], status: int = 200) -> Iterator[str]:
-    """An HTTP server on a free port that answers with one body after another, then with the last; its address.
-
-    TICK in a body is the number of the answer.
-    """
-    ticks = count()
-    left = [body.encode() if isinstance(body, str) else body for body in bodies]
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = (left.pop(0) if len(left) > 1 else left[0]).replace(b"TICK", b"%d" % next(ticks))
-            found = status if self.path == "/metrics" else 404
-            self.send_response(found)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture
@@ -86,23 +51,23 @@ def test_equal_and_different_pages(serve: Serve) -> None:
     assert "OLD_URL is taken for rpc_exporter" in done.stdout
     assert "\n2 equal\n" in done.stdout
 
-    done = run("--window", "1", "--json", serve(OLD.replace("110", "101")), f"http://{new}/")
+    done = run("--window", "1", "--json", serve(OLD.replace("300000000", "5000000")), f"http://{new}/")
     assert done.returncode == 1
     statuses = {each["old"]: each["status"] for each in json.loads(done.stdout)["findings"]}
-    assert statuses == {"bitcoind_blockchain_blocks": "differs", "bitcoind_mempool_max_bytes": "equal"}
+    assert statuses == {"bitcoind_blockchain_blocks": "equal", "bitcoind_mempool_max_bytes": "differs"}
 
 
 def test_a_page_without_a_node_is_no_parity(serve: Serve) -> None:
     """Where the plugin shows nothing of a node, nothing is equal, and the status is 1."""
     own = "".join(line for line in NEW.splitlines(keepends=True) if "plugin_info" in line)
-    done = run("--window", "1", serve(OLD), serve(own + "# TICK\n"))
+    done = run("--window", "1", serve(OLD), serve(own + 'bitcoin_connects_total{node="a"} TICK\n'))
     assert done.returncode == 1, done.stdout
     assert "\n2 missing\n" in done.stdout
 
 
 def test_user_decides(serve: Serve) -> None:
     """--from, --match and --tolerance do what they say."""
-    new = serve(NEW + NEW.replace('"a"', '"b"').replace("110", "99"))
+    new = serve(NEW + NEW.replace('"a"', '"b"').replace("300000000", "270000000"))
     options = ["--window", "1", "--from", "rpc_exporter", "--match", "node=b"]
     old = serve(OLD)
     assert run(*options, old, new).returncode == 1
@@ -155,30 +120,32 @@ def test_endpoint_that_cannot_be_read(serve: Serve) -> None:
         assert sentence in done.stderr
 
 
-def test_page_that_never_ends(serve: Serve) -> None:
-    """No endpoint fills the memory."""
-    with pytest.raises(EndpointUnavailable, match="more than 16 MiB"):
-        fetch(checked_url(serve(b"#" * (MAX_BYTES + 1))))
+def test_wrong_exporter_by_name(serve: Serve) -> None:
+    """--from an exporter of which nothing is there is a mistake: status 2, with what is there instead."""
+    done = run("--window", "3600", "--from", "usdt_exporter", serve(OLD), serve(NEW))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "OLD_URL has nothing of usdt_exporter; it has metrics of rpc_exporter" in done.stderr
 
 
-def test_what_is_no_number_is_left_out(serve: Serve) -> None:
-    """NaN and infinity, which a page may have, are no values to compare."""
-    (sample,) = fetch(checked_url(serve("a NaN\nb +Inf\nc 3\n")))
-    assert (sample.name, sample.value) == ("c", 3)
+ESCAPES = "\x1b]0;taken over\x07\x1b[31m\u202e"
+"""What changes a terminal's title, its colour and the direction of writing."""
 
 
-def test_pages_are_read_when_the_new_one_has_changed(serve: Serve) -> None:
-    """Both are read just after an emission, so that none is seconds behind; other changes do not count."""
-    new = serve("a_x 1\nb 1\n", "a_x 1\nb 2\n", "a_x 1\nb 3\n", "a_x 2\nb 4\n", "a_x 2\nb 5\n")
-    slept: list[float] = []
-    _, page = both_fresh(checked_url(serve("c 1\n")), checked_url(new), "a_", clock=lambda: 0, sleep=slept.append)
-    assert [sample.value for sample in page] == [2, 5]
-    assert len(slept) == 2
+def test_escape_sequences_stay_off_the_terminal(serve: Serve) -> None:
+    """What a page has in its labels and names is shown with escapes, in the table and in a sentence."""
+    old = OLD + f'{{"bitcoin_{ESCAPES}"}} 1\nbitcoind_mempool_size 3\n'
+    new = NEW + f'bitcoin_node_info{{node="a",dialect="{ESCAPES}"}} 1\n'
+    done = run("--window", "1", serve(old), serve(new))
+    assert done.returncode == 0, done.stderr
+    assert r"in the dialect \x1b]0;taken" in " ".join(done.stdout.split())
+    assert r"bitcoin_\x1b]0;taken over\x07\x1b[31m\u202e" in " ".join(done.stdout.split())
+    assert plain(done.stdout)
+    done = run("--window", "3600", serve(OLD), serve(NEW + NEW.replace('"a"', f'"{ESCAPES}"')))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert r"node=\x1b]0;taken over" in done.stderr
+    assert plain(done.stderr)
 
 
-def test_page_that_does_not_change_is_taken_as_it_is(serve: Serve) -> None:
-    """A quiet node does not hold the comparison up for ever."""
-    clock = iter([0, 5, 13]).__next__
-    url = checked_url(serve(OLD))
-    old, new = both_fresh(url, url, "bitcoin", patience=12, clock=clock, sleep=lambda _: None)
-    assert old == new
+def plain(text: str) -> bool:
+    """Whether a terminal does nothing with it but show it."""
+    return all(letter.isprintable() or letter == "\n" for letter in text)

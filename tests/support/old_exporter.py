@@ -22,16 +22,21 @@ from support.processes import Process
 from telegraf_bitcoin_ipc.ipc import schema
 
 PAUSE_SECONDS = 0.1
-"""Between two looks at the node."""
+"""Between two polls, unless told otherwise."""
 
 REASONS = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced")
 
 
 class OldExporter(Process):
-    """The exporter that the mapping calls so; `wrong` names a metric that is a thousand times too big."""
+    """The exporter that the mapping calls so; `wrong` names a metric that is a thousand times too big.
 
-    def __init__(self, exporter: str, socket: Path, directory: Path, wrong: str = "") -> None:
-        command = [sys.executable, "-P", "-m", "support.old_exporter", exporter, socket, wrong]
+    It polls every `pause` seconds, and when it is told to.
+    """
+
+    def __init__(
+        self, exporter: str, socket: Path, directory: Path, wrong: str = "", pause: float = PAUSE_SECONDS
+    ) -> None:
+        command = [sys.executable, "-P", "-m", "support.old_exporter", exporter, socket, wrong, pause]
         path = str(Path(__file__).resolve().parent.parent)
         super().__init__(
             [str(word) for word in command], directory, name="old-exporter", environment={"PYTHONPATH": path}
@@ -40,7 +45,13 @@ class OldExporter(Process):
     @property
     def address(self) -> str:
         """HOST:PORT, as soon as it has looked at the node once and is subscribed."""
-        return self.wait_until(lambda: self.stdout.strip(), "it served")
+        return self.wait_until(lambda: self.stdout.partition("\n")[0], "it served")
+
+    def poll(self) -> None:
+        """Have it poll now, and wait until that is on its page."""
+        done = self.stdout.count("polled")
+        self.send(signal.SIGUSR1)
+        self.wait_until(lambda: self.stdout.count("polled") > done, "it polled")
 
 
 class Asked(NamedTuple):
@@ -316,15 +327,19 @@ def _server(interface: Any, events: Events) -> Any:
     return type("Callback", (interface.Server,), {name: method(name) for name in interface.schema.methods})()
 
 
-async def main(exporter: str, socket: str, wrong: str) -> None:
+async def main(exporter: str, socket: str, wrong: str, pause: str) -> None:
     """Serve until SIGTERM, and leave the node as it wants to be left."""
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    stop, poll = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, lambda: (stop.set(), poll.set()))
+    loop.add_signal_handler(signal.SIGUSR1, poll.set)
     metrics = Metrics(exporter, wrong)
     node = await Node.connect(socket)
     handlers = await node.subscribe(Events(metrics.count)) if exporter in COUNTERS else []
     server = None
     while not stop.is_set():
+        told = poll.is_set()
+        poll.clear()
         for name, source in GAUGES[exporter].items():
             value = await node.figure(source)
             if value is not None:
@@ -332,8 +347,10 @@ async def main(exporter: str, socket: str, wrong: str) -> None:
         if server is None:
             server, _ = start_http_server(0, "127.0.0.1", metrics.registry)
             print(f"127.0.0.1:{server.server_port}", flush=True)
+        if told:
+            print("polled", flush=True)
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), PAUSE_SECONDS)
+            await asyncio.wait_for(poll.wait(), float(pause))
     for handler in handlers:
         await handler.disconnect(context=node.context)
 

@@ -25,11 +25,15 @@ ALLOWED = {
     "blocks": {"errors", "metrics", "polls", "store"},
     "tips": {"errors", "events", "store"},
     "reconnect": {"errors"},
-    "parity_map": {"metrics"},
+    "parity_row": {"metrics"},
+    "parity_map": {"metrics", "parity_row"},
     "exposition": {"errors"},
-    "parity": {"errors", "exposition", "metrics", "parity_map"},
-    "parity_command": {"errors", "exposition", "parity", "parity_map"},
-    "reference": {"config", "ipc.dialects", "metrics", "parity_map"},
+    "parity_looks": {"exposition", "metrics", "parity_row"},
+    "parity": {"errors", "exposition", "metrics", "parity_looks", "parity_map", "parity_row"},
+    "parity_table": {"parity", "parity_looks", "parity_row"},
+    "parity_watch": {"exposition", "metrics", "parity", "parity_looks", "parity_row"},
+    "parity_command": {"errors", "exposition", "parity", "parity_map", "parity_table", "parity_watch"},
+    "reference": {"config", "ipc.dialects", "metrics", "parity_map", "parity_row"},
     "telegraf_config": {"config", "errors", "metrics"},
     "config": {"errors", "lines", "metrics"},
     "ipc": {"errors", "ipc"},
@@ -69,7 +73,8 @@ LIBRARIES = {
 
 PURE = {
     "blocks", "decode", "errors", "events", "ipc.dialects", "ipc.jsonrpc", "ipc.rpc_values", "lines", "metrics",
-    "parity", "parity_map", "polls", "reference", "store", "telegraf_config", "tips",
+    "parity", "parity_looks", "parity_map", "parity_row", "parity_table", "polls", "reference", "store",
+    "telegraf_config", "tips",
     "top.history", "top.model", "top.panels", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""

@@ -5,8 +5,10 @@ from collections import Counter
 
 import pytest
 
+from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.metrics import CATALOGUE, METRICS
-from telegraf_bitcoin_ipc.parity_map import EXPORTERS, IPC_EXPORTER_RUST, Exporter, Row
+from telegraf_bitcoin_ipc.parity_map import EXPORTERS, IPC_EXPORTER_RUST
+from telegraf_bitcoin_ipc.parity_row import POLL_INTERVAL, Exporter, Row
 
 ROWS = [(exporter, row) for exporter in EXPORTERS.values() for row in exporter.rows]
 ALL = pytest.mark.parametrize(
@@ -33,6 +35,17 @@ def test_series_are_compared_once(exporter: Exporter) -> None:
     """No metric is compared twice, but with other labels."""
     count = Counter((row.old, frozenset(row.where.items())) for row in exporter.rows)
     assert set(count.values()) == {1}
+
+
+@ALL
+def test_sum_names_the_counter_of_its_events(exporter: Exporter, row: Row) -> None:
+    """What a sum may differ by follows from a counter that the same exporter has."""
+    assert not row.counted or [each.compare for each in exporter.rows if each.new == row.counted] == ["increase"]
+
+
+def test_default_of_the_poll_interval() -> None:
+    """Where the page does not show how often the plugin polls it is the option's default."""
+    assert Config.model_fields["poll_interval"].default == POLL_INTERVAL
 
 
 @pytest.mark.parametrize("exporter", EXPORTERS.values(), ids=list(EXPORTERS))
