@@ -95,7 +95,7 @@ def test_equal_and_different_pages(serve: Serve) -> None:
 def test_a_page_without_a_node_is_no_parity(serve: Serve) -> None:
     """Where the plugin shows nothing of a node, nothing is equal, and the status is 1."""
     own = "".join(line for line in NEW.splitlines(keepends=True) if "plugin_info" in line)
-    done = run("--window", "1", serve(OLD), serve(own + "# TICK\n"))
+    done = run("--window", "1", serve(OLD), serve(own + 'bitcoin_lines_dropped_total{node="a"} TICK\n'))
     assert done.returncode == 1, done.stdout
     assert "\n2 missing\n" in done.stdout
 
