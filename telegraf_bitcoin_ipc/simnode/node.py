@@ -90,6 +90,7 @@ class SimulatedNode:
         self._no_connection = asyncio.Event()
         self._chain: list[Subscription] = []
         self._utxo: list[Subscription] = []
+        self._leaving = 0  # subscriptions that are ending and have not ended
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
         self._queue_moved = asyncio.Condition()
         self._pending = 0
@@ -171,6 +172,7 @@ class SimulatedNode:
     async def unsubscribe(self, subscription: Subscription) -> asyncio.Task[None]:
         """Stop calling; return the task of the `destroy` call, which has been sent but not answered."""
         subscription.ending = True
+        self._leaving += 1
         async with subscription.calling:  # a call that is under way is finished first
             for group in (self._chain, self._utxo):
                 if subscription in group:
@@ -188,6 +190,7 @@ class SimulatedNode:
         except Exception as error:
             self.abort(_why(error))
         subscription.ended = True
+        self._leaving -= 1
         self.journal.write("unsubscribed")
 
     def connection_lost(self, subscriptions: Iterable[Subscription], *, at_work: bool = False) -> None:
@@ -300,7 +303,7 @@ class SimulatedNode:
         await asyncio.sleep(SHUTDOWN_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
-                while self.subscribers:
+                while self.subscribers or self._leaving:
                     await asyncio.sleep(SHUTDOWN_SECONDS)
         for event in self.model.flush():
             await self._notify(event)

@@ -412,7 +412,7 @@ def test_any_flipped_bit_leaves_an_answer() -> None:
                 frame[bit // 8] ^= 1 << bit % 8
 
 
-@examples(1500)
+@examples(500)
 @given(damaged())
 def test_a_damaged_frame_of_the_nodes_is_answered_or_relayed(frame: bytes) -> None:
     """Nothing that the node says ends the guard; what can be read as a call on a callback is answered, once."""
@@ -431,7 +431,7 @@ def test_a_damaged_frame_of_the_nodes_is_answered_or_relayed(frame: bytes) -> No
         assert bytes(listening.node.heard).endswith(guard.answer_to(0xABC)), "and it goes on"
 
 
-@examples(800)
+@examples(300)
 @given(damaged())
 def test_a_damaged_frame_of_the_plugins_is_relayed_or_kept(frame: bytes) -> None:
     """Nothing that the plugin says ends the guard, and no frame is changed but a wait that is taken over."""

@@ -123,6 +123,21 @@ def test_told_to_stop_while_subscribed_it_aborts(start_node: StartNode, start_su
     assert "terminate called without an active exception" in node.stderr
 
 
+def test_with_patience_it_waits_for_a_slow_subscriber(
+    start_node: StartNode, start_subscriber: StartSubscriber
+) -> None:
+    """Told to stop, with --patience it lets a subscriber leave that does so late, and ends with status 0."""
+    node = start_node()
+    subscriber = start_subscriber("chain", "brake")
+    node.says("subscribed")
+    subscriber.freeze()
+    node.send(signal.SIGTERM)
+    node.says("stopping")
+    subscriber.stop()
+    assert node.wait() == 0
+    assert not node.lines("abort")
+
+
 def test_asked_for_its_chain_in_warm_up_it_aborts(
     start_node: StartNode, start_subscriber: StartSubscriber
 ) -> None:

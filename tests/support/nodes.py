@@ -26,7 +26,7 @@ class SimulatedNode(Process):
         self.socket = socket
         script_options = ["--script", "-"] if script else []
         # How soon a subscriber leaves says nothing on a busy machine: that it leaves at all is what is tested.
-        patience = ["--patience", str(STOP_SECONDS)]
+        patience = ["--patience", str(STOP_SECONDS / 2)]
         super().__init__(
             [PROGRAM, "simulate", *script_options, *patience, *options, socket],
             directory,
