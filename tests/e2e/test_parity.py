@@ -23,7 +23,7 @@ from telegraf_bitcoin_ipc.parity_map import EXPORTERS
 
 pytestmark = pytest.mark.telegraf
 
-WINDOW = "5"
+WINDOW = "8"
 """Seconds; enough for every counter that the plugin makes from events."""
 
 
