@@ -192,9 +192,8 @@ class _Comparison:
         if old + new < self._record.seconds:
             return ""
         there = f"every {old:.0f} s there and " if old else ""
-        return (
-            f"polled {there}every {new:.0f} s here: takes --window {math.ceil(old + new)}{_FASTER * (new > old)}"
-        )
+        faster = " (less with --poll-interval 5 here)" if new > old else ""
+        return f"polled {there}every {new:.0f} s here: takes --window {math.ceil(old + new)}{faster}"
 
     def _equal(self, old: float, new: float, remark: str = "", *, increase: bool = False) -> Verdict:
         close = abs(old - new) <= self._row.slack + self._tolerance * max(abs(old), abs(new))

@@ -54,7 +54,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "--window",
         metavar="S",
         default="10",
-        help="seconds over which both are watched (default: %(default)s)",
+        help="seconds over which both are watched; gauges take longer than both poll (default: %(default)s)",
     )
     parser.add_argument(
         "--tolerance",

@@ -62,9 +62,9 @@ def watch(
     It begins and ends when the new page has just changed, so that this page is not seconds behind. A failed look
     is left out, but for those at either end: raises EndpointUnavailable.
     """
-    before, end = _until_changed(look, sleep), clock() + window
+    before, within = _until_changed(look, sleep), list[Look]()
     begun()
-    within: list[Look] = []
+    end = clock() + window
     while (left := end - clock()) > 0:
         sleep(min(left, max(MIN_PAUSE, window / LOOKS)))
         with suppress(EndpointUnavailable):

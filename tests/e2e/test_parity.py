@@ -23,7 +23,7 @@ from telegraf_bitcoin_ipc.parity_map import EXPORTERS
 
 pytestmark = pytest.mark.telegraf
 
-WINDOW = "5"
+WINDOW = "8"
 """Seconds; enough for every counter that the plugin makes from events."""
 
 
@@ -161,6 +161,7 @@ class BusyNode:
 
     def compare(self, window: str) -> dict[str, str]:
         """What came of each metric over a window in which all this happens."""
+        self.scene.old.poll()
         arguments = ["--json", "--window", window, self.scene.old.address, self.scene.new]
         text, _ = report(argparse.ArgumentParser(), arguments, self.sleep, self.fill)
         return {each["old"]: each["status"] for each in json.loads(text)["findings"]}

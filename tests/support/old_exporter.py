@@ -330,9 +330,14 @@ def _server(interface: Any, events: Events) -> Any:
 async def main(exporter: str, socket: str, wrong: str, pause: str) -> None:
     """Serve until SIGTERM, and leave the node as it wants to be left."""
     stop, poll = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        poll.set()
+
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, lambda: (stop.set(), poll.set()))
     loop.add_signal_handler(signal.SIGUSR1, poll.set)
+    loop.add_signal_handler(signal.SIGTERM, end)
     metrics = Metrics(exporter, wrong)
     node = await Node.connect(socket)
     handlers = await node.subscribe(Events(metrics.count)) if exporter in COUNTERS else []
