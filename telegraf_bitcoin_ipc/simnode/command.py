@@ -24,6 +24,7 @@ from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
 from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
+from telegraf_bitcoin_ipc.working_directory import checked
 
 SEEDED_START: Final = 1_700_000_000
 """The simulated clock of a node with a seed begins here (Unix time): two runs do the same to the byte."""
@@ -77,7 +78,11 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
     add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
     add("--lenient", action="store_true", help="say what would abort a real node, and go on")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    checked("SOCKET", options.socket)
+    if options.script not in (None, "-"):
+        checked("--script", options.script)
+    return options
 
 
 async def _simulate(options: argparse.Namespace) -> int:
@@ -86,8 +91,9 @@ async def _simulate(options: argparse.Namespace) -> int:
     model = Model(rng=rng, now=clock(), check_mempool=options.check_mempool)
     if options.pruned:
         model.prune(model.height // 2)
-    node = SimulatedNode(model, Journal(sys.stdout), lenient=options.lenient, warmup=options.warmup)
     stop = asyncio.Event()
+    journal = Journal(sys.stdout, on_closed=stop.set)
+    node = SimulatedNode(model, journal, lenient=options.lenient, warmup=options.warmup)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

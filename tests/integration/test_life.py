@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
-from support.processes import wait_until
+from support.processes import START_SECONDS, wait_until
 
 StartNode = Callable[..., SimulatedNode]
 StartPlugin = Callable[..., Plugin]
@@ -90,6 +91,41 @@ def test_a_broken_stdout_ends_the_plugin(start_node: StartNode, socket_path: Pat
         assert plugin.returncode == 0
     node.do("block")
     assert not node.lines("abort")
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
+def test_pipes_that_do_not_block(start_node: StartNode, socket_path: Path, stream: str) -> None:
+    """With O_NONBLOCK on a pipe, and an output that is full, the plugin waits, and goes on when that is read."""
+    node = start_node()
+    pipes = {name: os.pipe() for name in ("stdin", "stdout", "stderr")}
+    theirs = {name: pair[name != "stdin"] for name, pair in pipes.items()}
+    ours = {name: pair[name == "stdin"] for name, pair in pipes.items()}
+    os.set_blocking(theirs[stream], False)
+    filled = 0 if stream == "stdin" else fill(theirs[stream])
+    command = [str(PROGRAM), "--emit-interval", "0.1", str(socket_path)]
+    with subprocess.Popen(
+        command, stdin=theirs["stdin"], stdout=theirs["stdout"], stderr=theirs["stderr"]
+    ) as plugin:
+        for descriptor in theirs.values():
+            os.close(descriptor)
+        node.says("subscribed", 2)
+        while filled:
+            filled -= len(os.read(ours[stream], filled))
+        assert b"bitcoin" in os.read(ours["stdout"], 100)
+        assert b"I! connected" in os.read(ours["stderr"], 100)
+        assert plugin.poll() is None
+        for descriptor in ours.values():
+            os.close(descriptor)
+        assert plugin.wait(START_SECONDS) == 0
+
+
+def fill(descriptor: int) -> int:
+    """Write to a pipe that does not block until it is full; return how many bytes that took."""
+    written = 0
+    with suppress(BlockingIOError):
+        while True:
+            written += os.write(descriptor, b"." * 4096)
+    return written
 
 
 def test_output_that_nobody_reads_holds_nothing_up(start_node: StartNode, socket_path: Path) -> None:
