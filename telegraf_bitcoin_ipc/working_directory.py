@@ -21,8 +21,13 @@ def usable() -> bool:
     return True
 
 
-def leave_unusable() -> None:
-    """Change to the root directory if the working directory cannot be used; relative paths lead nowhere then."""
+def prepare_for_capnp() -> None:
+    """Make the working directory one that Cap'n Proto's schema parser can open: it aborts the process otherwise.
+
+    That is the root directory where the present one cannot be used; relative paths lead nowhere there anyway.
+    The parser need not know PWD, and warns on stderr where that is wrong.
+    """
+    os.environ.pop("PWD", None)
     if not usable():
         os.chdir(ROOT)
 

@@ -34,7 +34,10 @@ OWNER_ONLY: Final = 0o077
 
 
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
-    """Simulate a node as the arguments say; returns the exit status. Raises ConfigError."""
+    """Simulate a node as the arguments say; returns the exit status.
+
+    Raises ConfigError, and BrokenPipeError once the node has stopped because its stdout was closed.
+    """
     options = _parse(parser, arguments)
     status: int = asyncio.run(capnp.run(_simulate(options)))
     return status
@@ -108,6 +111,8 @@ async def _simulate(options: argparse.Namespace) -> int:
         server.close()
         with suppress(FileNotFoundError):
             os.unlink(options.socket)
+    if journal.closed:
+        raise BrokenPipeError("nobody reads the journal")
     return 0
 
 

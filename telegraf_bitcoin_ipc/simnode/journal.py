@@ -13,7 +13,8 @@ class Journal:
     """Counts what happened, what was delivered and what was asked, and writes it down."""
 
     def __init__(self, out: TextIO, on_closed: Callable[[], None] = lambda: None) -> None:
-        """Write to `out`; `on_closed` is called, each time, when nobody can read a line any more."""
+        """Write to `out`; `on_closed` is called at each line that nobody can read any more."""
+        self.closed = False
         self._out = out
         self._on_closed = on_closed
         self._happened: Counter[str] = Counter()
@@ -60,4 +61,5 @@ class Journal:
         try:
             print(json.dumps(line), file=self._out, flush=True)
         except BrokenPipeError:
+            self.closed = True
             self._on_closed()

@@ -184,6 +184,7 @@ def run_without_a_reader(*arguments: str | Path) -> subprocess.CompletedProcess[
     try:
         return subprocess.run(
             [PROGRAM, *arguments],
+            env={"PATH": "/usr/bin:/bin"},
             stdin=subprocess.DEVNULL,
             stdout=writer,
             stderr=subprocess.PIPE,

@@ -97,7 +97,7 @@ def test_a_closed_stdout_ends_it_quietly(serve: Serve) -> None:
     """`parity ... | head -1` ends as a shell expects it: without a word, as if by SIGPIPE."""
     reader, writer = os.pipe()
     os.close(reader)
-    command = [PROGRAM, "parity", "--window", "1", serve(OLD), serve(NEW)]
+    command = [str(PROGRAM), "parity", "--window", "1", serve(OLD), serve(NEW)]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from support.directories import UNUSABLE, started_in
+from support.directories import UNUSABLE, USABLE, started_in
 from support.nodes import PROGRAM, SimulatedNode
 from support.processes import wait_until
 
@@ -19,18 +20,19 @@ SOCKET = Path("SOCKET")
 """Stands for the node's socket, by its absolute path."""
 
 
-@pytest.fixture(params=UNUSABLE)
-def start(request: pytest.FixtureRequest, tmp_path: Path, socket_path: Path) -> Iterator[Start]:
-    """Start the program in an unusable directory; it has to end within the test."""
-    directory = tmp_path / "home"
-    directory.mkdir()
+@pytest.fixture
+def start_in(tmp_path: Path, socket_path: Path) -> Iterator[Start]:
+    """Start the program in a directory of a kind; it ends with the test at the latest."""
+    home = tmp_path / "home"
+    directory = home / "directory"
+    directory.mkdir(parents=True)
     started: list[subprocess.Popen[str]] = []
 
-    def popen(*arguments: str | Path) -> subprocess.Popen[str]:
+    def popen(what: str, *arguments: str | Path) -> subprocess.Popen[str]:
         command = [PROGRAM, *(socket_path if argument is SOCKET else argument for argument in arguments)]
         started.append(
             subprocess.Popen(
-                started_in(request.param, command),
+                started_in(what, command),
                 cwd=directory,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -44,8 +46,15 @@ def start(request: pytest.FixtureRequest, tmp_path: Path, socket_path: Path) -> 
     for process in started:
         process.kill()
         process.communicate()
+    home.chmod(0o700)
     if directory.exists():
         directory.chmod(0o700)
+
+
+@pytest.fixture(params=UNUSABLE)
+def start(request: pytest.FixtureRequest, start_in: Start) -> Start:
+    """Start the program in an unusable directory."""
+    return partial(start_in, request.param)
 
 
 @pytest.mark.parametrize("command", ["once", "check"])
@@ -102,16 +111,14 @@ def test_a_relative_path_is_refused(start: Start, arguments: list[str | Path], o
     )
 
 
-def test_a_relative_path_is_taken_elsewhere(start_node: StartNode, socket_path: Path) -> None:
-    """From any other directory a relative path is what it always was."""
+@pytest.mark.parametrize("what", USABLE)
+def test_a_relative_path_is_taken_where_it_leads_somewhere(
+    start_node: StartNode, start_in: Start, socket_path: Path, tmp_path: Path, what: str
+) -> None:
+    """Only what the system refuses is refused: a directory that can be entered is enough."""
     start_node()
-    done = subprocess.run(
-        [PROGRAM, "once", socket_path.name],
-        cwd=socket_path.parent,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "home" / "directory" / "node.sock").symlink_to(socket_path)
+    process = start_in(what, "once", "node.sock")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "chain_height" in out

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
-UNUSABLE = {"not to be entered": "chmod 0 .", "deleted": 'rmdir "$PWD"'}
+UNUSABLE = {"closed": "chmod 0 .", "deleted": 'rmdir "$PWD"'}
 """What a shell does to the directory that it is in, by what that is then."""
+
+USABLE = {"behind a closed one": "chmod 0 ..", "not readable": "chmod 100 ."}
+"""The same for what looks unusable and is not."""
 
 
 def started_in(what: str, command: Sequence[str | Path]) -> list[str]:
-    """The command that runs `command` after its working directory, an empty one, was made unusable."""
-    return ["sh", "-c", f'{UNUSABLE[what]} && exec "$@"', "sh", *_as_anybody(), *map(str, command)]
+    """The command that runs `command` after its working directory, an empty one, was made what is said."""
+    return ["sh", "-c", f'{(UNUSABLE | USABLE)[what]} && exec "$@"', "sh", *_as_anybody(), *map(str, command)]
 
 
 def _as_anybody() -> list[str]:
