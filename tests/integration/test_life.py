@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Callable
@@ -108,15 +109,25 @@ def test_pipes_that_do_not_block(start_node: StartNode, socket_path: Path, strea
     ) as plugin:
         for descriptor in theirs.values():
             os.close(descriptor)
-        node.says("subscribed", 2)
-        while filled:
-            filled -= len(os.read(ours[stream], filled))
-        assert b"bitcoin" in os.read(ours["stdout"], 100)
-        assert b"I! connected" in os.read(ours["stderr"], 100)
-        assert plugin.poll() is None
-        for descriptor in ours.values():
-            os.close(descriptor)
-        assert plugin.wait(START_SECONDS) == 0
+        try:
+            node.says("subscribed", 2)
+            while filled:
+                filled -= len(read(ours[stream], filled))
+            assert b"bitcoin" in read(ours["stdout"], 100)
+            assert b"I! connected" in read(ours["stderr"], 100)
+            assert plugin.poll() is None
+        finally:
+            for descriptor in ours.values():
+                os.close(descriptor)
+    assert plugin.returncode == 0
+
+
+def read(descriptor: int, size: int) -> bytes:
+    """Wait for bytes in a pipe and return so many of them at most; fail if none come."""
+    assert select.select([descriptor], [], [], START_SECONDS)[0], "nothing came"
+    data = os.read(descriptor, size)
+    assert data, "the pipe was closed"
+    return data
 
 
 def fill(descriptor: int) -> int:
