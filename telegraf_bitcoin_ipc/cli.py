@@ -5,6 +5,7 @@ import difflib
 import logging
 import os
 import shutil
+import signal
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from telegraf_bitcoin_ipc.config import (
 )
 from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
 from telegraf_bitcoin_ipc.telegraf import FAREWELL_SECONDS, Pipe, PipeHandler
+from telegraf_bitcoin_ipc.working_directory import checked
 
 PROGRAM: Final = "telegraf-bitcoin-ipc"
 STDIN: Final = 0
@@ -30,14 +32,23 @@ STDERR: Final = 2
 EXIT_OK: Final = 0
 EXIT_UNAVAILABLE: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_STDOUT_CLOSED: Final = 128 + signal.SIGPIPE
+"""What a shell reports of a program that SIGPIPE ends, as `head` ends most of those that write to it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit status: 0, 1 (no usable node, a defect) or 2 (a mistake)."""
+    """Do what the command line says; return the exit status: one of the README's table."""
     arguments = sys.argv[1:] if arguments is None else arguments
     command, rest = _COMMANDS.get(arguments[0] if arguments else "", None), arguments[1:]
     try:
-        return command(rest) if command else _run(arguments)
+        try:
+            return command(rest) if command else _run(arguments)
+        finally:  # also where --help raises SystemExit
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # for what is still buffered
+        return EXIT_STDOUT_CLOSED
     except ConfigError as error:
         return _complain(error, EXIT_USAGE)
     except (NodeUnavailable, UnsupportedNode) as error:
@@ -125,6 +136,7 @@ def _config(arguments: Sequence[str]) -> int:
     values = vars(parser.parse_args(arguments))
     address = checked_address(values.pop("metrics_addr"))
     config = make_config(from_environment(os.environ) | values)
+    checked("SOCKET", config.socket)
     print(render([_program(), *_options(config)], address, config.emit_interval), end="")
     return EXIT_OK
 
@@ -252,6 +264,7 @@ def _configure(parser: argparse.ArgumentParser, arguments: Sequence[str], **defa
 
 def _check_socket(path: str) -> None:
     """Refuse a path that is there and is no socket; one that is not there yet may come with the node."""
+    checked("SOCKET", path)
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -263,8 +276,8 @@ def _check_socket(path: str) -> None:
 
 
 def _program() -> str:
-    """Return how Telegraf, whose PATH may be another, finds this program."""
-    return shutil.which(sys.argv[0]) or os.path.abspath(sys.argv[0])
+    """Return how Telegraf, whose PATH and working directory may be others, finds this program."""
+    return os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])
 
 
 def _options(config: Config) -> list[str]:

@@ -28,6 +28,9 @@ TOP_POLL_INTERVAL: Final = 2.0
 
 RESERVED_TAGS: Final = frozenset(tag for metric in CATALOGUE for tag in metric.tags)
 
+TELEGRAF_TAG: Final = "host"
+"""The tag that Telegraf gives every metric, and that its Prometheus page leaves out (telegraf_config)."""
+
 UNIX_PATH_BYTES: Final = 107
 """The longest path that fits into a Linux socket address (sun_path holds 108 bytes with the final NUL)."""
 
@@ -123,6 +126,8 @@ def _tag(text: str) -> tuple[str, str]:
         raise ValueError(f"{key!r} is no name for a tag (letters, digits and _, a letter first)")
     if key in RESERVED_TAGS:
         raise ValueError(f"the tag {key!r} is one that the metrics use themselves")
+    if key == TELEGRAF_TAG:
+        raise ValueError(f"the tag {key!r} is Telegraf's own")
     if not value.strip():
         raise ValueError(f"the value of the tag {key!r} is empty")
     if UNPRINTABLE.search(value):

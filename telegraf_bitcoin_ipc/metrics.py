@@ -35,7 +35,8 @@ TRANSPORTS: Final = ("v1", "v2", "detecting")
 FEE_TARGETS: Final = (2, 6, 144)
 """Blocks within which a transaction is to be confirmed, unless others are chosen."""
 
-QUANTILES: Final = ("0.5", "0.9", "1")
+PING_STATS: Final = {"median": 0.5, "p90": 0.9, "max": 1.0}
+"""Quantiles by the tag value of peer_ping_seconds; `promtool` refuses a label `quantile` outside summaries."""
 
 OTHER: Final = "other"
 """Stands in for a message that is none of the protocol's."""
@@ -303,8 +304,9 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _told(
         "peer_ping_seconds", "peers",
-        "Quantiles of the peers' last ping times; absent without a peer that has answered one.",
-        "quantile", QUANTILES,
+        "Median, 90th percentile and maximum of the peers' last ping times; absent without a peer that has "
+        "answered one.",
+        "stat", tuple(PING_STATS),
     ),
     _told("banned_peers", "peers", "Addresses and subnets that are banned."),
     _counted(

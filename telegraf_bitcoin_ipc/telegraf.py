@@ -6,6 +6,7 @@ full. So each pipe has a thread of its own, and what waits for it is bounded. Fa
 
 import logging
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -130,7 +131,17 @@ def _encoded(lines: Sequence[str]) -> bytes:
 
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
-        data = data[os.write(descriptor, data) :]
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:  # it is shared with a process that has set O_NONBLOCK
+            _wait_for(descriptor, select.POLLOUT)
+
+
+def _wait_for(descriptor: int, events: int) -> None:
+    """Wait until a non-blocking descriptor is ready, or broken."""
+    poll = select.poll()
+    poll.register(descriptor, events)
+    poll.poll()
 
 
 def watch_stdin(descriptor: int, on_newline: Callable[[], None], on_end: Callable[[], None]) -> None:
@@ -138,7 +149,7 @@ def watch_stdin(descriptor: int, on_newline: Callable[[], None], on_end: Callabl
 
     def work() -> None:
         try:
-            while data := os.read(descriptor, 4096):
+            while data := _read(descriptor):
                 if b"\n" in data:
                     on_newline()
         except OSError:  # a terminal that went away reads as an error
@@ -146,6 +157,15 @@ def watch_stdin(descriptor: int, on_newline: Callable[[], None], on_end: Callabl
         on_end()
 
     threading.Thread(target=work, name="stdin", daemon=True).start()
+
+
+def _read(descriptor: int) -> bytes:
+    """Wait for bytes and return them; none at the end of file."""
+    while True:
+        try:
+            return os.read(descriptor, 4096)
+        except BlockingIOError:
+            _wait_for(descriptor, select.POLLIN)
 
 
 class PrefixFormatter(logging.Formatter):

@@ -8,7 +8,7 @@ from typing import Final
 
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.metrics import prometheus_names
+from telegraf_bitcoin_ipc.metrics import MEASUREMENT, prometheus_names
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:9332"
 """Where ipc-exporter-rust served its metrics: what scrapes it today goes on."""
@@ -16,7 +16,10 @@ DEFAULT_ADDRESS: Final = "127.0.0.1:9332"
 DEFAULT_EMIT_INTERVAL: Final[float] = Config.model_fields["emit_interval"].default
 
 EMISSIONS_KEPT: Final = 3
-"""After so many emissions that did not come, values go away."""
+"""Values go away after three emissions, or three flushes, that did not come."""
+
+FLUSH_INTERVAL: Final = 1
+"""Seconds between two flushes of Telegraf's Prometheus output."""
 
 MAX_PORT: Final = 65535
 
@@ -25,14 +28,13 @@ EXAMPLE_SOCKET: Final = "/run/bitcoind/node.sock"
 _TEMPLATE: Final = """\
 # Telegraf configuration for a Bitcoin node, watched over its IPC socket.
 # Made by `telegraf-bitcoin-ipc config`; with other options it prints the same for another node or address.
+#
+# For a Telegraf that runs already, add the two blocks after [agent] to its configuration: they change neither the
+# pace nor the tags of its other inputs and outputs.
 
 [agent]
-  ## Values go out as soon as they come in: the plugin sets the pace, not the agent.
-  interval = "10s"
-  flush_interval = "1s"
-  flush_jitter = "0s"
-  ## Without this, every series has a label with the name of Telegraf's host.
-  omit_hostname = true
+  ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. Nothing here uses a processor.
+  skip_processors_after_aggregators = true
 
 [[inputs.execd]]
   ## The user that Telegraf runs as must be allowed to open the node's socket.
@@ -46,7 +48,13 @@ _TEMPLATE: Final = """\
   listen = {address}
   metric_version = 2
   path = "/metrics"
-  ## Three emissions: values of a plugin that died go away instead of going stale.
+  ## This page is for the plugin's metrics alone, without a label that names Telegraf's host.
+  namepass = [{measurement}]
+  tagexclude = ["host"]
+  ## Values are shown as soon as they come in: the plugin sets the pace.
+  flush_interval = "{flush}s"
+  flush_jitter = "0s"
+  ## Three emissions (at least three flushes): values of a plugin that died go away instead of going stale.
   expiration_interval = "{expiration}"
   ## Only the node's and the plugin's own metrics, nothing about the Telegraf process.
   collectors_exclude = ["gocollector", "process"]
@@ -67,13 +75,15 @@ def render(
 ) -> str:
     """Return the configuration that runs `command` (program and arguments) and serves on `address`.
 
-    Values are kept for three times `emit_interval` seconds, the command's own.
+    Values are kept for three times `emit_interval` seconds, the command's own, or three flushes.
     """
     return _TEMPLATE.format(
         command=f"[{', '.join(map(_string, command))}]",
         address=_string(address),
         emit_interval=f"{emit_interval:g} s",
-        expiration=f"{math.ceil(EMISSIONS_KEPT * emit_interval)}s",
+        measurement=_string(MEASUREMENT),
+        flush=FLUSH_INTERVAL,
+        expiration=f"{math.ceil(EMISSIONS_KEPT * max(emit_interval, FLUSH_INTERVAL))}s",
         counters=_items(prometheus_names("counter")),
         gauges=_items(prometheus_names("gauge")),
     )

@@ -27,11 +27,11 @@ def row() -> Row:
             stat("Banned", value("banned_peers"), width=6),
             stat(
                 "Peers' ping",
-                value("peer_ping_seconds", quantile="0.5"),
+                value("peer_ping_seconds", stat="median"),
                 "s",
                 width=9,
                 nothing="no peer has answered a ping",
-                note="The median; the other quantiles stand below.",
+                note="The median; the 90th percentile and the maximum stand below.",
             ),
             graph("Peers over time", {"peers": value("peers")}, width=6, steps={8: "orange"}, least=0, decimals=0),
             graph(
@@ -66,8 +66,8 @@ def row() -> Row:
                 decimals=0,
             ),
             graph(
-                "Ping quantiles",
-                {"{{quantile}}": value("peer_ping_seconds")},
+                "Peers' ping over time",
+                {"{{stat}}": value("peer_ping_seconds")},
                 "s",
                 least=0,
                 nothing="no peer has answered a ping",

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
-from telegraf_bitcoin_ipc.metrics import OTHER, QUANTILES
+from telegraf_bitcoin_ipc.metrics import OTHER, PING_STATS
 
 Number = int | float
 Labelled = Mapping[str, Number]
@@ -88,11 +88,11 @@ def count_of(name: str, known: Iterable[str]) -> Read:
 
 
 def pings(peers: Any) -> Labelled | None:
-    """Return quantiles (nearest rank) of the last ping times in seconds of the peers that have one."""
+    """Return PING_STATS (nearest rank) of the last ping times in seconds of the peers that have one."""
     times = sorted(float(peer["pingtime"]) for peer in peers if "pingtime" in peer)
     if not times:
         return None
-    return {name: times[max(math.ceil(float(name) * len(times)), 1) - 1] for name in QUANTILES}
+    return {stat: times[max(math.ceil(share * len(times)), 1) - 1] for stat, share in PING_STATS.items()}
 
 
 def bytes_by_message(name: str, known: Collection[str]) -> Read:

@@ -12,6 +12,7 @@ from typing import Any
 import capnp
 
 from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.working_directory import prepare_for_capnp
 
 INTERFACES = {
     "tracing": ("chain", "node", "mining", "tracing", "handler"),
@@ -37,6 +38,7 @@ def directory() -> Path:
 def load(dialect: str) -> Any:
     """Return the dialect's schema: a pycapnp module for each file (`init`, `proxy`, `chain`, ...)."""
     root = directory()
+    prepare_for_capnp()
     parser = capnp.SchemaParser()
 
     def module(path: str) -> Any:

@@ -24,6 +24,7 @@ from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
 from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
+from telegraf_bitcoin_ipc.working_directory import checked
 
 SEEDED_START: Final = 1_700_000_000
 """The simulated clock of a node with a seed begins here (Unix time): two runs do the same to the byte."""
@@ -33,7 +34,10 @@ OWNER_ONLY: Final = 0o077
 
 
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
-    """Simulate a node as the arguments say; returns the exit status. Raises ConfigError."""
+    """Simulate a node as the arguments say; returns the exit status.
+
+    Raises ConfigError, and BrokenPipeError once the node has stopped because its stdout was closed.
+    """
     options = _parse(parser, arguments)
     status: int = asyncio.run(capnp.run(_simulate(options)))
     return status
@@ -85,7 +89,11 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
     add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
     add("--lenient", action="store_true", help="say what would abort a real node, and go on")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    checked("SOCKET", options.socket)
+    if options.script not in (None, "-"):
+        checked("--script", options.script)
+    return options
 
 
 async def _simulate(options: argparse.Namespace) -> int:
@@ -94,15 +102,15 @@ async def _simulate(options: argparse.Namespace) -> int:
     model = Model(rng=rng, now=clock(), check_mempool=options.check_mempool)
     if options.pruned:
         model.prune(model.height // 2)
+    stop, network_stopped = asyncio.Event(), threading.Event()
     node = SimulatedNode(
         model,
-        Journal(sys.stdout),
+        Journal(sys.stdout, on_closed=stop.set),
         lenient=options.lenient,
         warmup=options.warmup,
         patience=options.patience,
         stop_seconds=options.stop_seconds,
     )
-    stop, network_stopped = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -119,6 +127,8 @@ async def _simulate(options: argparse.Namespace) -> int:
         server.close()
         with suppress(FileNotFoundError):
             os.unlink(options.socket)
+    if journal.closed:
+        raise BrokenPipeError("nobody reads the journal")
     return 0
 
 

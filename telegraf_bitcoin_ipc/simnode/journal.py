@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 SLOW_CALLBACK_SECONDS: Final = 0.05
@@ -11,9 +12,11 @@ SLOW_CALLBACK_SECONDS: Final = 0.05
 class Journal:
     """Counts what happened, what was delivered and what was asked, and writes it down."""
 
-    def __init__(self, out: TextIO) -> None:
-        """Write to `out`."""
+    def __init__(self, out: TextIO, on_closed: Callable[[], None] = lambda: None) -> None:
+        """Write to `out`; `on_closed` is called at each line that nobody can read any more."""
+        self.closed = False
         self._out = out
+        self._on_closed = on_closed
         self._happened: Counter[str] = Counter()
         self._delivered: Counter[str] = Counter()
         self._values: Counter[str] = Counter()
@@ -55,4 +58,8 @@ class Journal:
             "slowest_callback_seconds": round(self._slowest, 6),
             "slow_callbacks": self._slow,
         }
-        print(json.dumps(line), file=self._out, flush=True)
+        try:
+            print(json.dumps(line), file=self._out, flush=True)
+        except BrokenPipeError:
+            self.closed = True
+            self._on_closed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from support.nodes import SimulatedNode
-from support.processes import START_SECONDS, Prometheus, Telegraf, alive, children, free_port, wait_until
+from support.processes import START_SECONDS, Prometheus, Telegraf, alive, children, free_port, get, wait_until
 from support.telegraf import configuration
 
+from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
+from telegraf_bitcoin_ipc.ipc.dialects import TRACING
 from telegraf_bitcoin_ipc.metrics import CATALOGUE
 
 pytestmark = pytest.mark.telegraf
@@ -153,7 +156,7 @@ def test_telegraf_may_ask_by_newline(
     address = f"127.0.0.1:{free_port()}"
     node = start_node()
     text = configuration(socket_path, address, "--emit-interval", "3600")
-    text = text.replace('signal = "none"', 'signal = "STDIN"').replace('interval = "10s"', 'interval = "1s"', 1)
+    text = text.replace('signal = "none"', 'signal = "STDIN"\n  interval = "1s"')
     start_telegraf(text)
     prometheus = start_prometheus(address)
     node.says("subscribed", 2)
@@ -167,7 +170,6 @@ def test_the_values_of_a_dead_plugin_go_away(
     """When nothing comes any more the series vanish from the page instead of going stale."""
     address = f"127.0.0.1:{free_port()}"
     text = configuration(socket_path, address, "--emit-interval", "1")
-    text = text.replace('expiration_interval = "30s"', 'expiration_interval = "2s"')
     start_node("--lenient")
     telegraf = start_telegraf(text.replace('restart_delay = "10s"', 'restart_delay = "1h"'))
     prometheus = start_prometheus(address)
@@ -184,6 +186,101 @@ def test_log_levels_reach_telegraf(start_telegraf: StartTelegraf, socket_path: P
     telegraf.wait_until(lambda: "there is no such socket" in telegraf.stderr, "the warning in Telegraf's log")
     (line,) = [line for line in telegraf.stderr.splitlines() if "there is no such socket" in line]
     assert " W! " in line
+
+
+def test_telegraf_has_nothing_to_complain_of(
+    start_node: StartNode, start_telegraf: StartTelegraf, socket_path: Path
+) -> None:
+    """Telegraf starts with the generated configuration without a warning about it."""
+    address = f"127.0.0.1:{free_port()}"
+    start_node()
+    telegraf = start_telegraf(configuration(socket_path, address))
+    telegraf.wait_until(lambda: "bitcoin_up 1" in (get(f"http://{address}/metrics") or ""), "the page")
+    of_its_command_line = "add the --non-strict-env-handling flag"
+    complaints = [
+        line
+        for line in telegraf.stderr.splitlines()
+        if re.search(" [WE]! ", line) and of_its_command_line not in line
+    ]
+    assert complaints == []
+
+
+SOMEBODYS = """
+[agent]
+  hostname = "somewhere"
+  flush_interval = "1h"
+  skip_processors_after_aggregators = false
+
+[[inputs.execd]]
+  command = ["sh", "-c", "echo weather celsius=21; cat > /dev/null"]
+  signal = "none"
+  data_format = "influx"
+
+[[outputs.file]]
+  files = ["FILE"]
+  data_format = "influx"
+"""
+"""A configuration with another input and another output, at a pace of its own."""
+
+
+def test_other_plugins_are_left_as_they_are(
+    start_node: StartNode, start_telegraf: StartTelegraf, socket_path: Path, tmp_path: Path
+) -> None:
+    """In a configuration that somebody has, only the page is the plugin's: the rest keeps its pace and tags."""
+    address = f"127.0.0.1:{free_port()}"
+    file = tmp_path / "metrics.out"
+    _, begin, ours = configuration(socket_path, address).partition("[[inputs.execd]]")
+    start_node()
+    telegraf = start_telegraf(SOMEBODYS.replace("FILE", str(file)) + begin + ours)
+    telegraf.wait_until(lambda: "bitcoin_up 1" in (get(f"http://{address}/metrics") or ""), "the page")
+    page = get(f"http://{address}/metrics") or ""
+    assert "weather" not in page
+    assert "host=" not in page
+    assert file.read_text() == "", "the other output has a flush of its own"
+    telegraf.stop()
+    written = file.read_text().splitlines()
+    assert [line.rpartition(" ")[0] for line in written if line.startswith("weather")] == [
+        "weather,host=somewhere celsius=21"
+    ]
+    others = [line for line in written if not line.startswith("weather")]
+    assert others
+    assert all(re.match(r"bitcoin,([^ ]+,)?host=somewhere[, ]", line) for line in others)
+
+
+def test_promtool_has_nothing_to_complain_of(
+    start_node: StartNode, start_telegraf: StartTelegraf, socket_path: Path, promtool_binary: Path
+) -> None:
+    """`promtool check metrics` takes the whole page: every metric that a node of the fullest kind gives."""
+    address = f"127.0.0.1:{free_port()}"
+    node = start_node("--pruned")
+    all_groups = ("--metrics", ",".join(CHOOSABLE_GROUPS), "--poll-interval", "1", "--emit-interval", "1")
+    telegraf = start_telegraf(configuration(socket_path, address, *all_groups))
+    node.says("subscribed", 2)
+    live_in_full(node)
+    wanted = {f"bitcoin_{name}" for name, origin in TRACING.origins.items() if origin is not None}
+    wanted |= {f"bitcoin_{metric.name}" for metric in CATALOGUE if metric.group == "plugin"}
+
+    def missing() -> set[str]:
+        return wanted - set(re.findall(r"^(bitcoin_\w+)", get(f"http://{address}/metrics") or "", re.MULTILINE))
+
+    telegraf.wait_until(lambda: not missing(), f"every metric on the page, {missing()} too")
+    done = subprocess.run(
+        [promtool_binary, "check", "metrics"],
+        input=get(f"http://{address}/metrics"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def live_in_full(node: SimulatedNode) -> None:
+    """Have the node do what every metric needs to be there."""
+    live_a_little(node)
+    node.do("fee_estimates", rates={"2": 12.5, "6": 7, "144": 1})
+    node.do("indexes", heights={"txindex": None})
+    node.do("peer", network="onion", type="outbound-full-relay", transport="v2", ping=0.1)
 
 
 def test_the_example_is_a_configuration_that_telegraf_takes(

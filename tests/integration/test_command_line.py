@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -144,6 +145,77 @@ def test_config_prints_what_telegraf_needs(socket_path: Path) -> None:
     assert configuration["outputs"]["prometheus_client"][0]["listen"] == "[::1]:9400"
     command = configuration["inputs"]["execd"][0]["command"]
     assert command == [str(PROGRAM), "--debug", "--tag", "node=alpha", str(socket_path)]
+
+
+@pytest.mark.parametrize("program", ["bin/telegraf-bitcoin-ipc", "./bin/telegraf-bitcoin-ipc"])
+def test_config_names_the_program_by_its_absolute_path(program: str) -> None:
+    """However the program was called, Telegraf finds it and the socket from any directory."""
+    assert PROGRAM.parent.parent / program == PROGRAM
+    done = subprocess.run(
+        [program, "config", "node.sock"],
+        cwd=PROGRAM.parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    command = tomllib.loads(done.stdout)["inputs"]["execd"][0]["command"]
+    assert command == [str(PROGRAM), str(PROGRAM.parent.parent / "node.sock")]
+
+
+def test_config_finds_the_program_on_a_relative_path() -> None:
+    """A PATH with a relative directory in it makes no difference."""
+    done = subprocess.run(
+        ["/usr/bin/env", "telegraf-bitcoin-ipc", "config", "node.sock"],
+        cwd=PROGRAM.parent.parent,
+        env={"PATH": PROGRAM.parent.name},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert tomllib.loads(done.stdout)["inputs"]["execd"][0]["command"][0] == str(PROGRAM)
+
+
+def run_without_a_reader(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end, with a stdout that nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        return subprocess.run(
+            [PROGRAM, *arguments],
+            env={"PATH": "/usr/bin:/bin"},
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize("command", ["once", "check", "config"])
+def test_a_closed_stdout_ends_a_command_quietly(start_node: StartNode, socket_path: Path, command: str) -> None:
+    """`once SOCKET | head -1` ends as a shell expects it: without a word, as if by SIGPIPE."""
+    start_node()
+    done = run_without_a_reader(command, socket_path)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("arguments", [["metrics"], ["--help"], ["check", "--help"], ["--version"]])
+def test_a_closed_stdout_ends_what_needs_no_node_quietly(arguments: list[str]) -> None:
+    """The same for what only prints, help included."""
+    done = run_without_a_reader(*arguments)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_closed_stdout_ends_the_simulated_node_quietly(socket_path: Path) -> None:
+    """`simulate SOCKET | head -1` stops as at SIGTERM, and leaves no socket behind."""
+    done = run_without_a_reader("simulate", socket_path)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert not socket_path.exists()
 
 
 def test_options_can_come_from_the_environment(start_node: StartNode, start_plugin: Callable[..., Plugin]) -> None:

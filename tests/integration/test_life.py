@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
-from support.processes import STOP_SECONDS, wait_until, wait_until_full
+from support.processes import START_SECONDS, STOP_SECONDS, wait_until, wait_until_full
 
 StartNode = Callable[..., SimulatedNode]
 StartPlugin = Callable[..., Plugin]
@@ -91,6 +93,51 @@ def test_a_broken_stdout_ends_the_plugin(start_node: StartNode, socket_path: Pat
         assert plugin.returncode == 0
     node.do("block")
     assert not node.lines("abort")
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
+def test_pipes_that_do_not_block(start_node: StartNode, socket_path: Path, stream: str) -> None:
+    """With O_NONBLOCK on a pipe, and an output that is full, the plugin waits, and goes on when that is read."""
+    node = start_node()
+    pipes = {name: os.pipe() for name in ("stdin", "stdout", "stderr")}
+    theirs = {name: pair[name != "stdin"] for name, pair in pipes.items()}
+    ours = {name: pair[name == "stdin"] for name, pair in pipes.items()}
+    os.set_blocking(theirs[stream], False)
+    filled = 0 if stream == "stdin" else fill(theirs[stream])
+    command = [str(PROGRAM), "--emit-interval", "0.1", str(socket_path)]
+    with subprocess.Popen(
+        command, stdin=theirs["stdin"], stdout=theirs["stdout"], stderr=theirs["stderr"]
+    ) as plugin:
+        for descriptor in theirs.values():
+            os.close(descriptor)
+        try:
+            node.says("subscribed", 2)
+            while filled:
+                filled -= len(read(ours[stream], filled))
+            assert b"bitcoin" in read(ours["stdout"], 100)
+            assert b"I! connected" in read(ours["stderr"], 100)
+            assert plugin.poll() is None
+        finally:
+            for descriptor in ours.values():
+                os.close(descriptor)
+    assert plugin.returncode == 0
+
+
+def read(descriptor: int, size: int) -> bytes:
+    """Wait for bytes in a pipe and return so many of them at most; fail if none come."""
+    assert select.select([descriptor], [], [], START_SECONDS)[0], "nothing came"
+    data = os.read(descriptor, size)
+    assert data, "the pipe was closed"
+    return data
+
+
+def fill(descriptor: int) -> int:
+    """Write to a pipe that does not block until it is full; return how many bytes that took."""
+    written = 0
+    with suppress(BlockingIOError):
+        while True:
+            written += os.write(descriptor, b"." * 4096)
+    return written
 
 
 def test_output_that_nobody_reads_holds_nothing_up(start_node: StartNode, socket_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -55,6 +56,16 @@ def test_equal_and_different_pages(serve: Serve) -> None:
     assert done.returncode == 1
     statuses = {each["old"]: each["status"] for each in json.loads(done.stdout)["findings"]}
     assert statuses == {"bitcoind_blockchain_blocks": "equal", "bitcoind_mempool_max_bytes": "differs"}
+
+
+def test_a_closed_stdout_ends_it_quietly(serve: Serve) -> None:
+    """`parity ... | head -1` ends as a shell expects it: without a word, as if by SIGPIPE."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [str(PROGRAM), "parity", "--window", "1", serve(OLD), serve(NEW)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_page_without_a_node_is_no_parity(serve: Serve) -> None:

@@ -141,7 +141,7 @@ def test_longest_path() -> None:
         ({"fee_targets": "²"}, "--fee-targets: '²' is no number of blocks"),
         ({"fee_targets": " , "}, "--fee-targets: there have to be 1 to 10 of them, not 0"),
         ({"fee_targets": "1,2,3,4,5,6,7,8,9,10,11"}, "--fee-targets: there have to be 1 to 10 of them, not 11"),
-        ({"tag": ["quantile=x"]}, "--tag: the tag 'quantile' is one that the metrics use themselves"),
+        ({"tag": ["stat=x"]}, "--tag: the tag 'stat' is one that the metrics use themselves"),
         ({"tag": ["site"]}, "--tag: 'site' is not KEY=VALUE"),
         ({"tag": ["a=b", "site"]}, "--tag: 'site' is not KEY=VALUE"),
         ({"tag": ["=x"]}, "--tag: '' is no name for a tag (letters, digits and _, a letter first)"),
@@ -149,6 +149,7 @@ def test_longest_path() -> None:
         ({"tag": ["é=x"]}, "--tag: 'é' is no name for a tag (letters, digits and _, a letter first)"),
         ({"tag": ["a\n=x"]}, r"--tag: 'a\n' is no name for a tag (letters, digits and _, a letter first)"),
         ({"tag": ["method=x"]}, "--tag: the tag 'method' is one that the metrics use themselves"),
+        ({"tag": ["host=x"]}, "--tag: the tag 'host' is Telegraf's own"),
         ({"tag": ["site="]}, "--tag: the value of the tag 'site' is empty"),
         ({"tag": ["site=  "]}, "--tag: the value of the tag 'site' is empty"),
         *(

@@ -17,6 +17,7 @@ ALLOWED = {
     "errors": set(),
     "metrics": set(),
     "decode": set(),
+    "working_directory": {"errors"},
     "telegraf": set(),
     "store": {"metrics"},
     "lines": {"metrics", "store"},
@@ -37,10 +38,12 @@ ALLOWED = {
     "telegraf_config": {"config", "errors", "metrics"},
     "config": {"errors", "lines", "metrics"},
     "ipc": {"errors", "ipc"},
+    "ipc.schema": {"errors", "working_directory"},
     "ipc.dialects": {"ipc.rpc_values", "metrics"},  # which say what it has to give
-    "ipc.rpc_values": {"metrics"},  # the names of quantiles and of other messages
+    "ipc.rpc_values": {"metrics"},  # the ping statistics, and the name of other messages
     "ipc.guard": set(),  # runs with nothing but the standard library
     "simnode": {"errors", "ipc.schema", "simnode"},
+    "simnode.command": {"errors", "simnode", "working_directory"},
     "check": {"config", "errors", "ipc", "metrics"},
     "watcher": {
         "", "blocks", "config", "errors", "events", "ipc", "metrics", "polls", "reconnect", "store", "tips",
@@ -56,7 +59,7 @@ ALLOWED = {
     "app": {"config", "ipc.watch", "lines", "store", "telegraf", "watcher"},
     "cli": {
         "", "app", "check", "config", "errors", "exposition", "parity_command", "reference", "simnode.command",
-        "telegraf", "telegraf_config", "top",
+        "telegraf", "telegraf_config", "top", "working_directory",
     },
 }  # fmt: skip
 """What each module may import of the package; a package's row is for all its modules that have none."""

@@ -52,6 +52,10 @@ class Pair:
         os.set_blocking(self._reader, False)
         return os.read(self._reader, 4096)
 
+    def do_not_block(self) -> None:
+        """Set O_NONBLOCK, as a process may that shares the pipe."""
+        os.set_blocking(self._writer, False)
+
     def get_stuck(self) -> None:
         """Write what does not fit, and return once the thread is at it: its first byte has come."""
         self.pipe.put([self._too_much])
@@ -162,9 +166,21 @@ def test_one_emission_larger_than_the_bound(make_pair: Callable[..., Pair]) -> N
     pair.read_lines("1", "2", "3")
 
 
+def test_pipe_that_does_not_block(pair: Pair) -> None:
+    """With O_NONBLOCK on it a full pipe is waited for: everything arrives when it is read again."""
+    pair.do_not_block()
+    pair.get_stuck()
+    pair.pipe.put(["next"])
+    pair.get_unstuck()
+    pair.read_lines("next")
+
+
+@pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize("stuck", [False, True])
-def test_broken_pipe(pair: Pair, *, stuck: bool) -> None:
+def test_broken_pipe(pair: Pair, *, stuck: bool, blocking: bool) -> None:
     """A Telegraf that is gone is noticed at the next line, even in the middle of one, and told once."""
+    if not blocking:
+        pair.do_not_block()
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
     pair.pipe.on_broken(lambda: told.put(threading.current_thread().name))
     if stuck:
@@ -309,6 +325,23 @@ def test_end_of_file(stdin: tuple[queue.SimpleQueue[str], int, Callable[[], None
     close()
     assert [called.get(timeout=LONG), called.get(timeout=LONG)] == ["newline", "end"]
     assert called.empty()
+
+
+def test_stdin_that_does_not_block() -> None:
+    """With O_NONBLOCK on it an empty stdin has not ended: newlines and the end are told as they come."""
+    called: queue.SimpleQueue[str] = queue.SimpleQueue()
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    before = set(threading.enumerate())
+    watch_stdin(reader, lambda: called.put("newline"), lambda: called.put("end"))
+    (thread,) = set(threading.enumerate()) - before
+    for _ in range(2):
+        os.write(writer, b"\n")
+        assert called.get(timeout=LONG) == "newline"
+    os.close(writer)
+    assert called.get(timeout=LONG) == "end"
+    thread.join(LONG)
+    os.close(reader)
 
 
 def test_stdin_that_cannot_be_read(tmp_path: Path) -> None:

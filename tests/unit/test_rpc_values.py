@@ -160,14 +160,14 @@ def test_count_of() -> None:
     ],
 )
 def test_pings(times: list[float], median: float, ninth: float, worst: float) -> None:
-    """Each quantile is a ping that was measured: the nearest rank."""
+    """Each statistic is a ping that was measured: the nearest rank."""
     peers = [{"pingtime": time} for time in times]
-    assert pings(peers) == {"0.5": median, "0.9": ninth, "1": worst}
+    assert pings(peers) == {"median": median, "p90": ninth, "max": worst}
 
 
 def test_peers_without_a_ping() -> None:
-    """A peer that has answered none yet is left out; without any ping there are no quantiles."""
-    assert pings(PEERS) == {"0.5": 0.04, "0.9": 0.04, "1": 0.04}
+    """A peer that has answered none yet is left out; without any ping there are no statistics."""
+    assert pings(PEERS) == {"median": 0.04, "p90": 0.04, "max": 0.04}
     assert pings([{}]) is None
     assert pings([]) is None
 

@@ -22,9 +22,9 @@ def parsed(*command: str, address: str = DEFAULT_ADDRESS, emit_interval: float =
     return tomllib.loads(render(command, address, emit_interval))
 
 
-@pytest.mark.parametrize(("interval", "kept"), [(10, "30s"), (60, "180s"), (0.5, "2s")])
+@pytest.mark.parametrize(("interval", "kept"), [(10, "30s"), (60, "180s"), (1.5, "5s"), (0.3, "3s")])
 def test_values_are_kept_for_three_emissions(interval: float, kept: str) -> None:
-    """However seldom the plugin emits, its values do not vanish between two emissions."""
+    """However seldom the plugin emits, or Telegraf flushes, values do not vanish between two emissions."""
     (output,) = parsed(*COMMAND, emit_interval=interval)["outputs"]["prometheus_client"]
     assert output["expiration_interval"] == kept
 
@@ -48,6 +48,10 @@ def test_output() -> None:
         "listen": DEFAULT_ADDRESS,
         "metric_version": 2,
         "path": "/metrics",
+        "namepass": ["bitcoin"],
+        "tagexclude": ["host"],
+        "flush_interval": "1s",
+        "flush_jitter": "0s",
         "expiration_interval": "30s",
         "collectors_exclude": ["gocollector", "process"],
     }
@@ -55,10 +59,8 @@ def test_output() -> None:
 
 
 def test_agent() -> None:
-    """No series gets a label with the name of Telegraf's host, and none waits for Telegraf's interval."""
-    agent = parsed(*COMMAND)["agent"]
-    assert agent["omit_hostname"] is True
-    assert agent["flush_interval"] == "1s"
+    """Nothing is set for the whole Telegraf that would change the pace or the tags of anything else."""
+    assert parsed(*COMMAND)["agent"] == {"skip_processors_after_aggregators": True}
 
 
 def test_types() -> None:

@@ -1,0 +1,124 @@
+"""Every command from a directory that its user cannot use, as after `sudo -u bitcoin` in a home of mode 0700."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support.directories import UNUSABLE, USABLE, started_in
+from support.nodes import PROGRAM, SimulatedNode
+from support.processes import wait_until
+
+StartNode = Callable[..., SimulatedNode]
+
+Start = Callable[..., subprocess.Popen[str]]
+
+SOCKET = Path("SOCKET")
+"""Stands for the node's socket, by its absolute path."""
+
+
+@pytest.fixture
+def start_in(tmp_path: Path, socket_path: Path) -> Iterator[Start]:
+    """Start the program in a directory of a kind; it ends with the test at the latest."""
+    home = tmp_path / "home"
+    directory = home / "directory"
+    directory.mkdir(parents=True)
+    started: list[subprocess.Popen[str]] = []
+
+    def popen(what: str, *arguments: str | Path) -> subprocess.Popen[str]:
+        command = [PROGRAM, *(socket_path if argument is SOCKET else argument for argument in arguments)]
+        started.append(
+            subprocess.Popen(
+                started_in(what, command),
+                cwd=directory,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield popen
+    for process in started:
+        process.kill()
+        process.communicate()
+    home.chmod(0o700)
+    if directory.exists():
+        directory.chmod(0o700)
+
+
+@pytest.fixture(params=UNUSABLE)
+def start(request: pytest.FixtureRequest, start_in: Start) -> Start:
+    """Start the program in an unusable directory."""
+    return partial(start_in, request.param)
+
+
+@pytest.mark.parametrize("command", ["once", "check"])
+def test_a_command_works(start_node: StartNode, start: Start, command: str) -> None:
+    """With an absolute path the working directory does not matter."""
+    start_node()
+    process = start(command, SOCKET)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "chain_height" in out
+
+
+def test_the_plugin_works(start_node: StartNode, start: Start) -> None:
+    """The plugin connects, subscribes, and ends with its stdin."""
+    node = start_node()
+    plugin = start(SOCKET)
+    node.says("subscribed", 2)
+    _, err = plugin.communicate(timeout=60)
+    assert plugin.returncode == 0, err
+    node.says("unsubscribed", 2)
+
+
+def test_the_simulated_node_works(start: Start, socket_path: Path) -> None:
+    """The simulated node listens, and ends as ever."""
+    node = start("simulate", SOCKET)
+    assert node.stdout is not None
+    assert '"listening"' in node.stdout.readline()
+    node.terminate()
+    _, err = node.communicate(timeout=60)
+    assert (node.returncode, err) == (0, "")
+    wait_until(lambda: not socket_path.exists(), 15, "the socket removed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["node.sock"], "SOCKET"),
+        (["once", "node.sock"], "SOCKET"),
+        (["check", "node.sock"], "SOCKET"),
+        (["config", "node.sock"], "SOCKET"),
+        (["simulate", "node.sock"], "SOCKET"),
+        (["simulate", "--script", "node.sock", SOCKET], "--script"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(map(str, value)),
+)
+def test_a_relative_path_is_refused(start: Start, arguments: list[str | Path], option: str) -> None:
+    """A path that leads nowhere from there is a mistake, in one sentence; it is not looked for elsewhere."""
+    process = start(*arguments)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err == (
+        f"telegraf-bitcoin-ipc: {option}: node.sock is relative, and the working directory cannot be entered: "
+        "give an absolute path\n"
+    )
+
+
+@pytest.mark.parametrize("what", USABLE)
+def test_a_relative_path_is_taken_where_it_leads_somewhere(
+    start_node: StartNode, start_in: Start, socket_path: Path, tmp_path: Path, what: str
+) -> None:
+    """Only what the system refuses is refused: a directory that can be entered is enough."""
+    start_node()
+    (tmp_path / "home" / "directory" / "node.sock").symlink_to(socket_path)
+    process = start_in(what, "once", "node.sock")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "chain_height" in out
