@@ -120,7 +120,7 @@ class Check(NamedTuple):
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run pytest as the check does, in the checkout."""
-        command = [self.python, "-P", "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
+        command = [str(self.python), "-P", "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
         home = str(self.python.parent)
         return subprocess.run(
             command, cwd=ROOT, env={"HOME": home}, capture_output=True, text=True, check=False, timeout=300
