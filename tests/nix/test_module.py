@@ -191,7 +191,7 @@ def test_the_rest_of_the_machines_telegraf_survives(nix: Nix) -> None:
     made = nix.configured(
         configuration(
             telegraf="""extraConfig = {
-              agent = { interval = "30s"; hostname = "alpha"; omit_hostname = false; };
+              agent = { interval = "30s"; hostname = "alpha"; skip_processors_after_aggregators = false; };
               inputs.execd = [ { command = [ "other" ]; signal = "STDIN"; } ];
               inputs.cpu = { percpu = false; };
               outputs.prometheus_client = [ { listen = ":9273"; } ];
@@ -206,9 +206,7 @@ def test_the_rest_of_the_machines_telegraf_survives(nix: Nix) -> None:
     assert made["agent"] == {
         "interval": "30s",
         "hostname": "alpha",
-        "omit_hostname": False,
-        "flush_interval": "1s",
-        "flush_jitter": "0s",
+        "skip_processors_after_aggregators": False,
     }
 
 
@@ -387,4 +385,7 @@ def test_telegraf_runs_with_the_settings(
     )
     assert "# TYPE bitcoin_blocks_connected_total counter\n" in page()
     assert "# TYPE bitcoin_chain_height gauge\n" in page()
-    telegraf.wait_until(lambda: "bitcoin,site=home" in telegraf.stdout, "the same in the other output")
+    telegraf.wait_until(
+        lambda: re.search(r"^bitcoin,host=[^, ]+,site=home ", telegraf.stdout, re.MULTILINE),
+        "the same in the other output, with its host",
+    )
