@@ -2,7 +2,7 @@
   description = "A Telegraf execd input that watches a Bitcoin node over its Cap'n Proto IPC socket";
 
   inputs = {
-    nixpkgs.url = "github:NixOS/nixpkgs/nixos-25.11";
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
     # For its bitcoin-node and nothing else. It keeps the inputs that it is built with: none of them follows ours.
     ipc-exporter-rust.url = "github:bitcoin-dev-tools/ipc-exporter-rust";
   };
@@ -45,6 +45,7 @@
         TELEGRAF_BINARY = lib.getExe pkgs.telegraf;
         PROMETHEUS_BINARY = "${pkgs.prometheus}/bin/prometheus";
         PROMTOOL_BINARY = "${pkgs.prometheus.cli}/bin/promtool";
+        TMUX_BINARY = lib.getExe pkgs.tmux;
       };
     in
     {
@@ -53,10 +54,18 @@
         inherit (ipc-exporter-rust.packages.${system}) bitcoin-node;
       });
 
-      # With the other flake's overlay: a configuration that took its node from there finds it here.
-      overlays.default = lib.composeExtensions ipc-exporter-rust.overlays.default (
-        final: _: { telegraf-bitcoin-ipc = final.callPackage ./package.nix { }; }
-      );
+      # The names of the other flake's overlay, too: a configuration that took its node from there finds it here.
+      overlays.default =
+        final: _:
+        let
+          inherit (ipc-exporter-rust.packages.${final.stdenv.hostPlatform.system}) bitcoin-node;
+        in
+        {
+          telegraf-bitcoin-ipc = final.callPackage ./package.nix { };
+          inherit bitcoin-node;
+          bitcoind = bitcoin-node;
+          bitcoin-cli = bitcoin-node;
+        };
 
       nixosModules.default.imports = [ ./module.nix ];
 
@@ -73,7 +82,7 @@
               packages = [
                 (pkgs.python3.withPackages (ps: [ (checkout ps) ] ++ testTools ps))
                 pkgs.mypy
-                pkgs.nixfmt-rfc-style
+                pkgs.nixfmt
                 pkgs.ruff
               ];
               TEST_CHECKOUT = "1";
@@ -93,14 +102,18 @@
         {
           inherit package;
 
-          # What runs in a build sandbox: sockets and the loopback address, no network, nothing that is timed.
-          tests = pkgs.runCommand "telegraf-bitcoin-ipc-tests" (testPrograms pkgs) ''
-            cp -r ${self} source
-            chmod -R u+w source
-            cd source
-            HOME=$TMPDIR ${python}/bin/python -P -m pytest -p no:cacheprovider tests/unit tests/integration tests/e2e
-            touch $out
-          '';
+          # What runs in a build sandbox: no network, no Nix, nothing that is timed, and none of the tests of the
+          # dashboards' generator, whose library nixpkgs does not have.
+          tests =
+            pkgs.runCommand "telegraf-bitcoin-ipc-tests"
+              (testPrograms pkgs // { nativeBuildInputs = [ python ]; })
+              ''
+                cp -r ${self} source
+                chmod -R u+w source
+                cd source
+                HOME=$TMPDIR python -P -m pytest -p no:cacheprovider @tests/nix/sandbox.txt
+                touch $out
+              '';
 
           module = pkgs.callPackage ./tests/nix/vm.nix {
             module = self.nixosModules.default;
@@ -109,7 +122,7 @@
 
           # Python is formatted by the ruff that pyproject.toml names: `make lint`.
           formatting =
-            pkgs.runCommand "telegraf-bitcoin-ipc-formatting" { nativeBuildInputs = [ pkgs.nixfmt-rfc-style ]; }
+            pkgs.runCommand "telegraf-bitcoin-ipc-formatting" { nativeBuildInputs = [ pkgs.nixfmt ]; }
               ''
                 find ${self} -name '*.nix' -exec nixfmt --check {} +
                 touch $out

@@ -55,8 +55,8 @@ let
       listen = cfg.metricsAddr;
     }
     // lib.optionalAttrs (cfg.emitInterval != null) {
-      # Three emissions, as in the example.
-      expiration_interval = "${toString (builtins.ceil (3 * cfg.emitInterval))}s";
+      # As `config` has it: three emissions, and not less than three of the output's flushes.
+      expiration_interval = "${toString (lib.max 3 (builtins.ceil (3 * cfg.emitInterval)))}s";
     };
 
   # null, or a list whose last element is the port.
@@ -67,6 +67,19 @@ let
     in
     builtins.match "(${name}|${ipv6}):([1-9][0-9]{0,4})" cfg.metricsAddr;
   port = if address == null then null else lib.toInt (lib.last address);
+
+  accounts = map (user: user.name) (lib.attrValues config.users.users);
+
+  tagAssertions = key: value: [
+    {
+      assertion = builtins.match "[A-Za-z][A-Za-z0-9_]*" key != null;
+      message = "services.bitcoind-ipc-exporter.tags has a tag named \"${key}\"; use letters, digits and _, a letter first.";
+    }
+    {
+      assertion = value != "";
+      message = "services.bitcoind-ipc-exporter.tags.${key} is empty.";
+    }
+  ];
 in
 {
   options.services.bitcoind-ipc-exporter = {
@@ -191,6 +204,14 @@ in
   config = lib.mkIf cfg.enable {
     assertions = [
       {
+        assertion = cfg.user != "";
+        message = "services.bitcoind-ipc-exporter.user is empty, which would run Telegraf as root: name the account that owns the node's socket.";
+      }
+      {
+        assertion = lib.getName cfg.package == "telegraf-bitcoin-ipc";
+        message = "services.bitcoind-ipc-exporter.package is \"${lib.getName cfg.package}\", which is not telegraf-bitcoin-ipc: remove the line, or name this flake's package.";
+      }
+      {
         assertion = port != null && port <= 65535;
         message = "services.bitcoind-ipc-exporter.metricsAddr is \"${cfg.metricsAddr}\", which is not HOST:PORT (for instance 127.0.0.1:9332, or [::1]:9332).";
       }
@@ -198,7 +219,14 @@ in
         assertion = lib.hasPrefix "/" cfg.socketPath;
         message = "services.bitcoind-ipc-exporter.socketPath is \"${cfg.socketPath}\", which is not an absolute path.";
       }
-    ];
+    ]
+    ++ lib.concatLists (lib.mapAttrsToList tagAssertions cfg.tags);
+
+    # No more than a warning: an account can be made by hand, too.
+    warnings = lib.optional (!lib.elem cfg.user accounts) (
+      "services.bitcoind-ipc-exporter.user is \"${cfg.user}\", and users.users declares no account of that name: "
+      + "Telegraf does not start unless there is one."
+    );
 
     services.telegraf = {
       enable = true;

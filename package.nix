@@ -6,23 +6,23 @@
 let
   project = (lib.importTOML ./pyproject.toml).project;
 
-  influx-line-protocol =
-    python3Packages.influx-line-protocol or (python3Packages.buildPythonPackage rec {
-      pname = "influx-line-protocol";
-      version = "0.1.5";
-      pyproject = true;
-      src = fetchPypi {
-        inherit pname version;
-        hash = "sha256-c5VMmg4JkVtKfoE82kJa7BX13q+dHQ4kpGb3Bn0geYA=";
-      };
-      build-system = [ python3Packages.setuptools ];
-      pythonImportsCheck = [ "influx_line_protocol" ];
-      meta = {
-        description = "Implementation of InfluxDB line protocol";
-        homepage = "https://github.com/SebastianCzoch/influx-line-protocol";
-        license = lib.licenses.mit;
-      };
-    });
+  # nixpkgs does not have it.
+  influx-line-protocol = python3Packages.buildPythonPackage rec {
+    pname = "influx-line-protocol";
+    version = "0.1.5";
+    pyproject = true;
+    src = fetchPypi {
+      inherit pname version;
+      hash = "sha256-c5VMmg4JkVtKfoE82kJa7BX13q+dHQ4kpGb3Bn0geYA=";
+    };
+    build-system = [ python3Packages.setuptools ];
+    pythonImportsCheck = [ "influx_line_protocol" ];
+    meta = {
+      description = "Implementation of InfluxDB line protocol";
+      homepage = "https://github.com/SebastianCzoch/influx-line-protocol";
+      license = lib.licenses.mit;
+    };
+  };
 in
 python3Packages.buildPythonApplication {
   pname = project.name;
@@ -48,10 +48,8 @@ python3Packages.buildPythonApplication {
     python3Packages.pycapnp
     python3Packages.pydantic
     python3Packages.python-bitcoinlib
+    python3Packages.rich
   ];
-
-  # A release of NixOS keeps its pycapnp, which may be older than pyproject.toml's; the tests pass with 2.0.0, too.
-  pythonRelaxDeps = [ "pycapnp" ];
 
   pythonImportsCheck = [ "telegraf_bitcoin_ipc.app" ];
 

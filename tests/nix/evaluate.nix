@@ -3,6 +3,7 @@
 let
   lib = import ./standin/nixpkgs/lib.nix;
   package = {
+    pname = "telegraf-bitcoin-ipc";
     outPath = "/nix/store/plugin";
   };
   config = lib.evalModules {
@@ -24,6 +25,7 @@ else
   {
     telegraf = config.services.telegraf.extraConfig;
     inherit (config.services.telegraf) enable;
+    inherit (config) warnings;
     unit = config.systemd.services.telegraf;
     ports = config.networking.firewall.allowedTCPPorts;
   }

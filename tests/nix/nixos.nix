@@ -29,6 +29,14 @@ in
       };
     };
     systemd.services = settings;
+    users.users = settings // {
+      # Accounts have the name of their attribute, unless they are given another.
+      apply = builtins.mapAttrs (name: user: { inherit name; } // user);
+    };
+    warnings = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+    };
   };
 
   config = {

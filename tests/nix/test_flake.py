@@ -1,16 +1,22 @@
 """The Nix files: each parses, and the flake has the outputs that it should, with stand-ins for its inputs."""
 
 import re
+import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from support.nix import ROOT, Nix
+from support.packages import environment
 
 from telegraf_bitcoin_ipc import __version__
 
 pytestmark = pytest.mark.nix
 
 SYSTEMS = ("x86_64-linux", "aarch64-linux")
+
+SELECTION = "tests/nix/sandbox.txt"
+"""pytest's arguments for the tests that a build sandbox can run, one to a line."""
 
 FILES = sorted([*ROOT.glob("*.nix"), *(ROOT / "tests" / "nix").rglob("*.nix")])
 
@@ -48,7 +54,7 @@ def test_package_is_this_version_with_its_dependencies(nix: Nix, system: str) ->
         "version": __version__,
         "mainProgram": "telegraf-bitcoin-ipc",
         "names": [
-            "influx-line-protocol-0.1.5", "prometheus-client", "pycapnp", "pydantic", "python-bitcoinlib",
+            "influx-line-protocol-0.1.5", "prometheus-client", "pycapnp", "pydantic", "python-bitcoinlib", "rich",
         ],
     }  # fmt: skip
 
@@ -61,9 +67,18 @@ def test_node_is_the_other_flakes(nix: Nix, system: str) -> None:
 
 
 def test_overlay_has_the_other_flakes_packages_too(nix: Nix) -> None:
-    """A configuration that took its node from the exporter's overlay finds it in this one."""
-    names = nix.output("overlays.default", "overlay: overlay { callPackage = _: _: { }; } { }")
-    assert names == {"bitcoind": "the tracing node", "telegraf-bitcoin-ipc": {}}
+    """A configuration that took its node from the exporter's overlay finds it in this one, under all its names."""
+    system = "aarch64-linux"  # not `system`, which nixpkgs warns about
+    names = nix.output(
+        "overlays.default",
+        "overlay: builtins.mapAttrs (_: p: [ p.name p.system ]) (overlay"
+        f' {{ stdenv.hostPlatform.system = "{system}"; callPackage = _: _: derivation'
+        f' {{ name = "plugin"; system = "{system}"; builder = "/bin/sh"; }}; }} {{ }})',
+    )
+    node = ["bitcoin-node", system]
+    assert names == {
+        "bitcoin-cli": node, "bitcoin-node": node, "bitcoind": node, "telegraf-bitcoin-ipc": ["plugin", system],
+    }  # fmt: skip
 
 
 def test_module_is_this_one(nix: Nix) -> None:
@@ -78,3 +93,70 @@ def test_checks(nix: Nix, system: str) -> None:
     assert nix.output(f"checks.{system}", "builtins.attrNames") == ["formatting", "module", "package", "tests"]
     machine = nix.output(f"checks.{system}.module", "test: test.nodes.machine.services.bitcoind-ipc-exporter")
     assert machine["socketPath"] == "/run/bitcoind/node.sock"
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_development_shell(nix: Nix, system: str) -> None:
+    """The shell has what the package depends on, and the programs that the tests look for."""
+    shell = nix.output(
+        f"devShells.{system}.default",
+        """shell: {
+          names = builtins.concatMap (p: map (d: d.name) p.dependencies) shell.inputsFrom;
+          variables = builtins.attrNames shell;
+        }""",
+    )
+    assert "rich" in shell["names"]
+    assert {"TELEGRAF_BINARY", "PROMETHEUS_BINARY", "PROMTOOL_BINARY", "TMUX_BINARY"} <= set(shell["variables"])
+
+
+class Check(NamedTuple):
+    """What the check `tests` is made of."""
+
+    script: str
+    variables: set[str]
+    """Those that name a program."""
+    python: Path
+    """In an environment with the packages of the check's own."""
+
+    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run pytest as the check does, in the checkout."""
+        command = [str(self.python), "-P", "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
+        home = str(self.python.parent)
+        return subprocess.run(
+            command, cwd=ROOT, env={"HOME": home}, capture_output=True, text=True, check=False, timeout=300
+        )
+
+
+@pytest.fixture
+def check(nix: Nix, tmp_path: Path) -> Check:
+    """Evaluate the check, and make an environment with its packages."""
+    made = nix.output(
+        f"checks.{SYSTEMS[0]}.tests",
+        """check: {
+          packages = map (p: (builtins.parseDrvName p.name).name)
+            (builtins.concatMap (python: python.chosen) check.nativeBuildInputs);
+          variables = builtins.filter (name: builtins.match ".*_BINARY" name != null) (builtins.attrNames check);
+          inherit (check) script;
+        }""",
+    )
+    python = environment(tmp_path / "environment", made["packages"])
+    return Check(made["script"], set(made["variables"]), python)
+
+
+def test_check_runs_tests_that_need_only_what_it_has(check: Check) -> None:
+    """With the packages of the check alone pytest imports each test that it runs, and it has their programs."""
+    assert f"pytest -p no:cacheprovider @{SELECTION}" in check.script
+    # Runs no test and no fixture, and names the fixtures that would be run.
+    done = check.pytest("--setup-plan", f"@{SELECTION}")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    fixtures = set(re.findall(r"SETUP +S (\w+_binary)", done.stdout))
+    assert {"telegraf_binary", "tmux_binary"} <= fixtures
+    assert {fixture.upper() for fixture in fixtures} <= check.variables
+
+
+def test_check_leaves_out_only_what_cannot_be_imported(check: Check) -> None:
+    """A test that the selection ignores needs a package that the check does not have."""
+    ignored = re.findall(r"^--ignore=(.+)$", (ROOT / SELECTION).read_text(), re.MULTILINE)
+    assert ignored
+    for path in ignored:
+        assert "ModuleNotFoundError" in check.pytest("--collect-only", path).stdout, path

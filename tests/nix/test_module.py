@@ -24,7 +24,7 @@ PLUGIN = "/nix/store/plugin/bin/telegraf-bitcoin-ipc"
 
 EXPORTER_OPTIONS = """
     enable = true;
-    package.outPath = "/nix/store/plugin";
+    package = { pname = "telegraf-bitcoin-ipc"; outPath = "/nix/store/plugin"; };
     socketPath = "/run/bitcoind/node.sock";
     metricsAddr = "127.0.0.1:9332";
     debug = false;
@@ -65,6 +65,11 @@ def nix_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("$", "\\$")
 
 
+def package(prefix: Path) -> str:
+    """Return the Nix expression for a package of the plugin that is installed under `prefix`."""
+    return f'{{ pname = "telegraf-bitcoin-ipc"; outPath = {nix_string(str(prefix))}; }}'
+
+
 def test_a_configuration_for_the_exporter_is_one_for_this(nix: Nix) -> None:
     """Whoever changes the flake's input and nothing else has the same node watched, on the same address."""
     made = nix.configured(configuration(EXPORTER_OPTIONS))
@@ -87,7 +92,7 @@ def test_generated_configuration_is_the_example(nix: Nix) -> None:
     assert nix.configured(configuration())["telegraf"] == example
 
 
-@pytest.mark.parametrize(("interval", "seconds"), [("30", 30.0), ("0.5", 0.5), ("1.1", 1.1)])
+@pytest.mark.parametrize(("interval", "seconds"), [("30", 30.0), ("0.5", 0.5), ("1.1", 1.1), ("0.3", 0.3)])
 def test_values_are_kept_as_long_as_config_says(nix: Nix, interval: str, seconds: float) -> None:
     """With another interval, too, the module makes what `telegraf-bitcoin-ipc config` prints."""
     made = nix.configured(configuration(f'{NEEDED} emitInterval = {interval}; metricsAddr = "[::1]:9400";'))
@@ -186,7 +191,7 @@ def test_the_rest_of_the_machines_telegraf_survives(nix: Nix) -> None:
     made = nix.configured(
         configuration(
             telegraf="""extraConfig = {
-              agent = { interval = "30s"; hostname = "alpha"; omit_hostname = false; };
+              agent = { interval = "30s"; hostname = "alpha"; skip_processors_after_aggregators = false; };
               inputs.execd = [ { command = [ "other" ]; signal = "STDIN"; } ];
               inputs.cpu = { percpu = false; };
               outputs.prometheus_client = [ { listen = ":9273"; } ];
@@ -201,9 +206,7 @@ def test_the_rest_of_the_machines_telegraf_survives(nix: Nix) -> None:
     assert made["agent"] == {
         "interval": "30s",
         "hostname": "alpha",
-        "omit_hostname": False,
-        "flush_interval": "1s",
-        "flush_jitter": "0s",
+        "skip_processors_after_aggregators": False,
     }
 
 
@@ -244,6 +247,62 @@ def test_nobody_by_default(nix: Nix) -> None:
     )
 
 
+def test_nobody_named(nix: Nix) -> None:
+    """A user that is empty is refused: systemd would run Telegraf as root."""
+    assert refusal(nix, f'enable = true; socketPath = "{SOCKET}"; user = "";') == (
+        "services.bitcoind-ipc-exporter.user is empty, which would run Telegraf as root: "
+        "name the account that owns the node's socket."
+    )
+
+
+@pytest.mark.parametrize(
+    ("users", "known"),
+    [
+        ("", False),
+        ("bitcoind = { isSystemUser = true; };", True),
+        ('node.name = "bitcoind";', True),
+        ('bitcoind.name = "node";', False),
+    ],
+)
+def test_account_that_is_not_declared(nix: Nix, users: str, known: bool) -> None:
+    """An account that the configuration does not declare is warned about, and may be there all the same."""
+    warnings = nix.configured(
+        f"{{ config = {{ services.bitcoind-ipc-exporter = {{ {NEEDED} }}; users.users = {{ {users} }}; }}; }}"
+    )["warnings"]
+    assert warnings == [
+        'services.bitcoind-ipc-exporter.user is "bitcoind", and users.users declares no account of that name: '
+        "Telegraf does not start unless there is one."
+    ] * (not known)
+
+
+@pytest.mark.parametrize("name", ["", "a-b", "1st", "_a", "a b", "é"])
+def test_bad_name_of_a_tag(nix: Nix, name: str) -> None:
+    """A tag's name that the plugin would refuse is refused before it is installed."""
+    assert refusal(nix, f'{NEEDED} tags = {{ {nix_string(name)} = "a"; }};') == (
+        f'services.bitcoind-ipc-exporter.tags has a tag named "{name}"; use letters, digits and _, a letter first.'
+    )
+
+
+def test_empty_tag(nix: Nix) -> None:
+    """A tag without a value is refused before it is installed, as the plugin would refuse it."""
+    assert refusal(nix, f'{NEEDED} tags.node = "";') == "services.bitcoind-ipc-exporter.tags.node is empty."
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        ('pname = "ipc-exporter-rust"; name = "ipc-exporter-rust-0.1.0";', "ipc-exporter-rust"),
+        ('name = "telegraf-1.39.1";', "telegraf"),
+    ],
+)
+def test_package_of_another_program(nix: Nix, other: str, name: str) -> None:
+    """A package that was left from the exporter's configuration is refused: it has no such program."""
+    assert refusal(nix, f'{NEEDED} package = {{ {other} outPath = "/nix/store/other"; }};') == (
+        f'services.bitcoind-ipc-exporter.package is "{name}", which is not telegraf-bitcoin-ipc: '
+        "remove the line, or name this flake's package."
+    )
+
+
 @pytest.mark.parametrize("options", ["pollInterval = 0;", "emitInterval = 86401;", 'metricGroups = [ "wallet" ];'])
 def test_value_out_of_bounds(nix: Nix, options: str) -> None:
     """A value that the plugin would refuse is refused before it is installed."""
@@ -273,7 +332,7 @@ def test_any_path_reaches_the_plugin(nix: Nix, start_telegraf: Callable[..., Tel
     settings = nix.configured(
         configuration(
             f"""enable = true; user = "bitcoind"; socketPath = {nix_string(ODD)}; tags.a = {nix_string("b $c")};
-            package.outPath = {nix_string(str(tmp_path))}; metricsAddr = "127.0.0.1:{free_port()}";"""
+            package = {package(tmp_path)}; metricsAddr = "127.0.0.1:{free_port()}";"""
         )
     )
     telegraf = start_telegraf(toml.dumps(settings["telegraf"]))
@@ -286,7 +345,7 @@ def settings_for(nix: Nix, socket: Path, port: int) -> Any:
     return nix.configured(
         configuration(
             f"""enable = true; user = "bitcoind"; socketPath = {nix_string(str(socket))};
-            package.outPath = {nix_string(str(PROGRAM.parents[1]))}; metricsAddr = "127.0.0.1:{port}";
+            package = {package(PROGRAM.parents[1])}; metricsAddr = "127.0.0.1:{port}";
             pollInterval = 1; emitInterval = 1; tags.site = "home";""",
             'extraConfig.outputs.file = [ { files = [ "stdout" ]; } ];',
         )
@@ -326,4 +385,7 @@ def test_telegraf_runs_with_the_settings(
     )
     assert "# TYPE bitcoin_blocks_connected_total counter\n" in page()
     assert "# TYPE bitcoin_chain_height gauge\n" in page()
-    telegraf.wait_until(lambda: "bitcoin,site=home" in telegraf.stdout, "the same in the other output")
+    telegraf.wait_until(
+        lambda: re.search(r"^bitcoin,host=[^, ]+,site=home ", telegraf.stdout, re.MULTILINE),
+        "the same in the other output, with its host",
+    )

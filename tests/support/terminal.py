@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -65,7 +66,12 @@ class Terminal:
             capture_output=True,
             text=True,
             timeout=START_SECONDS,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TMUX_TMPDIR": str(self._directory)},
+            env={
+                "PATH": os.environ["PATH"],
+                "SHELL": "/bin/sh",  # else the user's own, which may be another language, or none
+                "LANG": "C.UTF-8",
+                "TMUX_TMPDIR": str(self._directory),
+            },
         ).stdout
 
     def close(self) -> None:

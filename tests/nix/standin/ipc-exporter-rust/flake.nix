@@ -1,4 +1,4 @@
-# What flake.nix takes of the other flake: the node, and its overlay.
+# What flake.nix takes of the other flake: the node.
 {
   outputs = _: {
     packages =
@@ -14,6 +14,5 @@
           x86_64-linux = null;
           aarch64-linux = null;
         };
-    overlays.default = _: _: { bitcoind = "the tracing node"; };
   };
 }

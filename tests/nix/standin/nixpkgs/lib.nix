@@ -148,7 +148,7 @@ let
       if !tagged "option" option then
         evaluated here option values
       else if concatMap discharged values != [ ] then
-        merged here option.type values
+        (option.apply or (value: value)) (merged here option.type values)
       else
         option.default or (throw "${here} is used, and has no value")
     ) options;
@@ -217,13 +217,13 @@ rec {
     in
     if unknown == [ ] then config else throw "there is no option ${head unknown}";
 
-  inherit (builtins) concatLists concatStringsSep head;
-  composeExtensions =
-    f: g: final: prev:
-    let
-      first = f final prev;
-    in
-    first // g final (prev // first);
+  inherit (builtins)
+    attrValues
+    concatLists
+    concatStringsSep
+    elem
+    head
+    ;
   fileset = {
     unions = files: files;
     toSource = { root, ... }: root;
@@ -237,11 +237,13 @@ rec {
       }) names
     );
   getExe = package: "${package}/bin/${package.meta.mainProgram}";
+  getName = package: package.pname or (builtins.parseDrvName package.name).name;
   hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
   importTOML = path: builtins.fromTOML (builtins.readFile path);
   last = list: elemAt list (length list - 1);
   licenses = genAttrs [ "mit" ] (name: name);
   mapAttrs = builtins.mapAttrs;
+  max = a: b: if a > b then a else b;
   mapAttrsToList = make: set: map (name: make name set.${name}) (attrNames set);
   optional = condition: value: if condition then [ value ] else [ ];
   optionalAttrs = condition: set: if condition then set else { };

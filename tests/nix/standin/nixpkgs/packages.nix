@@ -35,6 +35,7 @@ let
     "pydantic"
     "pytest"
     "python-bitcoinlib"
+    "rich"
     "setuptools"
   ] program;
 
@@ -54,9 +55,10 @@ let
   // lib.genAttrs [
     "curl"
     "mypy"
-    "nixfmt-rfc-style"
+    "nixfmt"
     "ruff"
     "telegraf"
+    "tmux"
   ] program;
 in
 packages
