@@ -103,9 +103,10 @@ async def _simulate(options: argparse.Namespace) -> int:
     if options.pruned:
         model.prune(model.height // 2)
     stop, network_stopped = asyncio.Event(), threading.Event()
+    journal = Journal(sys.stdout, on_closed=stop.set)
     node = SimulatedNode(
         model,
-        Journal(sys.stdout, on_closed=stop.set),
+        journal,
         lenient=options.lenient,
         warmup=options.warmup,
         patience=options.patience,
