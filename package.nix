@@ -51,7 +51,7 @@ python3Packages.buildPythonApplication {
     python3Packages.rich
   ];
 
-  pythonImportsCheck = [ "telegraf_bitcoin_ipc.app" ];
+  pythonImportsCheck = [ "telegraf_bitcoin_ipc.plugin" ];
 
   meta = {
     inherit (project) description;

@@ -10,10 +10,10 @@ from typing import Any
 
 import capnp
 
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
 from telegraf_bitcoin_ipc.ipc import jsonrpc, schema
 from telegraf_bitcoin_ipc.ipc.dialects import RPC, TRACING
-from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, METRICS
 
 PAUSE = 0.1
 

@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 
-from telegraf_bitcoin_ipc.lines import encode
-from telegraf_bitcoin_ipc.metrics import CATALOGUE, GROUPS
-from telegraf_bitcoin_ipc.store import Store
-from telegraf_bitcoin_ipc.telegraf import Pipe
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.telegraf.execd import LineWriter
+from telegraf_bitcoin_ipc.telegraf.lines import encode
 
 READ_BYTES = 1 << 16
 
@@ -34,7 +34,7 @@ def main(rounds: int) -> None:
             pass
 
     threading.Thread(target=drain, daemon=True).start()
-    pipe = Pipe(writing)
+    pipe = LineWriter(writing)
     for _ in range(rounds):
         began = time.perf_counter()
         pipe.put(encode(store.samples(), time.time_ns(), {"node": "mainnet"}))

@@ -8,12 +8,12 @@ import sys
 import time
 
 from telegraf_bitcoin_ipc import cli
-from telegraf_bitcoin_ipc.ipc import guarding
+from telegraf_bitcoin_ipc.ipc import guard_process
 
 
 def main(spin: str, busy: str, *arguments: str) -> int:
     """Run the plugin; returns its exit status."""
-    setattr(guarding, "SPIN_MICROSECONDS", int(spin))  # noqa: B010  # a constant otherwise
+    setattr(guard_process, "SPIN_MICROSECONDS", int(spin))  # noqa: B010  # a constant otherwise
 
     def compute(*_: object) -> None:
         end = time.monotonic() + float(busy)

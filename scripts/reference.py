@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from telegraf_bitcoin_ipc.reference import group_table, markdown, method_list, migration_tables, option_table
-from telegraf_bitcoin_ipc.telegraf_config import EXAMPLE_SOCKET, render
+from telegraf_bitcoin_ipc.telegraf.sample_config import EXAMPLE_SOCKET, render
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.text import Text
 
 from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL, make_config
-from telegraf_bitcoin_ipc.ipc.watch import run
+from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.top.happenings import Happenings
 from telegraf_bitcoin_ipc.top.loop import Top
 

@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
+from telegraf_bitcoin_ipc.ipc.connection import look_at, run
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING, Dialect, Polled, Pushed, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.session import Session
-from telegraf_bitcoin_ipc.ipc.watch import look_at, run
-from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
 
 KINDS: Final = {
     "tracing": "Chain, Node, Mining and Tracing interfaces",

@@ -21,7 +21,7 @@ from telegraf_bitcoin_ipc.config import (
     option_name,
 )
 from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
-from telegraf_bitcoin_ipc.telegraf import FAREWELL_SECONDS, Pipe, PipeHandler
+from telegraf_bitcoin_ipc.telegraf.execd import FLUSH_SECONDS, LineWriter, LogHandler
 from telegraf_bitcoin_ipc.working_directory import checked
 
 PROGRAM: Final = "telegraf-bitcoin-ipc"
@@ -71,10 +71,10 @@ class _Parser(argparse.ArgumentParser):
 def _run(arguments: Sequence[str]) -> int:
     """Watch a node under Telegraf."""
     config = _configure(_parser(description=_DESCRIPTION, epilog=_EPILOG), arguments)
-    from telegraf_bitcoin_ipc.app import serve
+    from telegraf_bitcoin_ipc.plugin import serve
 
-    log = Pipe(STDERR)
-    logging.basicConfig(handlers=[PipeHandler(log)], level=logging.DEBUG if config.debug else logging.INFO)
+    log = LineWriter(STDERR)
+    logging.basicConfig(handlers=[LogHandler(log)], level=logging.DEBUG if config.debug else logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
         serve(config, STDOUT)
@@ -83,14 +83,14 @@ def _run(arguments: Sequence[str]) -> int:
         return EXIT_UNAVAILABLE
     finally:
         logging.shutdown()
-        log.flush(FAREWELL_SECONDS)
+        log.flush(FLUSH_SECONDS)
     return EXIT_OK
 
 
 def _once(arguments: Sequence[str]) -> int:
     """Print the line protocol of one poll."""
     config = _configure(_parser("once", "poll a node once and print the line protocol"), arguments)
-    from telegraf_bitcoin_ipc.app import look
+    from telegraf_bitcoin_ipc.plugin import look
 
     print("\n".join(look(config)))
     return EXIT_OK
@@ -124,7 +124,7 @@ def _check(arguments: Sequence[str]) -> int:
 
 def _config(arguments: Sequence[str]) -> int:
     """Print a Telegraf configuration that runs the plugin with these options."""
-    from telegraf_bitcoin_ipc.telegraf_config import DEFAULT_ADDRESS, checked_address, render
+    from telegraf_bitcoin_ipc.telegraf.sample_config import DEFAULT_ADDRESS, checked_address, render
 
     parser = _parser("config", "print a complete Telegraf configuration that runs the plugin with these options")
     parser.add_argument(
@@ -162,14 +162,14 @@ def _simulate(arguments: Sequence[str]) -> int:
 
 def _parity(arguments: Sequence[str]) -> int:
     """Compare another exporter's metrics with the plugin's."""
-    from telegraf_bitcoin_ipc import exposition, parity_command
+    from telegraf_bitcoin_ipc.parity import command, exposition
 
     parser = _Parser(
         prog=f"{PROGRAM} parity",
         description="compare another exporter's Prometheus page with Telegraf's that has this plugin's metrics",
     )
     try:
-        text, fine = parity_command.report(parser, arguments)
+        text, fine = command.report(parser, arguments)
     except exposition.EndpointUnavailable as error:
         return _complain(error, EXIT_UNAVAILABLE)
     print(text)

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, FEE_TARGETS, GROUPS
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.lines import UNPRINTABLE
-from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, CATALOGUE, FEE_TARGETS, GROUPS
+from telegraf_bitcoin_ipc.telegraf.lines import UNPRINTABLE
 
 ENVIRONMENT_PREFIX: Final = "TELEGRAF_BITCOIN_IPC_"
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREMENT, METRICS, Metric
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, Config, option_name
 from telegraf_bitcoin_ipc.ipc.dialects import (
     HEADERS,
@@ -17,14 +18,13 @@ from telegraf_bitcoin_ipc.ipc.dialects import (
     Polled,
     Pushed,
 )
-from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREMENT, METRICS, Metric
-from telegraf_bitcoin_ipc.parity_map import EXPORTERS
-from telegraf_bitcoin_ipc.parity_row import Exporter, Row, in_braces
+from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
+from telegraf_bitcoin_ipc.parity.row import Exporter, Row, in_braces
 
 _HEAD: Final = f"""\
 # Metrics
 
-Made from the catalogue (`telegraf_bitcoin_ipc/metrics.py`) by `telegraf-bitcoin-ipc metrics`.
+Made from the catalogue (`telegraf_bitcoin_ipc/collect/metrics.py`) by `telegraf-bitcoin-ipc metrics`.
 
 The plugin writes the measurement `{MEASUREMENT}` with one field per metric; on Telegraf's Prometheus endpoint
 each is `{MEASUREMENT}_<field>`, as below. A value that is not known is absent, never 0. Counters that the

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, Metric
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
-from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, Metric
 
 NO_PLUGIN: Final = "no plugin reports"
 NO_NODE: Final = "the plugin sees no node"

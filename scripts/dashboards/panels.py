@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from dashboards.absence import sentence
 from dashboards.queries import metrics_in
-from telegraf_bitcoin_ipc.metrics import MEASUREMENT, Metric
+from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, Metric
 
 Panel = Stat | Gauge | Timeseries
 P = TypeVar("P", Stat, Gauge, Timeseries)

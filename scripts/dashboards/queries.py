@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from telegraf_bitcoin_ipc.metrics import MEASUREMENT, METRICS, Metric
+from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, METRICS, Metric
 
 BITCOIN: Final = 1e8
 """Satoshi in a bitcoin."""

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from dashboards.panels import Panel
 from dashboards.queries import metrics_in
-from telegraf_bitcoin_ipc.metrics import MEASUREMENT, METRICS
-from telegraf_bitcoin_ipc.parity_map import EXPORTERS
-from telegraf_bitcoin_ipc.parity_row import Row
+from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, METRICS
+from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
+from telegraf_bitcoin_ipc.parity.row import Row
 
 
 class OldPanel(NamedTuple):

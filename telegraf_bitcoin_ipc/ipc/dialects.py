@@ -9,6 +9,15 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from telegraf_bitcoin_ipc.collect.metrics import (
+    CHAIN_TIP_STATUSES,
+    CONNECTION_TYPES,
+    FEE_TARGETS,
+    INDEXES,
+    MESSAGES,
+    NETWORKS,
+    TRANSPORTS,
+)
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
     Read,
     bytes_by_message,
@@ -25,15 +34,6 @@ from telegraf_bitcoin_ipc.ipc.rpc_values import (
     satoshi,
     total_of,
     warnings,
-)
-from telegraf_bitcoin_ipc.metrics import (
-    CHAIN_TIP_STATUSES,
-    CONNECTION_TYPES,
-    FEE_TARGETS,
-    INDEXES,
-    MESSAGES,
-    NETWORKS,
-    TRANSPORTS,
 )
 
 RPC: Final = "rpc"

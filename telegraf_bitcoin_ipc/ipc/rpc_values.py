@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
-from telegraf_bitcoin_ipc.metrics import OTHER, PING_STATS
+from telegraf_bitcoin_ipc.collect.metrics import OTHER, PING_STATS
 
 Number = int | float
 Labelled = Mapping[str, Number]

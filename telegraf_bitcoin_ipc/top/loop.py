@@ -10,14 +10,15 @@ from typing import Final, NoReturn
 
 from rich.text import Text
 
+from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collector import Collector
 from telegraf_bitcoin_ipc.config import Config
-from telegraf_bitcoin_ipc.ipc.watch import run
-from telegraf_bitcoin_ipc.store import Store
+from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.top.happenings import Happenings
 from telegraf_bitcoin_ipc.top.model import Model
 from telegraf_bitcoin_ipc.top.screen import Screen
 from telegraf_bitcoin_ipc.top.terminal import Terminal
-from telegraf_bitcoin_ipc.watcher import Watcher, from_thread, together
 
 REDRAWN: Final = 1.0
 """Seconds between two frames at most: ages and the clock go on."""
@@ -39,18 +40,18 @@ class Top:
     def __init__(self, config: Config, happenings: Happenings, on_change: Callable[[], None]) -> None:
         """Watch as `config` says; `on_change` is called when there is something new to draw."""
         self._store = Store(config.metrics)
-        self._watcher = Watcher(config, self._store, on_change)
+        self._collector = Collector(config, self._store, on_change)
         self._model = Model(config.metrics, trace_wanted=not config.no_utxo_trace)
         self._screen = Screen(self._model, happenings, config.socket, max(STEP, config.poll_interval))
 
     async def watch(self) -> NoReturn:
         """Watch until cancelled; then the node is left in peace."""
-        await self._watcher.watch()
+        await self._collector.watch()
 
     def draw(self, columns: int, lines: int) -> Text:
         """Take what is known now, and return the screen that shows it."""
         now = time.time()
-        self._watcher.carry_over()
+        self._collector.sync_totals()
         self._model.take(self._store.samples(), now)
         return self._screen.draw(columns, lines, now)
 
@@ -69,12 +70,12 @@ async def _show(config: Config, happenings: Happenings, terminal: Terminal) -> N
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGWINCH, changed.set)
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped, it would leave its terminal in a state of its own
-    terminal.on_gone(from_thread(loop, stop.set))
+    terminal.on_gone(threadsafe_callback(loop, stop.set))
     top = Top(config, happenings, changed.set)
     with terminal:  # not before the signals are taken care of: it is given back whatever comes
         if terminal.keys is not None:
             loop.add_reader(terminal.keys, _read_keys, loop, terminal.keys, stop.set)
-        await together(stop.wait(), _draw_for_ever(top, terminal, changed), top.watch())
+        await run_until_first_done(stop.wait(), _draw_for_ever(top, terminal, changed), top.watch())
 
 
 async def _draw_for_ever(top: Top, terminal: Terminal, changed: asyncio.Event) -> NoReturn:

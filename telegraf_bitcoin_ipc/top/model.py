@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
+from telegraf_bitcoin_ipc.collect.store import Number, Sample
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect, Polled, Pushed
-from telegraf_bitcoin_ipc.metrics import ALWAYS_ON, METRICS
-from telegraf_bitcoin_ipc.store import Number, Sample
 from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
 
 PACED: Final = (

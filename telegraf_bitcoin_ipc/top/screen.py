@@ -5,7 +5,7 @@ from typing import Final
 
 from rich.text import Text
 
-from telegraf_bitcoin_ipc.metrics import UNKNOWN
+from telegraf_bitcoin_ipc.collect.metrics import UNKNOWN
 from telegraf_bitcoin_ipc.top import words
 from telegraf_bitcoin_ipc.top.happenings import Happening, Happenings
 from telegraf_bitcoin_ipc.top.model import Model, Node

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.telegraf import Pipe
+from telegraf_bitcoin_ipc.telegraf.execd import LineWriter
 
 _ENTER: Final = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J"
 _LEAVE: Final = "\x1b[?25h\x1b[?1049l\x1b[A"
@@ -38,7 +38,7 @@ class Terminal:
             raise ConfigError("top needs a terminal that can move its cursor, and TERM does not name one")
         self._stdin = stdin if os.isatty(stdin) else None
         self._stdout = stdout
-        self._frames = Pipe(stdout, kept=1)
+        self._frames = LineWriter(stdout, kept=1)
         self._size = (0, 0)
         self._drawn: tuple[int, int] | None = None
 

@@ -11,9 +11,9 @@ from support.nodes import SimulatedNode
 from support.processes import START_SECONDS, Prometheus, Telegraf, free_port, wait_until
 from support.telegraf import configuration
 
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, TRACING, Dialect
-from telegraf_bitcoin_ipc.metrics import CATALOGUE
 
 pytestmark = pytest.mark.telegraf
 

@@ -17,9 +17,9 @@ from support.nodes import PROGRAM, SimulatedNode
 from support.old_exporter import COUNTERS, GAUGES, PAUSE_SECONDS, SET_BY_EVENTS, OldExporter
 from support.processes import Telegraf, free_port, get, wait_until
 
-from telegraf_bitcoin_ipc.metrics import GROUPS
-from telegraf_bitcoin_ipc.parity_command import report
-from telegraf_bitcoin_ipc.parity_map import EXPORTERS
+from telegraf_bitcoin_ipc.collect.metrics import GROUPS
+from telegraf_bitcoin_ipc.parity.command import report
+from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 
 pytestmark = pytest.mark.telegraf
 

@@ -48,8 +48,8 @@ from support.guard import (
 from support.properties import examples
 
 from telegraf_bitcoin_ipc.ipc import guard
+from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.handshake import open_session
-from telegraf_bitcoin_ipc.ipc.watch import run
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode

@@ -17,22 +17,22 @@ import pytest
 from support.guard import rpc
 from support.in_process import BLOCKS, Node, serving, session_with
 
+from telegraf_bitcoin_ipc.collect.events import ActiveChain
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tips import Tips
+from telegraf_bitcoin_ipc.collector import Collector
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, UnsupportedNode
-from telegraf_bitcoin_ipc.events import ActiveChain
 from telegraf_bitcoin_ipc.ipc import handshake, schema
+from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, RPC, Dialect, Polled
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
-from telegraf_bitcoin_ipc.ipc.watch import run
-from telegraf_bitcoin_ipc.metrics import METRICS
 from telegraf_bitcoin_ipc.simnode import servers
 from telegraf_bitcoin_ipc.simnode.rpc.envelope import execute
 from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR, RpcError
 from telegraf_bitcoin_ipc.simnode.rpc.service import ask
-from telegraf_bitcoin_ipc.store import Store
-from telegraf_bitcoin_ipc.tips import Tips
-from telegraf_bitcoin_ipc.watcher import Watcher
 
 ALL = [dialect.name for dialect in DIALECTS]
 WITH_RPC = ["tracing", "chain", "stock"]
@@ -536,12 +536,12 @@ class Watched:
         self._session = session
         self._store = Store(CHOOSABLE_GROUPS)
         config = make_config({"socket": "/unused", "metrics": CHOOSABLE_GROUPS})
-        self._watcher = Watcher(config, self._store)
+        self._collector = Collector(config, self._store)
 
     async def poll(self) -> set[str]:
         """Return the metrics that there are after another poll."""
         await self.node.connect_block()
-        await self._watcher._poll(self._session, told=False)
+        await self._collector._poll(self._session, told=False)
         return {name for name, _, _ in self._store.samples()}
 
     @property

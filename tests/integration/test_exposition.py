@@ -9,8 +9,15 @@ import pytest
 from support.endpoints import endpoint, raw_endpoint
 from support.processes import free_port
 
-from telegraf_bitcoin_ipc import exposition
-from telegraf_bitcoin_ipc.exposition import MAX_BYTES, MAX_LINE, MAX_LINES, EndpointUnavailable, checked_url, fetch
+from telegraf_bitcoin_ipc.parity import exposition
+from telegraf_bitcoin_ipc.parity.exposition import (
+    MAX_BYTES,
+    MAX_LINE,
+    MAX_LINES,
+    EndpointUnavailable,
+    checked_url,
+    fetch,
+)
 
 Serve = Callable[..., str]
 

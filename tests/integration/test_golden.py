@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from support.nodes import Plugin, Series, SimulatedNode, value
 
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
-from telegraf_bitcoin_ipc.metrics import METRICS
 
 StartNode = Callable[..., SimulatedNode]
 StartPlugin = Callable[..., Plugin]

@@ -13,8 +13,8 @@ from support.nodes import PROGRAM, Plugin, SimulatedNode, value
 from support.processes import START_SECONDS, Process, alive, children, wait_until
 
 from telegraf_bitcoin_ipc.errors import NodeUnavailable
+from telegraf_bitcoin_ipc.ipc.connection import look_at, run
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
-from telegraf_bitcoin_ipc.ipc.watch import look_at, run
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc import session as session_module
 from telegraf_bitcoin_ipc.ipc.callbacks import chain_notifications, utxo_cache_trace
+from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
-from telegraf_bitcoin_ipc.ipc.watch import run
 from telegraf_bitcoin_ipc.simnode import servers
 
 

@@ -15,7 +15,7 @@ from support.nodes import PROGRAM, SimulatedNode
 from support.processes import Telegraf, free_port, get
 
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
-from telegraf_bitcoin_ipc.telegraf_config import render
+from telegraf_bitcoin_ipc.telegraf.sample_config import render
 
 pytestmark = pytest.mark.nix
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from support.nodes import PROGRAM, Plugin
 
-from telegraf_bitcoin_ipc import cli, reconnect, watcher
-from telegraf_bitcoin_ipc.events import ChainEvents
-from telegraf_bitcoin_ipc.ipc import callbacks, guard, guarding, session
+from telegraf_bitcoin_ipc import cli, collector, reconnect
+from telegraf_bitcoin_ipc.collect.events import ChainEvents
+from telegraf_bitcoin_ipc.ipc import callbacks, guard, guard_process, session
 
 BLOCKED, UNBLOCKED = "blocked", "unblocked"
 """Files in its directory: the loop says by the first that it is blocked, and is so until the second is there."""
@@ -181,14 +181,14 @@ def no_luck() -> None:
     """The guard ends with a complaint until GUARD_MAY_START is there; sessions without it are short."""
     python = shlex.quote(sys.executable)
     _guard_by(f"[ -e {GUARD_MAY_START} ] || {{ echo '{LAST_WORDS}' >&2; exit 3; }}\nexec {python} \"$@\"")
-    renewals: Any = watcher.Watcher.__init__.__defaults__
-    watcher.Watcher.__init__.__defaults__ = (*renewals[:-1], lambda: itertools.repeat(0.2))
+    renewals: Any = collector.Collector.__init__.__defaults__
+    collector.Collector.__init__.__defaults__ = (*renewals[:-1], lambda: itertools.repeat(0.2))
 
 
 def guard_late() -> None:
     """The guard takes longer than it may."""
     _guard_by("exec sleep 60")
-    guarding.START_LIMIT = 0.2  # type: ignore[misc]
+    guard_process.START_LIMIT = 0.2  # type: ignore[misc]
 
 
 def no_memfd() -> None:
@@ -199,7 +199,7 @@ def no_memfd() -> None:
 def no_memory() -> None:
     """A Python without memfd_create, and no directory for a temporary file."""
     no_memfd()
-    guarding.MEMORY_DIRECTORY = tempfile.tempdir = str(Path.cwd() / "no-such-directory")  # type: ignore[misc]
+    guard_process.MEMORY_DIRECTORY = tempfile.tempdir = str(Path.cwd() / "no-such-directory")  # type: ignore[misc]
 
 
 def small_queue() -> None:

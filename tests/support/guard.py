@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 
 import capnp
 
-from telegraf_bitcoin_ipc.ipc import guard, guarding, schema
+from telegraf_bitcoin_ipc.ipc import guard, guard_process, schema
 
 DEADLINE = 120.0
 """Seconds for whatever has to happen, on a machine that is busy with other things."""
@@ -498,7 +498,7 @@ class RunningGuard:
             descriptors = [*(side.fileno() for side in its), shared]
             try:
                 self.process = subprocess.Popen(
-                    guarding.command(*descriptors, self.spin, int(self.hand_on_utxo)),
+                    guard_process.command(*descriptors, self.spin, int(self.hand_on_utxo)),
                     pass_fds=descriptors,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

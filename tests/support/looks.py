@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from telegraf_bitcoin_ipc.exposition import Page, read
-from telegraf_bitcoin_ipc.parity_looks import Look, Record
+from telegraf_bitcoin_ipc.parity.exposition import Page, read
+from telegraf_bitcoin_ipc.parity.looks import Look, Record
 
 LONG = 1000.0
 """Seconds of a window in which even polled counters can be compared."""

@@ -7,8 +7,8 @@ from functools import cache
 from random import Random
 from typing import NamedTuple
 
-from telegraf_bitcoin_ipc.exposition import Page, Sample
-from telegraf_bitcoin_ipc.parity_looks import Look
+from telegraf_bitcoin_ipc.parity.exposition import Page, Sample
+from telegraf_bitcoin_ipc.parity.looks import Look
 
 STEPS = 10
 """Steps of the simulation in a second."""

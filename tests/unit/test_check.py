@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from telegraf_bitcoin_ipc import check
+from telegraf_bitcoin_ipc.collect.metrics import GROUPS, METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
 from telegraf_bitcoin_ipc.errors import CallFailed
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, RPC, STOCK, STOCK_31, Dialect, Source
 from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters
-from telegraf_bitcoin_ipc.metrics import GROUPS, METRICS
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.methods import answer
 

@@ -1,0 +1,129 @@
+"""The statistics of each new block, once: the last block's figures, and what the blocks did to the UTXO set."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
+from telegraf_bitcoin_ipc.collect.polls import Node, Poller, Source, Value
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.errors import CallFailed, NotAnswered
+
+LAST_BLOCK: Final = tuple(name for name in METRICS if name.startswith("last_block_"))
+"""The figures of the newest block alone."""
+
+LONGEST_QUEUE: Final = 1008
+"""Blocks (a week's worth) that wait for a node which does not answer."""
+
+
+class Statistics(Source, Protocol):
+    """The call that gives the statistics of one block."""
+
+    def of_block(self: "StatisticsT", block: str | int) -> "StatisticsT":
+        """Return it for a block, named by its hash or its height."""
+
+
+StatisticsT = TypeVar("StatisticsT", bound=Statistics)
+
+
+class Blocks:
+    """Asks for the statistics of blocks, in the order in which they were connected.
+
+    `downloading` is whether the node is in initial block download, in which blocks are left out; None while that
+    is not known yet.
+    """
+
+    def __init__(self, store: Store, poller: Poller, on_new: Callable[[], None] = lambda: None) -> None:
+        """Ask through `poller`; call `on_new` when there is something to ask."""
+        self._store = store
+        self._poller = poller
+        self._on_new = on_new
+        self.begin_session()
+
+    def begin_session(self) -> None:
+        """Begin with a node of which nothing is known."""
+        self._waiting: deque[str] = deque()
+        self._shown = False
+        self._height: Value = None
+        self.downloading: bool | None = None
+
+    def connected(self, block_hash: str) -> None:
+        """Take a new block; one too many takes the place of the oldest, which is counted as dropped."""
+        if self.downloading:
+            return
+        if len(self._waiting) == LONGEST_QUEUE:
+            self._waiting.popleft()
+            self._store.add("events_dropped_total", 1)
+        self._waiting.append(block_hash)
+        self._on_new()
+
+    def disconnected(self) -> None:
+        """Take it that the last block is another: its figures are not known before the next block, or poll."""
+        self._shown = False
+        self._store.forget(*LAST_BLOCK)
+
+    async def polled(
+        self, node: Node[StatisticsT], statistics: StatisticsT, ibd: Value, height: Value, *, told: bool
+    ) -> None:
+        """Take what a poll found; out of initial block download show the tip, which was there before anybody told.
+
+        Where nobody tells of new blocks the tip is looked at whenever its height is another. Raises
+        NodeUnavailable.
+        """
+        if ibd is not None:
+            self.downloading = bool(ibd)
+        if self.downloading:
+            self._waiting.clear()
+        if self.downloading is not False or not self._poller.wants(statistics) or not isinstance(height, int):
+            return
+        if not self._shown or (not told and self._height != height):
+            self._shown, self._height = True, height
+            self._store.start(*_counters(statistics))
+            values = await self._poller.ask(node, statistics.of_block(height))
+            self._shown = self._shown and values is not None  # else the tip has left meanwhile, perhaps
+            self._show(statistics, values if self._shown else None)
+
+    async def catch_up(self, node: Node[StatisticsT], statistics: StatisticsT) -> bool:
+        """Ask for all blocks that were taken; says whether there was an answer. Raises NodeUnavailable.
+
+        A block about which the node does not answer in time waits for the next call of this.
+        """
+        if self.downloading is not False:
+            return False  # they wait for the poll that finds out
+        asked = False
+        while self._waiting:
+            block = self._waiting[0]
+            if self._poller.wants(statistics):
+                before, self._shown = self._shown, True
+                try:
+                    values: dict[str, Value] = await self._poller.attempt(node, statistics.of_block(block))
+                except NotAnswered:
+                    self._shown = self._shown and before
+                    return asked
+                except CallFailed:
+                    values = {}
+                asked = True
+                self._show(statistics, values if self._shown else None)  # it may have left meanwhile
+                self._count(statistics, values)
+            if self._waiting and self._waiting[0] == block:  # a poll may have found initial block download
+                self._waiting.popleft()
+        return asked
+
+    def _show(self, statistics: Statistics, values: dict[str, Value] | None) -> None:
+        """Show the figures of the last block; those that it does not have become absent."""
+        for metric in statistics.values:
+            value = values.get(metric) if values is not None else None
+            if isinstance(value, int | float) and METRICS[metric].lifetime == "session":
+                self._store.set(metric, value)
+            else:
+                self._store.forget(metric)
+
+    def _count(self, statistics: Statistics, values: dict[str, Value]) -> None:
+        for metric in _counters(statistics):
+            value = values.get(metric)
+            if isinstance(value, int | float):
+                self._store.add(metric, value)
+
+
+def _counters(statistics: Statistics) -> list[str]:
+    return [metric for metric in statistics.values if METRICS[metric].lifetime == "process"]

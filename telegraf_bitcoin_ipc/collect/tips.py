@@ -1,0 +1,118 @@
+"""What a new tip means where the node tells of nothing else: the blocks between it and the one before."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from telegraf_bitcoin_ipc.collect.events import ActiveChain
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.errors import CallFailed
+
+log = logging.getLogger(__name__)
+
+LONGEST_WALK: Final = 288
+"""Blocks (two days' worth) beyond which headers are not asked for one by one; only the heights count then."""
+
+
+class Tip(Protocol):
+    """A tip of the active chain."""
+
+    @property
+    def hash(self) -> str:
+        """Its hash, as people write it."""
+
+    @property
+    def height(self) -> int:
+        """Its height."""
+
+
+class Header(Protocol):
+    """A block's place in the chain."""
+
+    @property
+    def hash(self) -> str:
+        """Its hash."""
+
+    @property
+    def previous(self) -> str:
+        """The hash of the block before it."""
+
+    @property
+    def height(self) -> int:
+        """Its height."""
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions it has."""
+
+
+class Node(Protocol):
+    """Knows headers, of blocks on the active chain and off it."""
+
+    async def header(self, block_hash: str) -> Header:
+        """Return a block's header; raises CallFailed."""
+
+
+class Tips:
+    """Counts new tips, and (with headers) the blocks that each of them connected and disconnected."""
+
+    def __init__(self, store: Store, chain: ActiveChain, downloading: Callable[[], bool]) -> None:
+        """Begin with a node that has not told its tip; `downloading` says if it is in initial block download."""
+        self._store = store
+        self._chain = chain
+        self._downloading = downloading
+        self._counted: Tip | None = None
+
+    async def moved(self, tip: Tip, headers: Node | None) -> None:
+        """Count what lies between the tip before and this one, by the `headers` if there are any."""
+        first = self._counted is None
+        self._store.set("block_height", tip.height)
+        self._store.add("tip_updates_total", int(not first))
+        log.debug("tip: height=%d hash=%s", tip.height, tip.hash)
+        try:
+            if headers is not None and self._counted is not None:
+                await self._count(self._counted, tip, headers)
+        except CallFailed as error:
+            self._store.add("poll_errors_total", 1, "getblockheader")
+            log.warning("the blocks up to %d will be counted with the next one: %s", tip.height, error)
+            return
+        self._counted = tip
+
+    async def _count(self, old: Tip, new: Tip, headers: Node) -> None:
+        self._store.add("poll_errors_total", 0, "getblockheader")
+        near = not self._downloading() and abs(new.height - old.height) <= LONGEST_WALK
+        path = await walk(old.hash, new.hash, headers) if near else None
+        if path is None:
+            self._store.add("blocks_connected_total", max(new.height - old.height, 0))
+            return
+        gone, come = path
+        for block in gone:
+            log.debug("block_disconnected: height=%d hash=%s", block.height, block.hash)
+            self._chain.disconnected()
+        for block in come:
+            log.debug("block_connected: height=%d hash=%s prev=%s", block.height, block.hash, block.previous)
+            self._chain.connected(block.hash)
+            self._store.add("mempool_tx_confirmed_total", block.transactions - 1)
+
+
+async def walk(
+    old: str, new: str, headers: Node, longest: int = LONGEST_WALK
+) -> tuple[Sequence[Header], Sequence[Header]] | None:
+    """Return the blocks that leave the chain and those that come, in this order, from one tip to another.
+
+    Asks for one header per block, and for the old tip's; None where that would be more than `longest` blocks.
+    Raises CallFailed.
+    """
+    leaving, coming = await headers.header(old), await headers.header(new)
+    gone: list[Header] = []
+    come: list[Header] = []
+    while leaving.hash != coming.hash:
+        if len(gone) + len(come) >= longest:
+            return None
+        if coming.height >= leaving.height:
+            come.append(coming)
+            coming = leaving if coming.previous == leaving.hash else await headers.header(coming.previous)
+        else:
+            gone.append(leaving)
+            leaving = coming if leaving.previous == coming.hash else await headers.header(leaving.previous)
+    return gone, come[::-1]

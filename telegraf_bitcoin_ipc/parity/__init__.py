@@ -1,0 +1,1 @@
+"""The command `parity`: another exporter's page beside this plugin's."""

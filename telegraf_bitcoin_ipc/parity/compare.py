@@ -1,0 +1,280 @@
+"""The comparison of another exporter's metrics with the plugin's, from looks at both pages over a window."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, MEASUREMENT, METRICS
+from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable, Page, Sample
+from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, here, over, there, value
+from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
+from telegraf_bitcoin_ipc.parity.row import PUSHED_LAG, Exporter, Row, in_braces
+
+Status = Literal["equal", "differs", "missing", "not offered", "undecided"]
+
+PROOF: Final = f"{PREFIX}plugin_info"
+"""The metric that every page of the plugin's has."""
+
+LONG_ENOUGH: Final = 4
+"""A counter is compared over a window so many times as long as one side may be behind the other."""
+
+MANY: Final = 20
+"""Names in a list that is printed; those after them are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a comparison; the figures are in the unit here, and increases where `increase` is set."""
+
+    status: Status
+    there: float | None = None
+    here: float | None = None
+    increase: bool = False
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A verdict about a metric there and the one that it is here (empty: none)."""
+
+    old: str
+    new: str
+    verdict: Verdict
+
+
+def find_exporter(page: Page, name: str | None = None) -> Exporter:
+    """Return the exporter of that name, or else the one whose page it is.
+
+    Raises ConfigError where there is none, or nothing of the one that is named.
+    """
+    names = {sample.name for sample in page}
+    found = [exporter for exporter in EXPORTERS.values() if exporter.mark in names]
+    seen = " and ".join(exporter.name for exporter in found) or "no exporter that is known"
+    if name is not None:
+        if not any(row.labels_in(each) is not None for row in _own_rows(name) for each in names):
+            raise ConfigError(f"--from: OLD_URL has nothing of {name}; it has metrics of {seen}")
+        return EXPORTERS[name]
+    if PROOF in names:
+        raise ConfigError("OLD_URL is a page of this plugin's (with --from NAME it is compared all the same)")
+    if len(found) != 1:
+        raise ConfigError(f"OLD_URL has metrics of {seen}; say with --from which it is: {', '.join(EXPORTERS)}")
+    return found[0]
+
+
+def _own_rows(name: str) -> list[Row]:
+    """Return the metrics of an exporter that no other one has."""
+    others = {row.old for other in EXPORTERS.values() if other.name != name for row in other.rows}
+    return [row for row in EXPORTERS[name].rows if row.old not in others]
+
+
+def of_one_node(page: Page, match: Mapping[str, str]) -> Page:
+    """Return the plugin's series that have the given tags, without the tags that are not the metrics' own.
+
+    Raises EndpointUnavailable where the plugin has none, ConfigError where they are not of exactly one node.
+    """
+    nodes: dict[frozenset[tuple[str, str]], list[Sample]] = {}
+    for sample in page:
+        metric = METRICS.get(sample.name.removeprefix(PREFIX))
+        if metric and sample.name.startswith(PREFIX):
+            own = {tag: text for tag, text in sample.labels.items() if tag in metric.tags}
+            node = frozenset(sample.labels.items() - own.items())
+            nodes.setdefault(node, []).append(Sample(sample.name, own, sample.value))
+    if not any(sample.name == PROOF for samples in nodes.values() for sample in samples):
+        raise EndpointUnavailable(f"NEW_URL has no {PROOF}: it shows nothing of this plugin's")
+    chosen = [samples for node, samples in nodes.items() if match.items() <= dict(node).items()]
+    if len(chosen) != 1:
+        names = [",".join(f"{key}={text}" for key, text in sorted(node)) or "no tag" for node in nodes]
+        raise ConfigError(f"--match has to choose one node of NEW_URL, and there: {listed(names, '; ')}")
+    return tuple(chosen[0])
+
+
+def listed(names: list[str], between: str = ", ") -> str:
+    """Return a list for a sentence: the first of many."""
+    more = [f"{len(names) - MANY} more"] if len(names) > MANY else []
+    return between.join([*names[:MANY], *more])
+
+
+def compare(exporter: Exporter, record: Record, tolerance: float = 0) -> list[Finding]:
+    """Return what came of each metric that the old pages have, in the mapping's order.
+
+    `tolerance` is a fraction that counts where the mapping's own is smaller.
+    """
+    names = {sample.name for look in record.looks for sample in look.old}
+    rows = [row for row in exporter.rows if any(row.labels_in(name) is not None for name in names)]
+    return [finding for row in rows for finding in _Comparison(exporter, record, row, tolerance).findings()]
+
+
+class _Comparison:
+    """One row of the mapping, compared over a record."""
+
+    def __init__(self, exporter: Exporter, record: Record, row: Row, tolerance: float) -> None:
+        self._exporter, self._record, self._row = exporter, record, row
+        self._tolerance = max(row.tolerance, tolerance)
+        self._lag = PUSHED_LAG + record.late + (record.poll_interval if row.polled else 0)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what came of each series that is compared by itself."""
+        row, record = self._row, self._record
+        if not row.new:
+            yield Finding(row.old, "", Verdict("not offered", remark=row.note))
+            return
+        old = [there(row, look.old) for look in record.looks]
+        new = [here(row, look.new) for look in record.looks]
+        keys = set().union(*old[record.begin :])
+        if not keys and row.nothing is not None:
+            remark = "there is no value there yet"
+            yield Finding(*_names(row, ""), Verdict("undecided", row.nothing, remark=remark))
+        for key in sorted(keys):
+            verdict = self._verdict(over(record, old, key), over(record, new, key))
+            yield Finding(*_names(row, key), verdict)
+
+    def _verdict(self, old: Series, new: Series) -> Verdict:
+        if not new.known:
+            return Verdict("missing", old.latest, remark=_why_missing(self._row, self._record.last.new))
+        if self._row.is_counter and (old.fell or new.fell):
+            sides = " and ".join(side for side, series in (("there", old), ("here", new)) if series.fell)
+            return _undecided(old, new, f"reset {sides} within the window: run it again")
+        if self._row.compare == "increase":
+            return self._of_increases(old, new)
+        if self._row.of_block:
+            return self._of_blocks(old, new)
+        return self._of_values(old, new)
+
+    def _of_increases(self, old: Series, new: Series) -> Verdict:
+        """Compare what a counter gained, from which the last `lag` seconds may be missing here at either end."""
+        lag, seconds = self._lag, self._record.seconds
+        if 2 * lag > seconds:
+            window = round(LONG_ENOUGH * lag)
+            return _undecided(old, new, f"behind by up to {lag:g} s here: takes --window {window} or more")
+        least, most = old.increases(lag)
+        gap, size = max(new.increase - most, least - new.increase), max(old.increase, new.increase)
+        if gap <= self._row.slack + (self._tolerance + self._uncounted()) * size:
+            return self._equal(old.increase, new.increase, increase=True)
+        return self._differs(abs(old.increase - new.increase), size, old.increase, new.increase, increase=True)
+
+    def _uncounted(self) -> float:
+        """Return the fraction of a sum's events that one side has not counted, for reasons of time alone."""
+        row = next((row for row in self._exporter.rows if row.new == self._row.counted), None)
+        if row is None:
+            return 0
+        for finding in _Comparison(self._exporter, self._record, row, self._tolerance).findings():
+            old, new = finding.verdict.there or 0, finding.verdict.here or 0
+            if finding.verdict.status == "equal" and old + new:
+                return abs(old - new) / max(old, new)
+        return 0
+
+    def _of_blocks(self, old: Series, new: Series) -> Verdict:
+        """Compare values of the last block at those looks alone at which it is the same on both sides."""
+        same = [_heights(self._exporter, look) <= 1 for look in self._record.looks]
+        old_same, new_same = old.only(same), new.only(same)
+        if not (old_same.known and new_same.known):
+            return _undecided(old, new, "each shows another block: run it again")
+        return self._of_values(old_same, new_same)
+
+    def _of_values(self, old: Series, new: Series) -> Verdict:
+        """Compare the ranges of what both sides showed within the window: they have to touch."""
+        higher, lower = (old, new) if min(old.known) > max(new.known) else (new, old)
+        least, most = min(higher.known), max(lower.known)
+        gap, size = max(least - most, 0), max(abs(least), abs(most))
+        if gap <= self._row.slack + self._tolerance * size:
+            return self._equal(old.known[-1], new.known[-1], _ranges(old, new))
+        if self._row.follows_polls:
+            remark = self._too_short()
+            if remark:
+                return _undecided(old, new, remark)
+        return self._differs(gap, size, old.known[-1], new.known[-1], _ranges(old, new))
+
+    def _too_short(self) -> str:
+        """Return why the window may lack what the values that both sides polled have in common, if it may."""
+        old, new = self._exporter.poll_interval, self._record.poll_interval
+        if old + new < self._record.seconds:
+            return ""
+        there = f"every {old:.0f} s there and " if old else ""
+        faster = " (less with --poll-interval 5 here)" if new > old else ""
+        return f"polled {there}every {new:.0f} s here: takes --window {math.ceil(old + new)}{faster}"
+
+    def _equal(self, old: float, new: float, remark: str = "", *, increase: bool = False) -> Verdict:
+        close = abs(old - new) <= self._row.slack + self._tolerance * max(abs(old), abs(new))
+        remarks = ["" if close else remark, self._row.note if self._row.misleads else ""]
+        return Verdict("equal", old, new, increase, "; ".join(filter(None, remarks)))
+
+    def _differs(
+        self, gap: float, size: float, old: float, new: float, remark: str = "", *, increase: bool = False
+    ) -> Verdict:
+        remarks = [f"by {figure(gap)} ({gap / size:.3%})", remark, self._row.note]
+        return Verdict("differs", old, new, increase, "; ".join(filter(None, remarks)))
+
+
+def figure(number: float | None, signed: bool = False) -> str:
+    """Return a number for a table: whole ones without a point; empty if there is none."""
+    if number is None:
+        return ""
+    sign = "+" if signed else ""
+    return f"{number:{sign}.0f}" if number == round(number) and abs(number) < 1e15 else f"{number:{sign}.9g}"
+
+
+def _undecided(old: Series, new: Series, remark: str) -> Verdict:
+    return Verdict("undecided", old.latest, new.latest, remark=remark)
+
+
+def _ranges(old: Series, new: Series) -> str:
+    """Return what both sides showed, if that changed within the window."""
+    if not old.moved and not new.moved:
+        return ""
+    sides = (f"{figure(min(each.known))} to {figure(max(each.known))}" for each in (old, new))
+    return "within the window {} there, {} here".format(*sides)
+
+
+def _names(row: Row, key: str) -> tuple[str, str]:
+    """Return the metric there and here, with the labels that choose their series."""
+    kept = {row.by: key} if row.by else {}
+    old = row.old.replace(f"{{{row.by}}}", key)
+    labels = row.where if old != row.old else {**row.where, **kept}
+    return old + in_braces(labels), PREFIX + row.new + in_braces({**row.new_where, **kept})
+
+
+def _heights(exporter: Exporter, look: Look) -> int:
+    """Return how many different heights both pages have for the last block."""
+    known = (value(look.old, exporter.height), value(look.new, f"{PREFIX}block_height"))
+    return len({height for height in known if height is not None})
+
+
+def _why_missing(row: Row, page: Page) -> str:
+    """Return the likeliest reason why the plugin does not show a metric."""
+    group = METRICS[row.new].group
+    shown = {sample.name.removeprefix(PREFIX) for sample in page}
+    dialects = [sample.labels.get("dialect", "") for sample in page if sample.name == f"{PREFIX}node_info"]
+    if value(page, f"{PREFIX}up") == 0 or not dialects:
+        return "the plugin has no session with the node"
+    if row.new in shown:
+        return f"not among the series here, {listed(list(_others(row, page)))}; {row.note}"
+    if group not in ALWAYS_ON and not any(metric.name in shown for metric in CATALOGUE if metric.group == group):
+        return f"the group {group} is off (--metrics), or not offered in the dialect {dialects[0]}"
+    if row.new.startswith("utxo_cache_"):
+        if value(page, f"{PREFIX}ibd") == 1:
+            return "the UTXO cache is not traced before initial block download is over"
+        return f"the UTXO cache is not traced: --no-utxo-trace, or not offered in the dialect {dialects[0]}"
+    return f"not offered in the dialect {dialects[0]}, or not known yet (`check` says what works)"
+
+
+def _others(row: Row, page: Page) -> Iterator[str]:
+    for sample in page:
+        if sample.name == PREFIX + row.new:
+            yield from (f"{name}={text}" for name, text in sample.labels.items())
+
+
+def only_here(exporter: Exporter, page: Page) -> int:
+    """Return how many of the plugin's metrics on a page are nothing of the exporter's."""
+    return len({sample.name for sample in page} - {PREFIX + row.new for row in exporter.rows})
+
+
+def not_mapped(exporter: Exporter, page: Page) -> list[str]:
+    """Return the names on an old page that look like its own and that the mapping does not have."""
+    names = sorted({sample.name for sample in page if sample.name.startswith(MEASUREMENT)})
+    return [
+        name
+        for name in names
+        if not name.endswith("_created") and all(row.labels_in(name) is None for row in exporter.rows)
+    ]

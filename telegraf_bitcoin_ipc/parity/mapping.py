@@ -1,0 +1,280 @@
+"""What the metrics of other exporters are here: one row per metric, or the reason why there is none.
+
+The README's tables for moving and the command `parity` are made from it. The facts of each exporter (names, types,
+units, what it asks the node for) were read in its source; those of the node's figures in Bitcoin Core's.
+"""
+
+from typing import Final
+
+from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, REMOVAL_REASONS
+from telegraf_bitcoin_ipc.parity.row import POLL_INTERVAL, PUSHED_LAG, Exporter, Row
+
+SAT_PER_VB: Final = 100_000.0
+"""Satoshi per virtual byte in a bitcoin per 1,000 virtual bytes."""
+
+SATOSHI: Final = 100_000_000.0
+"""Satoshi in a bitcoin."""
+
+
+def _same(name: str, *, tolerance: float = 0, slack: float = 0, nothing: float | None = None) -> Row:
+    """Return the row of a gauge, or of a counter of the node's own, that has the same name here."""
+    return Row(f"{MEASUREMENT}_{name}", name, tolerance=tolerance, slack=slack, nothing=nothing)
+
+
+def _same_count(name: str, slack: float = 0, counted: str = "") -> Row:
+    """Return the row of a counter of events that has the same name here."""
+    return Row(f"{MEASUREMENT}_{name}", name, compare="increase", slack=slack, counted=counted)
+
+
+def _none(old: str, why: str) -> Row:
+    return Row(old, note=why)
+
+
+_TX: Final = 2.0  # transactions that may be under way between two pages
+_COINS: Final = 20.0
+_MOVES: Final = 0.1  # of a gauge that moves all the time and is polled once a minute
+_TOTAL: Final = 0.05  # of a total since the node's start
+_PEERS: Final = 2.0
+_NEXT_BLOCK: Final = 1.0
+_PROGRESS: Final = 0.001
+_UPTIME: Final = POLL_INTERVAL + PUSHED_LAG
+
+_PER_KVB: Final = "bitcoin per 1,000 virtual bytes there"
+_NO_EVENT: Final = "no IPC interface tells of it"
+
+IPC_EXPORTER_RUST: Final = Exporter(
+    "ipc-exporter-rust",
+    mark="bitcoin_blocks_connected_total",
+    poll_interval=60,
+    rows=(
+        _same_count("blocks_connected_total"),
+        _same_count("blocks_disconnected_total"),
+        _same_count("mempool_tx_added_total", _TX),
+        _same_count("mempool_tx_removed_total", _TX),
+        _same_count("tip_updates_total"),
+        _same_count("chain_state_flushes_total"),
+        Row(
+            "bitcoin_block_height", "block_height", "-1 there until a block is connected, absent here",
+            slack=_NEXT_BLOCK, nothing=-1, event=True,
+        ),
+        _same("header_height", slack=_NEXT_BLOCK, nothing=-1),
+        _same("ibd"),
+        _same("verification_progress", slack=_PROGRESS),
+        _same("mempool_size", tolerance=_MOVES),
+        _same("mempool_bytes", tolerance=_MOVES),
+        _same("mempool_max_bytes"),
+        _same("peers", slack=_PEERS),
+        _same("bytes_recv_total", tolerance=_TOTAL),
+        _same("bytes_sent_total", tolerance=_TOTAL),
+        _same_count("utxo_cache_add_total", _COINS),
+        _same_count("utxo_cache_spend_total", _COINS),
+        _same_count("utxo_cache_uncache_total", _COINS),
+        _same_count("utxo_cache_add_value_total", counted="utxo_cache_add_total"),
+        _same_count("utxo_cache_spend_value_total", counted="utxo_cache_spend_total"),
+        _same_count("utxo_cache_uncache_value_total", counted="utxo_cache_uncache_total"),
+    ),
+)  # fmt: skip
+
+RPC_EXPORTER: Final = Exporter(
+    "rpc_exporter",
+    mark="bitcoind_blockchain_blocks",
+    poll_interval=15,
+    rows=(
+        Row("bitcoind_blockchain_blocks", "chain_height", slack=_NEXT_BLOCK),
+        Row("bitcoind_blockchain_headers", "header_height", slack=_NEXT_BLOCK),
+        Row("bitcoind_blockchain_verification_progress", "verification_progress", slack=_PROGRESS),
+        Row("bitcoind_blockchain_difficulty", "difficulty", tolerance=1e-9),
+        Row("bitcoind_blockchain_size_bytes", "chain_size_on_disk_bytes", tolerance=0.01),
+        Row("bitcoind_mempool_size", "mempool_size", tolerance=_MOVES),
+        Row("bitcoind_mempool_bytes", "mempool_vbytes", "virtual bytes there, too", tolerance=_MOVES),
+        Row("bitcoind_mempool_usage_bytes", "mempool_bytes", tolerance=_MOVES),
+        Row("bitcoind_mempool_max_bytes", "mempool_max_bytes"),
+        Row(
+            "bitcoind_mempool_minfee_per_kb", "mempool_min_fee_sat_per_vb", _PER_KVB,
+            factor=SAT_PER_VB, tolerance=_MOVES,
+        ),
+        Row("bitcoind_net_bytes_recv_total", "bytes_recv_total", "a gauge by type there", tolerance=_TOTAL),
+        Row("bitcoind_net_bytes_sent_total", "bytes_sent_total", "a gauge by type there", tolerance=_TOTAL),
+        Row(
+            "bitcoind_net_connections_in", "peers_by_direction",
+            new_where={"direction": "inbound"}, slack=_PEERS,
+        ),
+        Row(
+            "bitcoind_net_connections_out", "peers_by_direction",
+            new_where={"direction": "outbound"}, slack=_PEERS,
+        ),
+    ),
+)  # fmt: skip
+
+_FRAMING: Final = 24.0
+"""Bytes of a message's header in the v1 transport; v2 takes 21 to 33."""
+
+_P2P_NOTE: Final = (
+    f"payloads alone there ({_FRAMING:g} bytes a message are added); what a peer sent or got between the last "
+    "poll and its leaving is missing here"
+)
+_OPENED_NOTE: Final = "as it was when a connection was opened last there; each closing is seen here"
+
+USDT_EXPORTER: Final = Exporter(
+    "usdt_exporter",
+    mark="bitcoind_utxocache_coins_added_total",
+    poll_interval=0,  # all of it comes from events
+    height="bitcoind_block_height",
+    rows=(
+        Row("bitcoind_mempool_added_total", "mempool_tx_added_total", compare="increase", slack=_TX),
+        _none(
+            "bitcoind_mempool_added_fees_satoshis_total",
+            "the event has the transaction, which does not tell its fee (bitcoin_mempool_total_fee_sat has the "
+            "fees of all that are in the mempool)",
+        ),
+        Row(
+            "bitcoind_mempool_added_vbytes_total", "mempool_tx_added_vbytes_total",
+            "adjusted for signature operations there, as BIP 141 says here",
+            "increase", tolerance=0.01, slack=1000 * _TX, counted="mempool_tx_added_total",
+        ),
+        *(
+            Row(
+                "bitcoind_mempool_removed_total", "mempool_tx_removed_by_reason_total", compare="increase",
+                where={"reason": reason}, new_where={"reason": reason}, slack=_TX,
+            )
+            for reason in REMOVAL_REASONS if reason != "block"
+        ),
+        Row(
+            "bitcoind_mempool_removed_total", "mempool_tx_confirmed_total",
+            "those of the mempool there; all of the block's but the coinbase here",
+            "increase", where={"reason": "block"}, tolerance=0.05, slack=_TX,
+        ),
+        _none(
+            "bitcoind_mempool_replaced_total",
+            "no event of its own; the same transactions are in "
+            'bitcoin_mempool_tx_removed_by_reason_total{reason="replaced"}',
+        ),
+        _none("bitcoind_mempool_rejected_total", "a node tells nobody of a transaction that it refuses"),
+        _none("bitcoind_p2p_messages_total", "the node tells bytes by message, not how many messages"),
+        Row(
+            "bitcoind_p2p_bytes_total", "p2p_bytes_recv_total", _P2P_NOTE, "increase",
+            where={"direction": "inbound"}, plus=("bitcoind_p2p_messages_total", _FRAMING),
+            tolerance=_MOVES, polled=True,
+        ),
+        Row(
+            "bitcoind_p2p_bytes_total", "p2p_bytes_sent_total", _P2P_NOTE, "increase",
+            where={"direction": "outbound"}, plus=("bitcoind_p2p_messages_total", _FRAMING),
+            tolerance=_MOVES, polled=True,
+        ),
+        Row(
+            "bitcoind_connections_inbound", "peers_by_direction", _OPENED_NOTE,
+            new_where={"direction": "inbound"}, tolerance=_MOVES, slack=_PEERS, nothing=0,
+        ),
+        Row(
+            "bitcoind_connections_outbound", "peers_by_direction", _OPENED_NOTE,
+            new_where={"direction": "outbound"}, slack=_PEERS, nothing=0,
+        ),
+        _none("bitcoind_connections_opened_total", _NO_EVENT + ": a poll sees the peers that there are"),
+        _none("bitcoind_connections_closed_total", _NO_EVENT + ": a poll sees the peers that there are"),
+        _none("bitcoind_connections_evicted_total", _NO_EVENT),
+        _none("bitcoind_connections_misbehaving_total", _NO_EVENT),
+        Row(
+            "bitcoind_block_height", "block_height", "0 there until a block is connected, absent here",
+            slack=_NEXT_BLOCK, nothing=0, event=True,
+        ),
+        _none("bitcoind_block_connected_seconds", "the event does not tell how long the block took"),
+        Row("bitcoind_block_transactions", "last_block_transactions", of_block=True, nothing=0),
+        _none("bitcoind_block_sigops", "no JSON-RPC method and no event tells the signature operations"),
+        Row(
+            "bitcoind_block_inputs", "last_block_inputs", "the coinbase's is counted there, too",
+            offset=-1, of_block=True, nothing=0,
+        ),
+        _none(
+            "bitcoind_utxocache_flush_duration_seconds_{part}",
+            "the event tells that there was a flush (bitcoin_chain_state_flushes_total), not how long it took",
+        ),
+        _none("bitcoind_utxocache_flush_coins", "the event does not tell the size of the cache"),
+        _none("bitcoind_utxocache_flush_memory_bytes", "the event does not tell the size of the cache"),
+        Row("bitcoind_utxocache_coins_added_total", "utxo_cache_add_total", compare="increase", slack=_COINS),
+        Row("bitcoind_utxocache_coins_spent_total", "utxo_cache_spend_total", compare="increase", slack=_COINS),
+        Row(
+            "bitcoind_utxocache_coins_uncached_total", "utxo_cache_uncache_total",
+            compare="increase", slack=_COINS,
+        ),
+    ),
+)  # fmt: skip
+
+_ABOUT_ITSELF: Final = "about that exporter itself"
+_BY_ADDRESS: Final = (
+    "a series per address, which is never a label here; bitcoin_banned_peers says how many there are"
+)
+
+BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
+    "bitcoin-prometheus-exporter",
+    mark="bitcoin_blocks",
+    poll_interval=5,  # it asks when it is read, and no more often than that
+    height="bitcoin_latest_block_height",
+    rows=(
+        Row("bitcoin_blocks", "chain_height", slack=_NEXT_BLOCK),
+        _same("difficulty", tolerance=1e-9),
+        Row("bitcoin_size_on_disk", "chain_size_on_disk_bytes", tolerance=0.01),
+        _same("verification_progress", slack=_PROGRESS),
+        _none("bitcoin_txcount", "transactions of the whole chain, which are not asked for (getchaintxstats)"),
+        Row(
+            "bitcoin_num_chaintips", "chain_tips", "by status here, and asked for once after each block",
+            slack=1,
+        ),
+        _same("peers", slack=_PEERS),
+        Row("bitcoin_conn_in", "peers_by_direction", new_where={"direction": "inbound"}, slack=_PEERS),
+        Row("bitcoin_conn_out", "peers_by_direction", new_where={"direction": "outbound"}, slack=_PEERS),
+        Row("bitcoin_uptime", "uptime_seconds", slack=_UPTIME),
+        Row(
+            "bitcoin_mempool_bytes", "mempool_vbytes",
+            "virtual bytes there; here bitcoin_mempool_bytes is memory, which is bitcoin_mempool_usage there",
+            tolerance=_MOVES,
+        ),
+        _same("mempool_size", tolerance=_MOVES),
+        Row("bitcoin_mempool_usage", "mempool_bytes", tolerance=_MOVES),
+        Row(
+            "bitcoin_mempool_minfee", "mempool_min_fee_sat_per_vb", _PER_KVB,
+            factor=SAT_PER_VB, tolerance=_MOVES,
+        ),
+        _same("mempool_unbroadcast", slack=_TX),
+        Row("bitcoin_latest_block_height", "chain_height", slack=_NEXT_BLOCK),
+        Row("bitcoin_latest_block_txs", "last_block_transactions", of_block=True),
+        Row("bitcoin_latest_block_inputs", "last_block_inputs", of_block=True),
+        Row("bitcoin_latest_block_outputs", "last_block_outputs", of_block=True),
+        Row("bitcoin_latest_block_size", "last_block_size_bytes", of_block=True),
+        Row("bitcoin_latest_block_weight", "last_block_weight", of_block=True),
+        Row(
+            "bitcoin_latest_block_value", "last_block_value_sat", "bitcoin there",
+            factor=SATOSHI, tolerance=1e-9, of_block=True,
+        ),
+        Row(
+            "bitcoin_latest_block_fee", "last_block_fee_sat", "bitcoin there",
+            factor=SATOSHI, tolerance=1e-9, of_block=True,
+        ),
+        Row("bitcoin_total_bytes_recv", "bytes_recv_total", "a gauge by type there", tolerance=_TOTAL),
+        Row("bitcoin_total_bytes_sent", "bytes_sent_total", "a gauge by type there", tolerance=_TOTAL),
+        Row("bitcoin_hashps", "network_hashrate", "over 120 blocks, as there", tolerance=0.05),
+        _none("bitcoin_hashps_{blocks}", "asked for over 120 blocks alone (bitcoin_network_hashrate)"),
+        Row(
+            "bitcoin_est_smart_fee_{target}", "fee_estimate_sat_per_vb",
+            _PER_KVB + "; --fee-targets chooses the targets here",
+            by="target", factor=SAT_PER_VB, tolerance=_MOVES,
+        ),
+        _none("bitcoin_ban_created", _BY_ADDRESS),
+        _none("bitcoin_banned_until", _BY_ADDRESS),
+        _none(
+            "bitcoin_warnings_total",
+            "counts there how often it saw a warning; bitcoin_node_warnings says how many there are",
+        ),
+        _none("bitcoin_server_version", "no number here: the tag `version` of bitcoin_node_info"),
+        _none("bitcoin_protocol_version", "not asked for; it goes with the node's version (bitcoin_node_info)"),
+        _none("bitcoin_meminfo_{what}", "the node's locked memory, which is not asked for (getmemoryinfo)"),
+        _none("bitcoin_rpc_active", "JSON-RPC calls under way, which are not asked for (getrpcinfo)"),
+        _none("bitcoin_exporter_errors_total", _ABOUT_ITSELF),
+        _none("bitcoin_exporter_process_time_total", _ABOUT_ITSELF),
+    ),
+)  # fmt: skip
+
+EXPORTERS: Final = {
+    exporter.name: exporter
+    for exporter in (IPC_EXPORTER_RUST, RPC_EXPORTER, USDT_EXPORTER, BITCOIN_PROMETHEUS_EXPORTER)
+}
+"""Every exporter of the mapping, by the name that `--from` takes."""

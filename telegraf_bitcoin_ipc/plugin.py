@@ -1,0 +1,96 @@
+"""The joint: one node, one store, one output; emits, and stops."""
+
+import asyncio
+import math
+import signal
+import time
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collector import Collector
+from telegraf_bitcoin_ipc.config import Config
+from telegraf_bitcoin_ipc.ipc.connection import run
+from telegraf_bitcoin_ipc.telegraf.execd import LineWriter, Schedule, watch_stdin
+from telegraf_bitcoin_ipc.telegraf.lines import encode
+
+STDIN: Final = 0
+
+
+class Plugin:
+    """One node, one store, one output."""
+
+    def __init__(self, config: Config, output: LineWriter) -> None:
+        """Emit to `output`."""
+        self._config = config
+        self._output = output
+        self._store = Store(config.metrics)
+        self._collector = Collector(config, self._store, self._emit_soon)
+        self._schedule = Schedule(config.emit_interval)
+        self._rescheduled = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until stdin ends, stdout breaks, or SIGTERM or SIGINT comes; then leave the node in peace."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        self._emit_soon()  # a node that hangs must not keep `bitcoin_up 0` from being shown
+        watch_stdin(
+            STDIN, on_newline=threadsafe_callback(loop, self._newline), on_end=threadsafe_callback(loop, self.stop)
+        )
+        await run_until_first_done(self._stop.wait(), self._emit_for_ever(), self._collector.watch())
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
+
+    def _emit_soon(self) -> None:
+        self._schedule.request_soon(time.monotonic())
+        self._rescheduled.set()
+
+    def _newline(self) -> None:
+        self._emit(by_newline=True)
+        self._rescheduled.set()
+
+    def _emit(self, *, by_newline: bool = False) -> None:
+        self._collector.sync_totals()
+        self._store.add("lines_dropped_total", self._output.take_dropped())
+        self._output.put(encode(self._store.samples(), time.time_ns(), self._config.tag))
+        self._schedule.emitted(time.monotonic(), by_newline=by_newline)
+
+    async def _emit_for_ever(self) -> NoReturn:
+        while True:
+            wait = self._schedule.wait(time.monotonic())
+            if wait == 0:
+                self._emit()
+                continue
+            self._rescheduled.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait if math.isfinite(wait) else None):
+                    await self._rescheduled.wait()
+
+
+def serve(config: Config, descriptor: int) -> None:
+    """Run the plugin, writing line protocol to a file descriptor, until it is told to stop."""
+
+    async def work() -> None:
+        output = LineWriter(descriptor)
+        plugin = Plugin(config, output)
+        output.on_broken(threadsafe_callback(asyncio.get_running_loop(), plugin.stop))
+        await plugin.run()
+        output.flush()
+
+    run(work())
+
+
+def look(config: Config) -> list[str]:
+    """Return the lines of one poll. Raises NodeUnavailable or UnsupportedNode."""
+
+    async def work() -> list[str]:
+        store = Store(config.metrics)
+        await Collector(config, store).look()
+        return encode(store.samples(), time.time_ns(), config.tag)
+
+    return run(work())

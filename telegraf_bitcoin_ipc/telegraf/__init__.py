@@ -1,0 +1,1 @@
+"""Telegraf: its pipes, its line protocol, its configuration."""

@@ -1,0 +1,110 @@
+"""A complete Telegraf configuration for one node; telegraf.conf.example is one of them."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, prometheus_names
+from telegraf_bitcoin_ipc.config import Config
+from telegraf_bitcoin_ipc.errors import ConfigError
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:9332"
+"""Where ipc-exporter-rust served its metrics: what scrapes it today goes on."""
+
+DEFAULT_EMIT_INTERVAL: Final[float] = Config.model_fields["emit_interval"].default
+
+EMISSIONS_KEPT: Final = 3
+"""Values go away after three emissions, or three flushes, that did not come."""
+
+FLUSH_INTERVAL: Final = 1
+"""Seconds between two flushes of Telegraf's Prometheus output."""
+
+MAX_PORT: Final = 65535
+
+EXAMPLE_SOCKET: Final = "/run/bitcoind/node.sock"
+
+_TEMPLATE: Final = """\
+# Telegraf configuration for a Bitcoin node, watched over its IPC socket.
+# Made by `telegraf-bitcoin-ipc config`; with other options it prints the same for another node or address.
+#
+# For a Telegraf that runs already, add the two blocks after [agent] to its configuration: they change neither the
+# pace nor the tags of its other inputs and outputs.
+
+[agent]
+  ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. Nothing here uses a processor.
+  skip_processors_after_aggregators = true
+
+[[inputs.execd]]
+  ## The user that Telegraf runs as must be allowed to open the node's socket.
+  command = {command}
+  ## The plugin emits by itself, every {emit_interval} and after each new block; with "STDIN" Telegraf asks for it.
+  signal = "none"
+  restart_delay = "10s"
+  data_format = "influx"
+
+[[outputs.prometheus_client]]
+  listen = {address}
+  metric_version = 2
+  path = "/metrics"
+  ## This page is for the plugin's metrics alone, without a label that names Telegraf's host.
+  namepass = [{measurement}]
+  tagexclude = ["host"]
+  ## Values are shown as soon as they come in: the plugin sets the pace.
+  flush_interval = "{flush}s"
+  flush_jitter = "0s"
+  ## Three emissions (at least three flushes): values of a plugin that died go away instead of going stale.
+  expiration_interval = "{expiration}"
+  ## Only the node's and the plugin's own metrics, nothing about the Telegraf process.
+  collectors_exclude = ["gocollector", "process"]
+
+  ## Line protocol has no types; these are the plugin's.
+  [outputs.prometheus_client.metric_types]
+    counter = [
+{counters}
+    ]
+    gauge = [
+{gauges}
+    ]
+"""
+
+
+def render(
+    command: Sequence[str], address: str = DEFAULT_ADDRESS, emit_interval: float = DEFAULT_EMIT_INTERVAL
+) -> str:
+    """Return the configuration that runs `command` (program and arguments) and serves on `address`.
+
+    Values are kept for three times `emit_interval` seconds, the command's own, or three flushes.
+    """
+    return _TEMPLATE.format(
+        command=f"[{', '.join(map(_string, command))}]",
+        address=_string(address),
+        emit_interval=f"{emit_interval:g} s",
+        measurement=_string(MEASUREMENT),
+        flush=FLUSH_INTERVAL,
+        expiration=f"{math.ceil(EMISSIONS_KEPT * max(emit_interval, FLUSH_INTERVAL))}s",
+        counters=_items(prometheus_names("counter")),
+        gauges=_items(prometheus_names("gauge")),
+    )
+
+
+def checked_address(address: str) -> str:
+    """Return HOST:PORT as it is; raises ConfigError where it is none. IPv6 hosts stand in brackets."""
+    if not (match := re.fullmatch(r"([^\s:\[\]]*|\[[0-9a-fA-F:.%a-z]+\]):([0-9]{1,5})", address)):
+        raise ConfigError(f"--metrics-addr: {address!r} is not HOST:PORT")
+    if not 0 < int(match[2]) <= MAX_PORT:
+        raise ConfigError(f"--metrics-addr: {match[2]} is no port (1 to {MAX_PORT})")
+    return address
+
+
+def _items(names: Iterable[str]) -> str:
+    return "\n".join(f"      {_string(name)}," for name in names)
+
+
+def _string(text: str) -> str:
+    """Return a TOML basic string; JSON's escapes are a part of TOML's.
+
+    A dollar sign is escaped, too: before it reads the TOML, Telegraf replaces environment variables in it.
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f").replace("$", "\\u0024")

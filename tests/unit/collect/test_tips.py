@@ -1,0 +1,331 @@
+"""Tips: what lies between two of them is counted, whatever way the chain went, and whatever a header cost."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telegraf_bitcoin_ipc.collect.events import ActiveChain
+from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.tips import LONGEST_WALK, Tips, walk
+from telegraf_bitcoin_ipc.errors import CallFailed
+
+
+class Header(NamedTuple):
+    """A block of a tree, named as in the tests' drawings."""
+
+    hash: str
+    previous: str
+    height: int
+    transactions: int
+
+
+class Tree:
+    """A node that knows the headers of a tree of blocks; it fails for those that are `lost`."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[str, Header] = {"0": Header("0", "", 0, 1)}
+        self.asked: list[str] = []
+        self.lost: set[str] = set()
+
+    def grow(self, previous: str, *names: str) -> None:
+        """Put blocks on one another; each has as many transactions as its number in the tree."""
+        for name in names:
+            self.blocks[name] = Header(name, previous, self.blocks[previous].height + 1, len(self.blocks))
+            previous = name
+
+    async def header(self, block_hash: str) -> Header:
+        self.asked.append(block_hash)
+        if block_hash in self.lost:
+            raise CallFailed("getblockheader: no answer within 10 seconds")
+        return self.blocks[block_hash]
+
+    def ancestry(self, name: str) -> Iterator[str]:
+        """Yield a block and all before it."""
+        while name:
+            yield name
+            name = self.blocks[name].previous
+
+
+@pytest.fixture
+def tree() -> Tree:
+    """Return a tree of two branches: 0 a b c d and 0 a B C."""
+    tree = Tree()
+    tree.grow("0", "a", "b", "c", "d")
+    tree.grow("a", "B", "C")
+    return tree
+
+
+def walked(tree: Tree, old: str, new: str) -> tuple[str, str]:
+    """Return the names of the blocks that leave and that come, in their order."""
+    path = asyncio.run(walk(old, new, tree))
+    assert path is not None
+    gone, come = path
+    return "".join(block.hash for block in gone), "".join(block.hash for block in come)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gone", "come"),
+    [
+        ("a", "a", "", ""),
+        ("a", "b", "", "b"),
+        ("0", "d", "", "abcd"),
+        ("c", "C", "cb", "BC"),
+        ("b", "C", "b", "BC"),
+        ("d", "B", "dcb", "B"),
+        ("B", "d", "B", "bcd"),
+        ("d", "c", "d", ""),
+        ("d", "0", "dcba", ""),
+    ],
+)
+def test_walk(tree: Tree, old: str, new: str, gone: str, come: str) -> None:
+    """Blocks leave from the old tip down, and come from the fork up; a tip can go back, too."""
+    assert walked(tree, old, new) == (gone, come)
+
+
+@pytest.mark.parametrize(("old", "new", "blocks"), [("0", "d", 4), ("d", "0", 4), ("c", "C", 4), ("d", "B", 4)])
+def test_walk_is_bounded(tree: Tree, old: str, new: str, blocks: int) -> None:
+    """A walk over more blocks than allowed gives nothing, and has not asked for more than those either."""
+    assert asyncio.run(walk(old, new, tree, longest=blocks)) is not None
+    tree.asked.clear()
+    assert asyncio.run(walk(old, new, tree, longest=blocks - 1)) is None
+    assert len(tree.asked) <= blocks + 1
+
+
+@pytest.mark.parametrize(("old", "new", "calls"), [("a", "b", 2), ("0", "d", 5), ("c", "C", 5), ("d", "c", 2)])
+def test_walk_asks_for_little(tree: Tree, old: str, new: str, calls: int) -> None:
+    """The node is asked for one header per block, and for one where the two chains meet."""
+    walked(tree, old, new)
+    assert len(set(tree.asked)) == len(tree.asked) == calls
+
+
+@st.composite
+def journeys(draw: st.DrawFn) -> tuple[Tree, list[str]]:
+    """A random tree, and the tips that a node goes to in it one after another."""
+    tree, names = Tree(), ["0"]
+    for number in range(draw(st.integers(1, 24))):
+        # Most blocks are put on one of the newest, so that the branches become long.
+        place = draw(st.integers(0, min(len(names) - 1, 3)) | st.integers(0, len(names) - 1))
+        names.append(f"<{number}>")
+        tree.grow(names[-2 - place], names[-1])
+    return tree, draw(st.lists(st.sampled_from(names), min_size=2, max_size=8))
+
+
+@given(journeys())
+def test_walk_anywhere(journey: tuple[Tree, list[str]]) -> None:
+    """In any tree, those leave that only the old tip has before it, and those come that only the new one has."""
+    tree, (old, new, *_) = journey
+    tree.asked.clear()
+    path = asyncio.run(walk(old, new, tree))
+    assert path is not None
+    gone, come = path
+    before, after = list(tree.ancestry(old)), list(tree.ancestry(new))
+    assert [block.hash for block in gone] == [name for name in before if name not in after]
+    assert [block.hash for block in come] == [name for name in reversed(after) if name not in before]
+    if old != new:
+        assert len(tree.asked) == len(gone) + len(come) + 1
+
+
+class Followed:
+    """Tips over a tree, with all that they count."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.store = Store(["mempool", "blocks"])
+        self.connected: list[str] = []
+        self.downloading = False
+        self._tips = Tips(self.store, ActiveChain(self.store, self.connected.append), lambda: self.downloading)
+
+    def move(self, *names: str, headers: bool = True) -> None:
+        """Have the tip be one block after another."""
+        for name in names:
+            asyncio.run(self._tips.moved(self.tree.blocks[name], self.tree if headers else None))
+
+    @property
+    def values(self) -> dict[str, Number]:
+        """All values but those that are 0."""
+        return {name: value for name, _, value in self.store.samples() if value}
+
+
+@pytest.fixture
+def followed(tree: Tree) -> Followed:
+    """Return tips of which none has been told."""
+    return Followed(tree)
+
+
+def test_first_tip(followed: Followed) -> None:
+    """The tip that is there when the plugin comes is no new one: only its height is shown."""
+    followed.move("c")
+    assert followed.values == {"block_height": 3}
+    assert followed.tree.asked == []
+
+
+def test_each_block_counts(followed: Followed) -> None:
+    """A tip that is several blocks on counts each of them, with its transactions but the coinbase."""
+    followed.move("0", "a", "c")
+    assert followed.values == {
+        "block_height": 3,
+        "tip_updates_total": 2,
+        "blocks_connected_total": 3,
+        "mempool_tx_confirmed_total": 0 + 1 + 2,
+    }
+    assert followed.connected == ["a", "b", "c"]
+
+
+def test_reorganisation(followed: Followed) -> None:
+    """A tip on another branch counts what left, what came, and how deep it went."""
+    followed.move("d", "C")
+    assert followed.values == {
+        "block_height": 3,
+        "tip_updates_total": 1,
+        "blocks_disconnected_total": 3,
+        "reorgs_total": 1,
+        "reorg_depth_max": 3,
+        "blocks_connected_total": 2,
+        "mempool_tx_confirmed_total": 4 + 5,
+    }
+    assert followed.connected == ["B", "C"]
+
+
+def test_disconnected_only(followed: Followed) -> None:
+    """A tip that went back counts, with nothing in its place."""
+    followed.move("d", "c")
+    assert followed.connected == []
+    assert followed.values == {
+        "block_height": 3,
+        "tip_updates_total": 1,
+        "blocks_disconnected_total": 1,
+        "reorgs_total": 1,
+        "reorg_depth_max": 1,
+    }
+
+
+def errors(followed: Followed) -> dict[tuple[tuple[str, str], ...], Number]:
+    """Return the failed calls by method, 0 too."""
+    return {tags: value for name, tags, value in followed.store.samples() if name == "poll_errors_total"}
+
+
+def test_without_headers(followed: Followed) -> None:
+    """A node that gives no headers has its tip's height and changes counted, and no blocks made up."""
+    followed.move("a", "c", "C", headers=False)
+    assert followed.values == {"block_height": 3, "tip_updates_total": 2}
+    assert errors(followed) == {}
+
+
+def test_failing_header(followed: Followed, caplog: pytest.LogCaptureFixture) -> None:
+    """A header that cannot be had costs nothing: its blocks count once the next tip comes."""
+    caplog.set_level(logging.WARNING)
+    followed.move("0", "a")
+    assert errors(followed) == {(("method", "getblockheader"),): 0}
+    followed.tree.lost = {"b"}
+    followed.move("c")
+    assert followed.values["blocks_connected_total"] == 1
+    assert followed.values["block_height"] == 3
+    assert errors(followed) == {(("method", "getblockheader"),): 1}
+    assert caplog.messages == [
+        "the blocks up to 3 will be counted with the next one: getblockheader: no answer within 10 seconds"
+    ]
+    followed.tree.lost = set()
+    followed.move("d")
+    assert followed.connected == ["a", "b", "c", "d"]
+    assert followed.values["blocks_connected_total"] == 4
+    assert followed.values["tip_updates_total"] == 3
+
+
+def test_failing_header_of_a_lost_branch(followed: Followed) -> None:
+    """What was not counted, and is off the chain again by the next tip, is not counted at all."""
+    followed.move("b")
+    followed.tree.lost = {"C"}
+    followed.move("C")
+    followed.tree.lost = set()
+    followed.move("c")
+    assert followed.connected == ["c"]
+    assert "blocks_disconnected_total" not in followed.values
+
+
+def test_initial_block_download(followed: Followed) -> None:
+    """While blocks are downloaded no header is asked for: they count by their heights, and are told to nobody."""
+    followed.downloading = True
+    followed.move("a", "c")
+    assert followed.values == {"block_height": 3, "tip_updates_total": 1, "blocks_connected_total": 2}
+    assert (followed.tree.asked, followed.connected) == ([], [])
+    followed.downloading = False
+    followed.move("d")
+    assert followed.values["blocks_connected_total"] == 3
+    assert followed.connected == ["d"]
+
+
+def long_chain(blocks: int) -> tuple[Tree, Sequence[str]]:
+    """Return a tree that is a chain of so many blocks on the genesis block, and its blocks' names."""
+    tree, names = Tree(), [str(number) for number in range(blocks + 1)]
+    tree.grow("0", *names[1:])
+    return tree, names
+
+
+def test_longest_walk() -> None:
+    """Two days' worth of blocks are counted one by one."""
+    tree, names = long_chain(LONGEST_WALK)
+    followed = Followed(tree)
+    followed.move(names[0], names[-1])
+    assert followed.connected == names[1:]
+    assert followed.values["blocks_connected_total"] == LONGEST_WALK == 288
+
+
+def test_too_long_a_walk() -> None:
+    """Where more than that came at once they count by height, and as many that went as nothing."""
+    tree, names = long_chain(LONGEST_WALK + 1)
+    followed = Followed(tree)
+    followed.move(names[0], names[-1])
+    assert followed.values["blocks_connected_total"] == LONGEST_WALK + 1
+    assert (tree.asked, followed.connected) == ([], [])
+    followed.move(names[0])
+    assert followed.values["blocks_connected_total"] == LONGEST_WALK + 1
+    assert "blocks_disconnected_total" not in followed.values
+
+
+def test_too_deep_a_reorganisation() -> None:
+    """A fork that lies too far back for a walk counts by height, whose difference is small, and as no reorg."""
+    tree, old = long_chain(LONGEST_WALK // 2 + 1)
+    new = [f"{name}'" for name in old[1:]] + ["more"]
+    tree.grow("0", *new)
+    followed = Followed(tree)
+    followed.move(old[-1], new[-1])
+    assert followed.values == {
+        "block_height": len(new),
+        "tip_updates_total": 1,
+        "blocks_connected_total": 1,
+    }
+    assert followed.connected == []
+    tree.grow("more", "next")
+    followed.move("next")
+    assert followed.connected == ["next"]
+
+
+@given(journeys(), st.sets(st.integers(0, 23), max_size=3))
+def test_any_journey(journey: tuple[Tree, list[str]], lost: set[int]) -> None:
+    """In any tree, and whichever headers fail on the way, in the end exactly what changed has been counted."""
+    tree, tips = journey
+    followed = Followed(tree)
+    followed.move(tips[0])
+    active, connected, disconnected = set(tree.ancestry(tips[0])), list[str](), 0
+    for tip in tips[1:]:
+        tree.lost = {f"<{number}>" for number in lost}
+        failures = sum(errors(followed).values())
+        followed.move(tip)
+        if sum(errors(followed).values()) > failures:
+            tree.lost = set()
+            followed.move(tip)
+        chain = list(tree.ancestry(tip))
+        disconnected += len(active - set(chain))
+        connected += [name for name in reversed(chain) if name not in active]
+        active = set(chain)
+    values = followed.values
+    assert followed.connected == connected
+    assert values.get("blocks_connected_total", 0) == len(connected)
+    assert values.get("blocks_disconnected_total", 0) == disconnected
+    confirmed = sum(tree.blocks[name].transactions - 1 for name in connected)
+    assert values.get("mempool_tx_confirmed_total", 0) == confirmed

@@ -1,0 +1,224 @@
+"""The dashboard: whole, up to date, honest about what is not there; and what Grafana needs to load it."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dashboards.absence import sentence
+from dashboards.dashboard import files, rows, text
+from dashboards.queries import value
+from dashboards.replaced import OLD_DASHBOARDS, OldPanel, rows_of
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from support.dashboard import DASHBOARD, PANELS, VARIABLES, expressions
+
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, METRICS
+from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
+
+ROOT = Path(__file__).parents[3]
+
+SERIES = re.compile(r"bitcoin_(\w+)(\{[^}]*\})?")
+GRID = 24
+"""Columns of Grafana's grid."""
+
+OLD_PANELS = [
+    pytest.param(old, panel, id=f"{old.exporter}: {panel.title}") for old in OLD_DASHBOARDS for panel in old.panels
+]
+
+
+def metrics(panel: dict[str, Any]) -> list[str]:
+    """Return the names of the metrics that a panel shows."""
+    return [found[1] for found in SERIES.finditer(" ".join(expressions([panel])))]
+
+
+def panel_titled(title: str) -> dict[str, Any]:
+    """Return the panel with that title."""
+    (panel,) = [panel for panel in PANELS if panel["title"] == title]
+    return panel
+
+
+@pytest.mark.parametrize("name", files())
+def test_files_are_up_to_date(name: str) -> None:
+    """What is provisioned is what this version of the code makes (`make dashboards`)."""
+    assert (ROOT / "grafana" / name).read_text() == files()[name]
+
+
+def test_there_are_no_other_files() -> None:
+    """A file that nothing makes any more does not stay behind."""
+    directory = ROOT / "grafana"
+    found = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+    assert found == set(files())
+
+
+def test_the_same_at_each_run() -> None:
+    """A difference between two versions of the file is a difference of the dashboard."""
+    assert text() == text()
+
+
+def test_grafanas_own_model_reads_it_back() -> None:
+    """The file has the structure of a Grafana dashboard: its model takes and gives the same."""
+    read = Dashboard.from_json(DASHBOARD)
+    assert read.title == DASHBOARD["title"]
+    assert [panel.title for panel in read.panels or []] == [panel["title"] for panel in DASHBOARD["panels"]]
+    assert read.schema_version == DASHBOARD["schemaVersion"]
+
+
+def test_rows() -> None:
+    """The rows are there in the order in which one looks for a fault."""
+    titles = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
+    assert titles == ["Overview", "Chain", "Mempool", "Fees", "Network", "UTXO cache", "Plugin"]
+    assert titles == [row.title for row in rows()]
+
+
+def test_every_metric_is_shown() -> None:
+    """What the plugin offers can be seen, without writing a query."""
+    shown = {name for panel in PANELS for name in metrics(panel)}
+    assert {metric.name for metric in CATALOGUE} == shown
+
+
+def test_every_series_is_chosen_by_the_variables() -> None:
+    """No panel shows another node than the ones that were picked."""
+    for expression in expressions():
+        for found in SERIES.finditer(expression):
+            assert found[2].endswith('instance=~"$instance", node=~"$node"}'), expression
+
+
+@pytest.mark.parametrize("name", ["instance", "node"])
+def test_all_includes_series_without_the_label(name: str) -> None:
+    """With All chosen, a node without the tag is seen as well, since .* matches what is not there."""
+    assert VARIABLES[name]["allValue"] == ".*"
+    assert VARIABLES[name]["includeAll"] is True
+    assert VARIABLES[name]["current"]["value"] == ["$__all"]
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
+def test_every_panel_explains_itself(panel: dict[str, Any]) -> None:
+    """Each has a title of its own, a unit, and each metric's help, and its lines can be told from each other."""
+    assert panel_titled(panel["title"]) == panel
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    for name in metrics(panel):
+        assert f"bitcoin_{name}: {METRICS[name].help}" in panel["description"]
+    legends = [target["legendFormat"] for target in panel["targets"]]
+    assert len(set(legends)) == len(legends)
+    for legend in legends:
+        assert "{{node}} {{instance}}" in legend
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
+def test_tags_that_tell_series_apart_are_in_the_legend(panel: dict[str, Any]) -> None:
+    """Lines of one metric are named by its tag, unless only one of its values is asked for."""
+    for target in panel["targets"]:
+        for found in SERIES.finditer(target["expr"]):
+            for tag in METRICS[found[1]].tags:
+                assert f"{{{{{tag}}}}}" in target["legendFormat"] or f'{tag}="' in found[2]
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
+def test_a_panel_that_is_empty_says_why(panel: dict[str, Any]) -> None:
+    """Where a group is off the panel names it and the option, and no expression makes up a zero."""
+    groups = {METRICS[name].group for name in metrics(panel)}
+    why = panel["fieldConfig"]["defaults"]["noValue"]
+    assert why
+    if not groups & ALWAYS_ON:
+        assert "--metrics" in why
+        assert all(group in why for group in groups)
+    assert not [each for each in expressions([panel]) if re.search(r"\bvector\(|\bor\b", each)]
+
+
+def test_present_values_are_of_now() -> None:
+    """What the node does not tell any more is not shown as if it still held: such panels ask for now alone."""
+    for panel in PANELS:
+        for target in panel["targets"]:
+            assert target["instant"] is (panel["type"] in ("stat", "gauge"))
+
+
+@pytest.mark.parametrize(
+    ("names", "reason", "expected"),
+    [
+        (["up"], "", "no plugin reports"),
+        (["poll_duration_seconds"], "", "the plugin sees no node"),
+        (["chain_height"], "", "the plugin sees no node"),
+        (["peers"], "", "the node's dialect is not tracing, chain or stock"),
+        (["utxo_cache_add_total"], "it is not traced", "the node's dialect is not tracing; or it is not traced"),
+        (
+            ["banned_peers"],
+            "",
+            "group peers is off: --metrics adds it; or the node's dialect is not tracing, chain or stock",
+        ),
+        (["chain_height", "difficulty"], "", "the plugin sees no node"),
+    ],
+)
+def test_reasons(names: list[str], reason: str, expected: str) -> None:
+    """An empty panel says what would have to change for one of its metrics to be there."""
+    assert sentence([METRICS[name] for name in names], reason) == expected
+
+
+def test_the_group_that_is_off_by_default_has_panels_of_its_own() -> None:
+    """Group peers being off empties whole panels, and takes no line out of any other."""
+    for panel in PANELS:
+        off = {METRICS[name].group not in (*ALWAYS_ON, *DEFAULT_GROUPS) for name in metrics(panel)}
+        assert len(off) == 1, panel["title"]
+
+
+def test_panels_fill_the_grid() -> None:
+    """No panel lies over another, and no line of panels has a hole at its end."""
+    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    assert sorted(places, key=lambda place: (place["y"], place["x"])) == places
+    for one, next_one in pairwise(places):
+        end = one["x"] + one["w"]
+        if next_one["y"] == one["y"]:
+            assert next_one["x"] == end
+        else:
+            assert (next_one["x"], next_one["y"]) == (0, one["y"] + one["h"])
+            assert end == GRID or next_one["w"] == GRID
+
+
+def test_ids_are_unique() -> None:
+    """A link to a panel leads to that panel."""
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(ids)) == len(ids)
+
+
+def test_satoshi_are_shown_as_bitcoin() -> None:
+    """No amount stands there without its unit, and none is off by a hundred million."""
+    for panel in PANELS:
+        unit = panel["fieldConfig"]["defaults"]["unit"]
+        if any(re.search(r"_sat$|_sat_total$|_value_total$", name) for name in metrics(panel)):
+            assert unit in ("currencyBTC", "sat/vB")
+        if unit == "currencyBTC":
+            assert all(each.endswith("/ 1e+08") for each in expressions([panel]))
+
+
+def test_unknown_metrics_are_refused() -> None:
+    """A typing error in a panel does not become an empty panel."""
+    with pytest.raises(KeyError):
+        value("no_such_metric")
+
+
+@pytest.mark.parametrize(("old", "panel"), OLD_PANELS)
+def test_every_panel_of_today_has_its_counterpart(old: Any, panel: OldPanel) -> None:
+    """Each of its metrics is on a panel here, or the table says why IPC cannot give it."""
+    (section,) = re.findall(
+        rf"^## {re.escape(old.name)}\n(.*?)(?=^## |\Z)", files()["README.md"], re.MULTILINE | re.DOTALL
+    )
+    (line,) = [each for each in section.splitlines() if each.startswith(f"| {panel.title} |")]
+    _, here, why = (cell.strip() for cell in line.strip("|").split("|"))
+    titles = {title for title in here.split("; ") if title}
+    shown = {name for title in titles for name in metrics(panel_titled(title))}
+    for row in [row for metric in panel.metrics for row in rows_of(old, metric)]:
+        assert row.new in shown if row.new else f"`{row.old}`: {row.note}" in why
+    assert titles or why
+
+
+def test_alerts_name_metrics_of_the_catalogue() -> None:
+    """No alert waits for a metric that never comes."""
+    rules = (ROOT / "prometheus" / "alerts.yml").read_text()
+    assert {found[1] for found in SERIES.finditer(rules)} <= METRICS.keys()
+
+
+def test_the_readme_lists_every_alert() -> None:
+    """Who reads the table of alerts knows all that can fire, and how grave it is."""
+    rules = (ROOT / "prometheus" / "alerts.yml").read_text()
+    alerts = re.findall(r"- alert: (\w+)\n(?:.*\n)*?\s+severity: (\w+)", rules)
+    assert re.findall(r"^\| `(Bitcoin\w+)` \| (\w+) \|", (ROOT / "README.md").read_text(), re.MULTILINE) == alerts

@@ -1,0 +1,150 @@
+"""METRICS.md and the tables made from the code: what is documented is what the catalogue and the dialects say."""
+
+import re
+from pathlib import Path
+
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING, Origin, Polled, Pushed
+from telegraf_bitcoin_ipc.reference import group_table, markdown, method_list, migration_tables
+
+DOCUMENT = Path(__file__).parents[3] / "METRICS.md"
+
+COSTS = {
+    "core": (
+        "10 a poll (`Chain.getHeight`, `Chain.isInitialBlockDownload`, `Node.getHeaderTip`, "
+        "`Node.getVerificationProgress`, `Node.getMempoolSize`, `Node.getMempoolDynamicUsage`, "
+        "`Node.getMempoolMaxUsage`, `Node.getNodeCount`, `Node.getTotalBytesRecv`, `Node.getTotalBytesSent`)",
+        "5 a poll (`getblockchaininfo`, `Mining.isInitialBlockDownload`, `getmempoolinfo`, `getnetworkinfo`, "
+        "`getnettotals`); 1 a new block (`getblockheader`)",
+    ),
+    "mempool": ("1 a poll (`getmempoolinfo`)", "nothing more"),
+    "chain": (
+        "4 a poll (`getblockchaininfo`, `uptime`, `getnetworkhashps`, `getindexinfo`); "
+        "1 a new block (`getchaintips`)",
+        "3 a poll (`uptime`, `getnetworkhashps`, `getindexinfo`); 1 a new block (`getchaintips`)",
+    ),
+    "network": ("1 a poll (`getnetworkinfo`)", "nothing more"),
+    "peers": ("2 a poll (`getpeerinfo`, `listbanned`)",) * 2,
+    "fees": ("3 a poll (`estimatesmartfee`)",) * 2,
+    "blocks": ("1 a new block (`getblockstats`)",) * 2,
+}
+"""What each group costs a node with the Chain and Node interfaces, and a stock node: a promise to operators."""
+
+
+def cells(row: str) -> list[str]:
+    """Return the cells of a table's row."""
+    return [cell.strip() for cell in row.split("|")[1:-1]]
+
+
+def tables(document: str) -> dict[str, list[list[str]]]:
+    """Return the cells of each group's table, by group."""
+    sections = re.split(r"^## (\w+) .*$", document, flags=re.MULTILINE)[1:]
+    return {
+        group: [cells(row) for row in re.findall(r"^\|.*\|$", text, re.MULTILINE)]
+        for group, text in zip(sections[::2], sections[1::2], strict=True)
+    }
+
+
+def shown(origin: Origin) -> str:
+    """Return how a table tells where a value comes from."""
+    match origin:
+        case Polled(call):
+            return f"`{call.name}`"
+        case Pushed(name):
+            return f"`{name}`"
+    return ""
+
+
+def test_document_is_up_to_date() -> None:
+    """Who reads METRICS.md reads about this version (`telegraf-bitcoin-ipc metrics > METRICS.md`)."""
+    assert DOCUMENT.read_text() == markdown()
+
+
+def test_every_metric_is_in_it() -> None:
+    """Each metric has one row in its group's table: its type, its tags, its source by dialect, its help."""
+    found = tables(markdown())
+    assert list(found) == list(GROUPS)
+    origins = ["tracing, chain", "stock", "stock-31, stock-30"]
+    for group, (head, line, *rows) in found.items():
+        of_node = [] if group == "plugin" else origins
+        assert head == ["metric", "type", "tags", *of_node, "meaning"]
+        assert line == ["---"] * len(head)
+        metrics = [metric for metric in CATALOGUE if metric.group == group]
+        for metric, (name, kind, tags, *sources, meaning) in zip(metrics, rows, strict=True):
+            assert (name, kind, meaning) == (f"`bitcoin_{metric.name}`", metric.type, metric.help)
+            assert re.findall(r"`(\w+)`", tags) == list(metric.tags)
+            assert tags.partition(": ")[2] == ", ".join(metric.values)
+            if of_node:
+                dialects = (TRACING, STOCK, STOCK_31)
+                assert sources == [shown(dialect.origins[metric.name]) for dialect in dialects]
+
+
+def test_dialects_that_share_a_column_are_alike() -> None:
+    """What a column says of Bitcoin Core 31 holds for 30."""
+    assert STOCK_31.origins == STOCK_30.origins
+
+
+def test_it_says_which_groups_are_on() -> None:
+    """The reader learns which groups there are without being asked for."""
+    assert re.findall(r"^## (.*)$", markdown(), re.MULTILINE) == [
+        "core (always on)",
+        "plugin (always on)",
+        "mempool (on by default)",
+        "chain (on by default)",
+        "network (on by default)",
+        "peers (off by default)",
+        "fees (on by default)",
+        "blocks (on by default)",
+    ]
+
+
+def test_what_each_group_costs() -> None:
+    """A group costs the node the calls that its row names, and a call that another row names is made once."""
+    _, _, *rows = map(cells, group_table().splitlines())
+    assert {name: (full, stock) for name, _, _, full, stock in rows} == COSTS
+    assert {name: meaning for name, _, meaning, _, _ in rows} == {
+        name: text for name, text in GROUPS.items() if name != "plugin"
+    }
+
+
+def test_method_list() -> None:
+    """The methods that an operator has to allow (-rpcwhitelist) are named, and no other."""
+    assert method_list() == (
+        "`estimatesmartfee`, `getblockchaininfo`, `getblockheader`, `getblockstats`, `getchaintips`, "
+        "`getindexinfo`, `getmempoolinfo`, `getnettotals`, `getnetworkhashps`, `getnetworkinfo`, `getpeerinfo`, "
+        "`listbanned`, `uptime`"
+    )
+
+
+def test_tables_for_moving() -> None:
+    """Who moves reads for every metric what it is here, with its tags and its unit, or why it is nothing."""
+    made = migration_tables()
+    assert list(made) == [
+        "migration_rpc_exporter",
+        "migration_usdt_exporter",
+        "migration_bitcoin_prometheus_exporter",
+    ]
+    rows = {tuple(cells(row)) for table in made.values() for row in table.splitlines()}
+    assert {
+        ("`bitcoind_blockchain_blocks`", "`bitcoin_chain_height`", ""),
+        (
+            "`bitcoind_mempool_minfee_per_kb`",
+            "`bitcoin_mempool_min_fee_sat_per_vb`",
+            "times 100,000; bitcoin per 1,000 virtual bytes there",
+        ),
+        (
+            '`bitcoind_mempool_removed_total{reason="expiry"}`',
+            '`bitcoin_mempool_tx_removed_by_reason_total{reason="expiry"}`',
+            "",
+        ),
+        (
+            "`bitcoind_mempool_rejected_total`",
+            "not offered",
+            "a node tells nobody of a transaction that it refuses",
+        ),
+        (
+            "`bitcoin_est_smart_fee_{target}`",
+            "`bitcoin_fee_estimate_sat_per_vb` by `target`",
+            "times 100,000; bitcoin per 1,000 virtual bytes there; --fee-targets chooses the targets here",
+        ),
+    } <= rows

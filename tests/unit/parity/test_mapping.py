@@ -1,0 +1,90 @@
+"""The mapping of other exporters' metrics: every row leads to a metric, or says why not."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
+from telegraf_bitcoin_ipc.config import Config
+from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS, IPC_EXPORTER_RUST
+from telegraf_bitcoin_ipc.parity.row import POLL_INTERVAL, Exporter, Row
+
+ROWS = [(exporter, row) for exporter in EXPORTERS.values() for row in exporter.rows]
+ALL = pytest.mark.parametrize(
+    ("exporter", "row"),
+    ROWS,
+    ids=[f"{exporter.name}-{row.old}{sorted(row.where.values())}" for exporter, row in ROWS],
+)
+
+
+@ALL
+def test_row_leads_to_a_metric_or_says_why_not(exporter: Exporter, row: Row) -> None:
+    """Who moves finds the metric in the catalogue, with the tags that the mapping names, or a reason."""
+    if not row.new:
+        assert row.note
+        return
+    metric = METRICS[row.new]
+    assert {*row.new_where, *filter(None, [row.by])} <= set(metric.tags)
+    assert not metric.values or set(row.new_where.values()) <= set(metric.values)
+    assert row.compare == "value" or metric.type == "counter"
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS.values(), ids=list(EXPORTERS))
+def test_series_are_compared_once(exporter: Exporter) -> None:
+    """No metric is compared twice, but with other labels."""
+    count = Counter((row.old, frozenset(row.where.items())) for row in exporter.rows)
+    assert set(count.values()) == {1}
+
+
+@ALL
+def test_sum_names_the_counter_of_its_events(exporter: Exporter, row: Row) -> None:
+    """What a sum may differ by follows from a counter that the same exporter has."""
+    assert not row.counted or [each.compare for each in exporter.rows if each.new == row.counted] == ["increase"]
+
+
+def test_default_of_the_poll_interval() -> None:
+    """Where the page does not show how often the plugin polls it is the option's default."""
+    assert Config.model_fields["poll_interval"].default == POLL_INTERVAL
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS.values(), ids=list(EXPORTERS))
+def test_mark_is_its_own(exporter: Exporter) -> None:
+    """An exporter is known by a metric that no other has."""
+    owners = [other for other in EXPORTERS.values() if exporter.mark in {row.old for row in other.rows}]
+    assert owners == [exporter]
+
+
+def test_every_metric_of_the_ipc_exporter_has_its_name_here() -> None:
+    """Dashboards made for ipc-exporter-rust go on: 22 metrics, name for name."""
+    assert len(IPC_EXPORTER_RUST.rows) == 22
+    core = {metric.name for metric in CATALOGUE if metric.group == "core"}
+    assert {row.new for row in IPC_EXPORTER_RUST.rows} == core - {
+        "chain_height",
+        "utxo_cache_add_unconfirmed_total",
+    }
+    assert all(row.old == f"bitcoin_{row.new}" for row in IPC_EXPORTER_RUST.rows)
+
+
+def test_metrics_named_in_notes_exist() -> None:
+    """A note sends nobody to a metric that is not there."""
+    old = {row.old for _, row in ROWS}
+    for _, row in ROWS:
+        for name in re.findall(r"\bbitcoin_(\w+)", row.note):
+            assert name in METRICS or f"bitcoin_{name}" in old, row
+
+
+def test_parts_in_braces() -> None:
+    """A name that the exporter makes from a setting is known whatever the setting is."""
+    row = Row("bitcoin_est_smart_fee_{target}", "fee_estimate_sat_per_vb", by="target")
+    assert row.labels_in("bitcoin_est_smart_fee_20") == {"target": "20"}
+    assert row.labels_in("bitcoin_est_smart_fee_") is None
+    assert Row("bitcoin_blocks").labels_in("bitcoin_blocks") == {}
+    assert Row("bitcoin_blocks").labels_in("bitcoin_blocks_total") is None
+
+
+def test_names_that_mislead() -> None:
+    """The one name that means something else here is known, and warned of in a note."""
+    misleading = [row for _, row in ROWS if row.misleads]
+    assert [row.old for row in misleading] == ["bitcoin_mempool_bytes"]
+    assert all(row.note for row in misleading)

@@ -1,0 +1,358 @@
+"""Telegraf's pipes: everything arrives while they are read, and nothing waits when they are not."""
+
+import errno
+import fcntl
+import logging
+import os
+import queue
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from telegraf_bitcoin_ipc.telegraf.execd import LineWriter, LogHandler, PrefixFormatter, watch_stdin
+
+LONG = 120.0  # seconds: only a test that fails waits for so long
+TELEGRAFS_LIMIT = 64 * 1024  # bytes: a longer line ends Telegraf's reading of stderr
+
+
+class Pair:
+    """A small real pipe whose writing end is a LineWriter's."""
+
+    def __init__(self, kept: int) -> None:
+        self._reader: int | None
+        self._reader, self._writer = os.pipe()
+        capacity = fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, 1)  # the least that the system makes of it
+        self._too_much = "s" * 2 * capacity
+        before = set(threading.enumerate())
+        self.pipe = LineWriter(self._writer, kept)
+        (self._thread,) = set(threading.enumerate()) - before
+
+    def read(self, size: int) -> bytes:
+        """Wait for that many bytes and return them."""
+        assert self._reader is not None
+        data = b""
+        while len(data) < size:
+            assert select.select([self._reader], [], [], LONG)[0], f"no more than {data!r} came"
+            data += os.read(self._reader, size - len(data))
+        return data
+
+    def read_lines(self, *lines: str) -> None:
+        """Wait for these lines; anything else that comes first is an error."""
+        for line in lines:
+            assert self.read(len(line.encode()) + 1).decode() == f"{line}\n"
+
+    def read_at_once(self) -> bytes:
+        """Return what can be read without waiting; an error if that is nothing."""
+        assert self._reader is not None
+        os.set_blocking(self._reader, False)
+        return os.read(self._reader, 4096)
+
+    def do_not_block(self) -> None:
+        """Set O_NONBLOCK, as a process may that shares the pipe."""
+        os.set_blocking(self._writer, False)
+
+    def get_stuck(self) -> None:
+        """Write what does not fit, and return once the thread is at it: its first byte has come."""
+        self.pipe.put([self._too_much])
+        assert self.read(1) == b"s"
+
+    def get_unstuck(self) -> None:
+        """Read the rest of it."""
+        self.read_lines(self._too_much[1:])
+
+    def close_reader(self) -> None:
+        """Break the pipe."""
+        if self._reader is not None:
+            os.close(self._reader)
+            self._reader = None
+
+    def end(self) -> None:
+        """Break the pipe, and wait for the thread to find that out."""
+        self.close_reader()
+        self.pipe.put(["the end"])
+        self._thread.join(LONG)
+        assert not self._thread.is_alive()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.end()
+        os.close(self._writer)
+
+
+@pytest.fixture
+def make_pair() -> Iterator[Callable[..., Pair]]:
+    """Make pipes that are closed after the test."""
+    pairs: list[Pair] = []
+
+    def make(kept: int = 1000) -> Pair:
+        pairs.append(Pair(kept))
+        return pairs[-1]
+
+    yield make
+    for pair in pairs:
+        pair.close()
+
+
+@pytest.fixture
+def pair(make_pair: Callable[..., Pair]) -> Pair:
+    """Return a pipe that keeps a thousand lines."""
+    return make_pair()
+
+
+def test_lines_arrive_in_order(pair: Pair) -> None:
+    """Telegraf reads every line whole, in the order of the emissions."""
+    pair.pipe.put(["one", "two"])
+    pair.pipe.put([])
+    pair.pipe.put(["three é"])
+    pair.read_lines("one", "two", "three é")
+    assert pair.pipe.take_dropped() == 0
+
+
+def test_more_than_the_pipe_holds(pair: Pair) -> None:
+    """An emission of any size arrives whole, in as many writes as it takes."""
+    lines = [f"{number:0200d}" for number in range(1000)]
+    pair.pipe.put(lines)
+    pair.read_lines(*lines)
+
+
+def test_flush_waits_for_all(pair: Pair) -> None:
+    """When the program ends, its last lines are in the pipe, and nothing waits any longer than for that."""
+    pair.pipe.put(["last", "lines"])
+    pair.pipe.flush(threading.TIMEOUT_MAX)
+    assert pair.read_at_once() == b"last\nlines\n"
+    pair.pipe.flush(threading.TIMEOUT_MAX)
+
+
+def test_flush_gives_up(pair: Pair) -> None:
+    """A Telegraf that does not read is waited for, but cannot keep the program from ending."""
+    pair.get_stuck()
+    for waiting in (0, 1):
+        began = time.monotonic()
+        pair.pipe.flush(0.05)
+        assert time.monotonic() > began + 0.04
+        assert pair.pipe.backlog() == waiting
+        pair.pipe.put(["never read"])
+
+
+def test_put_never_waits(make_pair: Callable[..., Pair]) -> None:
+    """Nobody reads: the newest lines are kept, the oldest go whole emissions at a time, and are counted."""
+    pair = make_pair(kept=5)
+    pair.get_stuck()
+    for batch in range(10):
+        pair.pipe.put([f"{batch}a", f"{batch}b"])
+    assert pair.pipe.backlog() == 4
+    assert pair.pipe.take_dropped() == 16
+    assert pair.pipe.take_dropped() == 0
+    pair.get_unstuck()
+    pair.read_lines("8a", "8b", "9a", "9b")
+    pair.pipe.put(["next"])
+    pair.read_lines("next")
+    assert pair.pipe.take_dropped() == 0
+
+
+def test_one_emission_larger_than_the_bound(make_pair: Callable[..., Pair]) -> None:
+    """The newest emission is never cut, however many lines it has."""
+    pair = make_pair(kept=2)
+    pair.get_stuck()
+    pair.pipe.put(["old"])
+    pair.pipe.put(["1", "2", "3"])
+    assert pair.pipe.take_dropped() == 1
+    pair.get_unstuck()
+    pair.read_lines("1", "2", "3")
+
+
+def test_pipe_that_does_not_block(pair: Pair) -> None:
+    """With O_NONBLOCK on it a full pipe is waited for: everything arrives when it is read again."""
+    pair.do_not_block()
+    pair.get_stuck()
+    pair.pipe.put(["next"])
+    pair.get_unstuck()
+    pair.read_lines("next")
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("stuck", [False, True])
+def test_broken_pipe(pair: Pair, *, stuck: bool, blocking: bool) -> None:
+    """A Telegraf that is gone is noticed at the next line, even in the middle of one, and told once."""
+    if not blocking:
+        pair.do_not_block()
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    pair.pipe.on_broken(lambda: told.put(threading.current_thread().name))
+    if stuck:
+        pair.get_stuck()
+        pair.pipe.put(["nobody reads this"])
+        pair.close_reader()
+    else:
+        pair.close_reader()
+        pair.pipe.put(["nobody reads this"])
+    assert told.get(timeout=LONG).startswith("pipe ")
+    pair.end()
+    pair.pipe.put(["nor this"])
+    pair.pipe.flush(LONG)
+    assert told.empty()
+    assert pair.pipe.backlog() == 0
+    assert pair.pipe.take_dropped() == 0
+
+
+def test_text_that_is_not_utf_8(pair: Pair) -> None:
+    """A path of raw bytes in the log is shown escaped, and what comes after it still arrives."""
+    pair.pipe.put(["connected to /run/\udcff.sock"])
+    pair.pipe.put(["next"])
+    pair.read_lines("connected to /run/\\udcff.sock", "next")
+
+
+def record(level: int, message: str, error: BaseException | None = None) -> logging.LogRecord:
+    """Return a record as a logger makes it."""
+    info = (type(error), error, error.__traceback__) if error else None
+    return logging.LogRecord("test", level, __file__, 1, message, None, info)
+
+
+@pytest.mark.parametrize(
+    ("level", "prefix"),
+    [
+        (logging.CRITICAL, "E! "),
+        (logging.ERROR, "E! "),
+        (logging.WARNING, "W! "),
+        (logging.INFO, "I! "),
+        (logging.DEBUG, "D! "),
+        (logging.INFO + 1, "I! "),
+    ],
+)
+def test_level_prefix(level: int, prefix: str) -> None:
+    """Telegraf logs each line at the level that it had here."""
+    assert PrefixFormatter().format(record(level, "text")) == f"{prefix}text"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\v", "\x85", "\u2028"])
+def test_every_line_has_its_prefix(end: str) -> None:
+    """Whatever ends a line, a message of several lines is not taken for errors."""
+    assert PrefixFormatter().lines(record(logging.INFO, f"one{end}two{end}")) == ["I! one", "I! two"]
+
+
+def test_empty_message() -> None:
+    """An empty message is a line with a level, not a line that Telegraf takes for an error."""
+    assert PrefixFormatter().lines(record(logging.INFO, "")) == ["I! "]
+
+
+def test_traceback() -> None:
+    """A traceback is one error of several lines, each of which has its prefix."""
+    try:
+        raise ValueError("first line\nsecond line")
+    except ValueError as error:
+        lines = PrefixFormatter().lines(record(logging.ERROR, "it failed", error))
+    assert lines[:2] == ["E! it failed", "E! Traceback (most recent call last):"]
+    assert lines[-2:] == ["E! ValueError: first line", "E! second line"]
+    assert all(line.startswith("E! ") for line in lines)
+
+
+@pytest.mark.parametrize("character", ["a", "é", "\U0001f600", "\udcff"])
+def test_long_line_is_cut(pair: Pair, character: str) -> None:
+    """No line of the log is ever so long that Telegraf stops reading the log for good."""
+    handler = LogHandler(pair.pipe)
+    handler.emit(record(logging.INFO, character * 100_000))
+    handler.emit(record(logging.INFO, "end"))
+    line = b""
+    while not line.endswith(b"\n"):
+        line += pair.read(1)
+    assert line.startswith(b"I! ")
+    assert 8000 < len(line) < TELEGRAFS_LIMIT
+    pair.read_lines("I! end")
+
+
+def test_handler_writes(pair: Pair) -> None:
+    """What is logged arrives, line by line."""
+    logger = logging.Logger("test")
+    logger.addHandler(LogHandler(pair.pipe))
+    logger.warning("%s is gone,\nand %s too", "one", "two")
+    pair.read_lines("W! one is gone,", "W! and two too")
+
+
+def test_handler_tells_what_was_lost(make_pair: Callable[..., Pair]) -> None:
+    """Once Telegraf reads its stderr again, the log itself says how much of it is missing."""
+    pair = make_pair(kept=2)
+    handler = LogHandler(pair.pipe)
+    pair.get_stuck()
+    for number in range(5):
+        handler.emit(record(logging.INFO, f"{number}"))
+    pair.get_unstuck()
+    pair.read_lines("I! 3", "I! 4")
+    handler.emit(record(logging.INFO, "5"))
+    pair.read_lines("W! 3 lines of this log were dropped: they were not read in time", "I! 5")
+    handler.emit(record(logging.INFO, "6"))
+    pair.read_lines("I! 6")
+
+
+@pytest.fixture
+def stdin() -> Iterator[tuple[queue.SimpleQueue[str], int, Callable[[], None]]]:
+    """Watch a pipe; return what was called back, the writing end, and what closes that."""
+    called: queue.SimpleQueue[str] = queue.SimpleQueue()
+    reader, writer = os.pipe()
+    before = set(threading.enumerate())
+    watch_stdin(reader, lambda: called.put("newline"), lambda: called.put("end"))
+    (thread,) = set(threading.enumerate()) - before
+
+    def close() -> None:
+        with suppress(OSError):
+            os.close(writer)
+
+    yield called, writer, close
+    close()
+    thread.join(LONG)
+    assert not thread.is_alive()
+    os.close(reader)
+
+
+def test_newline(stdin: tuple[queue.SimpleQueue[str], int, Callable[[], None]]) -> None:
+    """Each time Telegraf asks, an emission follows; other bytes ask for nothing."""
+    called, writer, close = stdin
+    for _ in range(3):
+        os.write(writer, b"\n")
+        assert called.get(timeout=LONG) == "newline"
+    os.write(writer, b"text")
+    close()
+    assert called.get(timeout=LONG) == "end"
+
+
+def test_end_of_file(stdin: tuple[queue.SimpleQueue[str], int, Callable[[], None]]) -> None:
+    """When Telegraf closes stdin the program is told once, after the newlines before it."""
+    called, writer, close = stdin
+    os.write(writer, b"\n")
+    close()
+    assert [called.get(timeout=LONG), called.get(timeout=LONG)] == ["newline", "end"]
+    assert called.empty()
+
+
+def test_stdin_that_does_not_block() -> None:
+    """With O_NONBLOCK on it an empty stdin has not ended: newlines and the end are told as they come."""
+    called: queue.SimpleQueue[str] = queue.SimpleQueue()
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    before = set(threading.enumerate())
+    watch_stdin(reader, lambda: called.put("newline"), lambda: called.put("end"))
+    (thread,) = set(threading.enumerate()) - before
+    for _ in range(2):
+        os.write(writer, b"\n")
+        assert called.get(timeout=LONG) == "newline"
+    os.close(writer)
+    assert called.get(timeout=LONG) == "end"
+    thread.join(LONG)
+    os.close(reader)
+
+
+def test_stdin_that_cannot_be_read(tmp_path: Path) -> None:
+    """A stdin that fails counts as one that ended: the program stops instead of running unseen."""
+    called: queue.SimpleQueue[str] = queue.SimpleQueue()
+    directory = os.open(tmp_path, os.O_RDONLY)
+    before = set(threading.enumerate())
+    with pytest.raises(OSError, match=os.strerror(errno.EISDIR)):
+        os.read(directory, 1)
+    watch_stdin(directory, lambda: called.put("newline"), lambda: called.put("end"))
+    assert called.get(timeout=LONG) == "end"
+    for thread in set(threading.enumerate()) - before:
+        thread.join(LONG)
+    os.close(directory)
