@@ -66,10 +66,10 @@ class Checked:
         """Return the text of a check."""
 
         @asynccontextmanager
-        async def watch(path: str, *, unguarded: bool) -> AsyncIterator[SimpleNamespace]:
-            yield SimpleNamespace(session=self.session)
+        async def look_at(node_socket: object, *, unguarded: bool) -> AsyncIterator[FakeSession]:
+            yield self.session
 
-        self._monkeypatch.setattr(check, "watch", watch)
+        self._monkeypatch.setattr(check, "look_at", look_at)
         lines, self.fine = check.report(make_config({"socket": "/run/node.sock", **options}))
         return "\n".join(lines)
 
