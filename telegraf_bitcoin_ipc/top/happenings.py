@@ -18,7 +18,7 @@ TOGETHER: Final = 1.0
 
 PACKAGE: Final = "telegraf_bitcoin_ipc"
 
-TOLD: Final = tuple(f"{PACKAGE}.{module}" for module in ("events", "tips"))
+TOLD: Final = tuple(f"{PACKAGE}.{module}" for module in ("collect.events", "collect.tips"))
 """Loggers whose debug lines are the node's events."""
 
 RECONNECT: Final = f"{PACKAGE}.reconnect"
