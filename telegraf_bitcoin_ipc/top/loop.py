@@ -80,8 +80,7 @@ async def _draw_for_ever(top: Top, terminal: Terminal, changed: asyncio.Event) -
         terminal.show(top.draw(*terminal.size()))
         await asyncio.sleep(MIN_FRAME_SECONDS)
         with suppress(TimeoutError):
-            async with asyncio.timeout(MAX_FRAME_SECONDS - MIN_FRAME_SECONDS):
-                await changed.wait()
+            await asyncio.wait_for(changed.wait(), MAX_FRAME_SECONDS - MIN_FRAME_SECONDS)
 
 
 def _read_keys(loop: asyncio.AbstractEventLoop, descriptor: int, quit: Callable[[], None]) -> None:
