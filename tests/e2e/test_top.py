@@ -1,4 +1,4 @@
-"""`top` in a real terminal: what can be read on it, and what is left when it ends."""
+"""`top` in a real terminal: what it shows, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def start_top(start_terminal: Callable[..., Terminal], socket_path: Path) -> Sta
 
 
 def row(screen: str, label: str) -> str:
-    """Return what stands after a label, up to two blanks and the next part."""
+    """Return the text after a label, up to two blanks."""
     (found,) = re.findall(rf"(?:^|  ){label:<11}(.*?)(?:  |$)", screen, re.MULTILINE)
     return str(found)
 
@@ -48,8 +48,8 @@ def program(scene: Scene) -> int:
     return pid
 
 
-def test_everything_a_tracing_node_tells_is_on_the_screen(start_node: StartNode, start_top: StartTop) -> None:
-    """Height, age, mempool, peers, fees and events of the node can be read in 80 columns and 24 lines."""
+def test_everything_a_tracing_node_reports_is_on_the_screen(start_node: StartNode, start_top: StartTop) -> None:
+    """Height, age, mempool, peers, fees and events of the node fit 80 columns and 24 lines."""
     node = start_node("--dialect", TRACING.name)
     node.do("fee_estimates", rates={"2": 12.5, "6": 7, "144": 1})
     node.do("peers", inbound=3, outbound=5)
@@ -80,8 +80,8 @@ def test_everything_a_tracing_node_tells_is_on_the_screen(start_node: StartNode,
     assert NOT_TOLD not in screen
 
 
-def test_a_reorganisation_is_told_with_heights_and_numbers(start_node: StartNode, start_top: StartTop) -> None:
-    """Blocks that leave the chain, and those that come, are one line each, with what they are and how many."""
+def test_a_reorganisation_is_shown_with_heights_and_counts(start_node: StartNode, start_top: StartTop) -> None:
+    """Disconnected and connected blocks are one line each."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache")
     height = node.do("accept")["height"]
@@ -94,8 +94,8 @@ def test_a_reorganisation_is_told_with_heights_and_numbers(start_node: StartNode
     )
 
 
-def test_what_a_stock_node_does_not_tell_is_said_and_not_0(start_node: StartNode, start_top: StartTop) -> None:
-    """On a stock node the mempool's events and the coins cache are said to be not told; the rest is there."""
+def test_what_a_stock_node_does_not_report_is_not_0(start_node: StartNode, start_top: StartTop) -> None:
+    """On a stock node, mempool events and the coins cache are marked as absent; the rest is shown."""
     node = start_node("--dialect", STOCK.name)
     terminal = start_top()
     terminal.shows("regtest  stock", "in step with the network")
@@ -109,7 +109,7 @@ def test_what_a_stock_node_does_not_tell_is_said_and_not_0(start_node: StartNode
 
 
 def test_a_download_has_a_bar_and_an_estimate(start_node: StartNode, start_top: StartTop) -> None:
-    """In initial block download there is a bar with the part that is done, then how long the rest takes."""
+    """During initial block download a bar shows the progress, later with the time left."""
     node = start_node()
     node.do("ibd", on=True)
     node.do("headers", height=1000)
@@ -126,8 +126,8 @@ def test_a_download_has_a_bar_and_an_estimate(start_node: StartNode, start_top: 
     terminal.shows("in step with the network", "subscribed: utxo_cache")
 
 
-def test_a_node_that_is_gone_leaves_nothing_old(start_node: StartNode, start_top: StartTop) -> None:
-    """Without its node the screen shows no value of it and says what it waits for; then the node is back."""
+def test_a_lost_node_leaves_no_old_values(start_node: StartNode, start_top: StartTop) -> None:
+    """Without a session the screen shows why, and no value; once the node is back it shows them again."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache", "in step with the network")
     node.kill()
@@ -142,7 +142,7 @@ def test_a_node_that_is_gone_leaves_nothing_old(start_node: StartNode, start_top
 
 
 def test_a_terminal_that_is_too_small(start_node: StartNode, start_top: StartTop) -> None:
-    """Below 80 by 24 there is one sentence; once the terminal is larger the node is there."""
+    """Below 80 by 24 there is one sentence; once the terminal is larger, the node."""
     start_node()
     terminal = start_top(columns=60, lines=15)
     screen = terminal.shows("top needs 80 columns and 24 lines, and this terminal has")
@@ -162,7 +162,7 @@ def test_a_terminal_without_a_cursor_is_refused(start_terminal: Callable[..., Te
 
 @pytest.mark.parametrize("how", ["q", "C-c", "SIGTERM", "SIGHUP"])
 def test_the_end(start_node: StartNode, start_top: StartTop, scene: Scene, how: str) -> None:
-    """At q, Ctrl-C and a signal the node is left in peace, the terminal is as before, and the status is 0."""
+    """q, Ctrl-C and signals unsubscribe from the node and restore the terminal; the status is 0."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache")
     assert terminal.has("alternate_on") == 1
@@ -175,7 +175,7 @@ def test_the_end(start_node: StartNode, start_top: StartTop, scene: Scene, how: 
 
 
 def test_without_a_node_it_ends_as_well(start_top: StartTop, scene: Scene) -> None:
-    """While it waits for a node q ends it, too."""
+    """q also works while it waits for a node."""
     terminal = start_top()
     terminal.shows("no such socket")
     terminal.press("q")
@@ -183,8 +183,8 @@ def test_without_a_node_it_ends_as_well(start_top: StartTop, scene: Scene) -> No
     scene.empty()
 
 
-def test_a_terminal_that_goes_away_ends_it(start_node: StartNode, start_top: StartTop, scene: Scene) -> None:
-    """A closed window or a lost connection leaves no process behind, and the node is unharmed."""
+def test_a_closed_terminal_ends_it(start_node: StartNode, start_top: StartTop, scene: Scene) -> None:
+    """A closed window or a lost connection leaves no process behind and does not harm the node."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache")
     terminal.close()
@@ -192,7 +192,7 @@ def test_a_terminal_that_goes_away_ends_it(start_node: StartNode, start_top: Sta
 
 
 def test_a_killed_top_does_not_harm_the_node(start_node: StartNode, start_top: StartTop, scene: Scene) -> None:
-    """The guard leaves the node in peace when the program itself can no longer do so."""
+    """The guard unsubscribes when the program itself can no longer do so."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache")
     os.kill(program(scene), signal.SIGKILL)
@@ -273,10 +273,10 @@ def test_a_terminal_that_reads_again_shows_the_newest(
     os.close(top.ours)
 
 
-def test_a_terminal_that_goes_without_a_signal_ends_it(
+def test_a_terminal_that_closes_without_a_signal_ends_it(
     start_node: StartNode, processes: ExitStack, socket_path: Path
 ) -> None:
-    """Without a SIGHUP, errors of the terminal report that it is gone: status 0, and no traceback."""
+    """Without a SIGHUP, errors of the terminal end it: status 0, and no traceback."""
     node = start_node()
     top = StalledTop(processes, socket_path)
     node.says("subscribed", 2)
@@ -287,7 +287,7 @@ def test_a_terminal_that_goes_without_a_signal_ends_it(
 
 
 def test_a_warning_does_not_tear_the_screen(start_node: StartNode, start_top: StartTop) -> None:
-    """What would go to the log is in the last line, and everything else stands where it stood."""
+    """Log lines appear in the last line, without moving anything else."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache", "no warnings")
     node.do("fail", method="getmempoolinfo", message="out of\x1b[2J order")
