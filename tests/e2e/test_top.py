@@ -98,7 +98,7 @@ def test_what_a_stock_node_does_not_report_is_not_0(start_node: StartNode, start
     """On a stock node, mempool events and the coins cache are marked as absent; the rest is shown."""
     node = start_node("--dialect", STOCK.name)
     terminal = start_top()
-    terminal.shows("regtest  stock", "in step with the network")
+    terminal.shows("regtest  stock", "in step with the network", "Last block 1 tx")  # which follows the first poll
     height = node.do("accept", count=3)["height"]
     terminal.shows(f"tip at height {height}")
     node.do("block", transactions=2)
