@@ -2,8 +2,8 @@
 
 import json
 import time
-from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Final
 
 from telegraf_bitcoin_ipc.errors import ConfigError
@@ -17,17 +17,14 @@ MAX_WINDOW: Final = 86400.0
 
 
 def report(
-    parser: ArgumentParser,
-    arguments: Sequence[str],
+    options: Namespace,
     sleep: Callable[[float], None] = time.sleep,
     begun: Callable[[], None] = lambda: None,
 ) -> tuple[str, bool]:
-    """Return what to print, and whether it is parity: something equal, nothing different.
+    """Return the text to print, and whether there is parity: something is equal, and nothing differs.
 
-    `begun` is called at the begin of the window. Raises ConfigError or EndpointUnavailable.
+    `begun` is called at the start of the window. Raises ConfigError or EndpointUnavailable.
     """
-    _add_options(parser)
-    options = parser.parse_args(arguments)
     old, new = checked_url(options.old), checked_url(options.new)
     window = _number("--window", options.window, 1, MAX_WINDOW)
     tolerance = _number("--tolerance", options.tolerance, 0, 100) / 100
@@ -44,7 +41,8 @@ def report(
     return text, "equal" in found and "differs" not in found
 
 
-def _add_options(parser: ArgumentParser) -> None:
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of `parity`."""
     parser.add_argument("old", metavar="OLD_URL", help="page of the exporter that runs today")
     parser.add_argument("new", metavar="NEW_URL", help="page of Telegraf with this plugin's metrics")
     parser.add_argument(

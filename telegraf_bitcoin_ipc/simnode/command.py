@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
@@ -33,17 +33,20 @@ OWNER_ONLY: Final = 0o077
 """The umask that gives the socket the mode of a real node's, 0700."""
 
 
-def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
-    """Simulate a node as the arguments say; returns the exit status.
+def run(options: argparse.Namespace) -> int:
+    """Run a simulated node with the options of `add_options`; returns the exit status.
 
     Raises ConfigError, and BrokenPipeError once the node has stopped because its stdout was closed.
     """
-    options = _parse(parser, arguments)
+    checked("SOCKET", options.socket)
+    if options.script not in (None, "-"):
+        checked("--script", options.script)
     status: int = asyncio.run(capnp.run(_simulate(options)))
     return status
 
 
-def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `simulate`."""
     add = parser.add_argument
     add("socket", metavar="SOCKET", help="path of the socket to listen on")
     add(
@@ -89,11 +92,6 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
     add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
     add("--lenient", action="store_true", help="say what would abort a real node, and go on")
-    options = parser.parse_args(arguments)
-    checked("SOCKET", options.socket)
-    if options.script not in (None, "-"):
-        checked("--script", options.script)
-    return options
 
 
 async def _simulate(options: argparse.Namespace) -> int:
