@@ -1,7 +1,7 @@
-"""What the metrics of other exporters are here: one row per metric, or the reason why there is none.
+"""The mapping: for each metric of another exporter its counterpart, or the reason why there is none.
 
-The README's tables for moving and the command `parity` are made from it. The facts of each exporter (names, types,
-units, what it asks the node for) were read in its source; those of the node's figures in Bitcoin Core's.
+The migration tables and the command `parity` are made from it. Source of the facts: each exporter's code (names,
+types, units, polled methods) and Bitcoin Core's.
 """
 
 from typing import Final
@@ -17,12 +17,12 @@ SATOSHI: Final = 100_000_000.0
 
 
 def _same(name: str, *, tolerance: float = 0, slack: float = 0, nothing: float | None = None) -> Row:
-    """Return the row of a gauge, or of a counter of the node's own, that has the same name here."""
+    """Return the row of a gauge, or of one of the node's own counters, that has the same name in the plugin."""
     return Row(f"{MEASUREMENT}_{name}", name, tolerance=tolerance, slack=slack, nothing=nothing)
 
 
 def _same_count(name: str, slack: float = 0, counted: str = "") -> Row:
-    """Return the row of a counter of events that has the same name here."""
+    """Return the row of a counter of events that has the same name in the plugin."""
     return Row(f"{MEASUREMENT}_{name}", name, compare="increase", slack=slack, counted=counted)
 
 
@@ -30,9 +30,9 @@ def _none(old: str, why: str) -> Row:
     return Row(old, note=why)
 
 
-_TX: Final = 2.0  # transactions that may be under way between two pages
+_TX: Final = 2.0  # transactions that only one page has counted yet
 _COINS: Final = 20.0
-_MOVES: Final = 0.1  # of a gauge that moves all the time and is polled once a minute
+_MOVES: Final = 0.1  # of a gauge that changes all the time and is polled once a minute
 _TOTAL: Final = 0.05  # of a total since the node's start
 _PEERS: Final = 2.0
 _NEXT_BLOCK: Final = 1.0

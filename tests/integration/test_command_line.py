@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it prints, and what it says of a mistake."""
+"""The installed command line: what it prints, its exit statuses, and its messages about mistakes."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ MISTAKES = [
     (["--unknown", "SOCKET"], "--unknown"),
     (["--metrics-addr", "127.0.0.1:9332", "SOCKET"], "Telegraf serves the metrics"),
     (["config", "--metrics-addr", "9332", "SOCKET"], "--metrics-addr: '9332' is not HOST:PORT"),
-    (["config", "--metrics-addr", "127.0.0.1:0", "SOCKET"], "0 is no port"),
+    (["config", "--metrics-addr", "127.0.0.1:0", "SOCKET"], "0 is not a valid port"),
     (["x" * 108], "longer than the 107 bytes"),
     (["simulate"], "SOCKET"),
     (["simulate", "--dialect", "klingon", "SOCKET"], "--dialect"),
-    (["simulate", "--block-interval", "0", "SOCKET"], "--block-interval"),
+    (["simulate", "--block-interval", "0", "SOCKET"], "--block-interval: '0' is not a number greater than 0"),
+    (["simulate", "--warmup", "soon", "SOCKET"], "--warmup: 'soon' is not a number of at least 0"),
+    (["simulate", "--utxo-burst", "2.5", "SOCKET"], "--utxo-burst: '2.5' is not a whole number of at least 0"),
     (["metrics", "--loud"], "--loud"),
     (["top", "--debug", "SOCKET"], "--debug"),
     (["top", "SOCKET"], "top needs a terminal to draw on, and stdout is none"),
