@@ -325,7 +325,7 @@ def _check_socket(path: str) -> None:
             raise ConfigError(f"there is no command {path!r}; {command!r}? (./{path} is a socket)") from None
         return
     if not stat.S_ISSOCK(mode):
-        raise ConfigError(f"SOCKET: {path} is no socket")
+        raise ConfigError(f"SOCKET: {path} is not a socket")
 
 
 def _program() -> list[str]:

@@ -115,7 +115,7 @@ async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
     """Listen on the socket, as its owner's only; a stale one is replaced, as a node does."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise ConfigError(f"SOCKET: {path} is there and is no socket")
+            raise ConfigError(f"SOCKET: {path} exists and is not a socket")
         os.unlink(path)
 
     async def accept(stream: Any) -> None:

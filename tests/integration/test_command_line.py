@@ -154,13 +154,13 @@ def interrupted(silent: socket.socket, *arguments: str | Path) -> tuple[int, str
 
 
 def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
-    """A file that is there and is no socket is said at once, for every command that connects or listens."""
+    """A file that is not a socket is reported at once, for every command that connects or listens."""
     file = tmp_path / "file"
     file.write_text("")
     for command in ([], ["top"], ["once"], ["check"], ["simulate"]):
         done = run(*command, file)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert "is no socket" in done.stderr
+        assert "is not a socket" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["once", "check"])
