@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.config import (
+    DEFAULT_GROUPS,
     ENVIRONMENT_PREFIX,
     TOP_POLL_INTERVAL,
     Config,
@@ -37,7 +38,7 @@ EXIT_STDOUT_CLOSED: Final = 128 + signal.SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit status: one of the README's table."""
+    """Do what the command line says; return the exit status: one of the table in docs/configuration.md."""
     arguments = sys.argv[1:] if arguments is None else arguments
     command, rest = _COMMANDS.get(arguments[0] if arguments else "", None), arguments[1:]
     try:
@@ -107,7 +108,7 @@ def _top(arguments: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
-        raise ConfigError(f"top needs the package rich: pip install '{PROGRAM}[top]'") from error
+        raise ConfigError("top needs the package rich: in a checkout, pipx install '.[top]'") from error
     show(config, Terminal(STDIN, STDOUT))
     return EXIT_OK
 
@@ -143,12 +144,10 @@ def _config(arguments: Sequence[str]) -> int:
 
 def _metrics(arguments: Sequence[str]) -> int:
     """Print the catalogue."""
-    from telegraf_bitcoin_ipc.reference import markdown
+    from telegraf_bitcoin_ipc.ipc.catalogue import markdown
 
-    _Parser(prog=f"{PROGRAM} metrics", description="print the catalogue of metrics, as METRICS.md").parse_args(
-        arguments
-    )
-    print(markdown(), end="")
+    _Parser(prog=f"{PROGRAM} metrics", description="print the catalogue of metrics").parse_args(arguments)
+    print(markdown(DEFAULT_GROUPS), end="")
     return EXIT_OK
 
 

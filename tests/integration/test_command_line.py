@@ -70,7 +70,7 @@ def test_without_rich_top_says_what_it_needs() -> None:
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "telegraf-bitcoin-ipc: top needs the package rich: pip install 'telegraf-bitcoin-ipc[top]'\n"
+        "telegraf-bitcoin-ipc: top needs the package rich: in a checkout, pipx install '.[top]'\n"
     )
 
 
