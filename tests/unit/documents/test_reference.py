@@ -174,7 +174,7 @@ def test_tables_for_moving() -> None:
         (
             "`bitcoind_mempool_rejected_total`",
             "not offered",
-            "a node tells nobody of a transaction that it refuses",
+            "a node does not report transactions that it refuses",
         ),
         (
             "`bitcoin_est_smart_fee_{target}`",
