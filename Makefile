@@ -118,7 +118,7 @@ dist/.built: $(SOURCES) | $(VENV)/.tools
 # Twice: the first brings the dependencies, the second this wheel, whose version may not have changed.
 $(VENV)/.installed: dist/.built $(VENV)/.tools
 	@echo 'setup: installing the wheel in $(VENV)'
-	@wheel="$$(echo dist/*.whl)" && $(BIN)/python -m pip install --quiet "$$wheel[top]"
+	@wheel="$$(echo dist/*.whl)" && $(BIN)/python -m pip install --quiet "$$wheel[top,parity]"
 	@$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""Arguments -> configuration -> logging -> work -> exit status; the sub-commands."""
+"""The command line: arguments and environment -> configuration -> a command -> exit status."""
 
 import argparse
 import difflib
@@ -8,18 +8,20 @@ import shutil
 import signal
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.config import (
     DEFAULT_GROUPS,
     ENVIRONMENT_PREFIX,
+    OPTIONS,
     TOP_POLL_INTERVAL,
     Config,
     from_environment,
     make_config,
-    option_name,
+    to_arguments,
 )
 from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
 from telegraf_bitcoin_ipc.telegraf.execd import FLUSH_SECONDS, LineWriter, LogHandler
@@ -33,26 +35,35 @@ STDERR: Final = 2
 EXIT_OK: Final = 0
 EXIT_UNAVAILABLE: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
 EXIT_STDOUT_CLOSED: Final = 128 + signal.SIGPIPE
-"""What a shell reports of a program that SIGPIPE ends, as `head` ends most of those that write to it."""
+"""The status that a shell reports for a program ended by that signal."""
+
+
+class _OutputError(Exception):
+    """Stdout cannot be written to, for instance because the disk is full."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit status: one of the table in docs/configuration.md."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    command, rest = _COMMANDS.get(arguments[0] if arguments else "", None), arguments[1:]
+    """Run the command line and return the exit status, one of the table in docs/configuration.md."""
     try:
         try:
-            return command(rest) if command else _run(arguments)
-        finally:  # also where --help raises SystemExit
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            options = vars(_parse(sys.argv[1:] if arguments is None else arguments))
+            status: int = options.pop("run")(options)
+            return status
+        finally:  # also after --help, which raises SystemExit
+            _print("", end="")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # for what is still buffered
+        _discard_stdout()
         return EXIT_STDOUT_CLOSED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     except ConfigError as error:
         return _complain(error, EXIT_USAGE)
     except (NodeUnavailable, UnsupportedNode) as error:
+        return _complain(error, EXIT_UNAVAILABLE)
+    except _OutputError as error:
+        _discard_stdout()
         return _complain(error, EXIT_UNAVAILABLE)
 
 
@@ -61,17 +72,29 @@ def _complain(error: Exception, status: int) -> int:
     return status
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that says in one sentence what is wrong."""
+def _print(text: str, end: str = "\n") -> None:
+    """Print and flush; raises BrokenPipeError if nobody reads stdout, _OutputError if it fails otherwise."""
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _OutputError(f"cannot write to stdout: {error.strerror}") from error
 
-    def error(self, message: str) -> NoReturn:
-        """Raise ConfigError instead of printing the usage."""
-        raise ConfigError(f"{message} (see {PROGRAM} --help)")
+
+def _discard_stdout() -> None:
+    """Send what is still buffered to /dev/null: Python flushes it on exit, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
-def _run(arguments: Sequence[str]) -> int:
-    """Watch a node under Telegraf."""
-    config = _configure(_parser(description=_DESCRIPTION, epilog=_EPILOG), arguments)
+def _run(values: Mapping[str, Any]) -> int:
+    """Run the plugin, under Telegraf."""
+    if "metrics_addr" in values:
+        raise ConfigError(
+            "--metrics-addr: Telegraf serves the metrics, not the plugin; "
+            f"`{PROGRAM} config --metrics-addr HOST:PORT SOCKET` prints a configuration for it"
+        )
+    config = _configure(values)
     from telegraf_bitcoin_ipc.plugin import serve
 
     log = LineWriter(STDERR)
@@ -80,7 +103,7 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         serve(config, STDOUT)
     except Exception:
-        logging.critical("a defect ends the plugin", exc_info=True)  # for Telegraf's log, with its prefixes
+        logging.critical("unexpected error, exiting", exc_info=True)  # in Telegraf's log, with its prefixes
         return EXIT_UNAVAILABLE
     finally:
         logging.shutdown()
@@ -88,181 +111,213 @@ def _run(arguments: Sequence[str]) -> int:
     return EXIT_OK
 
 
-def _once(arguments: Sequence[str]) -> int:
-    """Print the line protocol of one poll."""
-    config = _configure(_parser("once", "poll a node once and print the line protocol"), arguments)
+def _once(values: Mapping[str, Any]) -> int:
+    config = _configure(values)
     from telegraf_bitcoin_ipc.plugin import look
 
-    print("\n".join(look(config)))
+    _print("\n".join(look(config)))
     return EXIT_OK
 
 
-def _top(arguments: Sequence[str]) -> int:
-    """Show a node on the terminal."""
-    parser = _parser("top", "show a node on the terminal, live", defaults=_DEFAULTS_OF_TOP)
-    parser.set_defaults(debug=False)  # it would have every single coin handed on, for a log that nobody reads
-    config = _configure(parser, arguments, poll_interval=TOP_POLL_INTERVAL)
-    try:
+def _top(values: Mapping[str, Any]) -> int:
+    # With debug, which only the environment can set here, every single coin would be logged.
+    config = _configure({"debug": False, **values}, poll_interval=TOP_POLL_INTERVAL)
+    with _from_extra("top", "rich"):
         from telegraf_bitcoin_ipc.top.loop import show
         from telegraf_bitcoin_ipc.top.terminal import Terminal
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "rich":
-            raise
-        raise ConfigError("top needs the package rich: in a checkout, pipx install '.[top]'") from error
     show(config, Terminal(STDIN, STDOUT))
     return EXIT_OK
 
 
-def _check(arguments: Sequence[str]) -> int:
-    """Say what a node is and what it will give."""
-    config = _configure(_parser("check", "connect to a node and say what it is and what works"), arguments)
+def _check(values: Mapping[str, Any]) -> int:
+    config = _configure(values)
     from telegraf_bitcoin_ipc.check import report
 
     lines, fine = report(config)
-    print("\n".join(lines))
+    _print("\n".join(lines))
     return EXIT_OK if fine else EXIT_UNAVAILABLE
 
 
-def _config(arguments: Sequence[str]) -> int:
-    """Print a Telegraf configuration that runs the plugin with these options."""
-    from telegraf_bitcoin_ipc.telegraf.sample_config import DEFAULT_ADDRESS, checked_address, render
+def _config(values: dict[str, Any]) -> int:
+    from telegraf_bitcoin_ipc.telegraf.sample_config import checked_address, render
 
-    parser = _parser("config", "print a complete Telegraf configuration that runs the plugin with these options")
+    address = checked_address(values.pop("metrics_addr"))
+    config = make_config(from_environment(os.environ) | values)
+    checked("SOCKET", config.socket)
+    command = [*_program(), *to_arguments(config), os.path.abspath(config.socket)]
+    _print(render(command, address, config.emit_interval), end="")
+    return EXIT_OK
+
+
+def _metrics(_: Mapping[str, Any]) -> int:
+    from telegraf_bitcoin_ipc.ipc.catalogue import markdown
+
+    _print(markdown(DEFAULT_GROUPS), end="")
+    return EXIT_OK
+
+
+def _simulate(values: Mapping[str, Any]) -> int:
+    from telegraf_bitcoin_ipc.simnode.command import run
+
+    return run(argparse.Namespace(**values))
+
+
+def _parity(values: Mapping[str, Any]) -> int:
+    from telegraf_bitcoin_ipc.parity import command, exposition
+
+    try:
+        text, fine = command.report(argparse.Namespace(**values))
+    except exposition.EndpointUnavailable as error:
+        return _complain(error, EXIT_UNAVAILABLE)
+    _print(text)
+    return EXIT_OK if fine else EXIT_UNAVAILABLE
+
+
+@contextmanager
+def _from_extra(command: str, package: str) -> Iterator[None]:
+    """Say how to get a package that is missing because the extra named as the command is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != package.replace("-", "_"):
+            raise
+        raise ConfigError(
+            f"{command} needs the package {package}; in a checkout, "
+            f"`pipx install '.[{command}]'` or `uv tool install '.[{command}]'` installs it too"
+        ) from error
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports a mistake in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError instead of printing the usage."""
+        raise ConfigError(f"{message} (see {PROGRAM} --help)")
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options, and as `run` the function that they are for.
+
+    Arguments that begin with no command are the plugin's.
+    """
+    first = next(iter(arguments), "")
+    if first in _COMMANDS or first in ("-h", "--help"):
+        return _make_program_parser(first).parse_args(arguments)
+    parser = _Parser(prog=PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    parser.set_defaults(run=_run)
+    _add_options(parser)
+    parser.add_argument("--metrics-addr", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def _make_program_parser(chosen: str) -> argparse.ArgumentParser:
+    """Return the parser whose help describes all, with a sub-parser for each command.
+
+    Only the `chosen` command has its options, so that nothing is imported for the others.
+    """
+    usage = f"{PROGRAM} [OPTIONS] SOCKET\n       {PROGRAM} COMMAND ..."
+    program = _Parser(prog=PROGRAM, usage=usage, description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    _add_options(program, OPTIONS.keys() - {"socket"})
+    parsers = program.add_subparsers(title="commands", metavar="COMMAND", prog=PROGRAM, required=True)
+    for name, (sentence, add_options, run) in _COMMANDS.items():
+        parser = parsers.add_parser(name, help=sentence, description=sentence, allow_abbrev=False)
+        parser.set_defaults(run=run)
+        if name == chosen:
+            add_options(parser)
+    return program
+
+
+def _add_options(
+    parser: argparse.ArgumentParser, fields: Collection[str] = OPTIONS.keys(), **defaults: str
+) -> None:
+    """Add options of Config; one that is not given is not in the result. `defaults` are shown in the help."""
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    for field, option in OPTIONS.items():
+        if field not in fields:
+            continue
+        text = option.help.replace("%", "%%")
+        if default := defaults.get(field, option.default):
+            text += f" (default: {default})"
+        details: dict[str, Any] = {"action": "store_true"}
+        if option.metavar:
+            details = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
+        if field == "socket":
+            parser.add_argument(field, nargs="?", default=argparse.SUPPRESS, help=text, **details)
+        else:
+            parser.add_argument(option.name, default=argparse.SUPPRESS, help=text, **details)
+
+
+def _add_top_options(parser: argparse.ArgumentParser) -> None:
+    fields = ("socket", "poll_interval", "metrics", "no_utxo_trace", "no_guard")
+    _add_options(parser, fields, poll_interval=f"{TOP_POLL_INTERVAL:g}")
+
+
+def _add_config_options(parser: argparse.ArgumentParser) -> None:
+    from telegraf_bitcoin_ipc.telegraf.sample_config import DEFAULT_ADDRESS
+
+    _add_options(parser)
     parser.add_argument(
         "--metrics-addr",
         metavar="HOST:PORT",
         default=DEFAULT_ADDRESS,
         help="serve on it (default: %(default)s)",
     )
-    values = vars(parser.parse_args(arguments))
-    address = checked_address(values.pop("metrics_addr"))
-    config = make_config(from_environment(os.environ) | values)
-    checked("SOCKET", config.socket)
-    print(render([_program(), *_options(config)], address, config.emit_interval), end="")
-    return EXIT_OK
 
 
-def _metrics(arguments: Sequence[str]) -> int:
-    """Print the catalogue."""
-    from telegraf_bitcoin_ipc.ipc.catalogue import markdown
+def _add_simulate_options(parser: argparse.ArgumentParser) -> None:
+    from telegraf_bitcoin_ipc.simnode.command import add_options
 
-    _Parser(prog=f"{PROGRAM} metrics", description="print the catalogue of metrics").parse_args(arguments)
-    print(markdown(DEFAULT_GROUPS), end="")
-    return EXIT_OK
+    add_options(parser)
 
 
-def _simulate(arguments: Sequence[str]) -> int:
-    """Run a simulated node."""
-    from telegraf_bitcoin_ipc.simnode import command
+def _add_parity_options(parser: argparse.ArgumentParser) -> None:
+    with _from_extra("parity", "prometheus-client"):
+        from telegraf_bitcoin_ipc.parity.command import add_options
 
-    parser = _Parser(prog=f"{PROGRAM} simulate", description="run a simulated Bitcoin node on a socket")
-    return command.run(parser, arguments)
-
-
-def _parity(arguments: Sequence[str]) -> int:
-    """Compare another exporter's metrics with the plugin's."""
-    from telegraf_bitcoin_ipc.parity import command, exposition
-
-    parser = _Parser(
-        prog=f"{PROGRAM} parity",
-        description="compare another exporter's Prometheus page with Telegraf's that has this plugin's metrics",
-    )
-    try:
-        text, fine = command.report(parser, arguments)
-    except exposition.EndpointUnavailable as error:
-        return _complain(error, EXIT_UNAVAILABLE)
-    print(text)
-    return EXIT_OK if fine else EXIT_UNAVAILABLE
+    add_options(parser)
 
 
-_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
-    "top": _top,
-    "check": _check,
-    "once": _once,
-    "config": _config,
-    "metrics": _metrics,
-    "simulate": _simulate,
-    "parity": _parity,
+_AddOptions = Callable[[argparse.ArgumentParser], None]
+
+_COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], int]]]] = {
+    "top": ("show a node on the terminal, live", _add_top_options, _top),
+    "check": ("connect to a node and say what it is and what works", _add_options, _check),
+    "once": ("poll a node once and print the line protocol", _add_options, _once),
+    "config": (
+        "print a complete Telegraf configuration that runs the plugin with these options",
+        _add_config_options,
+        _config,
+    ),
+    "metrics": ("print the catalogue of metrics", lambda _: None, _metrics),
+    "simulate": ("run a simulated Bitcoin node on a socket", _add_simulate_options, _simulate),
+    "parity": (
+        "compare another exporter's Prometheus page with Telegraf's that has this plugin's metrics",
+        _add_parity_options,
+        _parity,
+    ),
 }
+"""Each command: its sentence for the help, what adds its options, and what runs it."""
 
 _DESCRIPTION: Final = (
-    "Watch a Bitcoin node over its IPC socket and write its metrics as line protocol, for Telegraf's inputs.execd."
+    "Watch the Bitcoin node that listens on SOCKET, its IPC socket, and write its metrics as line protocol, "
+    "for Telegraf's inputs.execd."
 )
 
 _EPILOG: Final = (
     f"Each option can be set as an environment variable, too: {ENVIRONMENT_PREFIX}POLL_INTERVAL=30 and so on. "
-    f"Other commands: {PROGRAM} {{{','.join(_COMMANDS)}}} --help"
+    f"The options of a command: {PROGRAM} {{{','.join(_COMMANDS)}}} --help"
 )
 
 
-_LISTS: Final = {"metrics": "GROUP,...", "fee_targets": "BLOCKS,..."}
-"""Options with several values, separated by commas."""
-
-
-_DEFAULTS: Final = {name: field.default for name, field in Config.model_fields.items()}
-
-_DEFAULTS_OF_TOP: Final = {
-    name: _DEFAULTS[name] for name in ("socket", "metrics", "no_utxo_trace", "no_guard")
-} | {"poll_interval": TOP_POLL_INTERVAL}
-
-
-def _parser(
-    command: str = "",
-    description: str = "",
-    epilog: str | None = None,
-    defaults: Mapping[str, Any] = _DEFAULTS,
-) -> argparse.ArgumentParser:
-    """Return a parser of those options of Config that have `defaults`; what is not given is not in its result."""
-    parser = _Parser(
-        prog=f"{PROGRAM} {command}".strip(),
-        description=description,
-        epilog=epilog,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    for name, field in Config.model_fields.items():
-        if name not in defaults:
-            continue
-        text = (field.description or "").replace("%", "%%")
-        if name == "socket":
-            parser.add_argument("socket", metavar="SOCKET", nargs="?", help=text)
-        elif field.annotation is bool:
-            parser.add_argument(option_name(name), action="store_true", help=text)
-        elif name == "tag":
-            parser.add_argument(option_name(name), action="append", metavar="KEY=VALUE", help=text)
-        elif name in _LISTS:
-            parser.add_argument(
-                option_name(name), metavar=_LISTS[name], help=f"{text} (default: {_in_words(defaults[name])})"
-            )
-        else:
-            parser.add_argument(
-                option_name(name), metavar="S", help=f"{text} (default: {_in_words(defaults[name])})"
-            )
-    if not command:
-        parser.add_argument("--metrics-addr", dest="metrics_addr", help=argparse.SUPPRESS)
-    return parser
-
-
-def _in_words(default: Any) -> str:
-    return ",".join(map(str, default)) if isinstance(default, tuple) else f"{default:g}"
-
-
-def _configure(parser: argparse.ArgumentParser, arguments: Sequence[str], **defaults: Any) -> Config:
-    """Return the options from the environment and, above them, from the command line."""
-    values: dict[str, Any] = vars(parser.parse_args(arguments))
-    if "metrics_addr" in values:
-        raise ConfigError(
-            "--metrics-addr: Telegraf serves the metrics, not the plugin; "
-            f"`{PROGRAM} config --metrics-addr HOST:PORT SOCKET` prints a configuration for it"
-        )
-    config = make_config(defaults | from_environment(os.environ) | values)
+def _configure(values: Mapping[str, Any], **defaults: Any) -> Config:
+    """Return the configuration for a node that is to be connected to; the environment ranks below `values`."""
+    config = make_config({**defaults, **from_environment(os.environ), **values})
     _check_socket(config.socket)
     return config
 
 
 def _check_socket(path: str) -> None:
-    """Refuse a path that is there and is no socket; one that is not there yet may come with the node."""
+    """Refuse a path that exists and is not a socket; one that does not exist yet may come with the node."""
     checked("SOCKET", path)
     try:
         mode = os.stat(path).st_mode
@@ -271,27 +326,11 @@ def _check_socket(path: str) -> None:
             raise ConfigError(f"there is no command {path!r}; {command!r}? (./{path} is a socket)") from None
         return
     if not stat.S_ISSOCK(mode):
-        raise ConfigError(f"SOCKET: {path} is no socket")
+        raise ConfigError(f"SOCKET: {path} is not a socket")
 
 
-def _program() -> str:
-    """Return how Telegraf, whose PATH and working directory may be others, finds this program."""
-    return os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])
-
-
-def _options(config: Config) -> list[str]:
-    """Return the command line that makes this configuration."""
-    words: list[str] = []
-    for name, field in Config.model_fields.items():
-        value = getattr(config, name)
-        if name == "socket" or value == field.default:
-            continue
-        if value is True:
-            words.append(option_name(name))
-        elif name == "tag":
-            words += [word for key, text in value.items() for word in (option_name(name), f"{key}={text}")]
-        elif name in _LISTS:
-            words += [option_name(name), ",".join(map(str, value)) or "none"]
-        else:
-            words += [option_name(name), f"{value:g}"]
-    return [*words, os.path.abspath(config.socket)]
+def _program() -> list[str]:
+    """Return how Telegraf, whose PATH and working directory may differ, runs this program."""
+    if os.path.basename(sys.argv[0]) == "__main__.py":
+        return [sys.executable, "-m", "telegraf_bitcoin_ipc"]
+    return [os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])]

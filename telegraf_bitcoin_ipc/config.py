@@ -2,9 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, FEE_TARGETS, GROUPS
 from telegraf_bitcoin_ipc.errors import ConfigError
@@ -15,48 +23,148 @@ ENVIRONMENT_PREFIX: Final = "TELEGRAF_BITCOIN_IPC_"
 CHOOSABLE_GROUPS: Final = tuple(group for group in GROUPS if group not in ALWAYS_ON)
 
 DEFAULT_GROUPS: Final = tuple(group for group in CHOOSABLE_GROUPS if group != "peers")
-"""What a dashboard of one node needs; what peers is made from, getpeerinfo, is by far the largest answer."""
+"""What a dashboard of one node needs. The group peers is polled with getpeerinfo, by far the largest answer."""
 
 FEE_TARGET_LIMIT: Final = 1008
-"""Blocks that estimatesmartfee looks ahead at most."""
+"""The longest target, in blocks, that estimatesmartfee accepts."""
 
 FEE_TARGETS_LIMIT: Final = 10
-"""How many there may be: each is one call per poll, and one series."""
+"""The largest number of targets: each is one call per poll, and one series."""
 
 TOP_POLL_INTERVAL: Final = 2.0
-"""Seconds between two polls of `top`, unless told otherwise: somebody is watching, and for a while only."""
+"""The default poll interval of `top`, in seconds: somebody is watching, and only for a while."""
 
 RESERVED_TAGS: Final = frozenset(tag for metric in CATALOGUE for tag in metric.tags)
 
 TELEGRAF_TAG: Final = "host"
-"""The tag that Telegraf gives every metric, and that its Prometheus page leaves out (telegraf_config)."""
+"""The tag that Telegraf adds to every metric, and that its Prometheus page drops (sample_config)."""
 
 UNIX_PATH_BYTES: Final = 107
 """The longest path that fits into a Linux socket address (sun_path holds 108 bytes with the final NUL)."""
 
-FeeTarget = Annotated[int, Field(ge=1, le=FEE_TARGET_LIMIT)]
 
-Seconds = Annotated[float, Field(ge=0.1, le=86400, allow_inf_nan=False)]
+class Metavar(str):
+    """The placeholder in --help for an option's value."""
+
+
+def _socket_path(path: str) -> str:
+    if not path:
+        raise ValueError("the path of the node's socket is empty")
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"the path {path!r} is not UTF-8") from None
+    if size > UNIX_PATH_BYTES:
+        raise ValueError(f"the path is longer than the {UNIX_PATH_BYTES} bytes that a socket path may have")
+    return path
+
+
+def _split(value: Any) -> Any:
+    """Return the items of a comma-separated list, `none` being an empty one; returns other types as they are."""
+    if not isinstance(value, str):
+        return value
+    return [item for item in map(str.strip, value.split(",")) if item not in ("", "none")]
+
+
+def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def _join(items: tuple[Any, ...]) -> str:
+    return ",".join(map(str, items)) or "none"
+
+
+def _group(name: str) -> str:
+    if name not in GROUPS:
+        raise ValueError(f"there is no group {name!r}; there are {', '.join(GROUPS)}")
+    return name
+
+
+def _tags(value: Any) -> Any:
+    """Return the tags of `KEY=VALUE,...` or of a list of KEY=VALUE; the last value of a key wins."""
+    if isinstance(value, Mapping):
+        return value
+    pairs = [text.partition("=") for text in (value.split(",") if isinstance(value, str) else value)]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise ValueError(f"{key!r} is not KEY=VALUE")
+    return {key: text for key, _, text in pairs}
+
+
+def _valid_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the tags as they are; raises ValueError if Telegraf or Prometheus would not accept one."""
+    for name, value in tags.items():
+        if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", name):
+            raise ValueError(f"{name!r} is not a valid tag name (letters, digits and _, starting with a letter)")
+        if name in RESERVED_TAGS:
+            raise ValueError(f"the tag {name!r} is used by the metrics themselves")
+        if name == TELEGRAF_TAG:
+            raise ValueError(f"the tag {name!r} is Telegraf's own")
+        if not value.strip():
+            raise ValueError(f"the value of the tag {name!r} is empty")
+        if UNPRINTABLE.search(value):
+            raise ValueError(
+                f"the value of the tag {name!r} contains a backslash, a control character or invalid UTF-8"
+            )
+    return tags
+
+
+Seconds = Annotated[
+    float,
+    Field(ge=0.1, le=86400, allow_inf_nan=False),
+    PlainSerializer(lambda seconds: f"{seconds:.15g}", when_used="json"),
+    Metavar("S"),
+]
+
+Groups = Annotated[
+    tuple[Annotated[str, AfterValidator(_group)], ...],
+    BeforeValidator(_split),
+    AfterValidator(_distinct),
+    PlainSerializer(_join, when_used="json"),
+    Metavar("GROUP,..."),
+]
+
+FeeTargets = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=FEE_TARGET_LIMIT)], ...],
+    Field(min_length=1, max_length=FEE_TARGETS_LIMIT),
+    BeforeValidator(_split),
+    AfterValidator(_distinct),
+    PlainSerializer(_join, when_used="json"),
+    Metavar("BLOCKS,..."),
+]
+
+Tags = Annotated[
+    Mapping[str, str],
+    BeforeValidator(_tags),
+    AfterValidator(_valid_tags),
+    PlainSerializer(lambda tags: [f"{key}={text}" for key, text in tags.items()], when_used="json"),
+    Metavar("KEY=VALUE"),
+]
 
 
 class Config(BaseModel):
-    """How the plugin runs; see each field's description."""
+    """How the plugin runs; see each field's description.
+
+    The values can be given as the text that a user types. `model_dump(mode="json")` returns that text.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    socket: str = Field(description="path of the node's IPC socket")
+    socket: Annotated[str, AfterValidator(_socket_path), Metavar("SOCKET")] = Field(
+        description="path of the node's IPC socket"
+    )
     debug: bool = Field(default=False, description="log every event, and every try and failure")
     poll_interval: Seconds = Field(default=60, description="seconds between two polls of the node")
     emit_interval: Seconds = Field(
         default=10, description="seconds between two emissions, unless newlines on stdin set the pace"
     )
-    metrics: tuple[str, ...] = Field(
+    metrics: Groups = Field(
         default=DEFAULT_GROUPS,
         description="groups of metrics beside core and plugin: "
         + ", ".join(CHOOSABLE_GROUPS)
         + "; or none (comma-separated)",
     )
-    fee_targets: tuple[FeeTarget, ...] = Field(
+    fee_targets: FeeTargets = Field(
         default=FEE_TARGETS,
         description="blocks to estimate fees for, in the group fees (comma-separated)",
     )
@@ -65,76 +173,47 @@ class Config(BaseModel):
         default=False,
         description="hold the node's socket in this process, which can harm the node (for debugging)",
     )
-    tag: Mapping[str, str] = Field(default={}, description="a tag for every metric (may be given again)")
-
-    @field_validator("socket")
-    @classmethod
-    def _path(cls, path: str) -> str:
-        if not path:
-            raise ValueError("the path of the node's socket is empty")
-        try:
-            size = len(path.encode())
-        except UnicodeEncodeError:
-            raise ValueError(f"the path {path!r} is not UTF-8") from None
-        if size > UNIX_PATH_BYTES:
-            raise ValueError(f"the path is longer than the {UNIX_PATH_BYTES} bytes that a socket's may have")
-        return path
-
-    @field_validator("metrics", mode="before")
-    @classmethod
-    def _groups(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        groups = [group.strip() for group in value.split(",") if group.strip() not in ("", "none")]
-        for group in groups:
-            if group not in GROUPS:
-                raise ValueError(f"there is no group {group!r}; there are {', '.join(GROUPS)}")
-        return tuple(dict.fromkeys(groups))
-
-    @field_validator("fee_targets", mode="before")
-    @classmethod
-    def _targets(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        texts = [text.strip() for text in value.split(",") if text.strip()]
-        for text in texts:
-            if not (text.isascii() and text.isdigit()):
-                raise ValueError(f"{text!r} is no number of blocks")
-        return tuple(dict.fromkeys(int(text) for text in texts))
-
-    @field_validator("fee_targets")
-    @classmethod
-    def _few(cls, targets: tuple[int, ...]) -> tuple[int, ...]:
-        if not 1 <= len(targets) <= FEE_TARGETS_LIMIT:
-            raise ValueError(f"there have to be 1 to {FEE_TARGETS_LIMIT} of them, not {len(targets)}")
-        return targets
-
-    @field_validator("tag", mode="before")
-    @classmethod
-    def _tags(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return value
-        return dict(_tag(text) for text in value)
+    tag: Tags = Field(default={}, description="a tag for every metric (may be given again)")
 
 
-def _tag(text: str) -> tuple[str, str]:
-    """Return the parts of KEY=VALUE; raises ValueError where Telegraf or Prometheus could not take them."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"{text!r} is not KEY=VALUE")
-    if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", key):
-        raise ValueError(f"{key!r} is no name for a tag (letters, digits and _, a letter first)")
-    if key in RESERVED_TAGS:
-        raise ValueError(f"the tag {key!r} is one that the metrics use themselves")
-    if key == TELEGRAF_TAG:
-        raise ValueError(f"the tag {key!r} is Telegraf's own")
-    if not value.strip():
-        raise ValueError(f"the value of the tag {key!r} is empty")
-    if UNPRINTABLE.search(value):
-        raise ValueError(
-            f"the value of the tag {key!r} has a backslash, a control character or invalid UTF-8 in it"
+def option_name(field: str) -> str:
+    """Return the name of a field's option as the user types it."""
+    return "SOCKET" if field == "socket" else "--" + field.replace("_", "-")
+
+
+class Option(NamedTuple):
+    """One option of the command line and the environment, read from the model.
+
+    `default` is what a user would type, empty for a switch or a required option; `metavar` is empty for a switch.
+    """
+
+    field: str
+    name: str
+    variable: str
+    help: str
+    default: str
+    metavar: str
+    repeatable: bool
+
+
+def _options() -> tuple[Option, ...]:
+    defaults = Config.model_construct(socket="").model_dump(mode="json")
+    return tuple(
+        Option(
+            field,
+            option_name(field),
+            ENVIRONMENT_PREFIX + field.upper(),
+            info.description or "",
+            defaults[field] or "",
+            next((each for each in info.metadata if isinstance(each, Metavar)), ""),
+            isinstance(info.default, Mapping),
         )
-    return key, value
+        for field, info in Config.model_fields.items()
+    )
+
+
+OPTIONS: Final = {option.field: option for option in _options()}
+"""Every option by its field of Config."""
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
@@ -143,36 +222,42 @@ def make_config(values: Mapping[str, Any]) -> Config:
         return Config(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        field = str(first["loc"][0]) if first["loc"] else "options"
-        message = str(first["ctx"]["error"]) if first["type"] == "value_error" else _in_words(first)
-        raise ConfigError(f"{option_name(field)}: {message}") from error
+        raise ConfigError(f"{OPTIONS[str(first['loc'][0])].name}: {_in_words(first)}") from error
 
 
 def _in_words(problem: Any) -> str:
-    """Return pydantic's message for people: without its last clause, and with what was given."""
-    if problem["type"] == "missing":
-        return "it has to be given"
-    message = str(problem["msg"]).partition(",")[0].replace("Input should", "it should")
-    return f"{message}, and is {problem['input']!r}"
+    """Return a validation error for people: without pydantic's explanation, and with the value that was given."""
+    message = str(problem["msg"])
+    match problem["type"]:
+        case "missing":
+            return "it has to be given"
+        case "value_error":
+            return str(problem["ctx"]["error"])
+        case "too_short" | "too_long":
+            return re.sub(r"^\w+ should", "it should", message).replace(" after validation", "")
+    return f"{message.partition(',')[0].replace('Input should', 'it should')}, and is {problem['input']!r}"
 
 
-def option_name(field: str) -> str:
-    """Return what the user types for a field."""
-    return "SOCKET" if field == "socket" else "--" + field.replace("_", "-")
+def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the options that are set in the environment; an empty variable counts as not set.
 
-
-def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options that are set in the environment; several tags are separated by commas.
-
-    Raises ConfigError for a variable of ours that is no option.
+    Raises ConfigError for a variable with our prefix that is not an option.
     """
-    values: dict[str, Any] = {}
-    known = {ENVIRONMENT_PREFIX + field.upper() for field in Config.model_fields}
+    known = {option.variable for option in OPTIONS.values()}
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
             raise ConfigError(f"{name}: there is no such option; there are {', '.join(sorted(known))}")
-    for field in Config.model_fields:
-        text = environment.get(ENVIRONMENT_PREFIX + field.upper())
-        if text:
-            values[field] = text.split(",") if field == "tag" else text
-    return values
+    return {field: text for field, option in OPTIONS.items() if (text := environment.get(option.variable))}
+
+
+def to_arguments(config: Config) -> list[str]:
+    """Return the command-line options, without SOCKET, that give this configuration."""
+    given = config.model_dump(mode="json", exclude={"socket"}, exclude_defaults=True)
+    words: list[str] = []
+    for field, value in given.items():
+        name = OPTIONS[field].name
+        if value is True:
+            words.append(name)
+        else:
+            words += [word for text in (value if isinstance(value, list) else [value]) for word in (name, text)]
+    return words

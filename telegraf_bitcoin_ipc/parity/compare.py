@@ -1,4 +1,4 @@
-"""The comparison of another exporter's metrics with the plugin's, from looks at both pages over a window."""
+"""Compare another exporter's metrics with the plugin's, from looks at both pages over a window."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,25 +8,25 @@ from typing import Final, Literal
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable, Page, Sample
-from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, here, over, there, value
+from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, new_values, old_values, series, value
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import PUSHED_LAG, Exporter, Row, in_braces
 
 Status = Literal["equal", "differs", "missing", "not offered", "undecided"]
 
 PROOF: Final = f"{PREFIX}plugin_info"
-"""The metric that every page of the plugin's has."""
+"""A metric that every page of the plugin has."""
 
 LONG_ENOUGH: Final = 4
-"""A counter is compared over a window so many times as long as one side may be behind the other."""
+"""Recommended window for a counter, as a multiple of the time that one page may be behind the other."""
 
 MANY: Final = 20
-"""Names in a list that is printed; those after them are counted."""
+"""Maximum names in a printed list; the rest are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a comparison; the figures are in the unit here, and increases where `increase` is set."""
+    """The result of a comparison; the values are in the plugin's unit, and are increases if `increase` is set."""
 
     status: Status
     there: float | None = None
@@ -37,7 +37,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A verdict about a metric there and the one that it is here (empty: none)."""
+    """A verdict about an old metric and its counterpart in the plugin (empty if there is none)."""
 
     old: str
     new: str
@@ -45,9 +45,9 @@ class Finding:
 
 
 def find_exporter(page: Page, name: str | None = None) -> Exporter:
-    """Return the exporter of that name, or else the one whose page it is.
+    """Return the exporter that is named, or detect it from the page.
 
-    Raises ConfigError where there is none, or nothing of the one that is named.
+    Raises ConfigError if the page has no metric of the named exporter, or if none or several are detected.
     """
     names = {sample.name for sample in page}
     found = [exporter for exporter in EXPORTERS.values() if exporter.mark in names]
@@ -64,15 +64,15 @@ def find_exporter(page: Page, name: str | None = None) -> Exporter:
 
 
 def _own_rows(name: str) -> list[Row]:
-    """Return the metrics of an exporter that no other one has."""
+    """Return the metrics that no other exporter has."""
     others = {row.old for other in EXPORTERS.values() if other.name != name for row in other.rows}
     return [row for row in EXPORTERS[name].rows if row.old not in others]
 
 
 def of_one_node(page: Page, match: Mapping[str, str]) -> Page:
-    """Return the plugin's series that have the given tags, without the tags that are not the metrics' own.
+    """Return the plugin's series of the node with the given tags, reduced to the tags of the catalogue.
 
-    Raises EndpointUnavailable where the plugin has none, ConfigError where they are not of exactly one node.
+    Raises EndpointUnavailable if there are no series of the plugin, ConfigError unless exactly one node matches.
     """
     nodes: dict[frozenset[tuple[str, str]], list[Sample]] = {}
     for sample in page:
@@ -91,15 +91,15 @@ def of_one_node(page: Page, match: Mapping[str, str]) -> Page:
 
 
 def listed(names: list[str], between: str = ", ") -> str:
-    """Return a list for a sentence: the first of many."""
+    """Return a list for a sentence, truncated to MANY names."""
     more = [f"{len(names) - MANY} more"] if len(names) > MANY else []
     return between.join([*names[:MANY], *more])
 
 
 def compare(exporter: Exporter, record: Record, tolerance: float = 0) -> list[Finding]:
-    """Return what came of each metric that the old pages have, in the mapping's order.
+    """Return the findings for all metrics of the old pages, in the order of the mapping.
 
-    `tolerance` is a fraction that counts where the mapping's own is smaller.
+    `tolerance` is a fraction that replaces a row's own if that is smaller.
     """
     names = {sample.name for look in record.looks for sample in look.old}
     rows = [row for row in exporter.rows if any(row.labels_in(name) is not None for name in names)]
@@ -107,7 +107,7 @@ def compare(exporter: Exporter, record: Record, tolerance: float = 0) -> list[Fi
 
 
 class _Comparison:
-    """One row of the mapping, compared over a record."""
+    """The comparison of one row of the mapping over a record."""
 
     def __init__(self, exporter: Exporter, record: Record, row: Row, tolerance: float) -> None:
         self._exporter, self._record, self._row = exporter, record, row
@@ -115,19 +115,19 @@ class _Comparison:
         self._lag = PUSHED_LAG + record.late + (record.poll_interval if row.polled else 0)
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what came of each series that is compared by itself."""
+        """Yield a finding for each value of the label `by`, or a single one."""
         row, record = self._row, self._record
         if not row.new:
             yield Finding(row.old, "", Verdict("not offered", remark=row.note))
             return
-        old = [there(row, look.old) for look in record.looks]
-        new = [here(row, look.new) for look in record.looks]
+        old = [old_values(row, look.old) for look in record.looks]
+        new = [new_values(row, look.new) for look in record.looks]
         keys = set().union(*old[record.begin :])
         if not keys and row.nothing is not None:
             remark = "there is no value there yet"
             yield Finding(*_names(row, ""), Verdict("undecided", row.nothing, remark=remark))
         for key in sorted(keys):
-            verdict = self._verdict(over(record, old, key), over(record, new, key))
+            verdict = self._verdict(series(record, old, key), series(record, new, key))
             yield Finding(*_names(row, key), verdict)
 
     def _verdict(self, old: Series, new: Series) -> Verdict:
@@ -143,7 +143,7 @@ class _Comparison:
         return self._of_values(old, new)
 
     def _of_increases(self, old: Series, new: Series) -> Verdict:
-        """Compare what a counter gained, from which the last `lag` seconds may be missing here at either end."""
+        """Compare a counter's increases; the new page may be `lag` seconds behind at either end."""
         lag, seconds = self._lag, self._record.seconds
         if 2 * lag > seconds:
             window = round(LONG_ENOUGH * lag)
@@ -155,7 +155,7 @@ class _Comparison:
         return self._differs(abs(old.increase - new.increase), size, old.increase, new.increase, increase=True)
 
     def _uncounted(self) -> float:
-        """Return the fraction of a sum's events that one side has not counted, for reasons of time alone."""
+        """Return the fraction of a sum's events that one page misses because it is behind."""
         row = next((row for row in self._exporter.rows if row.new == self._row.counted), None)
         if row is None:
             return 0
@@ -166,7 +166,7 @@ class _Comparison:
         return 0
 
     def _of_blocks(self, old: Series, new: Series) -> Verdict:
-        """Compare values of the last block at those looks alone at which it is the same on both sides."""
+        """Compare properties of the last block, only at looks at which both pages show the same block."""
         same = [_heights(self._exporter, look) <= 1 for look in self._record.looks]
         old_same, new_same = old.only(same), new.only(same)
         if not (old_same.known and new_same.known):
@@ -174,7 +174,7 @@ class _Comparison:
         return self._of_values(old_same, new_same)
 
     def _of_values(self, old: Series, new: Series) -> Verdict:
-        """Compare the ranges of what both sides showed within the window: they have to touch."""
+        """Compare the ranges of both pages' values within the window, which must overlap."""
         higher, lower = (old, new) if min(old.known) > max(new.known) else (new, old)
         least, most = min(higher.known), max(lower.known)
         gap, size = max(least - most, 0), max(abs(least), abs(most))
@@ -187,7 +187,7 @@ class _Comparison:
         return self._differs(gap, size, old.known[-1], new.known[-1], _ranges(old, new))
 
     def _too_short(self) -> str:
-        """Return why the window may lack what the values that both sides polled have in common, if it may."""
+        """Return why the window may be too short for polled values to overlap; empty if it is long enough."""
         old, new = self._exporter.poll_interval, self._record.poll_interval
         if old + new < self._record.seconds:
             return ""
@@ -208,7 +208,7 @@ class _Comparison:
 
 
 def figure(number: float | None, signed: bool = False) -> str:
-    """Return a number for a table: whole ones without a point; empty if there is none."""
+    """Return a number for the table, integers without a decimal point; empty for None."""
     if number is None:
         return ""
     sign = "+" if signed else ""
@@ -220,7 +220,7 @@ def _undecided(old: Series, new: Series, remark: str) -> Verdict:
 
 
 def _ranges(old: Series, new: Series) -> str:
-    """Return what both sides showed, if that changed within the window."""
+    """Return both ranges in words; empty if neither value changed within the window."""
     if not old.moved and not new.moved:
         return ""
     sides = (f"{figure(min(each.known))} to {figure(max(each.known))}" for each in (old, new))
@@ -228,7 +228,7 @@ def _ranges(old: Series, new: Series) -> str:
 
 
 def _names(row: Row, key: str) -> tuple[str, str]:
-    """Return the metric there and here, with the labels that choose their series."""
+    """Return the names of the old and the new metric, with the labels that select their series."""
     kept = {row.by: key} if row.by else {}
     old = row.old.replace(f"{{{row.by}}}", key)
     labels = row.where if old != row.old else {**row.where, **kept}
@@ -236,13 +236,13 @@ def _names(row: Row, key: str) -> tuple[str, str]:
 
 
 def _heights(exporter: Exporter, look: Look) -> int:
-    """Return how many different heights both pages have for the last block."""
+    """Return the number of different heights that the pages show for the last block."""
     known = (value(look.old, exporter.height), value(look.new, f"{PREFIX}block_height"))
     return len({height for height in known if height is not None})
 
 
 def _why_missing(row: Row, page: Page) -> str:
-    """Return the likeliest reason why the plugin does not show a metric."""
+    """Return the most likely reason why the plugin's page lacks a metric."""
     group = METRICS[row.new].group
     shown = {sample.name.removeprefix(PREFIX) for sample in page}
     dialects = [sample.labels.get("dialect", "") for sample in page if sample.name == f"{PREFIX}node_info"]
@@ -266,12 +266,12 @@ def _others(row: Row, page: Page) -> Iterator[str]:
 
 
 def only_here(exporter: Exporter, page: Page) -> int:
-    """Return how many of the plugin's metrics on a page are nothing of the exporter's."""
+    """Return the number of the plugin's metrics that have no counterpart in the exporter."""
     return len({sample.name for sample in page} - {PREFIX + row.new for row in exporter.rows})
 
 
 def not_mapped(exporter: Exporter, page: Page) -> list[str]:
-    """Return the names on an old page that look like its own and that the mapping does not have."""
+    """Return the Bitcoin metrics on an old page that are not in the mapping."""
     names = sorted({sample.name for sample in page if sample.name.startswith(MEASUREMENT)})
     return [
         name

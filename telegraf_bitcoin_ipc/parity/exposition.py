@@ -1,6 +1,6 @@
-"""Pages of Prometheus metrics: fetched within a limit of time and size, and read.
+"""Fetch and parse pages of Prometheus metrics, within limits of time and size.
 
-What a page says comes from elsewhere: its names, labels and error texts are made fit for a terminal here.
+Pages are untrusted: names, labels and error texts are escaped here, so that they can be printed on a terminal.
 """
 
 import http.client
@@ -21,17 +21,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from telegraf_bitcoin_ipc.errors import ConfigError, PluginError
 
 LIMIT_SECONDS: Final = 10.0
-"""Within which a page must be fetched and read."""
+"""Time limit for fetching and parsing a page."""
 
 MAX_BYTES: Final = 16 * 2**20
 MAX_LINES: Final = 200_000
-"""Larger than Telegraf's page of several hundred nodes."""
+"""Limits that Telegraf's page of several hundred nodes stays below."""
 
 MAX_LINE: Final = 8192
-"""Characters of a line; the time that the parser takes grows with their square."""
+"""Maximum characters in a line: the parser's time grows with their square."""
 
 MAX_TEXT: Final = 200
-"""Characters of a name, a label or an error that are shown."""
+"""Characters of a name, a label or an error before it is truncated."""
 
 _CHUNK: Final = 2**16
 
@@ -39,12 +39,12 @@ _NOT_PLAIN: Final = re.compile(r"[^ -~]")
 
 
 class EndpointUnavailable(PluginError):
-    """An endpoint cannot be read."""
+    """An endpoint cannot be reached, or does not serve a usable page of metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One series with its value, which is finite; all its texts are printable."""
+    """One series with its finite value; the name and the labels are printable."""
 
     name: str
     labels: Mapping[str, str]
@@ -54,26 +54,21 @@ class Sample:
 Page = tuple[Sample, ...]
 
 
-def _make_opener() -> urllib.request.OpenerDirector:
-    """Return what follows redirects from HTTP to HTTP alone, and asks no proxy, as Prometheus."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener
-
-
-_opener = _make_opener()
+_opener = urllib.request.OpenerDirector()
+"""Follows redirects to HTTP and HTTPS only, and uses no proxy, as Prometheus does."""
+for _handler in (
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.UnknownHandler,
+):
+    _opener.add_handler(_handler())
 
 
 def checked_url(text: str) -> str:
-    """Return the URL with http:// and /metrics where they were left out; raises ConfigError where it is none."""
+    """Return the URL, with http:// and /metrics added if they are missing; raises ConfigError if it is invalid."""
     url = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(url)
@@ -88,13 +83,13 @@ def checked_url(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text from elsewhere on one line, with escapes for all but printable ASCII, and not too long."""
+    """Return an untrusted text as printable ASCII, with everything else escaped, truncated to MAX_TEXT."""
     shown = _NOT_PLAIN.sub(lambda match: match[0].encode("unicode_escape").decode(), text[:MAX_TEXT])
     return shown if len(text) <= MAX_TEXT else f"{shown}..."
 
 
 def fetch(*urls: str, limit: float = LIMIT_SECONDS) -> list[Page]:
-    """Return what endpoints show at one moment; raises EndpointUnavailable, after `limit` s at the latest."""
+    """Return the pages, fetched at the same time; raises EndpointUnavailable within `limit` seconds."""
     end = time.monotonic() + limit
     futures = [_begin(url, end) for url in urls]
     pages = []
@@ -107,7 +102,7 @@ def fetch(*urls: str, limit: float = LIMIT_SECONDS) -> list[Page]:
 
 
 def _begin(url: str, end: float) -> Future[Page]:
-    """Fetch a page in a thread that nobody has to wait for, not even at the exit (a pool's threads are)."""
+    """Fetch a page in a daemon thread: unlike those of a pool, the interpreter does not wait for it on exit."""
     future: Future[Page] = Future()
 
     def work() -> None:
@@ -137,7 +132,7 @@ def _page(url: str, end: float) -> Page:
 
 
 def _content(url: str, answer: http.client.HTTPResponse, end: float) -> bytes:
-    """Return a whole answer; the thread of one that comes too slowly ends here, too."""
+    """Return the body of an answer; also ends the thread of one that comes too slowly."""
     content, lines = bytearray(), 0
     while chunk := answer.read1(_CHUNK):
         content += chunk
@@ -152,30 +147,22 @@ def _content(url: str, answer: http.client.HTTPResponse, end: float) -> bytes:
 
 
 def read(text: str) -> Page:
-    """Return the samples of a page in Prometheus' text format, those that are no finite number left out.
-
-    Raises ValueError where the text is something else.
-    """
+    """Return the samples of a page in Prometheus' text format that are finite numbers; raises ValueError."""
     if any(len(line) > MAX_LINE for line in text.splitlines()):
         raise ValueError("a line is too long")
     try:
         return tuple(_samples(text))
-    except Exception as error:  # on a malformed text the parser raises many kinds, IndexError among them
+    except Exception as error:  # the parser also raises IndexError, KeyError and others
         raise ValueError("not in Prometheus' text format") from error
 
 
 def _samples(text: str) -> Iterator[Sample]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            value = _number(sample.value)
+            try:
+                value = float(sample.value)
+            except OverflowError:  # the parser reads integers of any length
+                continue
             if math.isfinite(value):
                 labels = {printable(label): printable(content) for label, content in sample.labels.items()}
                 yield Sample(printable(sample.name), labels, value)
-
-
-def _number(value: float) -> float:
-    """Return a number that the parser may have read as an integer of any length."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf

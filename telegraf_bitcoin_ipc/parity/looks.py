@@ -1,4 +1,4 @@
-"""What both pages showed over a window: looks at them, and the values of one metric over those looks."""
+"""The data of a comparison: looks at both pages over a window, and one metric's values over those looks."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ POLLED_AT: Final = f"{PREFIX}last_poll_timestamp_seconds"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Both pages at a moment, in seconds of a clock that does not jump; the new page is of one node."""
+    """Both pages at the time `at`, in seconds of a monotonic clock; the new page is of one node."""
 
     at: float
     old: Page
@@ -26,9 +26,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All looks in their order; the window begins with look number `begin` and ends with the last one.
+    """All looks in order; the window starts at index `begin` and ends with the last look.
 
-    `late` is how many seconds before either end the new page may have changed.
+    `late` is the longer of the gaps before the window's first and last look, in seconds: the new page may have
+    changed that much earlier.
     """
 
     looks: Sequence[Look]
@@ -37,7 +38,7 @@ class Record:
 
     @property
     def window(self) -> Sequence[Look]:
-        """The looks within the window, both ends included."""
+        """The looks within the window, including both ends."""
         return self.looks[self.begin :]
 
     @property
@@ -52,19 +53,19 @@ class Record:
 
     @property
     def polls(self) -> list[float]:
-        """When the polls ended whose values the plugin's page showed within the window, in Unix time."""
+        """The end times of the polls that the plugin's page showed within the window, in Unix time."""
         return sorted({sample.value for look in self.window for sample in look.new if sample.name == POLLED_AT})
 
     @property
     def poll_interval(self) -> float:
-        """Seconds between two polls of the plugin, as far as its page shows them."""
+        """Seconds between two polls of the plugin; a pessimistic guess if the window shows only one."""
         gaps = [later - earlier for earlier, later in pairwise(self.polls)]
         return max(gaps, default=max(POLL_INTERVAL, self.seconds if self.polls else 0))
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One side's values of one metric at the looks of a record; None where there was none."""
+    """One metric's values on one page at each look of a record; None if absent."""
 
     times: Sequence[float]
     values: Sequence[float | None]
@@ -72,44 +73,44 @@ class Series:
 
     @property
     def known(self) -> list[float]:
-        """The values that there were within the window."""
+        """The values within the window, without the absent ones."""
         return [value for value in self.values[self.begin :] if value is not None]
 
     @property
     def latest(self) -> float | None:
-        """The last value that there was."""
+        """The last known value within the window."""
         return self.known[-1] if self.known else None
 
     @property
     def moved(self) -> bool:
-        """Whether it changed within the window."""
+        """Whether the value changed within the window."""
         return len(set(self.known)) > 1
 
     def only(self, looks: Sequence[bool]) -> "Series":
-        """Return it with the values at some looks alone."""
+        """Return a copy with only the values of the chosen looks."""
         chosen = [value if look else None for value, look in zip(self.values, looks, strict=True)]
         return replace(self, values=chosen)
 
     @property
     def counts(self) -> list[float]:
-        """A counter's values at all looks: before its first event it is not there, which is 0."""
+        """A counter's values at all looks; it counts as 0 while it is absent, before its first event."""
         return [value or 0 for value in self.values]
 
     @property
     def increase(self) -> float:
-        """By how much a counter rose within the window."""
+        """A counter's increase within the window."""
         return self.counts[-1] - self.counts[self.begin]
 
     @property
     def fell(self) -> bool:
-        """Whether a counter fell within the window, as at a restart."""
+        """Whether a counter decreased within the window, which means a restart."""
         counts = self.counts[self.begin :]
         return any(later < earlier for earlier, later in pairwise(counts))
 
     def increases(self, lag: float) -> tuple[float, float]:
-        """Return the least and the most that another page shows of the increase, if it is up to `lag` s behind.
+        """Return the smallest and largest increase that a page up to `lag` seconds behind this one can show.
 
-        The least lacks the last `lag` seconds of the window, the most has as many before it, too.
+        The smallest misses the last `lag` seconds of the window; the largest includes `lag` seconds before it.
         """
         end, begin = self.counts[-1], self.counts[self.begin]
         least = self._count_at(self.times[-1] - lag, lag) - begin
@@ -117,7 +118,7 @@ class Series:
         return least, most
 
     def _count_at(self, moment: float, near: float) -> float:
-        """Return a counter's value at a look at most `near` s before a moment, else as if it rose evenly."""
+        """Return the value of a look up to `near` seconds before the moment, or else interpolate linearly."""
         counts, times = self.counts, self.times
         after = bisect_right(times, moment)
         if after and moment - times[after - 1] <= near:
@@ -127,12 +128,12 @@ class Series:
         return counts[start] + pace * (moment - times[start])
 
 
-def there(row: Row, page: Page) -> dict[str, float]:
-    """Return a metric's values on the other exporter's page, in the unit here, by its label that is kept apart."""
-    return _total(_terms_there(row, page), row.offset)
+def old_values(row: Row, page: Page) -> dict[str, float]:
+    """Return a metric's values on the old page, in the plugin's unit, by the value of the label `row.by`."""
+    return _total(_old_terms(row, page), row.offset)
 
 
-def here(row: Row, page: Page) -> dict[str, float]:
+def new_values(row: Row, page: Page) -> dict[str, float]:
     """Return the same metric's values on the plugin's page."""
     name = PREFIX + row.new
     return _total(
@@ -142,18 +143,18 @@ def here(row: Row, page: Page) -> dict[str, float]:
     )
 
 
-def over(record: Record, totals: Sequence[Mapping[str, float]], key: str) -> Series:
-    """Return the values under one key of the totals of each look."""
+def series(record: Record, totals: Sequence[Mapping[str, float]], key: str) -> Series:
+    """Return the series of one key, from the totals of each look."""
     return Series([look.at for look in record.looks], [each.get(key) for each in totals], record.begin)
 
 
 def value(page: Page, name: str) -> float | None:
-    """Return the value of the first series of that name, if there is one."""
+    """Return the value of the first series of that name, or None."""
     return next((sample.value for sample in page if sample.name == name), None)
 
 
-def _terms_there(row: Row, page: Page) -> Iterator[tuple[str, float]]:
-    """Yield what each series adds, in the unit here, with the value of the label that is kept apart."""
+def _old_terms(row: Row, page: Page) -> Iterator[tuple[str, float]]:
+    """Yield the value of label `row.by` and the contribution of each series, in the plugin's unit."""
     for sample in page:
         parts, factor = row.labels_in(sample.name), row.factor
         if row.plus and sample.name == row.plus[0]:

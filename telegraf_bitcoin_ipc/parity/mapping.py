@@ -1,7 +1,7 @@
-"""What the metrics of other exporters are here: one row per metric, or the reason why there is none.
+"""The mapping: for each metric of another exporter its counterpart, or the reason why there is none.
 
-The tables of docs/migration.md and the command `parity` are made from it. The facts of each exporter (names,
-types, units, what it asks the node for) were read in its source; those of the node's figures in Bitcoin Core's.
+The migration tables and the command `parity` are made from it. Source of the facts: each exporter's code (names,
+types, units, polled methods) and Bitcoin Core's.
 """
 
 from typing import Final
@@ -17,22 +17,38 @@ SATOSHI: Final = 100_000_000.0
 
 
 def _same(name: str, *, tolerance: float = 0, slack: float = 0, nothing: float | None = None) -> Row:
-    """Return the row of a gauge, or of a counter of the node's own, that has the same name here."""
+    """Return the row of a gauge, or of one of the node's own counters, that has the same name in the plugin."""
     return Row(f"{MEASUREMENT}_{name}", name, tolerance=tolerance, slack=slack, nothing=nothing)
 
 
 def _same_count(name: str, slack: float = 0, counted: str = "") -> Row:
-    """Return the row of a counter of events that has the same name here."""
+    """Return the row of a counter of events that has the same name in the plugin."""
     return Row(f"{MEASUREMENT}_{name}", name, compare="increase", slack=slack, counted=counted)
+
+
+def _peers_by(direction: str, old: str, note: str = "", tolerance: float = 0, nothing: float | None = None) -> Row:
+    """Return the row of the number of inbound or outbound connections."""
+    labels = {"direction": direction}
+    return Row(
+        old, "peers_by_direction", note, new_where=labels, tolerance=tolerance, slack=_PEERS, nothing=nothing
+    )
+
+
+def _p2p_bytes(direction: str, new: str) -> Row:
+    """Return the row of usdt_exporter's P2P bytes of one direction."""
+    return Row(
+        "bitcoind_p2p_bytes_total", new, _P2P_NOTE, "increase", where={"direction": direction},
+        plus=("bitcoind_p2p_messages_total", _FRAMING), tolerance=_MOVES, polled=True,
+    )  # fmt: skip
 
 
 def _none(old: str, why: str) -> Row:
     return Row(old, note=why)
 
 
-_TX: Final = 2.0  # transactions that may be under way between two pages
+_TX: Final = 2.0  # transactions that only one page has counted yet
 _COINS: Final = 20.0
-_MOVES: Final = 0.1  # of a gauge that moves all the time and is polled once a minute
+_MOVES: Final = 0.1  # of a gauge that changes all the time and is polled once a minute
 _TOTAL: Final = 0.05  # of a total since the node's start
 _PEERS: Final = 2.0
 _NEXT_BLOCK: Final = 1.0
@@ -95,14 +111,8 @@ RPC_EXPORTER: Final = Exporter(
         ),
         Row("bitcoind_net_bytes_recv_total", "bytes_recv_total", "a gauge by type there", tolerance=_TOTAL),
         Row("bitcoind_net_bytes_sent_total", "bytes_sent_total", "a gauge by type there", tolerance=_TOTAL),
-        Row(
-            "bitcoind_net_connections_in", "peers_by_direction",
-            new_where={"direction": "inbound"}, slack=_PEERS,
-        ),
-        Row(
-            "bitcoind_net_connections_out", "peers_by_direction",
-            new_where={"direction": "outbound"}, slack=_PEERS,
-        ),
+        _peers_by("inbound", "bitcoind_net_connections_in"),
+        _peers_by("outbound", "bitcoind_net_connections_out"),
     ),
 )  # fmt: skip
 
@@ -151,24 +161,10 @@ USDT_EXPORTER: Final = Exporter(
         ),
         _none("bitcoind_mempool_rejected_total", "a node does not report transactions that it refuses"),
         _none("bitcoind_p2p_messages_total", "the node reports bytes by message, not the number of messages"),
-        Row(
-            "bitcoind_p2p_bytes_total", "p2p_bytes_recv_total", _P2P_NOTE, "increase",
-            where={"direction": "inbound"}, plus=("bitcoind_p2p_messages_total", _FRAMING),
-            tolerance=_MOVES, polled=True,
-        ),
-        Row(
-            "bitcoind_p2p_bytes_total", "p2p_bytes_sent_total", _P2P_NOTE, "increase",
-            where={"direction": "outbound"}, plus=("bitcoind_p2p_messages_total", _FRAMING),
-            tolerance=_MOVES, polled=True,
-        ),
-        Row(
-            "bitcoind_connections_inbound", "peers_by_direction", _OPENED_NOTE,
-            new_where={"direction": "inbound"}, tolerance=_MOVES, slack=_PEERS, nothing=0,
-        ),
-        Row(
-            "bitcoind_connections_outbound", "peers_by_direction", _OPENED_NOTE,
-            new_where={"direction": "outbound"}, slack=_PEERS, nothing=0,
-        ),
+        _p2p_bytes("inbound", "p2p_bytes_recv_total"),
+        _p2p_bytes("outbound", "p2p_bytes_sent_total"),
+        _peers_by("inbound", "bitcoind_connections_inbound", _OPENED_NOTE, _MOVES, nothing=0),
+        _peers_by("outbound", "bitcoind_connections_outbound", _OPENED_NOTE, nothing=0),
         _none("bitcoind_connections_opened_total", _NO_EVENT + ": a poll only sees the peers that are connected"),
         _none("bitcoind_connections_closed_total", _NO_EVENT + ": a poll only sees the peers that are connected"),
         _none("bitcoind_connections_evicted_total", _NO_EVENT),
@@ -220,8 +216,8 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
             slack=1,
         ),
         _same("peers", slack=_PEERS),
-        Row("bitcoin_conn_in", "peers_by_direction", new_where={"direction": "inbound"}, slack=_PEERS),
-        Row("bitcoin_conn_out", "peers_by_direction", new_where={"direction": "outbound"}, slack=_PEERS),
+        _peers_by("inbound", "bitcoin_conn_in"),
+        _peers_by("outbound", "bitcoin_conn_out"),
         Row("bitcoin_uptime", "uptime_seconds", slack=_UPTIME),
         Row(
             "bitcoin_mempool_bytes", "mempool_vbytes",

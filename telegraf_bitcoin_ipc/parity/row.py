@@ -1,4 +1,4 @@
-"""One metric of another exporter: what it is here, and how the two are compared."""
+"""One metric of another exporter, its counterpart in the plugin, and how the two are compared."""
 
 import re
 from collections.abc import Mapping
@@ -10,30 +10,30 @@ from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, METRICS
 Compare = Literal["value", "increase"]
 
 PUSHED_LAG: Final = 2.0
-"""Seconds that Telegraf's page may be behind the plugin when it changes (its flush_interval is 1 s)."""
+"""Maximum delay in seconds between an emission and Telegraf's page (its flush_interval is 1 s)."""
 
 POLL_INTERVAL: Final = 60.0
-"""Seconds between two polls of the plugin where its page does not show them: the default of --poll-interval."""
+"""The default of --poll-interval, assumed while the plugin's page does not show the interval."""
 
 MOVING: Final = 0.001
-"""A gauge with a tolerance of at least this fraction changes while it is compared."""
+"""A gauge whose tolerance is at least this fraction is expected to change within the window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One metric of another exporter.
 
-    `old` is its name there; a part in braces stands for anything, and counts as a label of that name.
-    `new` is its name in the catalogue, empty where IPC does not offer it: then `note` says why.
-    `where` and `new_where` are the labels that the series must have; `by` is a label on both sides each value of
-    which is compared by itself. Over every other label the series are summed.
-    `factor` turns the unit there into the unit here, and `offset` (in the unit here) is added. `plus` names
-    another metric there, which is counted in with a factor of its own.
-    `compare` says what has to agree: the value, or the increase over a window. `tolerance` is a fraction and
-    `slack` an absolute difference (in the unit here) that does not matter. `counted` names the counter here of
-    the same events: a sum over events may differ by the fraction by which their numbers do.
-    `polled` marks a counter that is made from polls here, `event` a gauge that an event sets on both sides.
-    `of_block` marks what belongs to the last block, and `nothing` a value that says that there is none.
+    `old` is its name there. A part in braces matches any text, and is treated as a label of that name.
+    `new` is its name in the catalogue; if it is empty, IPC does not offer the metric and `note` gives the reason.
+    `where` and `new_where` are labels that the series must have. `by` is a label on both pages; each of its values
+    is compared separately. Series are summed over all other labels.
+    `factor` converts the old unit to the plugin's, and `offset` (in the plugin's unit) is added. `plus` is another
+    old metric and its own factor; it is added as well.
+    `compare` selects what must agree: the value, or the increase over the window. `tolerance` (a fraction) and
+    `slack` (in the plugin's unit) are acceptable differences. `counted` names the plugin's counter of the same
+    events: a sum over events may differ by the same fraction as their number.
+    `polled` marks a counter that the plugin polls, `event` a gauge that both exporters set on an event.
+    `of_block` marks a property of the last block. `nothing` is a value that means "no value".
     """
 
     old: str
@@ -56,21 +56,21 @@ class Row:
 
     @property
     def is_counter(self) -> bool:
-        """Whether it only ever rises, but for a restart."""
+        """Whether it only increases, except at a restart."""
         return bool(self.new) and METRICS[self.new].type == "counter"
 
     @property
     def follows_polls(self) -> bool:
-        """Whether it is a value that changes, and that a side shows as it was at its last poll."""
+        """Whether it is a changing value that is only as recent as the last poll."""
         return self.compare == "value" and not self.event and (self.slack > 0 or self.tolerance >= MOVING)
 
     @property
     def misleads(self) -> bool:
-        """Whether its name there means something else here."""
+        """Whether the plugin has a different metric of the same name."""
         return self.old != f"{MEASUREMENT}_{self.new}" and self.old.removeprefix(f"{MEASUREMENT}_") in METRICS
 
     def labels_in(self, name: str) -> Mapping[str, str] | None:
-        """Return what stands for the parts in braces if the name is this row's, else None."""
+        """Return the parts in braces if the name matches this row, or None."""
         if "{" not in self.old:
             return {} if name == self.old else None
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>\\w+)", self.old)
@@ -82,8 +82,8 @@ class Row:
 class Exporter:
     """Another exporter.
 
-    `mark` is a metric that none but it has, `height` the one with the height of its last block.
-    `poll_interval` is the longest time, in seconds, that a value which it polls is old on its page.
+    `mark` is a metric that no other exporter has; `height` is its metric for the height of the last block.
+    `poll_interval` is the maximum age, in seconds, of a polled value on its page.
     """
 
     name: str
@@ -94,6 +94,6 @@ class Exporter:
 
 
 def in_braces(labels: Mapping[str, str]) -> str:
-    """Return labels as Prometheus writes them behind a name; nothing where there are none."""
+    """Return labels as Prometheus writes them after a name; empty if there are none."""
     text = ",".join(f'{name}="{value}"' for name, value in labels.items())
     return f"{{{text}}}" if text else ""

@@ -1,4 +1,4 @@
-"""What `parity` prints: all findings as a table, or as a structure for JSON."""
+"""The output of `parity`: all findings as a table or as JSON."""
 
 import textwrap
 from collections import Counter
@@ -17,7 +17,7 @@ _INDENT: Final = " " * 12
 
 
 def table(exporter: Exporter, record: Record, findings: Sequence[Finding]) -> str:
-    """Return all findings as text of at most WIDTH columns (a longer name is not broken)."""
+    """Return all findings as a table of at most WIDTH columns (longer names are not broken)."""
     lines = [
         f"OLD_URL is taken for {exporter.name}. Figures are in the unit that the metric has here;",
         f"+ is the increase within {record.seconds:.0f} s.",
@@ -54,7 +54,7 @@ def _summary(exporter: Exporter, record: Record, findings: Sequence[Finding]) ->
 
 
 def document(exporter: Exporter, record: Record, findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return the same as a structure for JSON."""
+    """Return the same content as an object for JSON."""
     return {
         "from": exporter.name,
         "seconds": record.seconds,

@@ -1,4 +1,4 @@
-"""Looks at both pages over a window: fetches them, often enough to see what they show within it."""
+"""Fetch both pages repeatedly over a window, often enough to see how they change."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,35 +12,35 @@ from telegraf_bitcoin_ipc.parity.looks import Look, Record
 from telegraf_bitcoin_ipc.parity.row import PUSHED_LAG, Exporter
 
 LOOKS: Final = 30
-"""Looks within a window, at least MIN_PAUSE seconds apart: some exporters ask the node at each."""
+"""Looks within a window, at least MIN_PAUSE seconds apart: some exporters poll the node for each."""
 
 MIN_PAUSE: Final = 1.0
 
 SHORT_PAUSE: Final = 0.25
-"""Seconds between two looks at either end, where they have to be close to each other."""
+"""Seconds between two looks at either end of the window, to find the moment at which the new page changes."""
 
 LEAD: Final = 2 * PUSHED_LAG
-"""Seconds of looks before either end, so that what one side may lack there is known."""
+"""Seconds of looks before either end: events of this time may be missing on one page."""
 
 PATIENCE: Final = 12.0
-"""Seconds to wait for the new page to change: an emission comes every 10 s, and flush_interval is 1 s."""
+"""Seconds to wait for the new page to change: the default --emit-interval is 10 s, the flush_interval 1 s."""
 
 MAX_SERIES: Final = 10_000
-"""On one page, of one exporter or node; none has a tenth of it."""
+"""Limit for the series of one exporter or node; none has a tenth of that."""
 
 
 class Endpoints:
-    """Both URLs, what is at the old one, and which node of the new one is compared."""
+    """Both URLs, the exporter at the old one, and the node at the new one that is compared."""
 
     def __init__(self, old: str, new: str, match: Mapping[str, str], name: str | None) -> None:
-        """Read both once, so that a mistake is found before the window; raises as `find_exporter`."""
+        """Fetch both once, to report mistakes before the window starts; raises as `find_exporter` and `look`."""
         self._urls, self._match = (old, new), match
         page, _ = fetch(*self._urls)
         self.exporter: Exporter = find_exporter(page, name)
         self.look()
 
     def look(self) -> Look:
-        """Return what both show now; raises EndpointUnavailable, or ConfigError as `of_one_node`."""
+        """Fetch both pages; raises EndpointUnavailable, or ConfigError as `of_one_node`."""
         old, new = fetch(*self._urls)
         old = tuple(sample for sample in old if sample.name.startswith(MEASUREMENT))
         new = of_one_node(new, self._match)
@@ -57,10 +57,10 @@ def watch(
     sleep: Callable[[float], None] = time.sleep,
     begun: Callable[[], None] = lambda: None,
 ) -> Record:
-    """Return looks over a window of at least so many seconds, and call `begun` at its begin.
+    """Return looks over a window of at least `window` seconds; calls `begun` when it starts.
 
-    It begins and ends when the new page has just changed, so that this page is not seconds behind. A failed look
-    is left out, but for those at either end: raises EndpointUnavailable.
+    The window starts and ends just after the new page has changed, when that page is most recent. A failed look
+    within the window is skipped; at either end it raises EndpointUnavailable.
     """
     before, within = _until_changed(look, sleep), list[Look]()
     begun()
@@ -75,9 +75,9 @@ def watch(
 
 
 def _until_changed(look: Callable[[], Look], sleep: Callable[[float], None]) -> list[Look]:
-    """Return looks of LEAD seconds or more, the last of which shows another new page than the one before it.
+    """Return looks of at least LEAD seconds, ending with the first after that at which the new page has changed.
 
-    Where the new page does not change for another PATIENCE seconds it is taken as it is.
+    Gives up if the new page does not change for another PATIENCE seconds.
     """
     looks = [look()]
     while True:

@@ -9,8 +9,9 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import capnp
@@ -33,67 +34,39 @@ OWNER_ONLY: Final = 0o077
 """The umask that gives the socket the mode of a real node's, 0700."""
 
 
-def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
-    """Simulate a node as the arguments say; returns the exit status.
+def run(options: argparse.Namespace) -> int:
+    """Run a simulated node with the options of `add_options`; returns the exit status.
 
     Raises ConfigError, and BrokenPipeError once the node has stopped because its stdout was closed.
     """
-    options = _parse(parser, arguments)
+    checked("SOCKET", options.socket)
+    if options.script not in (None, "-"):
+        checked("--script", options.script)
     status: int = asyncio.run(capnp.run(_simulate(options)))
     return status
 
 
-def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `simulate`."""
     add = parser.add_argument
+    seconds = partial(add, type=_number, default=0.0, metavar="S")
+    count = partial(add, type=_count, default=0, metavar="N")
     add("socket", metavar="SOCKET", help="path of the socket to listen on")
-    add(
-        "--dialect",
-        choices=list(DIALECTS),
-        default="tracing",
-        help="what kind of node to be (default: %(default)s)",
-    )
-    add("--ibd", type=_seconds, default=0.0, metavar="S", help="be in initial block download for so long")
-    add(
-        "--block-interval",
-        type=_positive,
-        default=10.0,
-        metavar="S",
-        help="between blocks (default: %(default)g)",
-    )
-    add(
-        "--tx-rate",
-        type=_seconds,
-        default=2.0,
-        metavar="N",
-        help="transactions a second (default: %(default)g)",
-    )
-    add("--reorg-every", type=_count, default=0, metavar="N", help="reorganise two blocks at every Nth block")
-    add(
-        "--utxo-burst",
-        type=_count,
-        default=0,
-        metavar="N",
-        help="N outputs in the first block that is traced",
-    )
+    kinds = list(DIALECTS)
+    add("--dialect", choices=kinds, default="tracing", help="what kind of node to be (default: %(default)s)")
+    seconds("--ibd", help="be in initial block download for so long")
+    seconds("--block-interval", type=_positive, default=10.0, help="between blocks (default: %(default)g)")
+    add("--tx-rate", type=_number, default=2.0, metavar="N", help="transactions a second (default: %(default)g)")
+    count("--reorg-every", help="reorganise two blocks at every Nth block")
+    count("--utxo-burst", help="N outputs in the first block that is traced")
     add("--check-mempool", action="store_true", help="as a real node's -checkmempool")
-    add("--warmup", type=_seconds, default=0.0, metavar="S", help="be loading the chain for so long")
-    add("--stop-seconds", type=_seconds, default=0.0, metavar="S", help="take so long to stop, listening")
-    add(
-        "--patience",
-        type=_seconds,
-        default=0.0,
-        metavar="S",
-        help="let subscribers take so much longer to leave at the stop than a real node would",
-    )
+    seconds("--warmup", help="be loading the chain for so long")
+    seconds("--stop-seconds", help="take so long to stop, listening")
+    seconds("--patience", help="let subscribers take so much longer to leave at the stop than a real node would")
     add("--pruned", action="store_true", help="have deleted the older half of the blocks")
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
     add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
     add("--lenient", action="store_true", help="say what would abort a real node, and go on")
-    options = parser.parse_args(arguments)
-    checked("SOCKET", options.socket)
-    if options.script not in (None, "-"):
-        checked("--script", options.script)
-    return options
 
 
 async def _simulate(options: argparse.Namespace) -> int:
@@ -142,7 +115,7 @@ async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
     """Listen on the socket, as its owner's only; a stale one is replaced, as a node does."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise ConfigError(f"SOCKET: {path} is there and is no socket")
+            raise ConfigError(f"SOCKET: {path} exists and is not a socket")
         os.unlink(path)
 
     async def accept(stream: Any) -> None:
@@ -214,21 +187,23 @@ async def _lines(path: str) -> AsyncIterator[str]:
         yield line
 
 
-def _seconds(text: str) -> float:
-    number = float(text)
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
     if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return number
 
 
 def _positive(text: str) -> float:
-    if (number := _seconds(text)) == 0:
-        raise argparse.ArgumentTypeError("0 is not more than 0")
+    if (number := _number(text)) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than 0")
     return number
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a count")
-    return number
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)

@@ -1,7 +1,7 @@
-"""Telegraf's side of an execd plugin: when to emit, what its pipes do, and how it wants its log.
+"""The execd protocol: when to emit, how to write to pipes that may not be read, and the format of the log.
 
-Neither pipe may hold anything up: when Telegraf does not read, a write blocks once the pipe's 64 KiB are
-full. So each pipe has a thread of its own, and what waits for it is bounded. Facts: Telegraf's inputs.execd.
+A write blocks if Telegraf does not read and the pipe's 64 KiB are full. So each pipe has a thread and a bounded
+queue. Source of the facts: Telegraf's inputs.execd.
 """
 
 import logging
@@ -13,51 +13,51 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 LINES_KEPT: Final = 1000
-"""Lines that wait for a pipe that is not read; the oldest go first."""
+"""Lines that a LineWriter queues; beyond that it drops the oldest."""
 
 FLUSH_SECONDS: Final = 0.5
-"""How long the end of the program waits for a pipe to take its last lines."""
+"""How long the program waits on exit for its last lines to be written."""
 
 LOG_LINE_CHARACTERS: Final = 8192
-"""A longer line of the log is cut: Telegraf gives up on stderr for good after one of 64 KiB. A character
-takes up to six bytes, as an escape."""
+"""Longer log lines are truncated: after a line of 64 KiB Telegraf stops reading stderr. An escaped character
+takes up to six bytes."""
 
 PROMPT_GAP: Final = 1.0
-"""Seconds between two emissions, at least, when a new tip asks for one out of turn."""
+"""Minimum seconds between an emission and one that is requested early, for instance by a new tip."""
 
 
 class Schedule:
     """When to emit: every `interval` seconds, at each newline, and soon after a new tip.
 
-    Newlines (signal = "STDIN") take the timer's place while they come; a stray one only puts it off once.
-    Times are in seconds of a monotonic clock, which the caller reads.
+    While newlines arrive (signal = "STDIN") they replace the timer; a single one only delays it once.
+    Times are in seconds of a monotonic clock, passed by the caller.
     """
 
     def __init__(self, interval: float) -> None:
-        """Begin with an emission that is not due before the first request or `emitted`."""
+        """Start with no emission due until the first `request_soon` or `emitted`."""
         self._interval = interval
         self._last = float("-inf")
         self._due = float("inf")
 
     def emitted(self, now: float, *, by_newline: bool = False) -> None:
-        """Take note of an emission; the next is due an interval later, or two where newlines set the pace."""
+        """Record an emission; the next is due after one interval, or two if a newline asked for this one."""
         self._last = now
         self._due = now + self._interval * (2 if by_newline else 1)
 
     def request_soon(self, now: float) -> None:
-        """Ask for an emission as soon as the last one is a second ago."""
+        """Request an emission as soon as PROMPT_GAP has passed since the last one."""
         self._due = min(self._due, max(now, self._last + PROMPT_GAP))
 
     def wait(self, now: float) -> float:
-        """Return the seconds until the next emission is due: 0 when it is, infinity when none is."""
+        """Return the seconds until the next emission: 0 if it is due, infinity if none is scheduled."""
         return max(0.0, self._due - now)
 
 
 class LineWriter:
-    """Writes lines to a file descriptor from a thread of its own, keeping the newest when it is not read."""
+    """Writes lines to a file descriptor in a thread, and drops the oldest ones if it is not read."""
 
     def __init__(self, descriptor: int, kept: int = LINES_KEPT) -> None:
-        """Write to `descriptor`, and let no more than `kept` lines wait for it."""
+        """Write to `descriptor`, and queue at most `kept` lines (a single batch may be longer)."""
         self._descriptor = descriptor
         self._on_broken: Callable[[], None] = lambda: None
         self._kept = kept
@@ -70,12 +70,12 @@ class LineWriter:
         threading.Thread(target=self._work, name=f"pipe {descriptor}", daemon=True).start()
 
     def on_broken(self, call: Callable[[], None]) -> None:
-        """Have `call` called once, from the pipe's thread, when nobody can read it any more."""
+        """Set the function that the thread calls once, when a write fails."""
         with self._changed:
             self._on_broken = call
 
     def put(self, lines: Sequence[str]) -> None:
-        """Queue whole lines (without newlines) to be written in one go; never waits."""
+        """Queue a batch of lines (without newlines) to be written together; never blocks."""
         with self._changed:
             if self._broken:
                 return
@@ -88,18 +88,18 @@ class LineWriter:
             self._changed.notify_all()
 
     def backlog(self) -> int:
-        """Return how many lines wait."""
+        """Return the number of queued lines."""
         with self._changed:
             return self._waiting
 
     def take_dropped(self) -> int:
-        """Return how many lines were dropped since the last call."""
+        """Return the number of lines dropped since the last call."""
         with self._changed:
             dropped, self._dropped = self._dropped, 0
             return dropped
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Wait until everything is written, but no longer than `seconds`."""
+        """Wait until everything is written, for at most `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: self._broken or not (self._batches or self._writing), seconds)
 
@@ -125,7 +125,7 @@ class LineWriter:
 
 
 def _encoded(lines: Sequence[str]) -> bytes:
-    """Return the lines in UTF-8; what has no place there (a path's raw bytes) becomes an escape."""
+    """Return the lines in UTF-8; what cannot be encoded (a path's raw bytes) is escaped."""
     return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
@@ -133,26 +133,26 @@ def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         try:
             data = data[os.write(descriptor, data) :]
-        except BlockingIOError:  # it is shared with a process that has set O_NONBLOCK
+        except BlockingIOError:  # another process that shares it has set O_NONBLOCK
             _wait_for(descriptor, select.POLLOUT)
 
 
 def _wait_for(descriptor: int, events: int) -> None:
-    """Wait until a non-blocking descriptor is ready, or broken."""
+    """Wait until a non-blocking descriptor is ready or closed."""
     poll = select.poll()
     poll.register(descriptor, events)
     poll.poll()
 
 
 def watch_stdin(descriptor: int, on_newline: Callable[[], None], on_end: Callable[[], None]) -> None:
-    """Call back, from a thread, at each newline and once at the end of file: Telegraf's wish to stop."""
+    """Call back from a thread: at each newline, and once at the end of file, by which Telegraf requests a stop."""
 
     def work() -> None:
         try:
             while data := _read(descriptor):
                 if b"\n" in data:
                     on_newline()
-        except OSError:  # a terminal that went away reads as an error
+        except OSError:  # reading from a terminal that was closed fails
             pass
         on_end()
 
@@ -160,7 +160,7 @@ def watch_stdin(descriptor: int, on_newline: Callable[[], None], on_end: Callabl
 
 
 def _read(descriptor: int) -> bytes:
-    """Wait for bytes and return them; none at the end of file."""
+    """Wait for bytes and return them; at the end of file they are empty."""
     while True:
         try:
             return os.read(descriptor, 4096)
@@ -169,7 +169,7 @@ def _read(descriptor: int) -> bytes:
 
 
 class PrefixFormatter(logging.Formatter):
-    """Puts Telegraf's level prefix before every line, those of a traceback too, and cuts very long ones."""
+    """Prefixes every line, including those of a traceback, with Telegraf's level; truncates very long ones."""
 
     _PREFIXES: Final = {
         logging.CRITICAL: "E! ",
@@ -190,19 +190,19 @@ class PrefixFormatter(logging.Formatter):
 
 
 class LogHandler(logging.Handler):
-    """Logs to a pipe without ever waiting for its reader; tells it how many lines were lost meanwhile."""
+    """Logs through a LineWriter, so that it never blocks, and logs how many lines were dropped."""
 
-    def __init__(self, pipe: LineWriter) -> None:
-        """Log to `pipe`."""
+    def __init__(self, output: LineWriter) -> None:
+        """Log to `output`."""
         super().__init__()
-        self._pipe = pipe
+        self._output = output
         self._lost = 0
         self.setFormatter(PrefixFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the record's lines."""
-        self._lost += self._pipe.take_dropped()
-        if self._lost and not self._pipe.backlog():
-            self._pipe.put([f"W! {self._lost} lines of this log were dropped: they were not read in time"])
+        self._lost += self._output.take_dropped()
+        if self._lost and not self._output.backlog():
+            self._output.put([f"W! {self._lost} lines of this log were dropped: they were not read in time"])
             self._lost = 0
-        self._pipe.put(self.format(record).split("\n"))
+        self._output.put(self.format(record).split("\n"))

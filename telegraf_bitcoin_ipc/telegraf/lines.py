@@ -1,8 +1,8 @@
 """Samples -> InfluxDB line protocol, the only user of influx_line_protocol.
 
-That library (0.1.5) prints floats with six digits, NaN and infinity as they are, an invalid `tag=` for an
-empty tag value, newlines unescaped, tags unsorted and a metric without fields; here each is repaired or
-refused.
+Version 0.1.5 of that library prints floats with six digits, accepts NaN, infinity and a metric without fields,
+writes an invalid `tag=` for an empty tag value, and neither escapes newlines nor sorts tags. This module works
+around each of these.
 """
 
 import math
@@ -17,24 +17,24 @@ from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, UNKNOWN
 from telegraf_bitcoin_ipc.collect.store import Number, Sample
 
 UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
-"""What a tag value cannot carry through line protocol: control characters, what is not Unicode text, and the
-backslash, which the library doubles and Telegraf does not halve again."""
+"""Characters that a tag value cannot contain in line protocol: control characters, lone surrogates, and the
+backslash, which the library doubles and Telegraf does not unescape."""
 
 
 Tags = tuple[tuple[str, str], ...]
 """Pairs of name and value."""
 
-KEPT: Final = 4096
-"""Texts and sets of tags whose written form is kept: from one emission to the next they hardly change."""
+CACHE_SIZE: Final = 4096
+"""Texts and sets of tags whose encoded form is cached: they hardly change between emissions."""
 
 
 class _ExactLine(Line):  # type: ignore[misc]  # the library has no types
     """A line whose floats keep all their digits."""
 
-    _escape_once = staticmethod(lru_cache(KEPT)(Line("")._Metric__escape))
+    _escape_once = staticmethod(lru_cache(CACHE_SIZE)(Line("")._Metric__escape))
 
-    def _Metric__escape(self, text: str) -> str:  # the library's private name, too
-        """Escape a name or a tag value as the library does, but each only once."""
+    def _Metric__escape(self, text: str) -> str:  # the library's private name
+        """Escape a name or a tag value as the library does, but cache the result."""
         return str(self._escape_once(text))
 
     def _Metric__parse_value(self, value: Number) -> str:  # the library's private name
@@ -45,8 +45,8 @@ class _ExactLine(Line):  # type: ignore[misc]  # the library has no types
 def encode(samples: Iterable[Sample], timestamp: int, tags: Mapping[str, str] | None = None) -> list[str]:
     """Return lines (without newlines), one per distinct set of tags, untagged samples first.
 
-    `timestamp` is in nanoseconds; `tags` are added to every line. A value that is not finite
-    is left out, and so is an integer of more than 64 bits: Telegraf would refuse the whole line.
+    `timestamp` is in nanoseconds; `tags` are added to every line. Values that are not finite are omitted, and so
+    are integers of more than 64 bits: Telegraf would reject the whole line.
     """
     fields_by_tags: dict[Tags, dict[str, Number]] = {(): {}}
     for name, sample_tags, value in samples:
@@ -54,7 +54,7 @@ def encode(samples: Iterable[Sample], timestamp: int, tags: Mapping[str, str] | 
             fields_by_tags.setdefault(sample_tags, {})[name] = value
     more = tuple((tags or {}).items())
     return [
-        _line(fields, _on_the_line(line_tags, more), timestamp)
+        _line(fields, _line_tags(line_tags, more), timestamp)
         for line_tags, fields in fields_by_tags.items()
         if fields
     ]
@@ -64,9 +64,9 @@ def _representable(value: Number) -> bool:
     return -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)
 
 
-@lru_cache(KEPT)
-def _on_the_line(tags: Tags, more: Tags) -> Tags:
-    """Return tags as they are written: sorted, and with values that can be."""
+@lru_cache(CACHE_SIZE)
+def _line_tags(tags: Tags, more: Tags) -> Tags:
+    """Return the tags of a line: sorted, and with valid values."""
     every = {**dict(tags), **dict(more)}
     return tuple((key, UNPRINTABLE.sub(" ", every[key]).strip() or UNKNOWN) for key in sorted(every))
 

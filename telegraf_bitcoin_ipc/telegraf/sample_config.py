@@ -1,4 +1,4 @@
-"""A complete Telegraf configuration for one node; telegraf.conf.example is one of them."""
+"""A complete Telegraf configuration for one node, such as telegraf.conf.example."""
 
 import json
 import math
@@ -11,12 +11,12 @@ from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import ConfigError
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:9332"
-"""Where ipc-exporter-rust served its metrics: what scrapes it today goes on."""
+"""The address on which ipc-exporter-rust serves its metrics, so that existing scrape configurations still work."""
 
 DEFAULT_EMIT_INTERVAL: Final[float] = Config.model_fields["emit_interval"].default
 
 EMISSIONS_KEPT: Final = 3
-"""Values go away after three emissions, or three flushes, that did not come."""
+"""Values expire after this many missed emissions or flushes."""
 
 FLUSH_INTERVAL: Final = 1
 """Seconds between two flushes of Telegraf's Prometheus output."""
@@ -75,7 +75,7 @@ def render(
 ) -> str:
     """Return the configuration that runs `command` (program and arguments) and serves on `address`.
 
-    Values are kept for three times `emit_interval` seconds, the command's own, or three flushes.
+    `emit_interval` is the command's own, in seconds; values expire after EMISSIONS_KEPT of them.
     """
     return _TEMPLATE.format(
         command=f"[{', '.join(map(_string, command))}]",
@@ -90,11 +90,11 @@ def render(
 
 
 def checked_address(address: str) -> str:
-    """Return HOST:PORT as it is; raises ConfigError where it is none. IPv6 hosts stand in brackets."""
+    """Return HOST:PORT unchanged; raises ConfigError if it is invalid. IPv6 hosts are in brackets."""
     if not (match := re.fullmatch(r"([^\s:\[\]]*|\[[0-9a-fA-F:.%a-z]+\]):([0-9]{1,5})", address)):
         raise ConfigError(f"--metrics-addr: {address!r} is not HOST:PORT")
     if not 0 < int(match[2]) <= MAX_PORT:
-        raise ConfigError(f"--metrics-addr: {match[2]} is no port (1 to {MAX_PORT})")
+        raise ConfigError(f"--metrics-addr: {match[2]} is not a valid port (1 to {MAX_PORT})")
     return address
 
 
@@ -103,8 +103,8 @@ def _items(names: Iterable[str]) -> str:
 
 
 def _string(text: str) -> str:
-    """Return a TOML basic string; JSON's escapes are a part of TOML's.
+    """Return a TOML basic string; TOML supports all of JSON's escapes.
 
-    A dollar sign is escaped, too: before it reads the TOML, Telegraf replaces environment variables in it.
+    Dollar signs are escaped because Telegraf replaces environment variables before it parses the TOML.
     """
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f").replace("$", "\\u0024")

@@ -6,7 +6,7 @@ import argparse
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from support.old_exporter import COUNTERS, GAUGES, PAUSE_SECONDS, SET_BY_EVENTS,
 from support.processes import Telegraf, free_port, get, wait_until
 
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS
-from telegraf_bitcoin_ipc.parity.command import report
+from telegraf_bitcoin_ipc.parity.command import add_options, report
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 
 pytestmark = pytest.mark.telegraf
@@ -123,7 +123,7 @@ def test_all_that_both_have_is_equal(start_scene: StartScene, exporter: str) -> 
         scene.settled()
 
     arguments = ["--json", "--window", WINDOW, scene.old.address, scene.new]
-    text, fine = report(argparse.ArgumentParser(), arguments, begun=window)
+    text, fine = report(parsed(arguments), begun=window)
     found = json.loads(text)
     not_equal = [each for each in found["findings"] if each["status"] not in ("equal", "not offered")]
     assert not not_equal, f"{not_equal}\n{scene.old.log}"
@@ -163,7 +163,7 @@ class BusyNode:
         """What came of each metric over a window in which all this happens."""
         self.scene.old.poll()
         arguments = ["--json", "--window", window, self.scene.old.address, self.scene.new]
-        text, _ = report(argparse.ArgumentParser(), arguments, self.sleep, self.fill)
+        text, _ = report(parsed(arguments), self.sleep, self.fill)
         return {each["old"]: each["status"] for each in json.loads(text)["findings"]}
 
 
@@ -203,6 +203,13 @@ def test_without_a_difference(start_scene: StartScene) -> None:
     done = parity("--window", WINDOW, scene.old.address, scene.new)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n14 equal\n" in done.stdout
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of `parity`."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return parser.parse_args(arguments)
 
 
 def parity(*arguments: Any) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,10 @@
-"""The command line as a user meets it: what it prints, and what it says of a mistake."""
+"""The installed command line: what it prints, its exit statuses, and its messages about mistakes."""
 
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.nodes import PROGRAM, Plugin, SimulatedNode, read_line
+from support.processes import START_SECONDS
 
 StartNode = Callable[..., SimulatedNode]
 
@@ -33,18 +36,20 @@ MISTAKES = [
     (["--poll-interval", "0", "SOCKET"], "--poll-interval"),
     (["--emit-interval", "often", "SOCKET"], "--emit-interval"),
     (["--metrics", "weather", "SOCKET"], "--metrics: there is no group 'weather'"),
-    (["--fee-targets", "soon", "SOCKET"], "--fee-targets: 'soon' is no number of blocks"),
-    (["--fee-targets", "", "SOCKET"], "--fee-targets: there have to be 1 to 10 of them, not 0"),
+    (["--fee-targets", "soon", "SOCKET"], "--fee-targets: it should be a valid integer, and is 'soon'"),
+    (["--fee-targets", "", "SOCKET"], "--fee-targets: it should have at least 1 item, not 0"),
     (["--tag", "alpha", "SOCKET"], "--tag: 'alpha' is not KEY=VALUE"),
     (["--tag", "reason=x", "SOCKET"], "--tag: the tag 'reason'"),
     (["--unknown", "SOCKET"], "--unknown"),
     (["--metrics-addr", "127.0.0.1:9332", "SOCKET"], "Telegraf serves the metrics"),
     (["config", "--metrics-addr", "9332", "SOCKET"], "--metrics-addr: '9332' is not HOST:PORT"),
-    (["config", "--metrics-addr", "127.0.0.1:0", "SOCKET"], "0 is no port"),
+    (["config", "--metrics-addr", "127.0.0.1:0", "SOCKET"], "0 is not a valid port"),
     (["x" * 108], "longer than the 107 bytes"),
     (["simulate"], "SOCKET"),
     (["simulate", "--dialect", "klingon", "SOCKET"], "--dialect"),
-    (["simulate", "--block-interval", "0", "SOCKET"], "--block-interval"),
+    (["simulate", "--block-interval", "0", "SOCKET"], "--block-interval: '0' is not a number greater than 0"),
+    (["simulate", "--warmup", "soon", "SOCKET"], "--warmup: 'soon' is not a number of at least 0"),
+    (["simulate", "--utxo-burst", "2.5", "SOCKET"], "--utxo-burst: '2.5' is not a whole number of at least 0"),
     (["metrics", "--loud"], "--loud"),
     (["top", "--debug", "SOCKET"], "--debug"),
     (["top", "SOCKET"], "top needs a terminal to draw on, and stdout is none"),
@@ -62,26 +67,100 @@ def test_a_mistake_gets_one_clear_sentence(arguments: list[str], sentence: str) 
     assert done.stdout == ""
 
 
-def test_without_rich_top_says_what_it_needs() -> None:
-    """Who has installed the plugin without its extra is told the command that brings it."""
-    without = "import sys; sys.modules['rich'] = None; from telegraf_bitcoin_ipc import cli; sys.exit(cli.main())"
+@pytest.mark.parametrize(("command", "package"), [("top", "rich"), ("parity", "prometheus-client")])
+def test_without_its_extra_a_command_says_how_to_get_it(command: str, package: str) -> None:
+    """A plugin that was installed without an extra names the command that installs it, from a checkout."""
+    without = (
+        "import sys; sys.modules[sys.argv.pop(1)] = None;"
+        "from telegraf_bitcoin_ipc.cli import main; sys.exit(main())"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", without, "top", "SOCKET"], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", without, package.replace("-", "_"), command, "SOCKET"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "telegraf-bitcoin-ipc: top needs the package rich: in a checkout, pipx install '.[top]'\n"
+        f"telegraf-bitcoin-ipc: {command} needs the package {package}; in a checkout, "
+        f"`pipx install '.[{command}]'` or `uv tool install '.[{command}]'` installs it too\n"
     )
+
+
+def test_start_without_the_extras(socket_path: Path) -> None:
+    """Everything but `top` and `parity` works without their packages."""
+    without = (
+        "import sys; sys.modules |= dict.fromkeys(['rich', 'prometheus_client']);"
+        "from telegraf_bitcoin_ipc.cli import main; sys.exit(main())"
+    )
+    for arguments in (["--help"], ["metrics"], ["config", str(socket_path)], ["simulate", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-c", without, *arguments], capture_output=True, text=True, check=False, timeout=120
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_it_runs_as_a_module() -> None:
+    """`python -m telegraf_bitcoin_ipc` is the program, and `config` then prints a command that runs it so."""
+    command = [sys.executable, "-P", "-m", "telegraf_bitcoin_ipc"]
+    done = subprocess.run(
+        [*command, "config", "/node.sock"], capture_output=True, text=True, check=True, timeout=60
+    )
+    printed = tomllib.loads(done.stdout)["inputs"]["execd"][0]["command"]
+    assert printed == [sys.executable, "-m", "telegraf_bitcoin_ipc", "/node.sock"]
+
+
+@pytest.mark.parametrize("arguments", [["config", "SOCKET"], ["metrics"], ["--help"], ["once", "--version"]])
+def test_a_full_disk_gets_one_clear_sentence(arguments: list[str]) -> None:
+    """`config SOCKET > FILE` on a full disk ends with status 1 and one line on stderr, without a traceback."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert done.returncode == 1
+    assert done.stderr == "telegraf-bitcoin-ipc: cannot write to stdout: No space left on device\n"
+
+
+@pytest.mark.parametrize("command", ["once", "check"])
+def test_interrupt_ends_a_command_quietly(socket_path: Path, command: str) -> None:
+    """Ctrl-C ends a command that waits for its node with status 130, and prints nothing."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(socket_path))
+        assert interrupted(silent, command, socket_path) == (130, "", "")
+
+
+def test_interrupt_ends_parity_quietly() -> None:
+    """Ctrl-C ends `parity`, too, while it waits for a page."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert interrupted(silent, "parity", url, url) == (130, "", "")
+
+
+def interrupted(silent: socket.socket, *arguments: str | Path) -> tuple[int, str, str]:
+    """Run the program until it asks for something, interrupt it, and return its status, stdout and stderr."""
+    silent.listen()
+    silent.settimeout(START_SECONDS)
+    with subprocess.Popen(
+        [PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    ) as process:
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(1)
+            process.send_signal(signal.SIGINT)
+            output = process.communicate(timeout=START_SECONDS)
+    return process.returncode, *output
 
 
 def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
-    """A file that is there and is no socket is said at once, for every command that connects or listens."""
+    """A file that is not a socket is reported at once, for every command that connects or listens."""
     file = tmp_path / "file"
     file.write_text("")
     for command in ([], ["top"], ["once"], ["check"], ["simulate"]):
         done = run(*command, file)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert "is no socket" in done.stderr
+        assert "is not a socket" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["once", "check"])
@@ -239,16 +318,28 @@ def test_a_misspelt_variable_is_a_mistake() -> None:
 
 
 def test_help_names_every_option_and_command() -> None:
-    """--help shows the options with their defaults, the environment variables and the other commands."""
-    done = run("--help")
+    """--help shows the options with their defaults, the environment variables and a sentence for each command."""
+    done = run("--help", COLUMNS="200")
     assert done.returncode == 0
     for piece in (
-        "--poll-interval",
+        "telegraf-bitcoin-ipc [OPTIONS] SOCKET",
+        "--poll-interval S",
         "--no-utxo-trace",
         "--fee-targets BLOCKS,...",
         "TELEGRAF_BITCOIN_IPC_",
-        "simulate",
         "(default: 60)",
         "(default: 2,6,144)",
+        "  once                poll a node once and print the line protocol\n",
+        "  simulate            run a simulated Bitcoin node on a socket\n",
+        "  parity              compare another exporter's",
     ):
         assert piece in done.stdout
+    assert run("-h", COLUMNS="200").stdout == done.stdout
+
+
+@pytest.mark.parametrize("command", ["top", "check", "once", "config", "metrics", "simulate", "parity"])
+def test_help_of_a_command(command: str) -> None:
+    """`COMMAND --help` shows its own usage."""
+    done = run(command, "--help", COLUMNS="200")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: telegraf-bitcoin-ipc {command} [-h]")

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from telegraf_bitcoin_ipc.config import Config, from_environment, make_config, option_name
+from telegraf_bitcoin_ipc.config import OPTIONS, Config, from_environment, make_config, option_name, to_arguments
 from telegraf_bitcoin_ipc.errors import ConfigError
 
 SOCKET = "/run/bitcoind/node.sock"
+NAME_RULE = "is not a valid tag name (letters, digits and _, starting with a letter)"
 
 
 def made(**values: Any) -> Config:
@@ -99,10 +100,10 @@ def test_longest_path() -> None:
     [
         ({}, "SOCKET: it has to be given"),
         ({"socket": ""}, "SOCKET: the path of the node's socket is empty"),
-        ({"socket": "a" * 108}, "SOCKET: the path is longer than the 107 bytes that a socket's may have"),
+        ({"socket": "a" * 108}, "SOCKET: the path is longer than the 107 bytes that a socket path may have"),
         (
             {"socket": "/" + "é" * 53 + "a"},
-            "SOCKET: the path is longer than the 107 bytes that a socket's may have",
+            "SOCKET: the path is longer than the 107 bytes that a socket path may have",
         ),
         ({"socket": "/\udcff"}, r"SOCKET: the path '/\udcff' is not UTF-8"),
         (
@@ -129,33 +130,36 @@ def test_longest_path() -> None:
         ),
         (
             {"fee_targets": "0"},
-            "--fee-targets: it should be greater than or equal to 1, and is 0",
+            "--fee-targets: it should be greater than or equal to 1, and is '0'",
         ),
         (
             {"fee_targets": "2,1009"},
-            "--fee-targets: it should be less than or equal to 1008, and is 1009",
+            "--fee-targets: it should be less than or equal to 1008, and is '1009'",
         ),
-        ({"fee_targets": "2,six"}, "--fee-targets: 'six' is no number of blocks"),
-        ({"fee_targets": "-2"}, "--fee-targets: '-2' is no number of blocks"),
-        ({"fee_targets": "2.5"}, "--fee-targets: '2.5' is no number of blocks"),
-        ({"fee_targets": "²"}, "--fee-targets: '²' is no number of blocks"),
-        ({"fee_targets": " , "}, "--fee-targets: there have to be 1 to 10 of them, not 0"),
-        ({"fee_targets": "1,2,3,4,5,6,7,8,9,10,11"}, "--fee-targets: there have to be 1 to 10 of them, not 11"),
-        ({"tag": ["stat=x"]}, "--tag: the tag 'stat' is one that the metrics use themselves"),
+        ({"fee_targets": "2,six"}, "--fee-targets: it should be a valid integer, and is 'six'"),
+        ({"fee_targets": "-2"}, "--fee-targets: it should be greater than or equal to 1, and is '-2'"),
+        ({"fee_targets": "2.5"}, "--fee-targets: it should be a valid integer, and is '2.5'"),
+        ({"fee_targets": "²"}, "--fee-targets: it should be a valid integer, and is '²'"),
+        ({"fee_targets": " , "}, "--fee-targets: it should have at least 1 item, not 0"),
+        ({"fee_targets": "1,2,3,4,5,6,7,8,9,10,11"}, "--fee-targets: it should have at most 10 items, not 11"),
+        ({"tag": ["stat=x"]}, "--tag: the tag 'stat' is used by the metrics themselves"),
         ({"tag": ["site"]}, "--tag: 'site' is not KEY=VALUE"),
         ({"tag": ["a=b", "site"]}, "--tag: 'site' is not KEY=VALUE"),
-        ({"tag": ["=x"]}, "--tag: '' is no name for a tag (letters, digits and _, a letter first)"),
-        ({"tag": ["1a=x"]}, "--tag: '1a' is no name for a tag (letters, digits and _, a letter first)"),
-        ({"tag": ["é=x"]}, "--tag: 'é' is no name for a tag (letters, digits and _, a letter first)"),
-        ({"tag": ["a\n=x"]}, r"--tag: 'a\n' is no name for a tag (letters, digits and _, a letter first)"),
-        ({"tag": ["method=x"]}, "--tag: the tag 'method' is one that the metrics use themselves"),
+        ({"tag": ["=x"]}, f"--tag: '' {NAME_RULE}"),
+        ({"tag": ["1a=x"]}, f"--tag: '1a' {NAME_RULE}"),
+        ({"tag": ["é=x"]}, f"--tag: 'é' {NAME_RULE}"),
+        (
+            {"tag": ["a\n=x"]},
+            rf"--tag: 'a\n' {NAME_RULE}",
+        ),
+        ({"tag": ["method=x"]}, "--tag: the tag 'method' is used by the metrics themselves"),
         ({"tag": ["host=x"]}, "--tag: the tag 'host' is Telegraf's own"),
         ({"tag": ["site="]}, "--tag: the value of the tag 'site' is empty"),
         ({"tag": ["site=  "]}, "--tag: the value of the tag 'site' is empty"),
         *(
             (
                 {"tag": [f"site=a{character}b"]},
-                "--tag: the value of the tag 'site' has a backslash, a control character or invalid UTF-8 in it",
+                "--tag: the value of the tag 'site' contains a backslash, a control character or invalid UTF-8",
             )
             for character in "\\\n\x00\x7f\udcff"
         ),
@@ -217,3 +221,27 @@ def test_option_names() -> None:
     """An option is called by the name that is typed."""
     assert option_name("socket") == "SOCKET"
     assert all(re.fullmatch(r"--[a-z-]+|SOCKET", option_name(name)) for name in Config.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("values", "arguments"),
+    [
+        ({}, ""),
+        ({"poll_interval": "0.50", "emit_interval": "12345.678"}, "--poll-interval 0.5 --emit-interval 12345.678"),
+        ({"metrics": "none", "fee_targets": "2, 1008"}, "--metrics none --fee-targets 2,1008"),
+        ({"debug": True, "tag": "site=Zürich,rack=2"}, "--debug --tag site=Zürich --tag rack=2"),
+    ],
+)
+def test_arguments_of_a_configuration(values: dict[str, Any], arguments: str) -> None:
+    """The options that differ from their defaults are written as a user would type them, with all digits."""
+    assert to_arguments(made(**values)) == arguments.split()
+
+
+def test_defaults_as_typed() -> None:
+    """The help shows defaults as a user would type them."""
+    assert {field: option.default for field, option in OPTIONS.items() if option.default} == {
+        "poll_interval": "60",
+        "emit_interval": "10",
+        "metrics": "mempool,chain,network,fees,blocks",
+        "fee_targets": "2,6,144",
+    }

@@ -38,6 +38,7 @@ ALLOWED = {
         "", "check", "config", "errors", "ipc.catalogue", "parity", "plugin", "simnode.command", "telegraf", "top",
         "working_directory",
     },
+    "__main__": {"cli"},
 }  # fmt: skip
 """What each module may import of the package; a package's row is for all its modules that have none."""
 
@@ -139,7 +140,7 @@ def test_guard_needs_nothing_but_python() -> None:
 def test_nothing_imports_the_command_line() -> None:
     """The command line is the top, and the simulated node is reached through it alone."""
     for module in MODULES:
-        assert "cli" not in own(module)
+        assert "cli" not in own(module) or module == "__main__"
         if module != "cli" and not within(module, {"simnode"}):
             assert not {name for name in own(module) if within(name, {"simnode"})}
 
@@ -147,7 +148,7 @@ def test_nothing_imports_the_command_line() -> None:
 def test_no_cycles() -> None:
     """Every module can be read, and understood, after those it imports."""
     order = list(TopologicalSorter({module: own(module) for module in MODULES}).static_order())
-    assert order[-1] == "cli"
+    assert order[-2:] == ["cli", "__main__"]
 
 
 def test_table_is_up_to_date() -> None:

@@ -18,7 +18,7 @@ from telegraf_bitcoin_ipc.parity.row import Exporter, Row
 
 
 def verdict(exporter: Exporter, seen: Record, tolerance: float = 0) -> Verdict:
-    """What came of the only comparison."""
+    """Return the verdict of the only finding."""
     (finding,) = compare(exporter, seen, tolerance)
     return finding.verdict
 
@@ -84,7 +84,7 @@ def test_gauge_is_equal_where_both_ranges_touch() -> None:
 
 
 def test_gauge_differs_where_the_ranges_are_apart() -> None:
-    """The gap between what both sides showed within the window is told, with the ranges."""
+    """If the ranges do not overlap, the remark has the gap and both ranges."""
     seen = looks(
         (0, SIZE + "5000", polled(100, SIZE_HERE + "1000")),
         (10, SIZE + "4000", polled(105, SIZE_HERE + "1500")),
@@ -95,7 +95,7 @@ def test_gauge_differs_where_the_ranges_are_apart() -> None:
 
 
 def test_what_was_before_the_window_does_not_count() -> None:
-    """A value that a side showed only before the window began is none of the window's."""
+    """Values from before the window are ignored."""
     seen = looks(
         (0, SIZE + "900", polled(100, SIZE_HERE + "100")),
         (3, SIZE + "900", polled(103, SIZE_HERE + "100")),
@@ -129,7 +129,7 @@ def test_what_was_before_the_window_does_not_count() -> None:
 def test_gauges_take_a_poll_within_the_window(
     exporter: Exporter, seconds: float, polls: tuple[int, int], remark: str
 ) -> None:
-    """What moved since the last poll of one side is no difference: the window has to hold a poll of each."""
+    """A change since the last poll of one exporter is no difference: the window must contain a poll of each."""
     old = SIZE if exporter is RPC_EXPORTER else "bitcoin_mempool_size "
     seen = looks(
         (0, old + "5000", polled(polls[0], SIZE_HERE + "60")),
@@ -274,14 +274,14 @@ def test_counter_that_appears_within_the_window() -> None:
     ("old_end", "new_end", "side"), [("2", "9", "there"), ("9", "2", "here"), ("2", "2", "there and here")]
 )
 def test_reset_within_the_window(old_end: str, new_end: str, side: str) -> None:
-    """A restart within the window is told, and is no difference."""
+    """A restart within the window is reported as undecided, not as a difference."""
     seen = record(ADDED + "5", ADDED_HERE + "5", ADDED + old_end, ADDED_HERE + new_end)
     found = verdict(USDT_EXPORTER, seen)
     assert (found.status, found.remark) == ("undecided", f"reset {side} within the window: run it again")
 
 
 def test_total_of_the_node_that_is_reset() -> None:
-    """A node that restarts within the window begins its own totals again: told, and no difference."""
+    """A node that restarts within the window resets its own totals: undecided, not a difference."""
     old, new = "bitcoind_net_bytes_recv_total ", "bitcoin_bytes_recv_total "
     seen = record(old + "900", new + "900", old + "3", new + "900")
     assert verdict(RPC_EXPORTER, seen).remark == "reset there within the window: run it again"
@@ -299,7 +299,7 @@ def test_polled_counter_takes_a_long_window() -> None:
 
 @pytest.mark.parametrize(("interval", "window"), [(5, 28), (30, 128)])
 def test_interval_of_polls_is_read_from_the_page(interval: int, window: int) -> None:
-    """How long a window has to be follows from the polls that the plugin's page shows."""
+    """The recommended window follows from the poll interval that the plugin's page shows."""
     old, new = 'bitcoind_p2p_bytes_total{direction="inbound"} ', 'bitcoin_p2p_bytes_recv_total{message="tx"} '
     seen = looks(*((10 * number, old + "1", polled(number * interval, new + "1")) for number in range(3)))
     short = looks(*((number, old + "1", polled(number * interval, new + "1")) for number in range(3)))
@@ -492,6 +492,6 @@ def test_list_of_nodes_is_not_endless() -> None:
 
 @pytest.mark.parametrize("text", ["", "go_goroutines 5", "bitcoin_mempool_bytes 3\nbitcoin_blocks 1"])
 def test_page_without_the_plugin(text: str) -> None:
-    """A page that is not the plugin's is told at once, also where another exporter has the same names."""
+    """A page without the plugin is an error, even if another exporter on it has the same names."""
     with pytest.raises(EndpointUnavailable, match="bitcoin_plugin_info"):
         of_one_node(page(text), {})

@@ -50,7 +50,7 @@ def test_default_of_the_poll_interval() -> None:
 
 @pytest.mark.parametrize("exporter", EXPORTERS.values(), ids=list(EXPORTERS))
 def test_mark_is_its_own(exporter: Exporter) -> None:
-    """An exporter is known by a metric that no other has."""
+    """An exporter is detected by a metric that no other has."""
     owners = [other for other in EXPORTERS.values() if exporter.mark in {row.old for row in other.rows}]
     assert owners == [exporter]
 
@@ -67,7 +67,7 @@ def test_every_metric_of_the_ipc_exporter_has_its_name_here() -> None:
 
 
 def test_metrics_named_in_notes_exist() -> None:
-    """A note sends nobody to a metric that is not there."""
+    """Every metric that a note mentions exists."""
     old = {row.old for _, row in ROWS}
     for _, row in ROWS:
         for name in re.findall(r"\bbitcoin_(\w+)", row.note):
@@ -75,7 +75,7 @@ def test_metrics_named_in_notes_exist() -> None:
 
 
 def test_parts_in_braces() -> None:
-    """A name that the exporter makes from a setting is known whatever the setting is."""
+    """A name that contains a setting matches for every setting."""
     row = Row("bitcoin_est_smart_fee_{target}", "fee_estimate_sat_per_vb", by="target")
     assert row.labels_in("bitcoin_est_smart_fee_20") == {"target": "20"}
     assert row.labels_in("bitcoin_est_smart_fee_") is None
@@ -84,7 +84,7 @@ def test_parts_in_braces() -> None:
 
 
 def test_names_that_mislead() -> None:
-    """The one name that means something else here is known, and warned of in a note."""
+    """The one name that means something else in the plugin has a note that warns of it."""
     misleading = [row for _, row in ROWS if row.misleads]
     assert [row.old for row in misleading] == ["bitcoin_mempool_bytes"]
     assert all(row.note for row in misleading)

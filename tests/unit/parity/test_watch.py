@@ -43,7 +43,7 @@ EACH = pytest.mark.parametrize("exporter", EXPORTERS)
 def statuses(
     exporter: str, seed: int, window: float, poll_interval: float = 5, wrong: tuple[str, float] = ("", 1)
 ) -> dict[str, str]:
-    """What came of each metric of a pair that is watched over a window."""
+    """Return each metric's status for a simulated pair that is watched over a window."""
     known = EXPORTERS[exporter]
     pair = Pair(
         seed,
@@ -106,7 +106,7 @@ def test_counter_that_misses_a_fifth_is_found(exporter: str, name: str) -> None:
 
 
 class Scene:
-    """A clock, and pages that change when they are told to."""
+    """A simulated clock, and pages that change as a function of it."""
 
     def __init__(self, changes: Callable[[float], int]) -> None:
         self.now, self._changes = 0.0, changes
@@ -155,7 +155,7 @@ def test_looks_do_not_become_many() -> None:
 
 
 def test_failed_look_within_the_window_is_left_out() -> None:
-    """An endpoint that is gone for a moment does not end a comparison of hours."""
+    """A failed look within the window is skipped: a short outage does not end a long comparison."""
     scene = Scene(int)
 
     def look() -> Look:

@@ -140,7 +140,7 @@ def test_flush_gives_up(pair: Pair) -> None:
 
 
 def test_put_never_waits(make_pair: Callable[..., Pair]) -> None:
-    """Nobody reads: the newest lines are kept, the oldest go whole emissions at a time, and are counted."""
+    """Without a reader the newest lines are kept; the oldest batches are dropped and counted."""
     pair = make_pair(kept=5)
     pair.get_stuck()
     for batch in range(10):
@@ -178,7 +178,7 @@ def test_pipe_that_does_not_block(pair: Pair) -> None:
 @pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize("stuck", [False, True])
 def test_broken_pipe(pair: Pair, *, stuck: bool, blocking: bool) -> None:
-    """A Telegraf that is gone is noticed at the next line, even in the middle of one, and told once."""
+    """A closed pipe is noticed at the next write, even in the middle of a line, and reported once."""
     if not blocking:
         pair.do_not_block()
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -319,7 +319,7 @@ def test_newline(stdin: tuple[queue.SimpleQueue[str], int, Callable[[], None]]) 
 
 
 def test_end_of_file(stdin: tuple[queue.SimpleQueue[str], int, Callable[[], None]]) -> None:
-    """When Telegraf closes stdin the program is told once, after the newlines before it."""
+    """The end of stdin is reported once, after the newlines before it."""
     called, writer, close = stdin
     os.write(writer, b"\n")
     close()
@@ -328,7 +328,7 @@ def test_end_of_file(stdin: tuple[queue.SimpleQueue[str], int, Callable[[], None
 
 
 def test_stdin_that_does_not_block() -> None:
-    """With O_NONBLOCK on it an empty stdin has not ended: newlines and the end are told as they come."""
+    """An empty stdin with O_NONBLOCK is not at its end: newlines and the end are reported as they come."""
     called: queue.SimpleQueue[str] = queue.SimpleQueue()
     reader, writer = os.pipe()
     os.set_blocking(reader, False)

@@ -136,8 +136,8 @@ def test_good_address(address: str) -> None:
         ("a b:1", "'a b:1' is not HOST:PORT"),
         ("localhost:1\n", r"'localhost:1\n' is not HOST:PORT"),
         ("localhost:-1", "'localhost:-1' is not HOST:PORT"),
-        ("localhost:0", "0 is no port (1 to 65535)"),
-        ("localhost:65536", "65536 is no port (1 to 65535)"),
+        ("localhost:0", "0 is not a valid port (1 to 65535)"),
+        ("localhost:65536", "65536 is not a valid port (1 to 65535)"),
     ],
 )
 def test_bad_address(address: str, said: str) -> None:
