@@ -76,7 +76,7 @@ lint: install ## ruff (rules and format) and mypy --strict
 	@echo 'lint: mypy --strict'
 	@$(RUN_PYTHON) -m mypy --strict
 
-reference: install ## write METRICS.md, telegraf.conf.example and the README's tables from the code
+reference: install ## write telegraf.conf.example and the generated parts of the documents
 	@$(RUN_PYTHON) scripts/reference.py
 
 dashboards: install ## write the files of grafana/ from the code
@@ -85,7 +85,7 @@ dashboards: install ## write the files of grafana/ from the code
 soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guard's memory must not grow
 	@$(RUN_PYTHON) scripts/soak.py $(ARGS)
 
-bench: install ## measure (minutes), and write results.json, the plots and the README's table
+bench: install ## measure (minutes), and write bench/results.json, the plots and the table in bench/README.md
 	@$(RUN_PYTHON) bench $(ARGS)
 
 bench-short: install ## measure in seconds; fail on a gross step back only

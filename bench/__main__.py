@@ -1,4 +1,4 @@
-"""Measure the installed plugin: prints a table, writes results.json, the plots and the README's part.
+"""Measure the installed plugin: prints a table, writes results.json, the plots and the table in bench/README.md.
 
 Usage: python -P bench [--short] [NAME ...]   (names of measures: only these, and nothing is written)
 With --short: seconds, nothing is written; exit status 1 on a gross step back, a ratio of more than twice its

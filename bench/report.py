@@ -1,4 +1,4 @@
-"""What was measured, as a table for people, as results.json, and as the README's part."""
+"""What was measured, as a table for people, as results.json, and as a part of bench/README.md."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from bench.figures import Figure
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
-README = HERE.parent / "README.md"
+README = HERE / "README.md"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 BESIDE_THE_NODE = (
@@ -109,7 +109,7 @@ def shown(figure: Figure) -> str:
 
 def readme_part(figures: Sequence[Figure]) -> str:
     """Return what stands in the README between the markers."""
-    plots = [f"- [bench/{file}](bench/{file}): {_slopes(begin, figures)}" for file, begin in SLOPES.items()]
+    plots = [f"- [{file}]({file}): {_slopes(begin, figures)}" for file, begin in SLOPES.items()]
     head = "Cost as work grows, by the slope on logarithmic axes (1: in proportion, 0: not at all):"
     return "\n".join([table(figures), "", head, "", *plots])
 

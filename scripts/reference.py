@@ -1,42 +1,193 @@
-"""Write what is made from the code: METRICS.md, telegraf.conf.example, and the README's parts between markers."""
+"""Write the parts of the documentation that are made from the code, and telegraf.conf.example.
 
+A page has such a part between `<!-- NAME -->` and `<!-- /NAME -->`; PARTS says which page has which.
+"""
+
+import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from telegraf_bitcoin_ipc.reference import group_table, markdown, method_list, migration_tables, option_table
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
+from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, Config, option_name
+from telegraf_bitcoin_ipc.ipc import catalogue
+from telegraf_bitcoin_ipc.ipc.catalogue import switch, table
+from telegraf_bitcoin_ipc.ipc.dialects import (
+    HEADERS,
+    READ_ONLY,
+    RPC,
+    STATISTICS,
+    STOCK,
+    TRACING,
+    Call,
+    Dialect,
+    Polled,
+)
+from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
+from telegraf_bitcoin_ipc.parity.row import Row, in_braces
 from telegraf_bitcoin_ipc.telegraf.sample_config import EXAMPLE_SOCKET, render
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGE: Final = ROOT / "telegraf_bitcoin_ipc"
+EXAMPLE: Final = "telegraf.conf.example"
 
-PARTS: Final[Mapping[str, Callable[[], str]]] = {
-    "groups": group_table,
-    "methods": method_list,
-    "options": option_table,
+
+def all_metrics() -> str:
+    """Return the catalogue, as `telegraf-bitcoin-ipc metrics` prints it."""
+    return catalogue.markdown(DEFAULT_GROUPS)
+
+
+def group_table() -> str:
+    """Return the table of all groups."""
+    rows = [(f"`{group}`", switch(group, DEFAULT_GROUPS), text) for group, text in GROUPS.items()]
+    return table(("group", "", "contents"), *rows)
+
+
+def cost_table() -> str:
+    """Return what each group costs the node."""
+    rows = [(group, _cost(group, TRACING), _cost(group, STOCK)) for group in GROUPS if group != "plugin"]
+    return table(("group", "calls on tracing, chain", "calls on stock"), *rows)
+
+
+def _cost(group: str, dialect: Dialect) -> str:
+    """Return the calls that a group adds to those of core; a call that serves several groups is named in each."""
+    calls = _calls(group, dialect)
+    if group not in ALWAYS_ON:
+        calls = [call for call in calls if call not in _calls("core", dialect)]
+    per_poll = [call for call in calls if not call.once_per_tip and call.method != STATISTICS]
+    per_block = [call for call in calls if call not in per_poll]
+    if group == "core" and HEADERS in dialect.origins.values():
+        per_block.append(Call(RPC, HEADERS.name))
+    parts = [
+        f"{sum(len(call.each) or 1 for call in some)} a {when} ({', '.join(f'`{call.name}`' for call in some)})"
+        for when, some in (("poll", per_poll), ("new block", per_block))
+        if some
+    ]
+    return "; ".join(parts) or "nothing more"
+
+
+def _calls(group: str, dialect: Dialect) -> list[Call]:
+    calls = {
+        origin.call: None
+        for metric, origin in dialect.origins.items()
+        if METRICS[metric].group == group and isinstance(origin, Polled)
+    }
+    return list(calls)
+
+
+def method_list() -> str:
+    """Return every JSON-RPC method that is ever called."""
+    return ", ".join(f"`{method}`" for method in READ_ONLY)
+
+
+def migration_table(exporter: str) -> str:
+    """Return the counterpart of each metric of another exporter."""
+    return table(("there", "here", "note"), *map(_migration, EXPORTERS[exporter].rows))
+
+
+def _migration(row: Row) -> tuple[str, ...]:
+    here = f"`{MEASUREMENT}_{row.new}{in_braces(row.new_where)}`" if row.new else "not offered"
+    if row.by:
+        here += f" by `{row.by}`"
+    times = f"times {row.factor:,.0f}" if row.factor != 1 else ""
+    return f"`{row.old}{in_braces(row.where)}`", here, "; ".join(filter(None, (times, row.note)))
+
+
+def option_table() -> str:
+    """Return the table of all options."""
+    rows = []
+    for name, field in Config.model_fields.items():
+        default = "" if field.is_required() else _default_in_words(field.default)
+        limits = [getattr(rule, side) for side in ("ge", "le") for rule in field.metadata if hasattr(rule, side)]
+        bounds = " ({:g} to {:g})".format(*limits) if limits else ""
+        rows.append((f"`{option_name(name)}`", f"{default}{bounds}", field.description or ""))
+    return table(("option", "default", "meaning"), *rows)
+
+
+def _default_in_words(default: object) -> str:
+    match default:
+        case bool():
+            return "on" if default else "off"
+        case float() | int():
+            return f"{default:g}"
+        case tuple() | dict():
+            return ",".join(map(str, default)) or "none"
+        case _:
+            return str(default)
+
+
+def example_config() -> str:
+    """Return the configuration that `telegraf-bitcoin-ipc config` prints, for the example's socket."""
+    return render(["telegraf-bitcoin-ipc", EXAMPLE_SOCKET])
+
+
+def execd_block() -> str:
+    """Return the block of that configuration that runs the plugin, without its comments."""
+    block = example_config().partition("[[inputs.execd]]\n")[2].partition("\n\n")[0]
+    lines = [line for line in block.splitlines() if not line.strip().startswith("#")]
+    return "\n".join(["```toml", "[[inputs.execd]]", *lines, "```"])
+
+
+def module_table() -> str:
+    """Return each module of the package with the first paragraph of its docstring."""
+    return table(("module", "responsibility"), *_modules())
+
+
+def _modules() -> Iterator[tuple[str, str]]:
+    paths = PACKAGE.rglob("*.py")
+    for path in sorted(paths, key=lambda each: (len(each.relative_to(PACKAGE).parts) > 1, each)):
+        text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0].split())
+        name = path.relative_to(PACKAGE).as_posix()
+        if path.name != "__init__.py":
+            yield f"`{name}`", text
+        elif text and path.parent != PACKAGE:
+            yield f"**`{name.removesuffix('__init__.py')}`**", f"**{text}**"
+
+
+MIGRATION: Final = tuple(
+    name
+    for name, exporter in EXPORTERS.items()
+    if any(row.old != f"{MEASUREMENT}_{row.new}" for row in exporter.rows)
+)
+"""The exporters whose names are others than those here."""
+
+PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
+    "README.md": {"execd": execd_block, "options": option_table, "groups": group_table},
+    "METRICS.md": {"costs": cost_table, "methods": method_list, "catalogue": all_metrics},
+    "docs/architecture.md": {"modules": module_table},
+    "docs/configuration.md": {"options": option_table},
+    "docs/migration.md": {name: partial(migration_table, name) for name in MIGRATION},
 }
-"""What stands in the README between `<!-- NAME -->` and `<!-- /NAME -->`, by name; the tables for moving too."""
+"""The parts of each page that are made from the code, by their names."""
+
+
+def files() -> dict[str, str]:
+    """Return, by path, the text that each file with a made part should have."""
+    made = {EXAMPLE: example_config()}
+    for page, parts in PARTS.items():
+        text = (ROOT / page).read_text()
+        for name, part in parts.items():
+            text = with_part(text, name, part())
+        made[page] = text
+    return made
+
+
+def with_part(text: str, name: str, part: str) -> str:
+    """Return the text with `part` between the markers of that name; raises ValueError without them."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    part = part.rstrip("\n")
+    text, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{part}\n{end}", text, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"the page has {count} times {begin} ... {end}, not once")
+    return text
 
 
 def main() -> None:
-    """Write the three files."""
-    (ROOT / "METRICS.md").write_text(markdown())
-    (ROOT / "telegraf.conf.example").write_text(render(["telegraf-bitcoin-ipc", EXAMPLE_SOCKET]))
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    made = {name: part() for name, part in PARTS.items()} | migration_tables()
-    for name, part in made.items():
-        text = _with_part(text, name, part)
-    readme.write_text(text)
-
-
-def _with_part(text: str, name: str, part: str) -> str:
-    """Return the text with another part between the markers of a name; raises ValueError without them."""
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    text, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{part}\n{end}", text, flags=re.DOTALL)
-    if count != 1:
-        raise ValueError(f"README.md has {count} times {begin} ... {end}, not once")
-    return text
+    """Write every file."""
+    for path, text in files().items():
+        (ROOT / path).write_text(text)
 
 
 if __name__ == "__main__":

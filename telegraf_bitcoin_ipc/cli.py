@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.config import (
+    DEFAULT_GROUPS,
     ENVIRONMENT_PREFIX,
     OPTIONS,
     TOP_POLL_INTERVAL,
@@ -44,7 +45,7 @@ class _OutputError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status, one of the README's table."""
+    """Run the command line and return the exit status, one of the table in docs/configuration.md."""
     try:
         try:
             options = vars(_parse(sys.argv[1:] if arguments is None else arguments))
@@ -149,9 +150,9 @@ def _config(values: dict[str, Any]) -> int:
 
 
 def _metrics(_: Mapping[str, Any]) -> int:
-    from telegraf_bitcoin_ipc.reference import markdown
+    from telegraf_bitcoin_ipc.ipc.catalogue import markdown
 
-    _print(markdown(), end="")
+    _print(markdown(DEFAULT_GROUPS), end="")
     return EXIT_OK
 
 
@@ -287,7 +288,7 @@ _COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], in
         _add_config_options,
         _config,
     ),
-    "metrics": ("print the catalogue of metrics, as METRICS.md", lambda _: None, _metrics),
+    "metrics": ("print the catalogue of metrics", lambda _: None, _metrics),
     "simulate": ("run a simulated Bitcoin node on a socket", _add_simulate_options, _simulate),
     "parity": (
         "compare another exporter's Prometheus page with Telegraf's that has this plugin's metrics",

@@ -131,13 +131,12 @@ JVSTEIN: Final = OldDashboard(
 OLD_DASHBOARDS: Final = (IPC_DASH, RPC, USDT, JVSTEIN)
 
 _HEAD: Final = """\
-# Which panel replaces which
+# Which panel replaces which?
 
-Made by `make dashboards` from the panels that people have today and from the mapping of metrics that the README's
-tables and the command `parity` are made from. Where IPC does not give something the reason stands in the last
-column.
+Made by `make dashboards` from the panels of other exporters' dashboards and from the mapping of their metrics,
+which docs/migration.md and the command `parity` use, too. The last column says why IPC does not offer something.
 
-The dashboard Node Exporter of bitcoin-dev-tools/usdt-dash shows the machine, not the node: it goes on as it is.
+The dashboard Node Exporter of bitcoin-dev-tools/usdt-dash shows the machine, not the node: keep it as it is.
 """
 
 

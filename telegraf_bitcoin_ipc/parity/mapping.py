@@ -56,7 +56,7 @@ _PROGRESS: Final = 0.001
 _UPTIME: Final = POLL_INTERVAL + PUSHED_LAG
 
 _PER_KVB: Final = "bitcoin per 1,000 virtual bytes there"
-_NO_EVENT: Final = "no IPC interface tells of it"
+_NO_EVENT: Final = "no IPC interface reports it"
 
 IPC_EXPORTER_RUST: Final = Exporter(
     "ipc-exporter-rust",
@@ -123,7 +123,7 @@ _P2P_NOTE: Final = (
     f"payloads alone there ({_FRAMING:g} bytes a message are added); what a peer sent or got between the last "
     "poll and its leaving is missing here"
 )
-_OPENED_NOTE: Final = "as it was when a connection was opened last there; each closing is seen here"
+_OPENED_NOTE: Final = "there, the number at the last opening of a connection; here, closings count, too"
 
 USDT_EXPORTER: Final = Exporter(
     "usdt_exporter",
@@ -134,7 +134,7 @@ USDT_EXPORTER: Final = Exporter(
         Row("bitcoind_mempool_added_total", "mempool_tx_added_total", compare="increase", slack=_TX),
         _none(
             "bitcoind_mempool_added_fees_satoshis_total",
-            "the event has the transaction, which does not tell its fee (bitcoin_mempool_total_fee_sat has the "
+            "the event has the transaction, which does not include its fee (bitcoin_mempool_total_fee_sat has the "
             "fees of all that are in the mempool)",
         ),
         Row(
@@ -159,33 +159,33 @@ USDT_EXPORTER: Final = Exporter(
             "no event of its own; the same transactions are in "
             'bitcoin_mempool_tx_removed_by_reason_total{reason="replaced"}',
         ),
-        _none("bitcoind_mempool_rejected_total", "a node tells nobody of a transaction that it refuses"),
-        _none("bitcoind_p2p_messages_total", "the node tells bytes by message, not how many messages"),
+        _none("bitcoind_mempool_rejected_total", "a node does not report transactions that it refuses"),
+        _none("bitcoind_p2p_messages_total", "the node reports bytes by message, not the number of messages"),
         _p2p_bytes("inbound", "p2p_bytes_recv_total"),
         _p2p_bytes("outbound", "p2p_bytes_sent_total"),
         _peers_by("inbound", "bitcoind_connections_inbound", _OPENED_NOTE, _MOVES, nothing=0),
         _peers_by("outbound", "bitcoind_connections_outbound", _OPENED_NOTE, nothing=0),
-        _none("bitcoind_connections_opened_total", _NO_EVENT + ": a poll sees the peers that there are"),
-        _none("bitcoind_connections_closed_total", _NO_EVENT + ": a poll sees the peers that there are"),
+        _none("bitcoind_connections_opened_total", _NO_EVENT + ": a poll only sees the peers that are connected"),
+        _none("bitcoind_connections_closed_total", _NO_EVENT + ": a poll only sees the peers that are connected"),
         _none("bitcoind_connections_evicted_total", _NO_EVENT),
         _none("bitcoind_connections_misbehaving_total", _NO_EVENT),
         Row(
             "bitcoind_block_height", "block_height", "0 there until a block is connected, absent here",
             slack=_NEXT_BLOCK, nothing=0, event=True,
         ),
-        _none("bitcoind_block_connected_seconds", "the event does not tell how long the block took"),
+        _none("bitcoind_block_connected_seconds", "the event does not say how long the block took"),
         Row("bitcoind_block_transactions", "last_block_transactions", of_block=True, nothing=0),
-        _none("bitcoind_block_sigops", "no JSON-RPC method and no event tells the signature operations"),
+        _none("bitcoind_block_sigops", "no JSON-RPC method and no event has the signature operations"),
         Row(
             "bitcoind_block_inputs", "last_block_inputs", "the coinbase's is counted there, too",
             offset=-1, of_block=True, nothing=0,
         ),
         _none(
             "bitcoind_utxocache_flush_duration_seconds_{part}",
-            "the event tells that there was a flush (bitcoin_chain_state_flushes_total), not how long it took",
+            "the event says that there was a flush (bitcoin_chain_state_flushes_total), not how long it took",
         ),
-        _none("bitcoind_utxocache_flush_coins", "the event does not tell the size of the cache"),
-        _none("bitcoind_utxocache_flush_memory_bytes", "the event does not tell the size of the cache"),
+        _none("bitcoind_utxocache_flush_coins", "the event does not have the size of the cache"),
+        _none("bitcoind_utxocache_flush_memory_bytes", "the event does not have the size of the cache"),
         Row("bitcoind_utxocache_coins_added_total", "utxo_cache_add_total", compare="increase", slack=_COINS),
         Row("bitcoind_utxocache_coins_spent_total", "utxo_cache_spend_total", compare="increase", slack=_COINS),
         Row(
@@ -210,9 +210,9 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
         _same("difficulty", tolerance=1e-9),
         Row("bitcoin_size_on_disk", "chain_size_on_disk_bytes", tolerance=0.01),
         _same("verification_progress", slack=_PROGRESS),
-        _none("bitcoin_txcount", "transactions of the whole chain, which are not asked for (getchaintxstats)"),
+        _none("bitcoin_txcount", "transactions of the whole chain, which are not polled (getchaintxstats)"),
         Row(
-            "bitcoin_num_chaintips", "chain_tips", "by status here, and asked for once after each block",
+            "bitcoin_num_chaintips", "chain_tips", "by status here, and polled once after each block",
             slack=1,
         ),
         _same("peers", slack=_PEERS),
@@ -248,7 +248,7 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
         Row("bitcoin_total_bytes_recv", "bytes_recv_total", "a gauge by type there", tolerance=_TOTAL),
         Row("bitcoin_total_bytes_sent", "bytes_sent_total", "a gauge by type there", tolerance=_TOTAL),
         Row("bitcoin_hashps", "network_hashrate", "over 120 blocks, as there", tolerance=0.05),
-        _none("bitcoin_hashps_{blocks}", "asked for over 120 blocks alone (bitcoin_network_hashrate)"),
+        _none("bitcoin_hashps_{blocks}", "polled over 120 blocks only (bitcoin_network_hashrate)"),
         Row(
             "bitcoin_est_smart_fee_{target}", "fee_estimate_sat_per_vb",
             _PER_KVB + "; --fee-targets chooses the targets here",
@@ -261,9 +261,9 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
             "counts there how often it saw a warning; bitcoin_node_warnings says how many there are",
         ),
         _none("bitcoin_server_version", "no number here: the tag `version` of bitcoin_node_info"),
-        _none("bitcoin_protocol_version", "not asked for; it goes with the node's version (bitcoin_node_info)"),
-        _none("bitcoin_meminfo_{what}", "the node's locked memory, which is not asked for (getmemoryinfo)"),
-        _none("bitcoin_rpc_active", "JSON-RPC calls under way, which are not asked for (getrpcinfo)"),
+        _none("bitcoin_protocol_version", "not polled; it follows from the node's version (bitcoin_node_info)"),
+        _none("bitcoin_meminfo_{what}", "the node's locked memory, which is not polled (getmemoryinfo)"),
+        _none("bitcoin_rpc_active", "JSON-RPC calls under way, which are not polled (getrpcinfo)"),
         _none("bitcoin_exporter_errors_total", _ABOUT_ITSELF),
         _none("bitcoin_exporter_process_time_total", _ABOUT_ITSELF),
     ),

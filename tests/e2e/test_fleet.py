@@ -26,12 +26,12 @@ UNTAGGED = "delta"
 
 QUICKLY = ("--poll-interval", "1", "--emit-interval", "1")
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "fleet.md"
 
 
 def of_all(texts: list[str]) -> str:
-    """The first configuration, with the plugins of the others as well: put together as the README says."""
-    (recipe,) = re.findall(r"\| (sed -n '.*?') >>", README.read_text())
+    """The first configuration, with the plugins of the others as well: put together as docs/fleet.md says."""
+    (recipe,) = re.findall(r"\| (sed -n '.*?') >>", PAGE.read_text())
     first, *others = texts
     return first + "".join(
         subprocess.run(shlex.split(recipe), input=text, check=True, capture_output=True, text=True).stdout

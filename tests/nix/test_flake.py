@@ -28,9 +28,9 @@ def test_every_file_parses(nix: Nix, file: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_example_in_the_readme_parses(nix: Nix, tmp_path: Path) -> None:
-    """What the README shows of Nix can be copied."""
-    (text,) = re.findall(r"```nix\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_example_in_the_documents_parses(nix: Nix, tmp_path: Path) -> None:
+    """What docs/nixos.md shows of Nix can be copied."""
+    (text,) = re.findall(r"```nix\n(.*?)```", (ROOT / "docs" / "nixos.md").read_text(), re.DOTALL)
     file = tmp_path / "flake.nix"
     file.write_text(text)
     done = nix.parse(file)

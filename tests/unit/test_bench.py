@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic and its table; and that README shows the last run."""
+"""The benchmark's arithmetic and its table; and that its README shows the last run."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def test_table_says_what_is_not_reached_and_why(
 
 
 def test_readme_shows_the_last_run(report: Any) -> None:
-    """The table in the README is bench/results.json, with the machine it ran on; if not, `make bench`."""
-    text = (ROOT / "README.md").read_text()
+    """The table in bench/README.md is bench/results.json, with the machine it ran on; if not, `make bench`."""
+    text = (ROOT / "bench" / "README.md").read_text()
     part = text.partition(report.BEGIN + "\n")[2].partition("\n" + report.END)[0]
     assert part == report.readme_part(report.load())
     assert "| machine | " in part

@@ -34,9 +34,8 @@ ALLOWED = {
         "aio", "collect.metrics", "collect.store", "collector", "config", "errors", "ipc.connection",
         "ipc.dialects", "telegraf.execd", "top",
     },
-    "reference": {"collect.metrics", "config", "ipc.dialects", "parity"},
     "cli": {
-        "", "check", "config", "errors", "parity", "plugin", "reference", "simnode.command", "telegraf", "top",
+        "", "check", "config", "errors", "ipc.catalogue", "parity", "plugin", "simnode.command", "telegraf", "top",
         "working_directory",
     },
     "__main__": {"cli"},
@@ -54,8 +53,8 @@ LIBRARIES = {
 """Where each dependency is used: what it needs, raises and gets wrong is known there and nowhere else."""
 
 PURE = {
-    "collect", "errors", "ipc.dialects", "ipc.jsonrpc", "ipc.rpc_values", "parity.compare", "parity.looks",
-    "parity.mapping", "parity.row", "parity.table", "reference", "telegraf.lines", "telegraf.sample_config",
+    "collect", "errors", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc", "ipc.rpc_values", "parity.compare",
+    "parity.looks", "parity.mapping", "parity.row", "parity.table", "telegraf.lines", "telegraf.sample_config",
     "top.history", "top.model", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""

@@ -217,8 +217,11 @@ def test_alerts_name_metrics_of_the_catalogue() -> None:
     assert {found[1] for found in SERIES.finditer(rules)} <= METRICS.keys()
 
 
-def test_the_readme_lists_every_alert() -> None:
+def test_every_alert_is_documented() -> None:
     """Who reads the table of alerts knows all that can fire, and how grave it is."""
     rules = (ROOT / "prometheus" / "alerts.yml").read_text()
     alerts = re.findall(r"- alert: (\w+)\n(?:.*\n)*?\s+severity: (\w+)", rules)
-    assert re.findall(r"^\| `(Bitcoin\w+)` \| (\w+) \|", (ROOT / "README.md").read_text(), re.MULTILINE) == alerts
+    assert (
+        re.findall(r"^\| `(Bitcoin\w+)` \| (\w+) \|", (ROOT / "docs" / "dashboard.md").read_text(), re.MULTILINE)
+        == alerts
+    )

@@ -1,13 +1,26 @@
-"""METRICS.md and the tables made from the code: what is documented is what the catalogue and the dialects say."""
+"""The generated parts of the documents: they say what the catalogue, the dialects and the mapping say."""
 
 import re
 from pathlib import Path
 
+import pytest
+from reference import (
+    MIGRATION,
+    all_metrics,
+    cost_table,
+    execd_block,
+    group_table,
+    method_list,
+    migration_table,
+    module_table,
+    with_part,
+)
+
+from telegraf_bitcoin_ipc.cli import main
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING, Origin, Polled, Pushed
-from telegraf_bitcoin_ipc.reference import group_table, markdown, method_list, migration_tables
 
-DOCUMENT = Path(__file__).parents[3] / "METRICS.md"
+PACKAGE = Path(__file__).parents[3] / "telegraf_bitcoin_ipc"
 
 COSTS = {
     "core": (
@@ -55,14 +68,15 @@ def shown(origin: Origin) -> str:
     return ""
 
 
-def test_document_is_up_to_date() -> None:
-    """Who reads METRICS.md reads about this version (`telegraf-bitcoin-ipc metrics > METRICS.md`)."""
-    assert DOCUMENT.read_text() == markdown()
+def test_the_command_prints_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    """`metrics` prints the tables that METRICS.md has."""
+    assert main(["metrics"]) == 0
+    assert capsys.readouterr().out == all_metrics()
 
 
 def test_every_metric_is_in_it() -> None:
     """Each metric has one row in its group's table: its type, its tags, its source by dialect, its help."""
-    found = tables(markdown())
+    found = tables(all_metrics())
     assert list(found) == list(GROUPS)
     origins = ["tracing, chain", "stock", "stock-31, stock-30"]
     for group, (head, line, *rows) in found.items():
@@ -86,7 +100,7 @@ def test_dialects_that_share_a_column_are_alike() -> None:
 
 def test_it_says_which_groups_are_on() -> None:
     """The reader learns which groups there are without being asked for."""
-    assert re.findall(r"^## (.*)$", markdown(), re.MULTILINE) == [
+    assert re.findall(r"^## (.*)$", all_metrics(), re.MULTILINE) == [
         "core (always on)",
         "plugin (always on)",
         "mempool (on by default)",
@@ -100,11 +114,36 @@ def test_it_says_which_groups_are_on() -> None:
 
 def test_what_each_group_costs() -> None:
     """A group costs the node the calls that its row names, and a call that another row names is made once."""
+    _, _, *rows = map(cells, cost_table().splitlines())
+    assert {name: (full, stock) for name, full, stock in rows} == COSTS
+
+
+def test_every_group_is_listed() -> None:
+    """The README's table has every group, with whether it is on."""
     _, _, *rows = map(cells, group_table().splitlines())
-    assert {name: (full, stock) for name, _, _, full, stock in rows} == COSTS
-    assert {name: meaning for name, _, meaning, _, _ in rows} == {
-        name: text for name, text in GROUPS.items() if name != "plugin"
-    }
+    assert [(name.strip("`"), contents) for name, _, contents in rows] == list(GROUPS.items())
+    assert [name for name, state, _ in rows if state == "off by default"] == ["`peers`"]
+
+
+def test_the_block_for_telegraf_is_whole() -> None:
+    """The block in the README has every setting that execd needs, and none of the output's."""
+    settings = re.findall(r"^  (\w+) = ", execd_block(), re.MULTILINE)
+    assert settings == ["command", "signal", "restart_delay", "data_format"]
+
+
+def test_every_module_has_its_one_responsibility() -> None:
+    """The table of modules has a row for each module, with the first words of its docstring."""
+    rows = dict(re.findall(r"^\| `(\S+\.py)` \| (.*) \|$", module_table(), re.MULTILINE))
+    paths = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
+    assert set(rows) == paths
+    assert [module for module, text in rows.items() if not text] == []
+
+
+@pytest.mark.parametrize("text", ["no markers", "<!-- a -->\n<!-- /a -->\n<!-- a -->\n<!-- /a -->"])
+def test_a_page_without_its_markers_is_not_written(text: str) -> None:
+    """A page that has lost its markers, or has them twice, is left alone."""
+    with pytest.raises(ValueError, match="not once"):
+        with_part(text, "a", "part")
 
 
 def test_method_list() -> None:
@@ -118,13 +157,8 @@ def test_method_list() -> None:
 
 def test_tables_for_moving() -> None:
     """Who moves reads for every metric what it is here, with its tags and its unit, or why it is nothing."""
-    made = migration_tables()
-    assert list(made) == [
-        "migration_rpc_exporter",
-        "migration_usdt_exporter",
-        "migration_bitcoin_prometheus_exporter",
-    ]
-    rows = {tuple(cells(row)) for table in made.values() for row in table.splitlines()}
+    assert MIGRATION == ("rpc_exporter", "usdt_exporter", "bitcoin-prometheus-exporter")
+    rows = {tuple(cells(row)) for name in MIGRATION for row in migration_table(name).splitlines()}
     assert {
         ("`bitcoind_blockchain_blocks`", "`bitcoin_chain_height`", ""),
         (
@@ -140,7 +174,7 @@ def test_tables_for_moving() -> None:
         (
             "`bitcoind_mempool_rejected_total`",
             "not offered",
-            "a node tells nobody of a transaction that it refuses",
+            "a node does not report transactions that it refuses",
         ),
         (
             "`bitcoin_est_smart_fee_{target}`",
