@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS, Subscription
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import look_at, run
-from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING, Dialect, Polled, Pushed, Source
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING, Dialect, Followed, Origin, Polled, Pushed, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.session import Session
 
@@ -126,9 +126,9 @@ def _group(group: str, dialect: Dialect, said: Mapping[str, str], config: Config
         if METRICS[metric].group != group or origin is None:
             continue
         text = said.get(metric, "")
-        if isinstance(origin, Pushed):
-            off = config.no_utxo_trace and origin.name.startswith("UtxoCacheTrace")
-            text = "off     (--no-utxo-trace)" if off else f"works   counted as it happens  ({origin.name})"
+        if isinstance(origin, Pushed | Followed):
+            off = config.no_utxo_trace and _is_traced(origin)
+            text = "off     (--no-utxo-trace)" if off else f"works   counted as it happens  ({origin})"
         state, _, rest = text.partition(" ")
         yield f"  {state:<7} {MEASUREMENT}_{metric} {rest.strip()}".rstrip()
 
@@ -145,9 +145,13 @@ def _missing(dialect: Dialect, wanted: set[str] | frozenset[str]) -> Iterator[st
 
 def _reason(metric: str) -> str:
     origin = TRACING.origins[metric]
-    if isinstance(origin, Pushed) and origin.name.startswith("UtxoCacheTrace"):
+    if _is_traced(origin):
         return WITHOUT_TRACING
     return WITHOUT_CHAIN if STOCK.origins[metric] is None else WITHOUT_RPC
+
+
+def _is_traced(origin: Origin) -> bool:
+    return isinstance(origin, Pushed) and origin.subscription is Subscription.UTXO_CACHE
 
 
 def _off(dialect: Dialect, wanted: set[str] | frozenset[str]) -> Iterator[str]:

@@ -11,14 +11,15 @@ from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.aio import run_until_first_done
 from telegraf_bitcoin_ipc.collect.blocks import Blocks
 from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
-from telegraf_bitcoin_ipc.collect.metrics import METRICS, SUBSCRIPTIONS
-from telegraf_bitcoin_ipc.collect.polls import Poller, Value
+from telegraf_bitcoin_ipc.collect.metrics import METRICS, Subscription
+from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tips import Tips
+from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
 from telegraf_bitcoin_ipc.ipc.connection import Watch, look_at, watch
-from telegraf_bitcoin_ipc.ipc.dialects import Source
+from telegraf_bitcoin_ipc.ipc.dialects import Followed, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
 from telegraf_bitcoin_ipc.reconnect import delays, keep_serving, renewals
@@ -59,7 +60,7 @@ class Collector:
         store.set("up", 0)
         store.set("plugin_info", 1, __version__)
         store.start("connects_total", "events_dropped_total", "lines_dropped_total")
-        for subscription in SUBSCRIPTIONS:
+        for subscription in Subscription:
             store.set("subscription_active", 0, subscription)
 
     async def watch(self) -> NoReturn:
@@ -120,7 +121,7 @@ class Collector:
         self.sync_totals()
         self._store.end_session()
         self._store.set("up", 0)
-        for subscription in SUBSCRIPTIONS:
+        for subscription in Subscription:
             self._store.set("subscription_active", 0, subscription)
         self._on_change()
 
@@ -162,7 +163,7 @@ class Collector:
             return None
         headers = session if session.dialect.statistics is not None else None
         tips = Tips(self._store, self._chain, lambda: self._blocks.downloading is not False)
-        self._start(session, "Mining.", "getblockheader")
+        self._start(session, *Followed)
 
         async def follow(tip: Tip) -> None:
             await tips.moved(tip, headers)
@@ -174,19 +175,19 @@ class Collector:
         session = node.session
         wanted = set(session.dialect.subscriptions) if node.may_subscribe else set()
         if self._config.no_utxo_trace:
-            wanted.discard("utxo_cache")
+            wanted.discard(Subscription.UTXO_CACHE)
         may_be_told = node.may_subscribe or not session.dialect.subscriptions
-        await self._subscribe(node, "chain", wanted)
+        await self._subscribe(node, Subscription.CHAIN, wanted)
         deferred = False
         while True:
             due = time.monotonic() + self._config.poll_interval
-            told = may_be_told and session.tells_of_its_stop and "chain" not in wanted
+            told = may_be_told and session.tells_of_its_stop and Subscription.CHAIN not in wanted
             values = await self._poll(session, told=told)
             self._on_change()
-            await self._subscribe(node, "chain", wanted)
+            await self._subscribe(node, Subscription.CHAIN, wanted)
             if values.get("ibd") == 0:
-                await self._subscribe(node, "utxo_cache", wanted)
-            elif "utxo_cache" in wanted and not deferred:
+                await self._subscribe(node, Subscription.UTXO_CACHE, wanted)
+            elif Subscription.UTXO_CACHE in wanted and not deferred:
                 deferred = True
                 log.info("the UTXO cache trace waits for the end of initial block download")
             await asyncio.sleep(due - time.monotonic())
@@ -212,28 +213,28 @@ class Collector:
             if await self._blocks.catch_up(session, statistics):
                 self._on_change()
 
-    async def _subscribe(self, node: Watch, name: str, wanted: set[str]) -> None:
+    async def _subscribe(self, node: Watch, subscription: Subscription, wanted: set[Subscription]) -> None:
         """Make a subscription that is wanted, if it is safe; one that fails stays wanted for the next poll."""
-        if name not in wanted or not node.session.tells_of_its_stop:
+        if subscription not in wanted or not node.session.tells_of_its_stop:
             return
         try:
-            if name == "chain":
+            if subscription is Subscription.CHAIN:
                 await node.session.subscribe_chain(ChainEvents(self._store, self._chain, self._tip_moved))
-                self._start(node.session, "ChainNotifications.")
+                self._start(node.session, Subscription.CHAIN)
             else:
                 counting = self._store if node.totals is None else None
                 await node.session.subscribe_utxo_cache(UtxoEvents(counting))
-                self._start(node.session, "UtxoCacheTrace.")
+                self._start(node.session, Subscription.UTXO_CACHE)
         except CallFailed as error:
-            log.warning("the %s subscription failed: %s; trying again at the next poll", name, error)
+            log.warning("the %s subscription failed: %s; trying again at the next poll", subscription, error)
             return
-        wanted.discard(name)
-        self._store.set("subscription_active", 1, name)
-        log.info("subscribed: %s", name)
+        wanted.discard(subscription)
+        self._store.set("subscription_active", 1, subscription)
+        log.info("subscribed: %s", subscription)
 
-    def _start(self, session: Session, *origins: str) -> None:
+    def _start(self, session: Session, *kinds: Subscription | Followed) -> None:
         """Begin the counters that come by themselves from now on."""
-        names = session.dialect.pushed(*origins)
+        names = session.dialect.event_metrics(*kinds)
         self._store.start(*(name for name in names if METRICS[name].type == "counter"))
         if "reorg_depth_max" in names:
             self._chain.start()

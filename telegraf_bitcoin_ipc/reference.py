@@ -5,18 +5,15 @@ from typing import Final
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREMENT, METRICS, Metric
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, Config, option_name
 from telegraf_bitcoin_ipc.ipc.dialects import (
-    HEADERS,
     READ_ONLY,
     RPC,
-    STATISTICS,
     STOCK,
     STOCK_31,
     TRACING,
     Call,
     Dialect,
-    Origin,
+    Followed,
     Polled,
-    Pushed,
 )
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import Exporter, Row, in_braces
@@ -72,18 +69,9 @@ def _row(metric: Metric) -> tuple[str, ...]:
     tags = ", ".join(f"`{tag}`" for tag in metric.tags)
     if metric.values:
         tags += ": " + ", ".join(metric.values)
-    origins = (_origin(dialect.origins.get(metric.name)) for dialect in (TRACING, STOCK, STOCK_31))
+    found = (dialect.origins.get(metric.name) for dialect in (TRACING, STOCK, STOCK_31))
+    origins = (f"`{origin}`" if origin else "" for origin in found)
     return f"`{MEASUREMENT}_{metric.name}`", metric.type, tags, *origins, metric.help
-
-
-def _origin(origin: Origin) -> str:
-    match origin:
-        case None:
-            return ""
-        case Polled(call):
-            return f"`{call.name}`"
-        case Pushed(name):
-            return f"`{name}`"
 
 
 def group_table() -> str:
@@ -101,10 +89,10 @@ def _cost(group: str, dialect: Dialect) -> str:
     calls = _calls(group, dialect)
     if group not in ALWAYS_ON:
         calls = [call for call in calls if call not in _calls("core", dialect)]
-    per_poll = [call for call in calls if not call.once_per_tip and call.method != STATISTICS]
+    per_poll = [call for call in calls if not call.once_per_tip]
     per_block = [call for call in calls if call not in per_poll]
-    if group == "core" and HEADERS in dialect.origins.values():
-        per_block.append(Call(RPC, HEADERS.name))
+    if group == "core" and Followed.HEADERS in dialect.origins.values():
+        per_block.append(Call(RPC, Followed.HEADERS.value))
     said = [
         f"{sum(len(call.each) or 1 for call in some)} a {when} ({', '.join(f'`{call.name}`' for call in some)})"
         for when, some in (("poll", per_poll), ("new block", per_block))

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
-from telegraf_bitcoin_ipc.collect.polls import Node, Poller, Source, Value
+from telegraf_bitcoin_ipc.collect.polls import Node, Poller, Source
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NotAnswered
 
 LAST_BLOCK: Final = tuple(name for name in METRICS if name.startswith("last_block_"))

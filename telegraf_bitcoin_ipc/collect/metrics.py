@@ -6,6 +6,7 @@ Names and meanings are the public interface: they do not change within a major v
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Literal
 
 MEASUREMENT: Final = "bitcoin"
@@ -17,7 +18,13 @@ UNKNOWN: Final = "unknown"
 REMOVAL_REASONS: Final = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced")
 """Bitcoin Core's MemPoolRemovalReason, in the order of its numbers (0 to 5)."""
 
-SUBSCRIPTIONS: Final = ("chain", "utxo_cache")
+
+class Subscription(StrEnum):
+    """What can be subscribed to; the values are those of the tag `subscription`."""
+
+    CHAIN = "chain"
+    UTXO_CACHE = "utxo_cache"
+
 
 DIRECTIONS: Final = ("inbound", "outbound")
 
@@ -217,7 +224,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     _told("last_poll_timestamp_seconds", "plugin", "When the last poll ended, in Unix time."),
     Metric(
         "subscription_active", "gauge", "plugin", "1 while the subscription stands, else 0.",
-        ("subscription",), SUBSCRIPTIONS, "process",
+        ("subscription",), tuple(Subscription), "process",
     ),
     _counted(
         "events_dropped_total", "plugin",

@@ -6,16 +6,11 @@ from contextlib import suppress
 from typing import Protocol, TypeVar, cast
 
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
-from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Labelled, PeerTotals, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
 
 log = logging.getLogger(__name__)
-
-Labelled = Mapping[str, Number]
-Totals = Mapping[tuple[int, str], Number]
-"""Running totals by who keeps them (a peer's id) and tag value: they end with whom they belong to."""
-
-Value = Number | Labelled | Totals | None
 
 
 class Source(Protocol):
@@ -61,7 +56,7 @@ class Poller:
         self._clock = clock
         self._failing: set[str] = set()
         self._asked_at: dict[str, Hashable] = {}
-        self._totals: dict[str, Totals] = {}
+        self._totals: dict[str, PeerTotals] = {}
 
     def begin_session(self) -> None:
         """Forget what the last session's node told."""
@@ -136,7 +131,7 @@ class Poller:
 
     def _put(self, metric: str, value: Value) -> None:
         if METRICS[metric].lifetime == "process":
-            self._add_up(metric, cast(Totals | None, value))
+            self._add_up(metric, cast(PeerTotals | None, value))
         elif value is None:
             self._store.forget(metric)
         elif isinstance(value, Mapping):
@@ -144,7 +139,7 @@ class Poller:
         else:
             self._store.set(metric, value)
 
-    def _add_up(self, metric: str, totals: Totals | None) -> None:
+    def _add_up(self, metric: str, totals: PeerTotals | None) -> None:
         """Count the increase of running totals: of each since the last poll, of a new one whole.
 
         What the first poll of a session finds has come about before it.

@@ -4,12 +4,11 @@ No clock and no I/O. A value that is not known is absent. What a counter has cou
 what a node told goes with the session that it was told in.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, METRICS, UNKNOWN, Metric
-
-Number = int | float
+from telegraf_bitcoin_ipc.collect.values import Labelled, Number
 
 
 class Sample(NamedTuple):
@@ -53,7 +52,7 @@ class Store:
         if self.wants(name):
             self._series[name][_bounded(METRICS[name], tag_values)] = value
 
-    def replace(self, name: str, values: Mapping[str, Number]) -> None:
+    def replace(self, name: str, values: Labelled) -> None:
         """Set a gauge to values by the value of its only tag, and to no others; unknown ones are added up."""
         self.forget(name)
         for tag_value, value in values.items():

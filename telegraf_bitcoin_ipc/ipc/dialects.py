@@ -5,6 +5,7 @@ The order of the rows is the order of the calls in a poll.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,7 @@ from telegraf_bitcoin_ipc.collect.metrics import (
     MESSAGES,
     NETWORKS,
     TRANSPORTS,
+    Subscription,
 )
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
     Read,
@@ -62,20 +64,45 @@ class Call:
 
 
 class Polled(NamedTuple):
-    """A value that a call gives."""
+    """A value read from the results of a call."""
 
     call: Call
     read: Read
 
+    def __str__(self) -> str:
+        """Return the call's name."""
+        return self.call.name
+
+
+CALLBACKS: Final = {Subscription.CHAIN: "ChainNotifications", Subscription.UTXO_CACHE: "UtxoCacheTrace"}
+"""The interface that the node calls for each subscription."""
+
 
 class Pushed(NamedTuple):
-    """A value that comes by itself: made from calls of the node's, or from the tip's changes."""
+    """A value made from the calls that the node makes for a subscription."""
 
-    name: str
+    subscription: Subscription
+    method: str
+
+    def __str__(self) -> str:
+        """Return the callback's name, for instance `UtxoCacheTrace.add`."""
+        return f"{CALLBACKS[self.subscription]}.{self.method}"
 
 
-Origin = Polled | Pushed | None
-"""Where a metric comes from; None where a dialect does not give it."""
+class Followed(Enum):
+    """A value made by following the tip of a node without notifications."""
+
+    TIP = "Mining.waitTipChanged"
+    HEADERS = "getblockheader"
+    """From the headers between the previous tip and the new one: one call per block."""
+
+    def __str__(self) -> str:
+        """Return the name of the call that it costs."""
+        return self.value
+
+
+Origin = Polled | Pushed | Followed | None
+"""Where a metric comes from, with the name of the call as its text; None if the dialect does not offer it."""
 
 
 class Row(NamedTuple):
@@ -108,11 +135,11 @@ def _truth(results: Any) -> int:
 
 
 def _notified(method: str) -> Pushed:
-    return Pushed(f"ChainNotifications.{method}")
+    return Pushed(Subscription.CHAIN, method)
 
 
 def _traced(method: str) -> Pushed:
-    return Pushed(f"UtxoCacheTrace.{method}")
+    return Pushed(Subscription.UTXO_CACHE, method)
 
 
 def _everywhere(metric: str, method: str, read: Read, **options: Any) -> Row:
@@ -120,10 +147,6 @@ def _everywhere(metric: str, method: str, read: Read, **options: Any) -> Row:
     origin = _rpc(method, read, **options)
     return Row(metric, origin, origin)
 
-
-_TIP: Final = Pushed("Mining.waitTipChanged")
-HEADERS: Final = Pushed("getblockheader")
-"""What is made from the headers between the old tip and the new: one call per new block."""
 
 ALL_CONNECTIONS: Final = 3
 """Node.getNodeCount's flags: 1 inbound, 2 outbound."""
@@ -140,20 +163,20 @@ BLOCKCHAIN, MEMPOOL, NETWORK, PEERS, STATISTICS = (
 
 
 def _block(metric: str, read: Read) -> Row:
-    return _everywhere(metric, STATISTICS, read)
+    return _everywhere(metric, STATISTICS, read, once_per_tip=True)
 
 
 _MINING_TIP = Polled(Call("mining", "getTip"), lambda r: r.result.height if r.hasResult else None)
 _MINING_IBD = Polled(Call("mining", "isInitialBlockDownload"), _truth)
 
 TABLE: Final = (
-    Row("blocks_connected_total", _notified("blockConnected"), HEADERS),
-    Row("blocks_disconnected_total", _notified("blockDisconnected"), HEADERS),
+    Row("blocks_connected_total", _notified("blockConnected"), Followed.HEADERS),
+    Row("blocks_disconnected_total", _notified("blockDisconnected"), Followed.HEADERS),
     Row("mempool_tx_added_total", _notified("transactionAddedToMempool")),
     Row("mempool_tx_removed_total", _notified("transactionRemovedFromMempool")),
-    Row("tip_updates_total", _notified("updatedBlockTip"), _TIP, _TIP),
+    Row("tip_updates_total", _notified("updatedBlockTip"), Followed.TIP, Followed.TIP),
     Row("chain_state_flushes_total", _notified("chainStateFlushed")),
-    Row("block_height", _notified("blockConnected"), _TIP, _TIP),
+    Row("block_height", _notified("blockConnected"), Followed.TIP, Followed.TIP),
     Row(
         "chain_height",
         Polled(_chain("getHeight"), lambda r: r.result if r.hasResult else None),
@@ -198,7 +221,7 @@ TABLE: Final = (
     Row("utxo_cache_add_unconfirmed_total", _traced("add")),
     Row("mempool_tx_removed_by_reason_total", _notified("transactionRemovedFromMempool")),
     Row("mempool_tx_added_vbytes_total", _notified("transactionAddedToMempool")),
-    Row("mempool_tx_confirmed_total", _notified("blockConnected"), HEADERS),
+    Row("mempool_tx_confirmed_total", _notified("blockConnected"), Followed.HEADERS),
     _everywhere("mempool_vbytes", MEMPOOL, field("bytes")),
     _everywhere("mempool_min_fee_sat_per_vb", MEMPOOL, feerate("mempoolminfee")),
     _everywhere("mempool_relay_min_fee_sat_per_vb", MEMPOOL, feerate("minrelaytxfee")),
@@ -240,8 +263,8 @@ TABLE: Final = (
     _block("utxo_spent_total", field("ins")),
     _block("utxo_created_value_sat_total", total_of("total_out", "totalfee", "subsidy")),
     _block("utxo_spent_value_sat_total", total_of("total_out", "totalfee")),
-    Row("reorgs_total", _notified("blockDisconnected"), HEADERS),
-    Row("reorg_depth_max", _notified("blockDisconnected"), HEADERS),
+    Row("reorgs_total", _notified("blockDisconnected"), Followed.HEADERS),
+    Row("reorg_depth_max", _notified("blockDisconnected"), Followed.HEADERS),
 )
 """One row per metric of a node, in the order in which it is asked for."""
 
@@ -275,7 +298,7 @@ class Dialect:
 
     name: str
     origins: Mapping[str, Origin]
-    subscriptions: tuple[str, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
     @cached_property
     def _sources(self) -> tuple[Source, ...]:
@@ -299,27 +322,26 @@ class Dialect:
         """What is asked about each new block; None without JSON-RPC."""
         return next((source for source in self._sources if source.call.method == STATISTICS), None)
 
-    def pushed(self, *names: str) -> list[str]:
-        """Return the metrics that come by themselves, from the methods whose names begin so."""
+    def event_metrics(self, *kinds: Subscription | Followed) -> list[str]:
+        """Return the metrics made from a subscription, or from following the tip."""
         return [
             metric
             for metric, origin in self.origins.items()
-            if isinstance(origin, Pushed) and origin.name.startswith(names)
+            if (origin.subscription if isinstance(origin, Pushed) else origin) in kinds
         ]
 
 
-def _dialect(
-    name: str, origin: Callable[[Row], Origin], *subscriptions: str, without: str | None = None
-) -> Dialect:
+def _dialect(name: str, origin: Callable[[Row], Origin], *subscriptions: Subscription) -> Dialect:
+    """Return the dialect with each row's `origin`; what needs another subscription is left out."""
     origins = {row.metric: origin(row) for row in TABLE}
     for metric, where in origins.items():
-        if without and isinstance(where, Pushed) and where.name.startswith(without):
+        if isinstance(where, Pushed) and where.subscription not in subscriptions:
             origins[metric] = None
     return Dialect(name, MappingProxyType(origins), subscriptions)
 
 
-TRACING = _dialect("tracing", lambda row: row.full, "chain", "utxo_cache")
-CHAIN = _dialect("chain", lambda row: row.full, "chain", without="UtxoCacheTrace")
+TRACING = _dialect("tracing", lambda row: row.full, Subscription.CHAIN, Subscription.UTXO_CACHE)
+CHAIN = _dialect("chain", lambda row: row.full, Subscription.CHAIN)
 STOCK = _dialect("stock", lambda row: row.stock)
 STOCK_31 = _dialect("stock-31", lambda row: row.mining)
 STOCK_30 = _dialect("stock-30", lambda row: row.mining)
@@ -330,7 +352,7 @@ DIALECTS: Final = (TRACING, CHAIN, STOCK, STOCK_31, STOCK_30)
 READ_ONLY: Final = tuple(
     sorted(
         {source.call.method for dialect in DIALECTS for source in dialect._sources if source.call.interface == RPC}
-        | {"getblockheader"}
+        | {Followed.HEADERS.value}
     )
 )
 """Every JSON-RPC method that is ever called; none of them changes anything."""

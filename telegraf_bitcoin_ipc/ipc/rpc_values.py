@@ -7,17 +7,13 @@ AttributeError, KeyError, TypeError or ValueError.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from telegraf_bitcoin_ipc.collect.metrics import OTHER, PING_STATS
+from telegraf_bitcoin_ipc.collect.values import Labelled, Number, PeerTotals, Value
 
-Number = int | float
-Labelled = Mapping[str, Number]
-Totals = Mapping[tuple[int, str], Number]
-"""Running totals by peer id and message: they end with the peer."""
-
-Read = Callable[[Any], Number | Labelled | Totals | None]
+Read = Callable[[Any], Value]
 
 SATOSHI: Final = 100_000_000
 """Satoshi in a bitcoin."""
@@ -98,7 +94,7 @@ def pings(peers: Any) -> Labelled | None:
 def bytes_by_message(name: str, known: Collection[str]) -> Read:
     """Return a reader of the bytes by peer and message from getpeerinfo; what is not `known` is `other`."""
 
-    def read(peers: Any) -> Totals:
+    def read(peers: Any) -> PeerTotals:
         totals: Counter[tuple[int, str]] = Counter()
         for peer in peers:
             for message, total in peer[name].items():

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
+from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, ThreadBusy
 from telegraf_bitcoin_ipc.ipc import jsonrpc
 from telegraf_bitcoin_ipc.ipc.callbacks import (
@@ -21,7 +22,6 @@ from telegraf_bitcoin_ipc.ipc.callbacks import (
 )
 from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT, ServerThread, answer, translated
 from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY, RPC, Call, Dialect, Source
-from telegraf_bitcoin_ipc.ipc.rpc_values import Labelled, Number, Totals
 
 log = logging.getLogger(__name__)
 
@@ -143,14 +143,14 @@ class Session:
             raise CallFailed(f"{method}: the answer has not the expected form")
         return str(said.get(field, ""))
 
-    async def read(self, source: Source) -> dict[str, Number | Labelled | Totals | None]:
+    async def read(self, source: Source) -> dict[str, Value]:
         """Make a source's call and return its values by metric.
 
         Raises CallFailed (PartlyFailed where some values are known all the same) or NodeUnavailable.
         """
         problems: list[str] = []
         results = await self._all_results(source.call, problems)
-        values: dict[str, Number | Labelled | Totals | None] = {}
+        values: dict[str, Value] = {}
         for metric, read in source.values.items():
             try:
                 values[metric] = read(results)

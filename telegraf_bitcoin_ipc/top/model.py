@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
-from telegraf_bitcoin_ipc.collect.store import Number, Sample
+from telegraf_bitcoin_ipc.collect.store import Sample
+from telegraf_bitcoin_ipc.collect.values import Number
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect, Polled, Pushed
 from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
 
@@ -38,9 +39,6 @@ NOT_KNOWN: Final = "not known"
 _TRACE: Final = "utxo_cache_"
 _OUT_OF_DOWNLOAD: Final = (_TRACE, "last_block_")
 """What metrics begin with that have no value in initial block download."""
-
-_SUBSCRIPTIONS: Final = {"ChainNotifications": "chain", "UtxoCacheTrace": "utxo_cache"}
-"""Which subscription the node's calls on an interface come with."""
 
 Key = tuple[str, ...]
 
@@ -143,8 +141,7 @@ class Model:
         origin = self.node.dialect.origins.get(name) if self.node else None
         if not isinstance(origin, Pushed):
             return origin is not None
-        subscription = _SUBSCRIPTIONS.get(origin.name.partition(".")[0])
-        return subscription is None or self._values.get(("subscription_active", subscription)) == 1
+        return self._values.get(("subscription_active", origin.subscription)) == 1
 
     def _move(self, before: Mapping[Key, Number], now: Mapping[Key, Number]) -> None:
         """Take as height what has changed last: the one of the last block, or the one of the last poll."""

@@ -14,8 +14,9 @@ from telegraf_bitcoin_ipc.collect.events import (
     GuardTotals,
     UtxoEvents,
 )
-from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS
-from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, Subscription
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Number
 from telegraf_bitcoin_ipc.ipc import guard
 from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, TRACING
 from telegraf_bitcoin_ipc.simnode.events import BlockConnected, RemovalReason
@@ -239,7 +240,7 @@ def test_every_total_of_the_guard_has_a_counter() -> None:
     """Whatever the guard adds up finds its counter, and every counter of the trace is fed."""
     store = Store()
     GuardTotals(store, lambda: dict.fromkeys(guard.TOTALS, 1)).sync_totals()
-    counters = TRACING.pushed("UtxoCacheTrace.")
+    counters = TRACING.event_metrics(Subscription.UTXO_CACHE)
     assert counters
     assert {name for name, _, _ in store.samples()} == {*counters, "events_dropped_total"}
 
@@ -312,7 +313,7 @@ def told_everything(groups: tuple[str, ...], block: BlockConnected) -> Store:
 def test_every_metric_of_the_subscription_is_fed(block: BlockConnected) -> None:
     """What the table says the chain notifications give is what they give, and nothing else."""
     store = told_everything(("mempool", "blocks"), block)
-    assert {name for name, _, _ in store.samples()} == set(CHAIN.pushed("ChainNotifications."))
+    assert {name for name, _, _ in store.samples()} == set(CHAIN.event_metrics(Subscription.CHAIN))
 
 
 class Branches:

@@ -8,8 +8,9 @@ from itertools import count
 
 import pytest
 
-from telegraf_bitcoin_ipc.collect.polls import Poller, Value
-from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.polls import Poller
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Number, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed
 
 NOW = 1_700_000_000.5

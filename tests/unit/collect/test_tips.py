@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
-from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tips import LONGEST_WALK, Tips, walk
+from telegraf_bitcoin_ipc.collect.values import Number
 from telegraf_bitcoin_ipc.errors import CallFailed
 
 

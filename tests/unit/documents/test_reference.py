@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
-from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING, Origin, Polled, Pushed
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS, Subscription
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING, Followed, Origin, Polled, Pushed
 from telegraf_bitcoin_ipc.reference import group_table, markdown, method_list, migration_tables
 
 DOCUMENT = Path(__file__).parents[3] / "METRICS.md"
@@ -50,8 +50,12 @@ def shown(origin: Origin) -> str:
     match origin:
         case Polled(call):
             return f"`{call.name}`"
-        case Pushed(name):
-            return f"`{name}`"
+        case Pushed(Subscription.CHAIN, method):
+            return f"`ChainNotifications.{method}`"
+        case Pushed(Subscription.UTXO_CACHE, method):
+            return f"`UtxoCacheTrace.{method}`"
+        case Followed():
+            return f"`{origin.value}`"
     return ""
 
 
