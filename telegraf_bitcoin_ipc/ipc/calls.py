@@ -63,7 +63,7 @@ class ServerThread:
         what = what or method
         async with self._lock:
             if self._under_way is not None and not self._under_way.done():
-                raise NotAnswered(f"{what}: the node has not answered the call before it yet")
+                raise NotAnswered(f"{what}: the node has not answered the previous call yet")
             results = self.begin(capability, method, **arguments)
             timer = limit and asyncio.get_running_loop().call_later(limit, _give_up, results, what, limit)
             try:

@@ -10,6 +10,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from telegraf_bitcoin_ipc.collect.absence import Reason
 from telegraf_bitcoin_ipc.collect.metrics import (
     CHAIN_TIP_STATUSES,
     CONNECTION_TYPES,
@@ -269,6 +270,16 @@ TABLE: Final = (
 """One row per metric of a node, in the order in which it is asked for."""
 
 
+def _lacking(row: Row) -> Reason:
+    """Return which interface a node lacks that does not offer the row's metric."""
+    if isinstance(row.full, Pushed) and row.full.subscription is Subscription.UTXO_CACHE:
+        return Reason.NO_TRACING
+    return Reason.NO_CHAIN if row.stock is None else Reason.NO_RPC
+
+
+_LACKING: Final = {row.metric: _lacking(row) for row in TABLE}
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One call and the values that it gives, by metric."""
@@ -321,6 +332,20 @@ class Dialect:
     def statistics(self) -> Source | None:
         """What is asked about each new block; None without JSON-RPC."""
         return next((source for source in self._sources if source.call.method == STATISTICS), None)
+
+    def missing(self, metric: str) -> Reason | None:
+        """Return which interface the node lacks for a metric; None if it lacks none."""
+        return _LACKING[metric] if self.origins.get(metric, ...) is None else None
+
+    def subscription(self, metric: str) -> Subscription | None:
+        """Return the subscription that a metric is made from, if there is one."""
+        origin = self.origins.get(metric)
+        return origin.subscription if isinstance(origin, Pushed) else None
+
+    def once_per_tip(self, metric: str) -> bool:
+        """Return whether a metric is polled once per new tip, and not during initial block download."""
+        origin = self.origins.get(metric)
+        return isinstance(origin, Polled) and origin.call.once_per_tip
 
     def event_metrics(self, *kinds: Subscription | Followed) -> list[str]:
         """Return the metrics made from a subscription, or from following the tip."""

@@ -140,7 +140,7 @@ class Session:
     async def _text(self, method: str, field: str) -> str:
         said = await self.rpc(method)
         if not isinstance(said, dict):
-            raise CallFailed(f"{method}: the answer has not the expected form")
+            raise CallFailed(f"{method}: the answer is malformed")
         return str(said.get(field, ""))
 
     async def read(self, source: Source) -> dict[str, Value]:
@@ -148,21 +148,21 @@ class Session:
 
         Raises CallFailed (PartlyFailed where some values are known all the same) or NodeUnavailable.
         """
-        problems: list[str] = []
+        problems: list[CallFailed] = []
         results = await self._all_results(source.call, problems)
         values: dict[str, Value] = {}
         for metric, read in source.values.items():
             try:
                 values[metric] = read(results)
             except MALFORMED as error:
-                problems.append(f"{source.name}: the answer has not the expected form ({error!r})")
+                problems.append(CallFailed(f"{source.name}: the answer is malformed ({error!r})"))
         if problems and not values:
-            raise CallFailed(problems[0])
+            raise problems[0]
         if problems:
-            raise PartlyFailed(problems[0], values)
+            raise PartlyFailed(str(problems[0]), values) from problems[0]
         return values
 
-    async def _all_results(self, call: Call, problems: list[str]) -> Any:
+    async def _all_results(self, call: Call, problems: list[CallFailed]) -> Any:
         """Return the results of a call; of one that is made several times those that came, by argument."""
         if not call.each:
             return await self._results(call, *(value for _, value in call.arguments))
@@ -171,9 +171,9 @@ class Session:
             try:
                 results[str(value)] = await self._results(call, value)
             except CallFailed as error:
-                problems.append(str(error))
+                problems.append(error)
         if not results:
-            raise CallFailed(problems[0])
+            raise problems[0]
         return results
 
     async def _results(self, call: Call, *values: Any) -> Any:
@@ -209,7 +209,7 @@ class Session:
         try:
             return Header(block_hash, said.get("previousblockhash", ""), int(said["height"]), int(said["nTx"]))
         except MALFORMED as error:
-            raise CallFailed(f"getblockheader: the answer has not the expected form ({error!r})") from error
+            raise CallFailed(f"getblockheader: the answer is malformed ({error!r})") from error
 
     async def subscribe_chain(self, sink: ChainSink) -> None:
         """Have the node call `sink` at every chain and mempool event; raises CallFailed."""
@@ -276,7 +276,7 @@ class Session:
         if not found:
             raise NodeStopping
         if len(found) != len(NO_TIP):
-            raise CallFailed(f"{what}: the answer has not the expected form")
+            raise CallFailed(f"{what}: the answer is malformed")
         return found, height
 
     async def unsubscribe(self) -> None:

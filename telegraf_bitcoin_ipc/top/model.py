@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
+from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Sample
 from telegraf_bitcoin_ipc.collect.values import Number
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect, Polled, Pushed
@@ -30,15 +31,14 @@ PACE_SECONDS: Final = 10.0
 ESTIMATE_SECONDS: Final = 10.0
 """How long a synchronisation has to be watched, at least, before the rest of it is estimated."""
 
-NOT_TOLD: Final = "not told by this node"
-NOT_CHOSEN: Final = "not chosen (--metrics)"
-NOT_TRACED: Final = "not traced (option)"
-LATER: Final = "after the download"
-NOT_KNOWN: Final = "not known"
-
-_TRACE: Final = "utxo_cache_"
-_OUT_OF_DOWNLOAD: Final = (_TRACE, "last_block_")
-"""What metrics begin with that have no value in initial block download."""
+WORDS: Final = {
+    Reason.GROUP_OFF: "not chosen (--metrics)",
+    **dict.fromkeys(NOT_OFFERED, "not offered by this node"),
+    Reason.TRACE_OFF: "not traced (option)",
+    Reason.DOWNLOADING: "after the download",
+    Reason.NO_VALUE: "not known",
+}
+"""Why a value is absent, in the few words that a panel has room for."""
 
 Key = tuple[str, ...]
 
@@ -56,7 +56,7 @@ class Model:
 
     def __init__(self, groups: Iterable[str], *, trace_wanted: bool = True) -> None:
         """Begin without a node; `groups` are those chosen beside the ones that are always on."""
-        self._groups = ALWAYS_ON | set(groups)
+        self._groups = frozenset(groups)
         self._trace_wanted = trace_wanted
         self._session: Number | None = None
         self._end_session()
@@ -96,15 +96,10 @@ class Model:
 
     def why_absent(self, name: str) -> str:
         """Return why a metric has no value."""
-        if METRICS[name].group not in self._groups:
-            return NOT_CHOSEN
-        if self.node is not None and name in self.node.dialect.origins and not self.node.dialect.origins[name]:
-            return NOT_TOLD
-        if name.startswith(_TRACE) and not self._trace_wanted:
-            return NOT_TRACED
-        if name.startswith(_OUT_OF_DOWNLOAD) and self.value("ibd"):
-            return LATER
-        return NOT_KNOWN
+        dialect = self.node.dialect if self.node else None
+        downloading = bool(self.value("ibd"))
+        reason = why(name, dialect, self._groups, no_utxo_trace=not self._trace_wanted, downloading=downloading)
+        return WORDS[reason]
 
     def pace(self, name: str) -> float | None:
         """Return how much a counter grows, per second; None until it was seen twice."""

@@ -513,7 +513,7 @@ def test_an_introduction_of_another_form(
 ) -> None:
     """Nonsense instead of a version: a stock node is served without it, of another kind it is not there yet."""
     spoil(monkeypatch, "getnetworkinfo", lambda params, result: nonsense)
-    sentence = "getnetworkinfo: the answer has not the expected form"
+    sentence = "getnetworkinfo: the answer is malformed"
 
     async def main() -> None:
         async with session_with(Node(), dialect) as session:
@@ -628,7 +628,7 @@ def test_a_field_that_cannot_be_read_costs_itself(
                 assert everything - await watched.poll() == lost
                 assert watched.errors == {method: failures}
             (source,) = (source for source in session.dialect.polled() if source.name == method)
-            with pytest.raises(PartlyFailed, match=f"{method}: the answer has not the expected form") as raised:
+            with pytest.raises(PartlyFailed, match=f"{method}: the answer is malformed") as raised:
                 await session.read(source)
             assert source.values.keys() - raised.value.values.keys() == {metric}
             assert [text for text in warned(caplog) if "fails" in text] == [f"{method} fails: {raised.value}"]
@@ -743,7 +743,7 @@ def test_an_answer_of_another_form_fails(monkeypatch: pytest.MonkeyPatch, dialec
                             value is None or isinstance(value, int | float | dict) for value in values.values()
                         )
             monkeypatch.setattr(session, "rpc", _always({"height": "high"}))
-            with pytest.raises(CallFailed, match="getblockheader: the answer has not the expected form"):
+            with pytest.raises(CallFailed, match="getblockheader: the answer is malformed"):
                 await session.header("00" * 32)
 
     run(main())

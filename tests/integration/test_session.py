@@ -57,7 +57,7 @@ def test_a_call_without_an_answer_fails_and_is_left_alone() -> None:
             async with node.validation:
                 with pytest.raises(NotAnswered, match=r"no answer within 0\.1 seconds"):
                     await thread.call(session.capabilities["chain"], "getHeight", limit=0.1)
-                with pytest.raises(NotAnswered, match="has not answered the call before it"):
+                with pytest.raises(NotAnswered, match="has not answered the previous call"):
                     await session.read(ibd)
             assert thread._under_way is not None
             await asyncio.wait({thread._under_way}, timeout=5)
@@ -207,10 +207,10 @@ def test_a_tip_of_another_form_is_a_failure(monkeypatch: pytest.MonkeyPatch, siz
 
     async def main() -> None:
         async with session_with(Node()) as session:
-            with pytest.raises(CallFailed, match="the answer has not the expected form"):
+            with pytest.raises(CallFailed, match="the answer is malformed"):
                 await session.ask_for_tip()
             assert not session.tells_of_its_stop
-            with pytest.raises(NodeUnavailable, match="the answer has not the expected form"):
+            with pytest.raises(NodeUnavailable, match="the answer is malformed"):
                 await session.until_it_leaves()
 
     run(main())

@@ -23,15 +23,15 @@ ALLOWED = {
     "telegraf.execd": set(),
     "telegraf.sample_config": {"collect.metrics", "config", "errors"},
     "config": {"collect.metrics", "errors", "telegraf.lines"},
-    "ipc": {"collect.metrics", "collect.values", "errors", "ipc", "working_directory"},
+    "ipc": {"collect.absence", "collect.metrics", "collect.values", "errors", "ipc", "working_directory"},
     "ipc.guard": set(),  # runs with nothing but the standard library
     "simnode": {"errors", "ipc.schema", "simnode", "working_directory"},
     "parity": {"collect.metrics", "errors", "parity"},
-    "check": {"collect.metrics", "config", "errors", "ipc"},
+    "check": {"collect.absence", "collect.metrics", "config", "errors", "ipc"},
     "collector": {"", "aio", "collect", "config", "errors", "ipc", "reconnect"},
     "plugin": {"aio", "collect.store", "collector", "config", "ipc.connection", "telegraf"},
     "top": {
-        "aio", "collect.metrics", "collect.store", "collect.values", "collector", "config", "errors",
+        "aio", "collect.absence", "collect.metrics", "collect.store", "collect.values", "collector", "config", "errors",
         "ipc.connection", "ipc.dialects", "telegraf.execd", "top",
     },
     "reference": {"collect.metrics", "config", "ipc.dialects", "parity"},

@@ -89,7 +89,7 @@ class Node:
         said: Any = statistics(self.known[block])
         values = {metric: read(said) for metric, read in source.values.items() if metric not in self.lacking}
         if self.lacking:
-            raise PartlyFailed("getblockstats: the answer has not the expected form", values)
+            raise PartlyFailed("getblockstats: the answer is malformed", values)
         return values
 
 
