@@ -143,19 +143,19 @@ class Collector:
 
     async def _ask_for_tip(self, session: Session, level: int) -> None:
         try:
-            await session.ask_for_tip()
+            await session.probe_tip()
         except CallFailed as error:
             log.log(level, "%s; nothing is subscribed, for the node's stop would go unnoticed; polls go on", error)
 
     async def _until_it_leaves(self, session: Session) -> NoReturn:
         """Follow the tip, as soon as the node tells of it, until the session is over."""
         pauses = delays()
-        while not session.tells_of_its_stop:
+        while not session.tip_works:
             await asyncio.sleep(next(pauses))
             await self._ask_for_tip(session, logging.DEBUG)
-            if session.tells_of_its_stop:
+            if session.tip_works:
                 log.info("waitTipChanged works again")
-        await session.until_it_leaves(self._follower(session))
+        await session.follow_tip(self._follower(session))
 
     def _follower(self, session: Session) -> Callable[[Tip], Awaitable[None]] | None:
         """Return what takes each new tip of a node that has no notifications; None where it has."""
@@ -181,7 +181,7 @@ class Collector:
         deferred = False
         while True:
             due = time.monotonic() + self._config.poll_interval
-            told = may_be_told and session.tells_of_its_stop and Subscription.CHAIN not in wanted
+            told = may_be_told and session.tip_works and Subscription.CHAIN not in wanted
             values = await self._poll(session, told=told)
             self._on_change()
             await self._subscribe(node, Subscription.CHAIN, wanted)
@@ -215,7 +215,7 @@ class Collector:
 
     async def _subscribe(self, node: Watch, subscription: Subscription, wanted: set[Subscription]) -> None:
         """Make a subscription that is wanted, if it is safe; one that fails stays wanted for the next poll."""
-        if subscription not in wanted or not node.session.tells_of_its_stop:
+        if subscription not in wanted or not node.session.tip_works:
             return
         try:
             if subscription is Subscription.CHAIN:

@@ -131,7 +131,7 @@ def test_tips_are_told(dialect: str) -> None:
             told.append(tip)
 
         async with session_with(node, dialect) as session:
-            task = asyncio.ensure_future(session.until_it_leaves(take))
+            task = asyncio.ensure_future(session.follow_tip(take))
             await until(lambda: len(told) == 1)
             await node.connect_block()
             await until(lambda: len(told) == 2)
@@ -344,10 +344,10 @@ def lack(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
 @pytest.mark.parametrize(
     ("dialect", "lacking", "sentence"),
     [
-        ("tracing", "makeChain", "the node has the Node interface, and no Chain interface"),
-        ("tracing", "makeMining", "the node has the Node interface, and no Mining interface"),
-        ("stock", "makeMining", "the node has the Rpc interface, and no Mining interface"),
-        ("stock-30", "makeMining", "the node offers no interface that could be watched"),
+        ("tracing", "makeChain", "the node has the Node interface, but no Chain interface"),
+        ("tracing", "makeMining", "the node has the Node interface, but no Mining interface"),
+        ("stock", "makeMining", "the node has the Rpc interface, but no Mining interface"),
+        ("stock-30", "makeMining", "the node offers none of the supported interfaces"),
     ],
 )
 def test_a_node_that_offers_only_part(
@@ -464,7 +464,7 @@ def test_a_node_that_does_not_introduce_itself(
                 except CallFailed:
                     failed.add(source.name)
             assert failed == set(methods)
-            task = asyncio.ensure_future(session.until_it_leaves(take))
+            task = asyncio.ensure_future(session.follow_tip(take))
             await until(lambda: told)
             await node.shut_down()
             with pytest.raises(NodeUnavailable, match="the node is stopping"):
@@ -707,7 +707,7 @@ def test_a_header_that_fails_is_made_good() -> None:
             def value(name: str) -> float:
                 return sum(sample.value for sample in store.samples() if sample.name == name)
 
-            task = asyncio.ensure_future(session.until_it_leaves(follow))
+            task = asyncio.ensure_future(session.follow_tip(follow))
             await until(lambda: value("block_height") == BLOCKS)
             node.model.faults.fail("getblockheader", MISC_ERROR, "no luck")
             await node.connect_block()

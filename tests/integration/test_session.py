@@ -150,7 +150,7 @@ def test_a_node_that_stops_ends_the_session() -> None:
     async def main() -> None:
         node = Node()
         async with session_with(node) as session:
-            leaving: Coroutine[Any, Any, Any] = session.until_it_leaves()
+            leaving: Coroutine[Any, Any, Any] = session.follow_tip()
             task = asyncio.ensure_future(leaving)
             await node.connect_block()
             assert not task.done()
@@ -175,7 +175,7 @@ def test_a_busy_thread_does_not_end_the_session() -> None:
         node = Node()
         async with session_with(node) as session:
             node.model.faults.fail("Mining.waitTipChanged", 0, "thread busy")
-            leaving: Coroutine[Any, Any, Any] = session.until_it_leaves()
+            leaving: Coroutine[Any, Any, Any] = session.follow_tip()
             task = asyncio.ensure_future(leaving)
             await until(lambda: node.calls.get("Mining.waitTipChanged", 0) >= 3)
             node.model.faults.heal("Mining.waitTipChanged")
@@ -194,7 +194,7 @@ def test_a_wait_for_the_tip_that_fails_ends_the_session() -> None:
         async with session_with(node) as session:
             node.model.faults.fail("Mining.waitTipChanged", 0, "no luck")
             with pytest.raises(NodeUnavailable, match="waitTipChanged: "):
-                await session.until_it_leaves()
+                await session.follow_tip()
             assert node.calls["Mining.waitTipChanged"] == 1
 
     run(main())
@@ -208,10 +208,10 @@ def test_a_tip_of_another_form_is_a_failure(monkeypatch: pytest.MonkeyPatch, siz
     async def main() -> None:
         async with session_with(Node()) as session:
             with pytest.raises(CallFailed, match="the answer is malformed"):
-                await session.ask_for_tip()
-            assert not session.tells_of_its_stop
+                await session.probe_tip()
+            assert not session.tip_works
             with pytest.raises(NodeUnavailable, match="the answer is malformed"):
-                await session.until_it_leaves()
+                await session.follow_tip()
 
     run(main())
 
@@ -222,18 +222,18 @@ def test_a_node_that_tells_of_its_stop() -> None:
     async def main() -> None:
         node = Node()
         async with session_with(node) as session:
-            assert not session.tells_of_its_stop
-            await session.ask_for_tip()
-            assert session.tells_of_its_stop
+            assert not session.tip_works
+            await session.probe_tip()
+            assert session.tip_works
             node.model.faults.fail("Mining.waitTipChanged", 0, "no luck")
             with pytest.raises(CallFailed, match="waitTipChanged: "):
-                await session.ask_for_tip()
-            assert not session.tells_of_its_stop
+                await session.probe_tip()
+            assert not session.tip_works
             node.model.faults.heal("Mining.waitTipChanged")
             await node.shut_down()
             with pytest.raises(NodeUnavailable, match="the node is stopping"):
-                await session.ask_for_tip()
-            assert not session.tells_of_its_stop
+                await session.probe_tip()
+            assert not session.tip_works
 
     run(main())
 
@@ -276,7 +276,7 @@ def test_other_methods_are_refused(method: str) -> None:
         node = Node()
         async with session_with(node) as session:
             before = node.calls
-            with pytest.raises(ValueError, match="none of the methods that may be called"):
+            with pytest.raises(ValueError, match="is not one of the read-only methods"):
                 await session.rpc(method)
             assert node.calls == before
 

@@ -223,6 +223,13 @@ def test_groups_that_are_off(checked: Checked) -> None:
     assert ("peers", GROUPS["peers"], " (with getpeerinfo, listbanned)") in off
 
 
+def test_a_call_shows_nothing_of_a_group_that_is_off(checked: Checked) -> None:
+    """A call that serves several groups is made for the one that is on, and shows nothing of the other."""
+    text = checked.report(metrics="none")
+    assert "bitcoin_peers =" in text
+    assert "bitcoin_network_active" not in text
+
+
 def test_nothing_is_off(checked: Checked) -> None:
     """With all groups on no line speaks of groups that are off."""
     assert "off:" not in checked.report(metrics=ALL_GROUPS)
