@@ -7,7 +7,7 @@ from rich.text import Text
 
 from telegraf_bitcoin_ipc.collect.metrics import UNKNOWN
 from telegraf_bitcoin_ipc.top import words
-from telegraf_bitcoin_ipc.top.happenings import Happening, Happenings
+from telegraf_bitcoin_ipc.top.events import Event, Events
 from telegraf_bitcoin_ipc.top.model import Model, Node
 from telegraf_bitcoin_ipc.top.panels import Panels
 
@@ -24,10 +24,10 @@ GAP: Final = 2
 class Screen:
     """Draws one node; `step` is how many seconds a column of a graph stands for."""
 
-    def __init__(self, model: Model, happenings: Happenings, socket: str, step: float) -> None:
-        """Draw from `model` and `happenings`."""
+    def __init__(self, model: Model, events: Events, socket: str, step: float) -> None:
+        """Draw from `model` and `events`."""
         self._model = model
-        self._happenings = happenings
+        self._events = events
         self._panels = Panels(model, step)
         self._socket = words.printable(socket)
         self._legend = f"graphs: {step:g} s a column   {KEYS} "
@@ -38,7 +38,7 @@ class Screen:
             size = f"{columns} columns and {lines} lines"
             return Text(f"top needs {COLUMNS} columns and {LINES} lines, and this terminal has {size}. {KEYS}.")
         drawn = [self._head(columns, now), *self._node(columns, now), _title("Events, newest first", columns)]
-        shown = [_event(happening) for happening in self._happenings][: lines - 1 - len(drawn)]
+        shown = [_event(event) for event in self._events][: lines - 1 - len(drawn)]
         blank = [Text()] * (lines - 1 - len(drawn) - len(shown))
         return Text("\n").join(_fitted(line, columns) for line in [*drawn, *shown, *blank, self._foot(columns)])
 
@@ -64,14 +64,14 @@ class Screen:
 
     def _no_node(self) -> list[Text]:
         """Return what there is to say without a node: nothing that an earlier one told."""
-        problem = self._happenings.problem.removeprefix(f"{self._socket}: ") or "connecting"
+        problem = self._events.problem.removeprefix(f"{self._socket}: ") or "connecting"
         return [Text(), Text(f" No node on {self._socket}", "bold"), Text(f" {problem}"), Text()]
 
     def _foot(self, columns: int) -> Text:
-        complaint = self._happenings.complaint
-        if complaint is None:
+        warning = self._events.warning
+        if warning is None:
             return _ends(" no warnings", self._legend, columns, "dim")
-        return _ends(f" {_clock(complaint.time)} {complaint}", self._legend, columns, "bold yellow")
+        return _ends(f" {_clock(warning.time)} {warning}", self._legend, columns, "bold yellow")
 
 
 def _named(node: Node) -> str:
@@ -83,8 +83,8 @@ def _title(text: str, width: int) -> Text:
     return Text.assemble((f"─ {text} ", "bold"), ("─" * (width - len(text) - 3), "dim"))
 
 
-def _event(happening: Happening) -> Text:
-    return Text.assemble((f" {_clock(happening.time)}  ", "dim"), str(happening))
+def _event(event: Event) -> Text:
+    return Text.assemble((f" {_clock(event.time)}  ", "dim"), str(event))
 
 
 def _beside(width: int, left: list[Text], right: list[Text]) -> list[Text]:

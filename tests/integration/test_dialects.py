@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 from support.guard import rpc
 from support.in_process import BLOCKS, Node, serving, session_with
+from support.listener import Connected
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
-from telegraf_bitcoin_ipc.collect.metrics import METRICS
+from telegraf_bitcoin_ipc.collect.metrics import FEE_TARGETS, METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tips import Tips
-from telegraf_bitcoin_ipc.collector import Collector
-from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
+from telegraf_bitcoin_ipc.collector import Measurements
+from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, UnsupportedNode
 from telegraf_bitcoin_ipc.ipc import handshake, schema
 from telegraf_bitcoin_ipc.ipc.connection import run
@@ -535,13 +536,12 @@ class Watched:
         self.node = node
         self._session = session
         self._store = Store(CHOOSABLE_GROUPS)
-        config = make_config({"socket": "/unused", "metrics": CHOOSABLE_GROUPS})
-        self._collector = Collector(config, self._store)
+        self._measurements = Measurements(self._store, FEE_TARGETS, lambda: None, ())
 
     async def poll(self) -> set[str]:
         """Return the metrics that there are after another poll."""
         await self.node.connect_block()
-        await self._collector._poll(self._session, told=False)
+        await self._measurements.poll(self._session, pushed=False)
         return {name for name, _, _ in self._store.samples()}
 
     @property
@@ -697,9 +697,9 @@ def test_a_header_that_fails_is_made_good() -> None:
 
     async def main() -> None:
         node, store = Node(), Store(["mempool", "blocks"])
-        connected: list[str] = []
+        connected = Connected()
         async with session_with(node, "stock") as session:
-            tips = Tips(store, ActiveChain(store, connected.append), lambda: False)
+            tips = Tips(store, ActiveChain(store, connected), lambda: False)
 
             async def follow(tip: Tip) -> None:
                 await tips.moved(tip, session)
@@ -717,7 +717,7 @@ def test_a_header_that_fails_is_made_good() -> None:
             await node.connect_block()
             await until(lambda: value("blocks_connected_total") == 2)
             blocks = [node.model.block_hash(height)[::-1].hex() for height in (BLOCKS + 1, BLOCKS + 2)]
-            assert connected == blocks
+            assert connected.hashes == blocks
             await node.shut_down()
             with pytest.raises(NodeUnavailable):
                 await task

@@ -31,8 +31,8 @@ ALLOWED = {
     "collector": {"", "aio", "collect", "config", "errors", "ipc", "reconnect"},
     "plugin": {"aio", "collect.store", "collector", "config", "ipc.connection", "telegraf"},
     "top": {
-        "aio", "collect.absence", "collect.metrics", "collect.store", "collect.values", "collector", "config",
-        "errors", "ipc.connection", "ipc.dialects", "telegraf.execd", "top",
+        "aio", "collect.absence", "collect.listeners", "collect.metrics", "collect.store", "collect.values",
+        "collector", "config", "errors", "ipc.connection", "ipc.dialects", "telegraf.execd", "top",
     },
     "reference": {"collect.metrics", "config", "ipc.dialects", "parity"},
     "cli": {
