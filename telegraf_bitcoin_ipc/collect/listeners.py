@@ -7,9 +7,9 @@ log = logging.getLogger(__name__)
 
 
 class Block(NamedTuple):
-    """A block; hashes are in display order, and `previous` is empty where it is unknown.
+    """A block; hashes are in display order, and `previous` is empty if unknown.
 
-    `chain_time_max` is the latest block time up to this block (Unix time); None where it is unknown.
+    `chain_time_max` is the latest block time up to this block (Unix time); None if unknown.
     """
 
     height: int

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE: Final = 0.5
 """Seconds to end the subscriptions, and then to wait for pending answers, before the guard is left to do it: with
-the guard's exit timeout the program ends within 2 s of being told to."""
+the guard's exit timeout the program ends within 2 s of being stopped."""
 
 
 ResultT = TypeVar("ResultT")

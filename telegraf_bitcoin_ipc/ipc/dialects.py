@@ -1,4 +1,4 @@
-"""Where each metric of a node comes from in each dialect: one table, and the dialects that it makes.
+"""Where each metric comes from in each dialect: one table, and the dialects made from it.
 
 The order of the rows is the order of the calls in a poll.
 """
@@ -40,16 +40,16 @@ from telegraf_bitcoin_ipc.ipc.rpc_values import (
 )
 
 RPC: Final = "rpc"
-"""The interface of all JSON-RPC methods, over whichever way the dialect has for them."""
+"""The interface name of all JSON-RPC methods, whichever interface of the dialect carries them."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of the node's: `method` of a Cap'n Proto interface, or of JSON-RPC.
+    """A call to the node: `method` of a Cap'n Proto interface, or of JSON-RPC.
 
-    `arguments` are names and values; JSON-RPC takes the values in their order. `each` are values of a single
-    argument that it is made with one after another; its results are then a mapping by their texts.
-    With `once_per_tip` it is not repeated before there is a new tip, and not made in initial block download.
+    `arguments` are names and values; JSON-RPC takes the values in order. If `each` is given the call is repeated
+    with each of its values as the only argument, and the results are a mapping by the values as text. With
+    `once_per_tip` it is made once after each new tip, and not during initial block download.
     """
 
     interface: str
@@ -60,7 +60,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        """The call as people write it, for instance `Chain.getHeight` or `getmempoolinfo`."""
+        """The call's name, for instance `Chain.getHeight` or `getmempoolinfo`."""
         return self.method if self.interface == RPC else f"{self.interface.capitalize()}.{self.method}"
 
 
@@ -107,7 +107,7 @@ Origin = Polled | Pushed | Followed | None
 
 
 class Row(NamedTuple):
-    """Where a metric comes from: with Chain and Node interfaces, with Mining and Rpc, with Mining alone."""
+    """Where a metric comes from with the Chain and Node interfaces, with Mining and Rpc, and with Mining alone."""
 
     metric: str
     full: Origin
@@ -144,7 +144,7 @@ def _traced(method: str) -> Pushed:
 
 
 def _everywhere(metric: str, method: str, read: Read, **options: Any) -> Row:
-    """Return the row of a value that JSON-RPC alone gives."""
+    """Return the row of a value that only JSON-RPC has."""
     origin = _rpc(method, read, **options)
     return Row(metric, origin, origin)
 
@@ -156,7 +156,7 @@ BLOCK_STATISTICS: Final = (
     "ins", "outs", "subsidy", "time", "total_out", "total_size", "total_weight", "totalfee", "txs",
     "utxo_increase_actual",
 )  # fmt: skip
-"""What is asked of getblockstats: the node works out no more than that."""
+"""The statistics requested from getblockstats, which computes no others."""
 
 BLOCKCHAIN, MEMPOOL, NETWORK, PEERS, STATISTICS = (
     "getblockchaininfo", "getmempoolinfo", "getnetworkinfo", "getpeerinfo", "getblockstats",
@@ -267,7 +267,7 @@ TABLE: Final = (
     Row("reorgs_total", _notified("blockDisconnected"), Followed.HEADERS),
     Row("reorg_depth_max", _notified("blockDisconnected"), Followed.HEADERS),
 )
-"""One row per metric of a node, in the order in which it is asked for."""
+"""One row per metric, in polling order."""
 
 
 def _lacking(row: Row) -> Reason:
@@ -282,19 +282,19 @@ _LACKING: Final = {row.metric: _lacking(row) for row in TABLE}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One call and the values that it gives, by metric."""
+    """One call, and the reader of each metric that it has a value for."""
 
     call: Call
     values: Mapping[str, Read]
 
     @property
     def name(self) -> str:
-        """The call as people write it."""
+        """The call's name."""
         return self.call.name
 
     @property
     def once_per_tip(self) -> bool:
-        """Whether its values stay what they are until there is a new tip."""
+        """Whether its values change only with a new tip."""
         return self.call.once_per_tip
 
     def of_block(self, block: str | int) -> "Source":
@@ -305,7 +305,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Dialect:
-    """A kind of node: its name, where it takes each metric from, and the subscriptions that it has."""
+    """A kind of node: its name, where each metric comes from, and the subscriptions that it offers."""
 
     name: str
     origins: Mapping[str, Origin]
@@ -320,7 +320,7 @@ class Dialect:
         return tuple(Source(call, MappingProxyType(reads)) for call, reads in values.items())
 
     def polled(self, fee_targets: Iterable[int] = FEE_TARGETS) -> Iterator[Source]:
-        """Yield what a poll asks, in order."""
+        """Yield the sources of a poll, in order."""
         for source in self._sources:
             if source.call.method == STATISTICS:
                 continue
@@ -330,7 +330,7 @@ class Dialect:
 
     @property
     def statistics(self) -> Source | None:
-        """What is asked about each new block; None without JSON-RPC."""
+        """The source of each new block's statistics; None without JSON-RPC."""
         return next((source for source in self._sources if source.call.method == STATISTICS), None)
 
     def missing(self, metric: str) -> Reason | None:
@@ -372,7 +372,7 @@ STOCK_31 = _dialect("stock-31", lambda row: row.mining)
 STOCK_30 = _dialect("stock-30", lambda row: row.mining)
 
 DIALECTS: Final = (TRACING, CHAIN, STOCK, STOCK_31, STOCK_30)
-"""The kinds of node that are served."""
+"""The supported kinds of node."""
 
 READ_ONLY: Final = tuple(
     sorted(
@@ -380,4 +380,4 @@ READ_ONLY: Final = tuple(
         | {Followed.HEADERS.value}
     )
 )
-"""Every JSON-RPC method that is ever called; none of them changes anything."""
+"""Every JSON-RPC method that is ever called; all are read-only."""

@@ -214,7 +214,7 @@ async def _with_mining(client: Any, threads: Mapping[str, ServerThread], loading
 async def _once_loaded(thread: ServerThread, init: Any, loading: Loading, rpc: JsonRpc | None) -> Any | None:
     """Return the Mining that Core 31 and later make once their chain is loaded; None if @3 is not makeMining.
 
-    `rpc`, if there is one, tells what the node is doing meanwhile. Raises NodeStopping, and NodeUnavailable after
+    `rpc`, if there is one, is asked what the node is doing. Raises NodeStopping, and NodeUnavailable after
     the limit.
     """
     making = asyncio.ensure_future(offered(thread, init, "makeMining", limit=loading.limit))

@@ -16,7 +16,7 @@ MISC_ERROR: Final = -1
 """RPC_MISC_ERROR of Bitcoin Core, which it uses for many errors."""
 
 PRUNED: Final = "pruned data"
-"""What tells a block that was pruned from the other errors of that code (getblockstats, Bitcoin Core 31.99)."""
+"""Distinguishes a pruned block from the other errors of that code (getblockstats, Bitcoin Core 31.99)."""
 
 
 def parameters(values: Sequence[Any]) -> str:
@@ -43,14 +43,14 @@ def reply(method: str, text: str) -> Any:
 
     Raises CallFailed (NotAllowed, DataPruned), and NodeUnavailable while the node is still starting.
     """
-    said = _parsed(method, text)
-    if said is None:
+    parsed = _parsed(method, text)
+    if parsed is None:
         raise NotAllowed(f"{method}: the node does not allow it (see its -rpcwhitelist)")
-    if isinstance(said, dict) and said.get("error") is not None:
-        raise _refusal(method, said["error"])
-    if not isinstance(said, dict) or "result" not in said:
+    if isinstance(parsed, dict) and parsed.get("error") is not None:
+        raise _refusal(method, parsed["error"])
+    if not isinstance(parsed, dict) or "result" not in parsed:
         raise CallFailed(f"{method}: the answer is not valid JSON-RPC")
-    return said["result"]
+    return parsed["result"]
 
 
 def _parsed(method: str, text: str) -> Any:

@@ -180,9 +180,11 @@ class Session:
 
     async def header(self, block_hash: str) -> Header:
         """Return a block's header, on the active chain or off it; raises CallFailed."""
-        said = await self.rpc("getblockheader", block_hash)
+        header = await self.rpc("getblockheader", block_hash)
         try:
-            return Header(block_hash, said.get("previousblockhash", ""), int(said["height"]), int(said["nTx"]))
+            return Header(
+                block_hash, header.get("previousblockhash", ""), int(header["height"]), int(header["nTx"])
+            )
         except MALFORMED as error:
             raise CallFailed(f"getblockheader: the answer is malformed ({error!r})") from error
 

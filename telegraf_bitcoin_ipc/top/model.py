@@ -1,4 +1,4 @@
-"""What the screen shows, made from samples of the store over time: values, paces, and why something is absent."""
+"""The values that the screen shows, from samples of the store over time: values, rates, and why one is absent."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
@@ -21,15 +21,15 @@ PACED: Final = (
     "utxo_cache_spend_total",
     "utxo_cache_uncache_total",
 )
-"""Counters whose pace is shown."""
+"""Counters whose rate is shown."""
 
 PROGRESS: Final = ("verification_progress", "chain_height")
 
 PACE_SECONDS: Final = 10.0
-"""What a pace is taken over: short enough to be now, long enough not to flicker."""
+"""Window of a rate: short enough to be current, long enough not to flicker."""
 
 ESTIMATE_SECONDS: Final = 10.0
-"""How long a synchronisation has to be watched, at least, before the rest of it is estimated."""
+"""Shortest observation of a synchronisation from which its remaining time is estimated."""
 
 WORDS: Final = {
     Reason.GROUP_OFF: "not chosen (--metrics)",
@@ -44,7 +44,7 @@ Key = tuple[str, ...]
 
 
 class Node(NamedTuple):
-    """Which node is watched."""
+    """The node that is watched."""
 
     version: str
     chain: str
@@ -52,10 +52,10 @@ class Node(NamedTuple):
 
 
 class Model:
-    """The newest values, and the series of one session: when it ends, everything that was told goes."""
+    """The newest values and the series of one session; all are dropped when it ends."""
 
     def __init__(self, groups: Iterable[str], *, trace_wanted: bool = True) -> None:
-        """Begin without a node; `groups` are those chosen beside the ones that are always on."""
+        """Start without a node; `groups` are those chosen beside the ones that are always on."""
         self._groups = frozenset(groups)
         self._trace_wanted = trace_wanted
         self._session: Number | None = None
@@ -68,7 +68,7 @@ class Model:
         self.height: Number | None = None
 
     def take(self, samples: Iterable[Sample], now: float) -> None:
-        """Take all samples of the store at a moment (Unix time)."""
+        """Take all samples of the store at a time (Unix time)."""
         values = {(sample.name, *(text for _, text in sample.tags)): sample.value for sample in samples}
         session = values.get(("connects_total",))
         node = _node(values)
@@ -87,8 +87,8 @@ class Model:
                 series.add(time, value)
 
     def value(self, name: str, *tag_values: str) -> Number | None:
-        """Return a metric's newest value, or None where it is not known, or is of an earlier node."""
-        return self._values.get((name, *tag_values)) if self._is_told(name) else None
+        """Return a metric's newest value; None if it is unknown or from an earlier session."""
+        return self._values.get((name, *tag_values)) if self._is_current(name) else None
 
     def by_tag(self, name: str) -> Mapping[str, Number]:
         """Return the newest values of a metric by its only tag."""
@@ -102,15 +102,15 @@ class Model:
         return WORDS[reason]
 
     def pace(self, name: str) -> float | None:
-        """Return how much a counter grows, per second; None until it was seen twice."""
+        """Return a counter's growth per second; None until it was sampled twice."""
         return self._series[name].pace(PACE_SECONDS)
 
     def paces(self, name: str, columns: int, step: float) -> list[float | None]:
-        """Return a counter's growth per second in each of the newest stretches of `step` seconds."""
+        """Return a counter's growth per second in each of the newest intervals of `step` seconds."""
         return self._series[name].paces(columns, step)
 
     def synced(self) -> float | None:
-        """Return the part of the chain that is verified, 0 to 1: as the node says, or else by its headers."""
+        """Return the verified part of the chain, 0 to 1: the node's own estimate, or else blocks by headers."""
         progress = self.value("verification_progress")
         if progress is not None:
             return float(progress)
@@ -118,7 +118,7 @@ class Model:
         return self.height / headers if headers and self.height is not None else None
 
     def seconds_to_sync(self) -> float | None:
-        """Return how long the rest takes at the pace that was seen; None while there is no telling."""
+        """Return the remaining time at the observed rate; None while it cannot be estimated."""
         progress, series = self.value("verification_progress"), self._series["verification_progress"]
         goal: Number | None = 1
         if progress is None:
@@ -129,8 +129,8 @@ class Model:
             return None
         return max(goal - progress, 0) / pace
 
-    def _is_told(self, name: str) -> bool:
-        """Say whether this session gives a metric: what was counted before, in others, is kept in the store."""
+    def _is_current(self, name: str) -> bool:
+        """Return whether a metric is of this session: the store keeps counters of earlier ones."""
         if METRICS[name].group == "plugin":
             return True
         origin = self.node.dialect.origins.get(name) if self.node else None
@@ -139,11 +139,11 @@ class Model:
         return self._values.get(("subscription_active", origin.subscription)) == 1
 
     def _move(self, before: Mapping[Key, Number], now: Mapping[Key, Number]) -> None:
-        """Take as height what has changed last: the one of the last block, or the one of the last poll."""
+        """Set the height to whichever changed last, the last block's or the last poll's."""
         for name in ("block_height", "chain_height"):
-            told = now.get((name,))
-            if told is not None and told != before.get((name,)):
-                self.height = told
+            height = now.get((name,))
+            if height is not None and height != before.get((name,)):
+                self.height = height
                 return
 
 

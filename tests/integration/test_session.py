@@ -59,8 +59,8 @@ def test_a_call_without_an_answer_fails_and_is_left_alone() -> None:
                     await thread.call(session.capabilities["chain"], "getHeight", limit=0.1)
                 with pytest.raises(NotAnswered, match="has not answered the previous call"):
                     await session.read(ibd)
-            assert thread._under_way is not None
-            await asyncio.wait({thread._under_way}, timeout=5)
+            assert thread._pending is not None
+            await asyncio.wait({thread._pending}, timeout=5)
             assert await session.read(height) == {"chain_height": 3}
 
     run(main())
@@ -255,8 +255,8 @@ def test_no_callback_is_missing(make: str, interface: str) -> None:
     ("path", "why"),
     [
         ("missing.sock", "there is no such socket"),
-        ("file", "nobody answers on it"),
-        ("stale.sock", "nobody answers"),
+        ("file", "nothing listens on it"),
+        ("stale.sock", "nothing listens"),
     ],
 )
 def test_no_connection_gets_a_reason(tmp_path: Any, path: str, why: str) -> None:
