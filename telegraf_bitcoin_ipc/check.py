@@ -10,9 +10,10 @@ from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT,
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import look_at, run
-from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Polled, Source
+from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.jsonrpc import METHOD_NOT_FOUND
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
+from telegraf_bitcoin_ipc.ipc.origins import Polled
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 KINDS: Final = {

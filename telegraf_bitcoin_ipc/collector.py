@@ -24,8 +24,9 @@ from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
 from telegraf_bitcoin_ipc.ipc.connection import Connection, connect, look_at
-from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Followed, Source
+from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
+from telegraf_bitcoin_ipc.ipc.origins import Followed
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
 from telegraf_bitcoin_ipc.reconnect import delays, keep_serving, renewals
 

@@ -4,17 +4,8 @@ from typing import Final
 
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREMENT, METRICS, Metric
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, Config, option_name
-from telegraf_bitcoin_ipc.ipc.dialects import (
-    READ_ONLY,
-    RPC,
-    STOCK,
-    STOCK_31,
-    TRACING,
-    Call,
-    Dialect,
-    Followed,
-    Polled,
-)
+from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY, STOCK, STOCK_31, TRACING, Dialect
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Polled
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import Exporter, Row, in_braces
 

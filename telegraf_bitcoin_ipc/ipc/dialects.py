@@ -5,7 +5,6 @@ The order of the rows is the order of the calls in a poll.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -21,6 +20,7 @@ from telegraf_bitcoin_ipc.collect.metrics import (
     TRANSPORTS,
     Subscription,
 )
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Origin, Polled, Pushed
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
     Read,
     bytes_by_message,
@@ -38,72 +38,6 @@ from telegraf_bitcoin_ipc.ipc.rpc_values import (
     total_of,
     warnings,
 )
-
-RPC: Final = "rpc"
-"""The interface name of all JSON-RPC methods, whichever interface of the dialect carries them."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call to the node: `method` of a Cap'n Proto interface, or of JSON-RPC.
-
-    `arguments` are names and values; JSON-RPC takes the values in order. If `each` is given the call is repeated
-    with each of its values as the only argument, and the results are a mapping by the values as text. With
-    `once_per_tip` it is made once after each new tip, and not during initial block download.
-    """
-
-    interface: str
-    method: str
-    arguments: tuple[tuple[str, Any], ...] = ()
-    each: tuple[Any, ...] = ()
-    once_per_tip: bool = False
-
-    @property
-    def name(self) -> str:
-        """The call's name, for instance `Chain.getHeight` or `getmempoolinfo`."""
-        return self.method if self.interface == RPC else f"{self.interface.capitalize()}.{self.method}"
-
-
-class Polled(NamedTuple):
-    """A value read from the results of a call."""
-
-    call: Call
-    read: Read
-
-    def __str__(self) -> str:
-        """Return the call's name."""
-        return self.call.name
-
-
-CALLBACKS: Final = {Subscription.CHAIN: "ChainNotifications", Subscription.UTXO_CACHE: "UtxoCacheTrace"}
-"""The interface that the node calls for each subscription."""
-
-
-class Pushed(NamedTuple):
-    """A value made from the calls that the node makes for a subscription."""
-
-    subscription: Subscription
-    method: str
-
-    def __str__(self) -> str:
-        """Return the callback's name, for instance `UtxoCacheTrace.add`."""
-        return f"{CALLBACKS[self.subscription]}.{self.method}"
-
-
-class Followed(Enum):
-    """A value made by following the tip of a node without notifications."""
-
-    TIP = "Mining.waitTipChanged"
-    HEADERS = "getblockheader"
-    """From the headers between the previous tip and the new one: one call per block."""
-
-    def __str__(self) -> str:
-        """Return the name of the call that it costs."""
-        return self.value
-
-
-Origin = Polled | Pushed | Followed | None
-"""Where a metric comes from, with the name of the call as its text; None if the dialect does not offer it."""
 
 
 class Row(NamedTuple):

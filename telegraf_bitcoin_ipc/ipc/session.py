@@ -27,7 +27,8 @@ from telegraf_bitcoin_ipc.ipc.callbacks import (
     utxo_cache_trace,
 )
 from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT, ServerThread, answer, translated
-from telegraf_bitcoin_ipc.ipc.dialects import RPC, Call, Dialect, Source
+from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call
 from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Sample
 from telegraf_bitcoin_ipc.collect.values import Number
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect, Polled, Pushed
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
+from telegraf_bitcoin_ipc.ipc.origins import Polled, Pushed
 from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
 
 PACED: Final = (

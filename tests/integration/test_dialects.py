@@ -27,8 +27,9 @@ from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, UnsupportedNode
 from telegraf_bitcoin_ipc.ipc import handshake, schema
 from telegraf_bitcoin_ipc.ipc.connection import run
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, RPC, Dialect, Polled
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, Dialect
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Polled
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
 from telegraf_bitcoin_ipc.simnode import servers
 from telegraf_bitcoin_ipc.simnode.rpc.envelope import execute

@@ -15,8 +15,9 @@ from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, RPC, STOCK, STOCK_31, Dialect, Source
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, Dialect, Source
 from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters
+from telegraf_bitcoin_ipc.ipc.origins import RPC
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.methods import answer
 

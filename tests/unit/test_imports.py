@@ -31,9 +31,9 @@ ALLOWED = {
     "plugin": {"aio", "collect.store", "collector", "config", "ipc.connection", "telegraf"},
     "top": {
         "aio", "collect.absence", "collect.listeners", "collect.metrics", "collect.store", "collect.values",
-        "collector", "config", "errors", "ipc.connection", "ipc.dialects", "telegraf.execd", "top",
+        "collector", "config", "errors", "ipc.connection", "ipc.dialects", "ipc.origins", "telegraf.execd", "top",
     },
-    "reference": {"collect.metrics", "config", "ipc.dialects", "parity"},
+    "reference": {"collect.metrics", "config", "ipc.dialects", "ipc.origins", "parity"},
     "cli": {
         "", "check", "config", "errors", "ipc.working_directory", "parity", "plugin", "reference",
         "simnode.command", "telegraf", "top",
@@ -52,9 +52,9 @@ LIBRARIES = {
 """Where each dependency is used: what it needs, raises and gets wrong is known there and nowhere else."""
 
 PURE = {
-    "collect", "errors", "ipc.dialects", "ipc.jsonrpc", "ipc.rpc_values", "parity.compare", "parity.looks",
-    "parity.mapping", "parity.row", "parity.table", "reference", "telegraf.lines", "telegraf.sample_config",
-    "top.history", "top.model", "top.panels", "top.words",
+    "collect", "errors", "ipc.dialects", "ipc.jsonrpc", "ipc.origins", "ipc.rpc_values", "parity.compare",
+    "parity.looks", "parity.mapping", "parity.row", "parity.table", "reference", "telegraf.lines",
+    "telegraf.sample_config", "top.history", "top.model", "top.panels", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""
 

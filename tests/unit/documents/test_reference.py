@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS, Subscription
-from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING, Followed, Origin, Polled, Pushed
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING
+from telegraf_bitcoin_ipc.ipc.origins import Followed, Origin, Polled, Pushed
 from telegraf_bitcoin_ipc.reference import group_table, markdown, method_list, migration_tables
 
 DOCUMENT = Path(__file__).parents[3] / "METRICS.md"

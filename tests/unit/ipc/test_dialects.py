@@ -8,18 +8,14 @@ from telegraf_bitcoin_ipc.ipc.dialects import (
     CHAIN,
     DIALECTS,
     READ_ONLY,
-    RPC,
     STOCK,
     STOCK_30,
     STOCK_31,
     TABLE,
     TRACING,
-    Call,
     Dialect,
-    Followed,
-    Polled,
-    Pushed,
 )
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Polled, Pushed
 from telegraf_bitcoin_ipc.ipc.schema import INTERFACES, load
 
 HARMLESS = {
