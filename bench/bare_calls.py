@@ -13,7 +13,8 @@ import capnp
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
 from telegraf_bitcoin_ipc.ipc import jsonrpc, schema
-from telegraf_bitcoin_ipc.ipc.dialects import RPC, TRACING
+from telegraf_bitcoin_ipc.ipc.dialects import TRACING
+from telegraf_bitcoin_ipc.ipc.origins import RPC
 
 PAUSE = 0.1
 

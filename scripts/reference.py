@@ -14,17 +14,8 @@ from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT,
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, Config, option_name
 from telegraf_bitcoin_ipc.ipc import catalogue
 from telegraf_bitcoin_ipc.ipc.catalogue import switch, table
-from telegraf_bitcoin_ipc.ipc.dialects import (
-    HEADERS,
-    READ_ONLY,
-    RPC,
-    STATISTICS,
-    STOCK,
-    TRACING,
-    Call,
-    Dialect,
-    Polled,
-)
+from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY, STOCK, TRACING, Dialect
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Polled
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import Row, in_braces
 from telegraf_bitcoin_ipc.telegraf.sample_config import EXAMPLE_SOCKET, render
@@ -56,10 +47,10 @@ def _cost(group: str, dialect: Dialect) -> str:
     calls = _calls(group, dialect)
     if group not in ALWAYS_ON:
         calls = [call for call in calls if call not in _calls("core", dialect)]
-    per_poll = [call for call in calls if not call.once_per_tip and call.method != STATISTICS]
+    per_poll = [call for call in calls if not call.once_per_tip]
     per_block = [call for call in calls if call not in per_poll]
-    if group == "core" and HEADERS in dialect.origins.values():
-        per_block.append(Call(RPC, HEADERS.name))
+    if group == "core" and Followed.HEADERS in dialect.origins.values():
+        per_block.append(Call(RPC, Followed.HEADERS.value))
     parts = [
         f"{sum(len(call.each) or 1 for call in some)} a {when} ({', '.join(f'`{call.name}`' for call in some)})"
         for when, some in (("poll", per_poll), ("new block", per_block))

@@ -27,7 +27,7 @@ from rich.console import Console, RenderableType
 
 from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL, make_config
 from telegraf_bitcoin_ipc.ipc.connection import run
-from telegraf_bitcoin_ipc.top.happenings import Happenings
+from telegraf_bitcoin_ipc.top.events import Events
 from telegraf_bitcoin_ipc.top.loop import Top
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,10 +92,10 @@ def wait_for(path: Path) -> None:
 
 async def watched(node: Path) -> RenderableType:
     """Watch a node for a while, drawing as a terminal would, and return the last screen."""
-    happenings = Happenings()
-    happenings.listen()
+    events = Events()
+    events.take_log()
     top = Top(
-        make_config({"socket": str(node), "poll_interval": TOP_POLL_INTERVAL}), happenings, on_change=lambda: None
+        make_config({"socket": str(node), "poll_interval": TOP_POLL_INTERVAL}), events, on_change=lambda: None
     )
     watching = asyncio.ensure_future(top.watch())
     screen: RenderableType = ""

@@ -1,15 +1,19 @@
-"""What `check` says of a node: what it is, which metrics it will give, which not, why, and what could be done."""
+"""The command `check`: what a node is, which metrics it gives, which not, why, and what could be done about it."""
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Final
+from enum import StrEnum
+from typing import Final, NamedTuple
 
+from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.config import Config
-from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
+from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import look_at, run
-from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING, Dialect, Polled, Pushed, Source
+from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
+from telegraf_bitcoin_ipc.ipc.jsonrpc import METHOD_NOT_FOUND
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
+from telegraf_bitcoin_ipc.ipc.origins import Polled
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 KINDS: Final = {
@@ -20,34 +24,58 @@ KINDS: Final = {
     "stock-30": "Bitcoin Core 30: Mining interface only",
 }
 
-WITHOUT_TRACING: Final = "this node has no Tracing interface; a node that is built with one gives them"
-WITHOUT_CHAIN: Final = (
-    "this node has no Chain interface, so it tells of no mempool event and no flush; "
-    "a node that is built with one gives them"
-)
-WITHOUT_RPC: Final = "this node has no JSON-RPC on its IPC socket; Bitcoin Core 32 or later gives them"
+LACKING: Final = {
+    Reason.NO_TRACING: "this node has no Tracing interface; a node built with one gives them",
+    Reason.NO_CHAIN: "this node has no Chain interface, so it reports no mempool events and no flushes; "
+    "a node built with one gives them",
+    Reason.NO_RPC: "this node has no JSON-RPC on its IPC socket; Bitcoin Core 32 or later gives them",
+}
 
 NO_VALUE: Final = {
     "chain_prune_height": "the node does not prune",
-    "fee_estimate_sat_per_vb": "the node has seen too little to estimate fees yet",
+    "fee_estimate_sat_per_vb": "the node does not have enough data to estimate fees yet",
     "index_height": "the node has no optional index; -txindex=1 and others make one",
     "index_synced": "the node has no optional index; -txindex=1 and others make one",
     "peer_ping_seconds": "no peer has answered a ping yet",
 }
 """Why there is no value although the call works."""
 
-REMEDIES: Final = {
-    "(error -32601)": "this version of the node does not have the method; a newer one does",
-    "pruned": "the node has pruned the block; -prune=0 keeps all of them",
-    "-rpcwhitelist": "-rpcwhitelist=telegraf-bitcoin-ipc:METHOD,... allows it",
-    "no answer within": "the node is very busy, or hangs: its debug.log may say with what",
-    "the call before it": "the node is very busy, or hangs: its debug.log may say with what",
-}
-"""What a failure's words mean for the node's operator."""
+EVENT: Final = "counted as it happens"
+COUNTED: Final = "counted from now on"
+
+Answers = dict[str, object]
+"""Polled values by metric."""
+
+
+class State(StrEnum):
+    """What becomes of a metric."""
+
+    WORKS = "works"
+    ABSENT = "absent"
+    FAILS = "FAILS"
+    LATER = "later"
+    OFF = "off"
+
+
+class Finding(NamedTuple):
+    """What was found out about a metric: its value or why there is none, and what could be done about it.
+
+    `cost` names the call behind the value, and how long it took.
+    """
+
+    state: State
+    value: str
+    remedy: str = ""
+    cost: str = ""
+
+    def __str__(self) -> str:
+        """Return everything but the state as a line's text."""
+        text = f"{self.value}; {self.remedy}" if self.remedy else self.value
+        return f"{text}  ({self.cost})" if self.cost else text
 
 
 def report(config: Config) -> tuple[list[str], bool]:
-    """Return the lines to print, and whether all that the dialect offers works.
+    """Return the lines to print, and whether no call failed.
 
     Subscribes to nothing. Raises NodeUnavailable or UnsupportedNode.
     """
@@ -56,102 +84,123 @@ def report(config: Config) -> tuple[list[str], bool]:
 
 async def _report(config: Config) -> tuple[list[str], bool]:
     async with look_at(NodeSocket(config.socket), unguarded=config.no_guard) as session:
-        wanted = ALWAYS_ON | set(config.metrics)
-        said = await _asked(session, config, wanted)
-        lines = [*_identity(config, session)]
-        for group in GROUPS:
-            given = [*_group(group, session.dialect, said, config)] if group in wanted else []
-            lines += ["", f"{group}:", *given] if given else []
-        lines += [*_missing(session.dialect, wanted), *_off(session.dialect, wanted)]
-        return lines, not any(text.startswith("FAILS") for text in said.values())
+        findings = _events(session.dialect, config) | await _polled(session, config)
+    lines = [
+        *_identity(config, session),
+        *_by_group(session.dialect, findings),
+        *_not_offered(session.dialect, config),
+        *_off(session.dialect, config),
+    ]
+    return lines, all(finding.state is not State.FAILS for finding in findings.values())
+
+
+def _events(dialect: Dialect, config: Config) -> dict[str, Finding]:
+    """Return the findings about the metrics that are made from events."""
+    findings = {}
+    for metric, origin in dialect.origins.items():
+        reason = why(metric, dialect, config.metrics, no_utxo_trace=config.no_utxo_trace)
+        if reason is Reason.TRACE_OFF:
+            findings[metric] = Finding(State.OFF, "(--no-utxo-trace)")
+        elif reason is Reason.NO_VALUE and not isinstance(origin, Polled):
+            findings[metric] = Finding(State.WORKS, EVENT, cost=str(origin))
+    return findings
+
+
+async def _polled(session: Session, config: Config) -> dict[str, Finding]:
+    """Make every call once, and return the findings about the metrics that they give."""
+    findings: dict[str, Finding] = {}
+    known: Answers = {}
+    for source in session.dialect.polled(config.fee_targets):
+        findings |= await _of_source(session, source, config, known)
+    statistics, height = session.dialect.statistics, known.get("chain_height")
+    if statistics is not None and isinstance(height, int):
+        findings |= await _of_source(session, statistics.of_block(height), config, known)
+    return findings
+
+
+async def _of_source(session: Session, source: Source, config: Config, known: Answers) -> dict[str, Finding]:
+    """Make a call and return the findings about its metrics; `known` gets their values."""
+    downloading = known.get("ibd") != 0
+    reasons = {
+        metric: why(metric, session.dialect, config.metrics, downloading=downloading) for metric in source.values
+    }
+    if Reason.NO_VALUE not in reasons.values():
+        later = Finding(State.LATER, f"({source.name} is not called during initial block download)")
+        return {metric: later for metric, reason in reasons.items() if reason is Reason.DOWNLOADING}
+    began = time.perf_counter()
+    values, problem = Answers(), None
+    try:
+        values.update(await session.read(source))
+    except CallFailed as error:
+        problem = error
+        if isinstance(error, PartlyFailed):
+            values.update(error.values)
+    known.update(values)
+    cost = f"{source.name}, {(time.perf_counter() - began) * 1000:.1f} ms"
+    failed = Finding(State.FAILS, str(problem), _remedy(problem))
+    return {
+        metric: _value(metric, values[metric], cost) if metric in values else failed
+        for metric, reason in reasons.items()
+        if reason is Reason.NO_VALUE
+    }
+
+
+def _remedy(error: BaseException | None) -> str:
+    """Return what a node's operator can do about a failed call; empty if nothing is known to help."""
+    match error:
+        case PartlyFailed():
+            return _remedy(error.__cause__)
+        case NotAnswered():
+            return "the node is very busy, or hangs: its debug.log may show why"
+        case NotAllowed():
+            return "-rpcwhitelist=telegraf-bitcoin-ipc:METHOD,... allows it"
+        case DataPruned():
+            return "the node has pruned the block; -prune=0 keeps all of them"
+        case CallFailed(code=code) if code == METHOD_NOT_FOUND:
+            return "this version of the node does not have the method; a newer one does"
+    return ""
+
+
+def _value(metric: str, value: object, cost: str) -> Finding:
+    if METRICS[metric].lifetime == "process":
+        return Finding(State.WORKS, COUNTED, cost=cost)
+    if value is None or value == {}:
+        return Finding(State.ABSENT, NO_VALUE.get(metric, "the node has no value"), cost=cost)
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{label} {number}" for label, number in value.items() if number) or "0"
+    return Finding(State.WORKS, f"= {value}", cost=cost)
 
 
 def _identity(config: Config, session: Session) -> Iterator[str]:
     yield f"socket   {config.socket}"
-    yield f"version  {session.version or 'not told'}"
-    yield f"chain    {session.chain or 'not told'}"
+    yield f"version  {session.version or 'unknown'}"
+    yield f"chain    {session.chain or 'unknown'}"
     yield f"dialect  {session.dialect.name} ({KINDS[session.dialect.name]})"
 
 
-async def _asked(session: Session, config: Config, wanted: set[str] | frozenset[str]) -> dict[str, str]:
-    """Make every call once, and return what is to be said about each metric."""
-    said: dict[str, str] = {}
-    known: dict[str, object] = {}
-    sources = [*session.dialect.polled(config.fee_targets)]
-    for source in sources:
-        if any(METRICS[metric].group in wanted for metric in source.values):
-            said |= await _of_source(session, source, known)
-    statistics, height = session.dialect.statistics, known.get("chain_height")
-    if statistics is not None and isinstance(height, int) and "blocks" in wanted:
-        said |= await _of_source(session, statistics.of_block(height), known, per_block=True)
-    return said
+def _by_group(dialect: Dialect, findings: Mapping[str, Finding]) -> Iterator[str]:
+    for group in GROUPS:
+        found = [metric for metric in dialect.origins if metric in findings and METRICS[metric].group == group]
+        if found:
+            yield from ("", f"{group}:")
+        for metric in found:
+            yield f"  {findings[metric].state:<7} {MEASUREMENT}_{metric} {findings[metric]}"
 
 
-async def _of_source(
-    session: Session, source: Source, known: dict[str, object], *, per_block: bool = False
-) -> Mapping[str, str]:
-    if (per_block or source.once_per_tip) and known.get("ibd") != 0:
-        return dict.fromkeys(source.values, f"later   ({source.name} is not asked in initial block download)")
-    began = time.perf_counter()
-    problem, values = "", dict[str, object]()
-    try:
-        values.update(await session.read(source))
-    except CallFailed as error:
-        problem = f"FAILS   {error}{_remedy(str(error))}"
-        if isinstance(error, PartlyFailed):
-            values.update(error.values)
-    known.update(values)
-    how = f"({source.name}, {(time.perf_counter() - began) * 1000:.1f} ms)"
-    return {
-        metric: _value(metric, values[metric], how) if metric in values else problem for metric in source.values
-    }
+def _not_offered(dialect: Dialect, config: Config) -> Iterator[str]:
+    """Yield the metrics of the chosen groups that the dialect does not offer, by reason."""
+    lacking: dict[Reason, list[str]] = {}
+    for metric in dialect.origins:
+        reason = why(metric, dialect, config.metrics)
+        if reason in NOT_OFFERED:
+            lacking.setdefault(reason, []).append(f"{MEASUREMENT}_{metric}")
+    for reason, metrics in lacking.items():
+        yield from ("", f"absent because {LACKING[reason]}:", *(f"  {metric}" for metric in metrics))
 
 
-def _remedy(error: str) -> str:
-    return next((f"; {remedy}" for words, remedy in REMEDIES.items() if words in error), "")
-
-
-def _value(metric: str, value: object, how: str) -> str:
-    if METRICS[metric].lifetime == "process":
-        return f"works   counted from now on  {how}"
-    if value is None or value == {}:
-        return f"absent  {NO_VALUE.get(metric, 'the node has no value')}  {how}"
-    if isinstance(value, Mapping):
-        value = ", ".join(f"{label} {number}" for label, number in value.items() if number) or "0"
-    return f"works   = {value}  {how}"
-
-
-def _group(group: str, dialect: Dialect, said: Mapping[str, str], config: Config) -> Iterator[str]:
-    for metric, origin in dialect.origins.items():
-        if METRICS[metric].group != group or origin is None:
-            continue
-        text = said.get(metric, "")
-        if isinstance(origin, Pushed):
-            off = config.no_utxo_trace and origin.name.startswith("UtxoCacheTrace")
-            text = "off     (--no-utxo-trace)" if off else f"works   counted as it happens  ({origin.name})"
-        state, _, rest = text.partition(" ")
-        yield f"  {state:<7} {MEASUREMENT}_{metric} {rest.strip()}".rstrip()
-
-
-def _missing(dialect: Dialect, wanted: set[str] | frozenset[str]) -> Iterator[str]:
-    """Say which metrics of the groups that are on the dialect does not give, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for metric, origin in dialect.origins.items():
-        if origin is None and METRICS[metric].group in wanted:
-            reasons.setdefault(_reason(metric), []).append(f"{MEASUREMENT}_{metric}")
-    for reason, metrics in reasons.items():
-        yield from ("", f"absent, for {reason}:", *(f"  {metric}" for metric in metrics))
-
-
-def _reason(metric: str) -> str:
-    origin = TRACING.origins[metric]
-    if isinstance(origin, Pushed) and origin.name.startswith("UtxoCacheTrace"):
-        return WITHOUT_TRACING
-    return WITHOUT_CHAIN if STOCK.origins[metric] is None else WITHOUT_RPC
-
-
-def _off(dialect: Dialect, wanted: set[str] | frozenset[str]) -> Iterator[str]:
-    off = [group for group in GROUPS if group not in wanted]
+def _off(dialect: Dialect, config: Config) -> Iterator[str]:
+    """Yield the groups that are off, with the calls that each would cost."""
+    off = [group for group in GROUPS if group not in ALWAYS_ON | set(config.metrics)]
     if off:
         yield ""
     for group in off:

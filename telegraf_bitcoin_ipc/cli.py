@@ -24,8 +24,8 @@ from telegraf_bitcoin_ipc.config import (
     to_arguments,
 )
 from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
+from telegraf_bitcoin_ipc.ipc.working_directory import checked
 from telegraf_bitcoin_ipc.telegraf.execd import FLUSH_SECONDS, LineWriter, LogHandler
-from telegraf_bitcoin_ipc.working_directory import checked
 
 PROGRAM: Final = "telegraf-bitcoin-ipc"
 STDIN: Final = 0

@@ -1,9 +1,13 @@
-"""Keeps a session with the node, polls it, and hands its events and tips to the store."""
+"""Fills a store from one node, session after session.
+
+Four jobs: `Collector` keeps a session open, `Measurements` polls, `Subscriptions` subscribes, and `TipFollower`
+follows the tip and notices the node's stop.
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn
 
@@ -11,26 +15,29 @@ from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.aio import run_until_first_done
 from telegraf_bitcoin_ipc.collect.blocks import Blocks
 from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
-from telegraf_bitcoin_ipc.collect.metrics import METRICS, SUBSCRIPTIONS
-from telegraf_bitcoin_ipc.collect.polls import Poller, Value
+from telegraf_bitcoin_ipc.collect.listeners import ChainListener, ChainLog
+from telegraf_bitcoin_ipc.collect.metrics import METRICS, Subscription
+from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tips import Tips
+from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
-from telegraf_bitcoin_ipc.ipc.connection import Watch, look_at, watch
-from telegraf_bitcoin_ipc.ipc.dialects import Source
+from telegraf_bitcoin_ipc.ipc.connection import Connection, connect, look_at
+from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
+from telegraf_bitcoin_ipc.ipc.origins import Followed
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
 from telegraf_bitcoin_ipc.reconnect import delays, keep_serving, renewals
 
 log = logging.getLogger(__name__)
 
 SILENT_SECONDS: Final = 5.0
-"""How long a node may take to answer the first questions before the log says that it is waited for."""
+"""Seconds that a node may take to open a session before the log says that it has not answered."""
 
 
 class Collector:
-    """Fills a store with what one node tells, session after session."""
+    """Keeps a session with one node open, and reports in the store whether there is one."""
 
     def __init__(
         self,
@@ -38,209 +45,276 @@ class Collector:
         store: Store,
         on_change: Callable[[], None] = lambda: None,
         new_renewals: Callable[[], Iterator[float]] = renewals,
+        *,
+        listeners: Sequence[ChainListener] = (),
+        on_problem: Callable[[str], None] = lambda problem: None,
     ) -> None:
-        """Fill `store`; call `on_change` after each poll, new tip, and begin or end of a session.
+        """Fill `store`; call `on_change` after each poll, new tip, and start or end of a session.
 
-        `new_renewals` gives how many seconds sessions without a guard last, one after another.
+        `new_renewals` yields how many seconds consecutive sessions without a guard last. `listeners` are told what
+        happens on the chain, and `on_problem` gets each reason why there is no session.
         """
         self._config = config
-        self._new_renewals = new_renewals
-        self._renewals: Iterator[float] | None = None  # none while the guard can be started
         self._store = store
-        self._node_socket = NodeSocket(config.socket)
-        self._waits_for = ""
         self._on_change = on_change
-        self._poller = Poller(store, time)
-        self._new_block = asyncio.Event()
-        self._blocks = Blocks(store, self._poller, self._new_block.set)
-        self._chain = ActiveChain(store, self._blocks.connected, self._blocks.disconnected)
-        self._tips = 0
+        self._new_renewals = new_renewals
+        self._renewals: Iterator[float] | None = None  # None while the guard can be started
+        self._on_problem = on_problem
+        self._node_socket = NodeSocket(config.socket)
+        self._waiting_for = ""
+        self._measurements = Measurements(store, config.fee_targets, on_change, listeners)
         self._guard_totals: GuardTotals | None = None
         store.set("up", 0)
         store.set("plugin_info", 1, __version__)
         store.start("connects_total", "events_dropped_total", "lines_dropped_total")
-        for subscription in SUBSCRIPTIONS:
+        for subscription in Subscription:
             store.set("subscription_active", 0, subscription)
 
     async def watch(self) -> NoReturn:
-        """Watch the node, whatever becomes of it, until cancelled; then it is left in peace."""
+        """Watch the node, reconnecting as needed, until cancelled; then unsubscribe and disconnect."""
         if self._config.no_guard:
             log.warning("without the guard a crash of this process, or a stall, takes the node down with it")
-        await keep_serving(self._session, self._serve, sleep=asyncio.sleep, clock=time.monotonic)
+        await keep_serving(
+            self._session, self._serve, sleep=asyncio.sleep, clock=time.monotonic, on_problem=self._on_problem
+        )
 
     async def look(self) -> None:
-        """Poll the node once, subscribing to nothing. Raises NodeUnavailable or UnsupportedNode."""
+        """Poll the node once, without subscribing. Raises NodeUnavailable or UnsupportedNode."""
         async with look_at(self._node_socket, unguarded=self._config.no_guard) as session:
             self._introduce(session)
-            await self._poll(session, told=False)
+            await self._measurements.poll(session, pushed=False)
 
     def sync_totals(self) -> None:
-        """Bring the store up to what the guard has counted by itself."""
+        """Add to the store what the guard has counted since the last call."""
         if self._guard_totals is not None:
             self._guard_totals.sync_totals()
 
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[Watch]:
+    async def _session(self) -> AsyncIterator[Connection]:
         config = self._config
         loop = asyncio.get_running_loop()
-        silence = loop.call_later(SILENT_SECONDS, self._waits, "the node has not answered yet")
+        silence = loop.call_later(SILENT_SECONDS, self._log_wait, "the node has not answered yet")
         try:
-            async with watch(
+            async with connect(
                 self._node_socket,
                 unguarded=config.no_guard,
-                hand_on_utxo=config.debug,
+                forward_utxo=config.debug,
                 level=logging.ERROR if self._renewals is None else logging.DEBUG,
-                on_wait=self._waits,
-            ) as node:
+                on_wait=self._log_wait,
+            ) as connection:
                 silence.cancel()
-                self._waits_for = ""
-                if node.totals is not None:
-                    self._guard_totals = GuardTotals(self._store, node.totals)
+                self._waiting_for = ""
+                if connection.totals is not None:
+                    self._guard_totals = GuardTotals(self._store, connection.totals)
                 self._store.add("connects_total", 1)
-                self._introduce(node.session)
-                log.info("connected to %s: %s", config.socket, node.session)
+                self._introduce(connection.session)
+                log.info("connected to %s: %s", config.socket, connection.session)
                 try:
-                    yield node
+                    yield connection
                 finally:
-                    self._gone()
+                    self._end_session()
         finally:
             silence.cancel()
-            self._gone()  # again: events that came while leaving have counted, and set gauges
+            self._end_session()  # again, because events may have set gauges while unsubscribing
             self._guard_totals = None
 
-    def _waits(self, reason: str) -> None:
-        """Log what a session that is not open yet waits for: once until one is."""
-        log.log(logging.DEBUG if self._waits_for else logging.WARNING, "%s", reason)
-        self._waits_for = reason
+    def _log_wait(self, reason: str) -> None:
+        """Log what a connecting session waits for: one warning until a session is open, debug after that."""
+        log.log(logging.DEBUG if self._waiting_for else logging.WARNING, "%s", reason)
+        self._waiting_for = reason
 
     def _introduce(self, session: Session) -> None:
         self._store.set("node_info", 1, session.version, session.chain, session.dialect.name)
 
-    def _gone(self) -> None:
+    def _end_session(self) -> None:
         self.sync_totals()
         self._store.end_session()
         self._store.set("up", 0)
-        for subscription in SUBSCRIPTIONS:
+        for subscription in Subscription:
             self._store.set("subscription_active", 0, subscription)
         self._on_change()
 
-    async def _serve(self, node: Watch) -> NoReturn:
-        session = node.session
-        self._poller.begin_session()
-        self._blocks.begin_session()
-        await self._ask_for_tip(session, logging.WARNING)
-        work = [self._until_it_leaves(session), self._poll_for_ever(node)]
-        if node.may_subscribe:
+    async def _serve(self, connection: Connection) -> NoReturn:
+        session, config = connection.session, self._config
+        self._measurements.begin_session()
+        follower = TipFollower(session, self._store, self._measurements)
+        await follower.probe(logging.WARNING)
+        subscriptions = Subscriptions(connection, self._store, self._measurements, trace=not config.no_utxo_trace)
+        work = [follower.run(), self._poll_forever(session, subscriptions)]
+        if connection.may_subscribe:
             self._renewals = None
         else:
             self._renewals = self._renewals or self._new_renewals()
             work.append(_expire(next(self._renewals)))
         if session.dialect.statistics is not None:
-            work.append(self._look_at_new_blocks(session, session.dialect.statistics))
+            work.append(self._measurements.follow_blocks(session, session.dialect.statistics))
         await run_until_first_done(*work)
         raise AssertionError("a session ends by an exception")
 
-    async def _ask_for_tip(self, session: Session, level: int) -> None:
-        try:
-            await session.ask_for_tip()
-        except CallFailed as error:
-            log.log(level, "%s; nothing is subscribed, for the node's stop would go unnoticed; polls go on", error)
-
-    async def _until_it_leaves(self, session: Session) -> NoReturn:
-        """Follow the tip, as soon as the node tells of it, until the session is over."""
-        pauses = delays()
-        while not session.tells_of_its_stop:
-            await asyncio.sleep(next(pauses))
-            await self._ask_for_tip(session, logging.DEBUG)
-            if session.tells_of_its_stop:
-                log.info("waitTipChanged works again")
-        await session.until_it_leaves(self._follower(session))
-
-    def _follower(self, session: Session) -> Callable[[Tip], Awaitable[None]] | None:
-        """Return what takes each new tip of a node that has no notifications; None where it has."""
-        if session.dialect.subscriptions:
-            return None
-        headers = session if session.dialect.statistics is not None else None
-        tips = Tips(self._store, self._chain, lambda: self._blocks.downloading is not False)
-        self._start(session, "Mining.", "getblockheader")
-
-        async def follow(tip: Tip) -> None:
-            await tips.moved(tip, headers)
-            self._tip_moved()
-
-        return follow
-
-    async def _poll_for_ever(self, node: Watch) -> NoReturn:
-        session = node.session
-        wanted = set(session.dialect.subscriptions) if node.may_subscribe else set()
-        if self._config.no_utxo_trace:
-            wanted.discard("utxo_cache")
-        may_be_told = node.may_subscribe or not session.dialect.subscriptions
-        await self._subscribe(node, "chain", wanted)
-        deferred = False
+    async def _poll_forever(self, session: Session, subscriptions: "Subscriptions") -> NoReturn:
+        await subscriptions.make(Subscription.CHAIN)
         while True:
             due = time.monotonic() + self._config.poll_interval
-            told = may_be_told and session.tells_of_its_stop and "chain" not in wanted
-            values = await self._poll(session, told=told)
+            values = await self._measurements.poll(session, pushed=subscriptions.blocks_are_pushed)
             self._on_change()
-            await self._subscribe(node, "chain", wanted)
-            if values.get("ibd") == 0:
-                await self._subscribe(node, "utxo_cache", wanted)
-            elif "utxo_cache" in wanted and not deferred:
-                deferred = True
-                log.info("the UTXO cache trace waits for the end of initial block download")
+            await subscriptions.polled(values)
             await asyncio.sleep(due - time.monotonic())
 
-    async def _poll(self, session: Session, *, told: bool) -> dict[str, Value]:
-        """Poll once, and look at the tip; `told` says whether new blocks are told of between polls."""
+
+class Measurements:
+    """Polls, requests block statistics and counts on the active chain, into one store; outlives sessions."""
+
+    def __init__(
+        self,
+        store: Store,
+        fee_targets: Sequence[int],
+        on_change: Callable[[], None],
+        listeners: Sequence[ChainListener],
+    ) -> None:
+        """Measure into `store`; call `on_change` after each new tip and block."""
+        self._store = store
+        self._fee_targets = fee_targets
+        self._on_change = on_change
+        self._new_block = asyncio.Event()
+        self._poller = Poller(store, time)
+        self._tips = 0
+        self.blocks = Blocks(store, self._poller, self._new_block.set)
+        self.chain = ActiveChain(store, self.blocks, ChainLog(), *listeners)
+
+    def begin_session(self) -> None:
+        """Drop what is known of the previous session's node."""
+        self._poller.begin_session()
+        self.blocks.begin_session()
+
+    def start_counters(self, dialect: Dialect, *kinds: Subscription | Followed) -> None:
+        """Start at 0 the counters that are made from these events from now on."""
+        names = dialect.event_metrics(*kinds)
+        self._store.start(*(name for name in names if METRICS[name].type == "counter"))
+        if "reorg_depth_max" in names:
+            self.chain.start()
+
+    def tip_changed(self) -> None:
+        """Note that the tip has changed."""
+        self._tips += 1
+        self._on_change()
+
+    async def poll(self, session: Session, *, pushed: bool) -> dict[str, Value]:
+        """Poll once, and request the tip's statistics if no event does; `pushed` says if events report blocks."""
         dialect = session.dialect
-        values = await self._poller.poll(session, dialect.polled(self._config.fee_targets), self._tip_mark)
+        values = await self._poller.poll(session, dialect.polled(self._fee_targets), self._tip_token)
         if dialect.statistics is not None:
             ibd, height = values.get("ibd"), values.get("chain_height")
-            await self._blocks.polled(session, dialect.statistics, ibd, height, told=told)
+            await self.blocks.polled(session, dialect.statistics, ibd, height, pushed=pushed)
             self._new_block.set()  # blocks may have waited for what this poll found
         return values
 
-    def _tip_mark(self, known: Mapping[str, Value]) -> Hashable:
-        """Return what is another after each new tip; None while blocks are downloaded."""
-        return (self._tips, known.get("chain_height")) if known.get("ibd") == 0 else None
-
-    async def _look_at_new_blocks(self, session: Session, statistics: Source) -> NoReturn:
+    async def follow_blocks(self, session: Session, statistics: Source) -> NoReturn:
+        """Request the statistics of each new block."""
         while True:
             await self._new_block.wait()
             self._new_block.clear()
-            if await self._blocks.catch_up(session, statistics):
+            if await self.blocks.catch_up(session, statistics):
                 self._on_change()
 
-    async def _subscribe(self, node: Watch, name: str, wanted: set[str]) -> None:
-        """Make a subscription that is wanted, if it is safe; one that fails stays wanted for the next poll."""
-        if name not in wanted or not node.session.tells_of_its_stop:
+    def _tip_token(self, known: Mapping[str, Value]) -> Hashable:
+        """Return a token that changes with every new tip, or None during initial block download."""
+        return (self._tips, known.get("chain_height")) if known.get("ibd") == 0 else None
+
+
+class Subscriptions:
+    """Makes a session's subscriptions, each once it is safe; retries a failed one after the next poll."""
+
+    def __init__(self, connection: Connection, store: Store, measurements: Measurements, *, trace: bool) -> None:
+        """Subscribe to what the dialect offers, to the UTXO cache trace only with `trace`."""
+        self._session = connection.session
+        self._guarded = connection.totals is not None
+        self._store = store
+        self._measurements = measurements
+        offered = self._session.dialect.subscriptions
+        self._wanted = set(offered) if connection.may_subscribe else set()
+        if not trace:
+            self._wanted.discard(Subscription.UTXO_CACHE)
+        self._may_push = connection.may_subscribe or not offered
+        self._deferred = False
+
+    @property
+    def blocks_are_pushed(self) -> bool:
+        """Whether new blocks are reported between polls, by a subscription or by following the tip."""
+        return self._may_push and self._session.tip_works and Subscription.CHAIN not in self._wanted
+
+    async def polled(self, values: Mapping[str, Value]) -> None:
+        """Make what is still wanted: the UTXO cache trace only outside initial block download."""
+        await self.make(Subscription.CHAIN)
+        if values.get("ibd") == 0:
+            await self.make(Subscription.UTXO_CACHE)
+        elif Subscription.UTXO_CACHE in self._wanted and not self._deferred:
+            self._deferred = True
+            log.info("the UTXO cache trace waits for the end of initial block download")
+
+    async def make(self, subscription: Subscription) -> None:
+        """Make a subscription, if it is wanted, and safe because the node reports its stop."""
+        if subscription not in self._wanted or not self._session.tip_works:
             return
         try:
-            if name == "chain":
-                await node.session.subscribe_chain(ChainEvents(self._store, self._chain, self._tip_moved))
-                self._start(node.session, "ChainNotifications.")
-            else:
-                counting = self._store if node.totals is None else None
-                await node.session.subscribe_utxo_cache(UtxoEvents(counting))
-                self._start(node.session, "UtxoCacheTrace.")
+            await self._subscribe(subscription)
         except CallFailed as error:
-            log.warning("the %s subscription failed: %s; trying again at the next poll", name, error)
+            log.warning("the %s subscription failed: %s; trying again at the next poll", subscription, error)
             return
-        wanted.discard(name)
-        self._store.set("subscription_active", 1, name)
-        log.info("subscribed: %s", name)
+        self._wanted.discard(subscription)
+        self._store.set("subscription_active", 1, subscription)
+        log.info("subscribed: %s", subscription)
 
-    def _start(self, session: Session, *origins: str) -> None:
-        """Begin the counters that come by themselves from now on."""
-        names = session.dialect.pushed(*origins)
-        self._store.start(*(name for name in names if METRICS[name].type == "counter"))
-        if "reorg_depth_max" in names:
-            self._chain.start()
+    async def _subscribe(self, subscription: Subscription) -> None:
+        measurements = self._measurements
+        if subscription is Subscription.CHAIN:
+            await self._session.subscribe_chain(
+                ChainEvents(self._store, measurements.chain, measurements.tip_changed)
+            )
+        else:
+            await self._session.subscribe_utxo_cache(UtxoEvents(None if self._guarded else self._store))
+        measurements.start_counters(self._session.dialect, subscription)
 
-    def _tip_moved(self) -> None:
-        self._tips += 1
-        self._on_change()
+
+class TipFollower:
+    """Follows the tip of a session's node, and so notices the node's stop."""
+
+    def __init__(self, session: Session, store: Store, measurements: Measurements) -> None:
+        """Count tips and blocks into `measurements` if the node has no notifications."""
+        self._session = session
+        self._store = store
+        self._measurements = measurements
+
+    async def probe(self, level: int) -> None:
+        """Find out whether the tip can be followed; log at `level` if not."""
+        try:
+            await self._session.probe_tip()
+        except CallFailed as error:
+            log.log(level, "%s; nothing is subscribed, for the node's stop would go unnoticed; polls go on", error)
+
+    async def run(self) -> NoReturn:
+        """Follow the tip, as soon as that works, until the session is over."""
+        pauses = delays()
+        while not self._session.tip_works:
+            await asyncio.sleep(next(pauses))
+            await self.probe(logging.DEBUG)
+            if self._session.tip_works:
+                log.info("waitTipChanged works again")
+        await self._session.follow_tip(self._on_tip())
+
+    def _on_tip(self) -> Callable[[Tip], Awaitable[None]] | None:
+        """Return what counts each new tip; None if the node has notifications for that."""
+        session, measurements = self._session, self._measurements
+        if session.dialect.subscriptions:
+            return None
+        headers = session if session.dialect.statistics is not None else None
+        tips = Tips(self._store, measurements.chain, lambda: measurements.blocks.downloading is not False)
+        measurements.start_counters(session.dialect, *Followed)
+
+        async def count(tip: Tip) -> None:
+            await tips.moved(tip, headers)
+            measurements.tip_changed()
+
+        return count
 
 
 async def _expire(seconds: float) -> NoReturn:

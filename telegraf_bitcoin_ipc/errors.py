@@ -1,18 +1,20 @@
-"""What can go wrong, by what happens next.
+"""The exception tree, by what happens next.
 
 PluginError
  ├── ConfigError       the user's mistake: one sentence, exit status 2
- ├── NodeUnavailable   the session is over, or could not begin: back off and connect again
- │    └── NodeStopping the node is shutting down: leave that process alone, and wait for the next one
- ├── UnsupportedNode   the node offers nothing this program can use: back off slowly
- ├── SessionExpired    the session is over because this program wants another: connect again at once
- └── CallFailed        one call failed: its values are absent, everything else goes on
-      ├── NotOffered   the node does not have that method
-      ├── NotAnswered  the node has not answered in time: later it may
-      ├── ThreadBusy   the node's thread was still at the call before: the next moment it may work
-      └── PartlyFailed some of the call's values are there all the same
+ ├── NodeUnavailable   no session, or the session is over: back off and reconnect
+ │    └── NodeStopping the node is shutting down: do not connect to this process again, wait for the next one
+ ├── UnsupportedNode   the node offers no interface that this program supports: back off slowly
+ ├── SessionExpired    this program ends the session: reconnect at once
+ └── CallFailed        one call failed: its values are absent, everything else continues
+      ├── NotOffered   the node does not implement the method
+      ├── NotAnswered  no answer in time: a later call may succeed
+      ├── NotAllowed   the node's -rpcwhitelist does not include the method
+      ├── DataPruned   the node has pruned the block that the call needs
+      ├── ThreadBusy   the node's thread was still busy with the previous call: retry shortly
+      └── PartlyFailed some of the call's values are known; the failure of the others is its `__cause__`
 
-Each message is a sentence for the log, without a full stop. Anything else is a defect and is not caught.
+Each message is a sentence for the log, without a full stop. Any other exception is a defect and is not caught.
 """
 
 from collections.abc import Mapping
@@ -23,49 +25,62 @@ class PluginError(Exception):
 
 
 class ConfigError(PluginError):
-    """The configuration cannot be used as it is."""
+    """The configuration is invalid."""
 
 
 class NodeUnavailable(PluginError):
-    """There is no session with the node, or there is none any more."""
+    """There is no session with the node, or it is over."""
 
 
 class NodeStopping(NodeUnavailable):
-    """The node has begun to shut down: a call could now abort it."""
+    """The node is shutting down: a call could now abort it."""
 
     def __init__(self) -> None:
-        """Say so; there is nothing more to say."""
+        """Use the one message for this."""
         super().__init__("the node is stopping")
 
 
 class UnsupportedNode(PluginError):
-    """The node answers, but has no interface this program serves."""
+    """The node answers, but has no interface that this program supports."""
 
 
 class SessionExpired(PluginError):
-    """The session was good enough for a while only: a new one may be better."""
+    """The session was limited in time: a new one may be better."""
 
 
 class CallFailed(PluginError):
-    """The node did not give a usable answer to one call."""
+    """The node did not give a usable answer to one call; `code` is the JSON-RPC error code, if there is one."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        """Keep the code of a JSON-RPC error beside its message."""
+        super().__init__(message)
+        self.code = code
 
 
 class NotOffered(CallFailed):
-    """The node does not implement the method that was called."""
+    """The node does not implement the method."""
 
 
 class NotAnswered(CallFailed):
-    """The node has not answered this call, or the one before it, in time."""
+    """The node did not answer this call, or the previous one, in time."""
+
+
+class NotAllowed(CallFailed):
+    """The node's -rpcwhitelist does not include the method."""
+
+
+class DataPruned(CallFailed):
+    """The node has pruned the block that the call needs."""
 
 
 class ThreadBusy(CallFailed):
-    """The node refused this call, because its thread had not finished the one before it."""
+    """The node refused the call because its thread was still busy with the previous one."""
 
 
 class PartlyFailed(CallFailed):
-    """The node gave a usable answer to a part of one call: `values` by metric are what it gave."""
+    """The call gave some usable values; `values` holds them by metric."""
 
     def __init__(self, message: str, values: Mapping[str, object]) -> None:
-        """Say what failed, and keep what did not."""
+        """Keep the values that are known."""
         super().__init__(message)
         self.values = values

@@ -1,4 +1,4 @@
-"""The joint: one node, one store, one output; emits, and stops."""
+"""Wires one collector, one store and one output together; emits, and stops."""
 
 import asyncio
 import math
@@ -19,7 +19,7 @@ STDIN: Final = 0
 
 
 class Plugin:
-    """One node, one store, one output."""
+    """One collector, one store, one output."""
 
     def __init__(self, config: Config, output: LineWriter) -> None:
         """Emit to `output`."""
@@ -32,15 +32,15 @@ class Plugin:
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until stdin ends, stdout breaks, or SIGTERM or SIGINT comes; then leave the node in peace."""
+        """Run until end of file on stdin, a broken stdout, SIGTERM or SIGINT; then unsubscribe and disconnect."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        self._emit_soon()  # a node that hangs must not keep `bitcoin_up 0` from being shown
+        self._emit_soon()  # so that `bitcoin_up 0` is emitted even if the node hangs
         watch_stdin(
             STDIN, on_newline=threadsafe_callback(loop, self._newline), on_end=threadsafe_callback(loop, self.stop)
         )
-        await run_until_first_done(self._stop.wait(), self._emit_for_ever(), self._collector.watch())
+        await run_until_first_done(self._stop.wait(), self._emit_forever(), self._collector.watch())
 
     def stop(self) -> None:
         """End `run`."""
@@ -60,7 +60,7 @@ class Plugin:
         self._output.put(encode(self._store.samples(), time.time_ns(), self._config.tag))
         self._schedule.emitted(time.monotonic(), by_newline=by_newline)
 
-    async def _emit_for_ever(self) -> NoReturn:
+    async def _emit_forever(self) -> NoReturn:
         while True:
             wait = self._schedule.wait(time.monotonic())
             if wait == 0:
@@ -73,16 +73,16 @@ class Plugin:
 
 
 def serve(config: Config, descriptor: int) -> None:
-    """Run the plugin, writing line protocol to a file descriptor, until it is told to stop."""
+    """Run the plugin until it stops, writing line protocol to a file descriptor."""
 
-    async def work() -> None:
+    async def main() -> None:
         output = LineWriter(descriptor)
         plugin = Plugin(config, output)
         output.on_broken(threadsafe_callback(asyncio.get_running_loop(), plugin.stop))
         await plugin.run()
         output.flush()
 
-    run(work())
+    run(main())
 
 
 def look(config: Config) -> list[str]:

@@ -1,4 +1,4 @@
-"""Keep a session open for ever: connect, serve, back off, connect again. Knows no Cap'n Proto."""
+"""Reconnects for ever: connect, serve, back off, connect again. Knows no Cap'n Proto."""
 
 import logging
 import random
@@ -14,14 +14,14 @@ FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 30.0
 GROWTH: Final = 2.0
 UNSUPPORTED_DELAY: Final = 60.0
-"""Seconds between two looks at a node that is not served: only an upgrade changes that."""
+"""Seconds between two tries with an unsupported node: only an upgrade changes that."""
 
 FIRST_RENEWAL: Final = 60.0
 LAST_RENEWAL: Final = 3600.0
-"""Seconds after which a session that may not subscribe ends, so that a new one tries again: at first, at most."""
+"""Seconds after which a session that may not subscribe ends, so that a new one can try: at first, and at most."""
 
 LASTING: Final = 10.0
-"""Seconds after which a session is one that has gone well."""
+"""Seconds after which a session counts as a success."""
 
 SessionT = TypeVar("SessionT")
 
@@ -31,7 +31,7 @@ def delays(
 ) -> Iterator[float]:
     """Yield seconds to wait before each try: 1, 2, 4 ... 30, each shortened by up to a quarter.
 
-    `spread` returns a number from 0 to 1; it keeps a fleet from knocking on its nodes in step.
+    `spread` returns a number from 0 to 1; it keeps the plugins of a fleet from reconnecting in step.
     """
     delay = first
     while True:
@@ -51,11 +51,13 @@ async def keep_serving(
     sleep: Callable[[float], Awaitable[None]],
     clock: Callable[[], float],
     new_delays: Callable[[], Iterator[float]] = delays,
+    on_problem: Callable[[str], None] = lambda problem: None,
 ) -> NoReturn:
     """Serve session after session until cancelled. One warning per outage, debug after that.
 
     An outage is over once a session has lasted (`clock` in seconds): a node that drops every connection at once
-    is one outage. `serve` says by its exception how the session ended; one that is not about the node ends it all.
+    is one outage. `serve` ends by an exception; any but the three handled here is raised. `on_problem` gets each
+    reason why there is no session.
     """
     waits = new_delays()
     warned = False
@@ -75,6 +77,7 @@ async def keep_serving(
             problem, then = f"{error}; looking again every {UNSUPPORTED_DELAY:g} s", UNSUPPORTED_DELAY
         if clock() - began >= LASTING:
             waits, warned = new_delays(), False
+        on_problem(problem)
         log.log(logging.DEBUG if warned else logging.WARNING, "%s", problem)
         warned = True
         await sleep(next(waits) if then is None else then)

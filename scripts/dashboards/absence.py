@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, Metric
+from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
+from telegraf_bitcoin_ipc.collect.metrics import GROUPS, Metric
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
 
 NO_PLUGIN: Final = "no plugin reports"
@@ -20,9 +21,9 @@ def sentence(metrics: Sequence[Metric], reason: str = "") -> str:
 
 
 def _groups(metrics: Sequence[Metric]) -> list[str]:
-    groups = dict.fromkeys(metric.group for metric in metrics)
-    if ALWAYS_ON & groups.keys():
+    if any(why(metric.name, None, groups=()) is not Reason.GROUP_OFF for metric in metrics):
         return []
+    groups = dict.fromkeys(metric.group for metric in metrics)
     return [f"group {' and '.join(groups)} is off: --metrics adds it"]
 
 
@@ -31,7 +32,11 @@ def _dialects(metrics: Sequence[Metric]) -> list[str]:
     if any(metric.group == "plugin" for metric in metrics):
         told = all(metric.lifetime == "session" for metric in metrics)
         return [NO_NODE if told else NO_PLUGIN]
-    giving = [each.name for each in DIALECTS if any(each.origins[metric.name] for metric in metrics)]
+    giving = [
+        each.name
+        for each in DIALECTS
+        if any(why(metric.name, each, GROUPS) not in NOT_OFFERED for metric in metrics)
+    ]
     if len(giving) == len(DIALECTS):
         return [NO_NODE]
     return [f"the node's dialect is not {_either(giving)}"]

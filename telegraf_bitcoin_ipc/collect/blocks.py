@@ -1,19 +1,21 @@
-"""The statistics of each new block, once: the last block's figures, and what the blocks did to the UTXO set."""
+"""Statistics of each new block, requested once: the last block's figures, and the changes of the UTXO set."""
 
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
+from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
-from telegraf_bitcoin_ipc.collect.polls import Node, Poller, Source, Value
+from telegraf_bitcoin_ipc.collect.polls import Node, Poller, Source
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NotAnswered
 
 LAST_BLOCK: Final = tuple(name for name in METRICS if name.startswith("last_block_"))
-"""The figures of the newest block alone."""
+"""The metrics of the newest block."""
 
 LONGEST_QUEUE: Final = 1008
-"""Blocks (a week's worth) that wait for a node which does not answer."""
+"""Blocks (a week's worth) that are queued while the node does not answer."""
 
 
 class Statistics(Source, Protocol):
@@ -26,49 +28,48 @@ class Statistics(Source, Protocol):
 StatisticsT = TypeVar("StatisticsT", bound=Statistics)
 
 
-class Blocks:
-    """Asks for the statistics of blocks, in the order in which they were connected.
+class Blocks(ChainListener):
+    """Requests the statistics of blocks, in the order in which they were connected.
 
-    `downloading` is whether the node is in initial block download, in which blocks are left out; None while that
-    is not known yet.
+    `downloading` is whether the node is in initial block download, when blocks are skipped; None while unknown.
     """
 
     def __init__(self, store: Store, poller: Poller, on_new: Callable[[], None] = lambda: None) -> None:
-        """Ask through `poller`; call `on_new` when there is something to ask."""
+        """Request through `poller`; call `on_new` when a block was queued."""
         self._store = store
         self._poller = poller
         self._on_new = on_new
         self.begin_session()
 
     def begin_session(self) -> None:
-        """Begin with a node of which nothing is known."""
+        """Drop all session-scoped state."""
         self._waiting: deque[str] = deque()
         self._shown = False
         self._height: Value = None
         self.downloading: bool | None = None
 
-    def connected(self, block_hash: str) -> None:
-        """Take a new block; one too many takes the place of the oldest, which is counted as dropped."""
+    def connected(self, block: Block) -> None:
+        """Queue a new block; if the queue is full the oldest one is dropped, and counted as such."""
         if self.downloading:
             return
         if len(self._waiting) == LONGEST_QUEUE:
             self._waiting.popleft()
             self._store.add("events_dropped_total", 1)
-        self._waiting.append(block_hash)
+        self._waiting.append(block.hash)
         self._on_new()
 
-    def disconnected(self) -> None:
-        """Take it that the last block is another: its figures are not known before the next block, or poll."""
+    def disconnected(self, block: Block) -> None:
+        """Forget the last block's statistics until the next block or poll."""
         self._shown = False
         self._store.forget(*LAST_BLOCK)
 
     async def polled(
-        self, node: Node[StatisticsT], statistics: StatisticsT, ibd: Value, height: Value, *, told: bool
+        self, node: Node[StatisticsT], statistics: StatisticsT, ibd: Value, height: Value, *, pushed: bool
     ) -> None:
-        """Take what a poll found; out of initial block download show the tip, which was there before anybody told.
+        """Take a poll's values; after initial block download show the tip that no event has reported.
 
-        Where nobody tells of new blocks the tip is looked at whenever its height is another. Raises
-        NodeUnavailable.
+        `pushed` says whether events report new blocks; if not, the tip is shown whenever its height changes.
+        Raises NodeUnavailable.
         """
         if ibd is not None:
             self.downloading = bool(ibd)
@@ -76,20 +77,20 @@ class Blocks:
             self._waiting.clear()
         if self.downloading is not False or not self._poller.wants(statistics) or not isinstance(height, int):
             return
-        if not self._shown or (not told and self._height != height):
+        if not self._shown or (not pushed and self._height != height):
             self._shown, self._height = True, height
             self._store.start(*_counters(statistics))
             values = await self._poller.ask(node, statistics.of_block(height))
-            self._shown = self._shown and values is not None  # else the tip has left meanwhile, perhaps
+            self._shown = self._shown and values is not None  # if not, the tip may have changed meanwhile
             self._show(statistics, values if self._shown else None)
 
     async def catch_up(self, node: Node[StatisticsT], statistics: StatisticsT) -> bool:
-        """Ask for all blocks that were taken; says whether there was an answer. Raises NodeUnavailable.
+        """Request the statistics of all queued blocks; return whether any were requested. Raises NodeUnavailable.
 
-        A block about which the node does not answer in time waits for the next call of this.
+        A block for which the node does not answer in time stays queued for the next call.
         """
         if self.downloading is not False:
-            return False  # they wait for the poll that finds out
+            return False  # they wait for the poll that finds the download finished
         asked = False
         while self._waiting:
             block = self._waiting[0]
@@ -103,14 +104,14 @@ class Blocks:
                 except CallFailed:
                     values = {}
                 asked = True
-                self._show(statistics, values if self._shown else None)  # it may have left meanwhile
+                self._show(statistics, values if self._shown else None)  # it may have been disconnected meanwhile
                 self._count(statistics, values)
-            if self._waiting and self._waiting[0] == block:  # a poll may have found initial block download
+            if self._waiting and self._waiting[0] == block:  # a poll may have cleared the queue
                 self._waiting.popleft()
         return asked
 
     def _show(self, statistics: Statistics, values: dict[str, Value] | None) -> None:
-        """Show the figures of the last block; those that it does not have become absent."""
+        """Show the last block's figures; those that are missing become absent."""
         for metric in statistics.values:
             value = values.get(metric) if values is not None else None
             if isinstance(value, int | float) and METRICS[metric].lifetime == "session":

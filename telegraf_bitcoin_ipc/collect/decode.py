@@ -1,4 +1,4 @@
-"""What serialised transactions and blocks say, read by python-bitcoinlib."""
+"""Decodes serialised transactions and blocks with python-bitcoinlib."""
 
 from io import BytesIO
 from typing import Final
@@ -13,16 +13,16 @@ WITNESS_SCALE_FACTOR: Final = 4
 
 
 class Malformed(ValueError):
-    """The bytes are no transaction, or no block."""
+    """The bytes are not a transaction, or not a block."""
 
 
 def hash_text(wire_order: bytes) -> str:
-    """Return a hash as people write it: hexadecimal, byte order reversed."""
+    """Return a hash in display order: hexadecimal, byte order reversed."""
     return str(b2lx(wire_order))
 
 
 class Transaction:
-    """A serialised transaction; raises Malformed when it is none."""
+    """A serialised transaction; raises Malformed."""
 
     def __init__(self, data: bytes) -> None:
         """Parse `data`."""
@@ -35,7 +35,7 @@ class Transaction:
 
     @property
     def txid(self) -> str:
-        """The transaction id, as people write it."""
+        """The transaction id, in display order."""
         return hash_text(self._tx.GetTxid())
 
     @property
@@ -46,7 +46,7 @@ class Transaction:
 
 
 def block_transactions(data: bytes) -> int:
-    """Return how many transactions a serialised block has: at least one. Raises Malformed.
+    """Return the number of transactions of a serialised block, at least one. Raises Malformed.
 
     Only the count is read, whatever the block's size.
     """

@@ -1,59 +1,72 @@
-"""What each notification of the node means for the store, and what --debug says about it."""
+"""What each of the node's notifications means for the store."""
 
 import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from telegraf_bitcoin_ipc.collect import decode
+from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
 from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, UNKNOWN
 from telegraf_bitcoin_ipc.collect.store import Store
 
 log = logging.getLogger(__name__)
 
 UNCONFIRMED_HEIGHT: Final = 0x7FFFFFFF
-"""Height of a coin that belongs to no block: Bitcoin Core's mempool check gives it to its scratch coins."""
+"""Height of a coin that is in no block: Bitcoin Core's mempool check gives it to its scratch coins."""
 
 
 class ActiveChain:
-    """Counts what happens at the tip of the active chain, whoever tells of it; outlives a session."""
+    """Counts what happens at the tip of the active chain, whatever reports it; outlives a session."""
 
-    def __init__(
-        self,
-        store: Store,
-        on_connected: Callable[[str], None] = lambda block_hash: None,
-        on_disconnected: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Count in `store`; call the others with the hash of each block connected, and at each disconnected."""
+    def __init__(self, store: Store, *listeners: ChainListener) -> None:
+        """Count in `store`, then tell each of the `listeners`, in their order."""
         self._store = store
-        self._on_connected = on_connected
-        self._on_disconnected = on_disconnected
-        self._leaving = 0  # blocks that have left the chain since one was connected
+        self._listeners = listeners
+        self._leaving = 0  # blocks that have left the chain since the last one was connected
         self._deepest = 0
 
     def start(self) -> None:
-        """Begin with a node whose tip is where it is."""
+        """Begin with a node, wherever its tip is."""
         self._leaving = 0
         self._store.set("reorg_depth_max", self._deepest)
 
-    def connected(self, block_hash: str) -> None:
+    def connected(self, block: Block) -> None:
         """Count a block."""
         self._leaving = 0
         self._store.add("blocks_connected_total", 1)
-        self._on_connected(block_hash)
+        for listener in self._listeners:
+            listener.connected(block)
 
-    def disconnected(self) -> None:
-        """Count a block that left the chain; those that leave one after another are one reorganisation."""
+    def disconnected(self, block: Block) -> None:
+        """Count a block that left the chain; consecutive ones are one reorganisation."""
         self._store.add("blocks_disconnected_total", 1)
         self._leaving += 1
         if self._leaving == 1:
             self._store.add("reorgs_total", 1)
         self._deepest = max(self._deepest, self._leaving)
         self._store.set("reorg_depth_max", self._deepest)
-        self._on_disconnected()
+        for listener in self._listeners:
+            listener.disconnected(block)
+
+    def historical(self, block: Block) -> None:
+        """Pass on a block of a background chainstate, which does not count."""
+        for listener in self._listeners:
+            listener.historical(block)
+
+    def new_tip(self, tip: Block | None) -> None:
+        """Pass on a new tip; None if it is not known which block it is."""
+        for listener in self._listeners:
+            listener.new_tip(tip)
+
+    def flushed(self, *, historical: bool, locator_size: int) -> None:
+        """Count a flush of the coins cache."""
+        self._store.add("chain_state_flushes_total", 1)
+        for listener in self._listeners:
+            listener.flushed(historical=historical, locator_size=locator_size)
 
 
 class ChainEvents:
-    """Counts what a subscriber to ChainNotifications is told."""
+    """Counts the events of a ChainNotifications subscription."""
 
     def __init__(self, store: Store, chain: ActiveChain, on_tip: Callable[[], None]) -> None:
         """Count in `store` and in `chain`; call `on_tip` after each change of the tip."""
@@ -92,50 +105,41 @@ class ChainEvents:
         chain_time_max: int,
         historical: bool,
     ) -> None:
-        """Count a block of the active chain; a background chainstate's (assumeutxo) is only logged."""
-        log.debug(
-            "block_connected: height=%d hash=%s prev=%s chain_time_max=%d%s",
-            height,
-            _Hash(block_hash),
-            _Hash(previous),
-            chain_time_max,
-            " (historical chainstate)" if historical else "",
-        )
+        """Count a block of the active chain; one of a background chainstate (assumeutxo) does not count."""
+        block = Block(height, decode.hash_text(block_hash), decode.hash_text(previous), chain_time_max)
         if historical:
+            self._chain.historical(block)
             return
         self._store.set("block_height", height)
-        self._chain.connected(decode.hash_text(block_hash))
+        self._chain.connected(block)
         if self._wants_confirmed:
             self._store.add("mempool_tx_confirmed_total", decode.block_transactions(data) - 1)
 
     def block_disconnected(self, *, height: int, block_hash: bytes) -> None:
         """Count a block that left the active chain."""
-        self._chain.disconnected()
-        log.debug("block_disconnected: height=%d hash=%s", height, _Hash(block_hash))
+        self._chain.disconnected(Block(height, decode.hash_text(block_hash)))
         self._on_tip()
 
     def tip_updated(self) -> None:
         """Count a new tip."""
         self._store.add("tip_updates_total", 1)
-        log.debug("tip_updated")
+        self._chain.new_tip(None)
         self._on_tip()
 
     def chain_state_flushed(self, *, historical: bool, locator: bytes) -> None:
         """Count a flush of the coins cache."""
-        self._store.add("chain_state_flushes_total", 1)
-        role = "historical" if historical else "validated"
-        log.debug("chain_state_flushed: role=%s locator_size=%d", role, len(locator))
+        self._chain.flushed(historical=historical, locator_size=len(locator))
 
 
 class UtxoEvents:
-    """Counts what a subscriber to UtxoCacheTrace is told; with a guard, which counts by itself, only logs it."""
+    """Counts the events of a UtxoCacheTrace subscription; with a guard, which counts them, only logs them."""
 
     def __init__(self, store: Store | None) -> None:
         """Count in `store`, if there is one."""
         self._store = store
 
     def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
-        """Take a coin and its value in satoshi; a negative one counts as nothing, as the guard has it."""
+        """Count a coin and its value in satoshi; a negative value counts as 0, as in the guard."""
         if self._store is not None:
             self._store.add(f"utxo_cache_{action}_total", 1)
             self._store.add(f"utxo_cache_{action}_value_total", max(value, 0))
@@ -154,27 +158,27 @@ class UtxoEvents:
 
 
 class GuardTotals:
-    """Carries what a session's guard has added up over to the store."""
+    """Adds the totals of a session's guard to the store."""
 
     def __init__(self, store: Store, read: Callable[[], Mapping[str, int]]) -> None:
-        """Begin with a guard that has counted nothing; `read` returns its totals, each time anew."""
+        """Begin with a new guard, whose totals are 0; `read` returns the current ones."""
         self._store = store
         self._read = read
-        self._carried: Mapping[str, int] = {}
+        self._synced: Mapping[str, int] = {}
 
     def sync_totals(self) -> None:
-        """Add to the store's counters what has come since the last time."""
+        """Add the increase since the last call to the store's counters."""
         totals = self._read()
         for name, total in totals.items():
-            more = total - self._carried.get(name, 0)
+            more = total - self._synced.get(name, 0)
             if more:
                 counter = f"{name}_total" if name == "events_dropped" else f"utxo_cache_{name}_total"
                 self._store.add(counter, more)
-        self._carried = totals
+        self._synced = totals
 
 
 class _Hash:
-    """A hash that is turned into text only if the log line is written."""
+    """A hash that becomes text only if the log line is written."""
 
     def __init__(self, wire_order: bytes) -> None:
         self._wire_order = wire_order

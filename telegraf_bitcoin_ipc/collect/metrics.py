@@ -1,23 +1,30 @@
-"""The catalogue: one row per metric, and nothing that is not in it is ever sent.
+"""The catalogue of metrics, one row each; nothing else is ever emitted.
 
-METRICS.md, the type lists of the Telegraf configuration and the store's rules are made from it.
+METRICS.md, the type lists of the Telegraf configuration and the store's rules are generated from it.
 Names and meanings are the public interface: they do not change within a major version.
 """
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Literal
 
 MEASUREMENT: Final = "bitcoin"
 """Line protocol measurement; Telegraf's Prometheus output joins it to the field name with an underscore."""
 
 UNKNOWN: Final = "unknown"
-"""Stands in for a tag value outside its fixed set, or one that the node did not tell."""
+"""Replaces a tag value that is outside its fixed set, or that the node did not report."""
 
 REMOVAL_REASONS: Final = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced")
 """Bitcoin Core's MemPoolRemovalReason, in the order of its numbers (0 to 5)."""
 
-SUBSCRIPTIONS: Final = ("chain", "utxo_cache")
+
+class Subscription(StrEnum):
+    """What can be subscribed to; the values are those of the tag `subscription`."""
+
+    CHAIN = "chain"
+    UTXO_CACHE = "utxo_cache"
+
 
 DIRECTIONS: Final = ("inbound", "outbound")
 
@@ -33,7 +40,7 @@ TRANSPORTS: Final = ("v1", "v2", "detecting")
 """Bitcoin Core's names of transport protocols (BIP 324); `detecting` before a peer has shown which."""
 
 FEE_TARGETS: Final = (2, 6, 144)
-"""Blocks within which a transaction is to be confirmed, unless others are chosen."""
+"""Confirmation targets in blocks, unless others are chosen."""
 
 PING_STATS: Final = {"median": 0.5, "p90": 0.9, "max": 1.0}
 """Quantiles by the tag value of peer_ping_seconds; `promtool` refuses a label `quantile` outside summaries."""
@@ -78,9 +85,8 @@ Lifetime = Literal["process", "session"]
 class Metric:
     """One metric: `name` is the line protocol field, `bitcoin_<name>` what Prometheus shows.
 
-    `tags` names its tags and `values` lists the whole set of values of its only tag (empty: free, but few).
-    `lifetime` says when its value is forgotten: a counter that this process keeps lives as long as the
-    process; what the node told goes with the session.
+    `tags` names its tags, and `values` lists all values of its only tag (empty: any, but few). A metric of
+    `lifetime` "process" keeps its value until this process exits, one of "session" until the session ends.
     """
 
     name: str
@@ -92,7 +98,7 @@ class Metric:
     lifetime: Lifetime = "session"
 
     def __post_init__(self) -> None:
-        """Refuse a row that would break the naming rules of Prometheus or of this project."""
+        """Reject a row that breaks the naming rules of Prometheus or of this project."""
         if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", self.name):
             raise ValueError(f"{self.name}: not a metric name")
         if (self.type == "counter") != self.name.endswith("_total"):
@@ -103,13 +109,13 @@ class Metric:
             raise ValueError(f"{self.name}: a set of values needs exactly one tag")
 
 
-def _counted(name: str, group: str, help: str, tag: str | None = None, values: tuple[str, ...] = ()) -> Metric:
+def _counter(name: str, group: str, help: str, tag: str | None = None, values: tuple[str, ...] = ()) -> Metric:
     """Return a counter that this process keeps."""
     return Metric(name, "counter", group, help, (tag,) if tag else (), values, "process")
 
 
-def _told(name: str, group: str, help: str, tag: str | None = None, values: tuple[str, ...] = ()) -> Metric:
-    """Return a gauge with what the node said last."""
+def _gauge(name: str, group: str, help: str, tag: str | None = None, values: tuple[str, ...] = ()) -> Metric:
+    """Return a gauge with the value that the node reported last."""
     return Metric(name, "gauge", group, help, (tag,) if tag else (), values)
 
 
@@ -119,48 +125,48 @@ _SCRATCH = (
 )
 
 CATALOGUE: Final[tuple[Metric, ...]] = (
-    _counted(
+    _counter(
         "blocks_connected_total", "core",
         "Blocks connected to the active chain (those of an assumeutxo background chainstate left out).",
     ),
-    _counted(
+    _counter(
         "blocks_disconnected_total", "core",
         "Blocks taken off the active chain by a reorganisation.",
     ),
-    _counted(
+    _counter(
         "mempool_tx_added_total", "core",
         "Transactions that entered the mempool, those that a disconnected block returned included.",
     ),
-    _counted(
+    _counter(
         "mempool_tx_removed_total", "core",
         "Transactions that left the mempool without being confirmed. The node sends no removal for a "
         "confirmed transaction: mempool_tx_confirmed_total counts those.",
     ),
-    _counted(
+    _counter(
         "tip_updates_total", "core",
         "Times the node announced a new tip (a disconnected block alone announces none).",
     ),
-    _counted(
+    _counter(
         "chain_state_flushes_total", "core",
         "Times the node wrote its coins cache to disk.",
     ),
-    _told(
+    _gauge(
         "block_height", "core",
         "Height of the block connected last, absent until one is; without notifications, of the tip.",
     ),
-    _told("chain_height", "core", "Height of the tip of the active chain."),
-    _told("header_height", "core", "Height of the best known header."),
-    _told("ibd", "core", "1 during initial block download, else 0."),
-    _told(
+    _gauge("chain_height", "core", "Height of the tip of the active chain."),
+    _gauge("header_height", "core", "Height of the best known header."),
+    _gauge("ibd", "core", "1 during initial block download, else 0."),
+    _gauge(
         "verification_progress", "core",
         "The node's estimate of how much of the chain it has verified, 0 to 1.",
     ),
-    _told("mempool_size", "core", "Transactions in the mempool."),
-    _told("mempool_bytes", "core", "Memory that the mempool uses, in bytes."),
-    _told(
+    _gauge("mempool_size", "core", "Transactions in the mempool."),
+    _gauge("mempool_bytes", "core", "Memory that the mempool uses, in bytes."),
+    _gauge(
         "mempool_max_bytes", "core", "Memory that the mempool may use, in bytes."
     ),
-    _told("peers", "core", "Connected peers, inbound and outbound."),
+    _gauge("peers", "core", "Connected peers, inbound and outbound."),
     Metric(
         "bytes_recv_total", "counter", "core",
         "Bytes received from peers, as the node counts them: starts again with the node.",
@@ -169,196 +175,198 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "bytes_sent_total", "counter", "core",
         "Bytes sent to peers, as the node counts them: starts again with the node.",
     ),
-    _counted(
+    _counter(
         "utxo_cache_add_total", "core",
         "Coins added to the UTXO cache. " + _SCRATCH,
     ),
-    _counted(
+    _counter(
         "utxo_cache_spend_total", "core",
         "Coins spent from the UTXO cache. " + _SCRATCH,
     ),
-    _counted(
+    _counter(
         "utxo_cache_uncache_total", "core",
         "Coins dropped from the UTXO cache because nothing in the mempool spends them any more. " + _SCRATCH,
     ),
-    _counted(
+    _counter(
         "utxo_cache_add_value_total", "core",
         "Value of the coins added to the UTXO cache, in satoshi. " + _SCRATCH,
     ),
-    _counted(
+    _counter(
         "utxo_cache_spend_value_total", "core",
         "Value of the coins spent from the UTXO cache, in satoshi. " + _SCRATCH,
     ),
-    _counted(
+    _counter(
         "utxo_cache_uncache_value_total", "core",
         "Value of the coins dropped from the UTXO cache, in satoshi. " + _SCRATCH,
     ),
-    _counted(
+    _counter(
         "utxo_cache_add_unconfirmed_total", "core",
         "Those of the coins added that belong to no block (height 2147483647): scratch views only.",
     ),
     Metric("up", "gauge", "plugin", "1 while the node answers, else 0.", lifetime="process"),
     Metric(
         "node_info", "gauge", "plugin",
-        "Always 1; tells the node's subversion, its chain and the dialect of its IPC interface.",
+        "Always 1; the tags are the node's subversion, its chain and the dialect of its IPC interface.",
         ("version", "chain", "dialect"),
     ),
     Metric(
-        "plugin_info", "gauge", "plugin", "Always 1; tells the plugin's version.",
+        "plugin_info", "gauge", "plugin", "Always 1; the tag is the plugin's version.",
         ("version",), lifetime="process",
     ),
-    _counted("connects_total", "plugin", "Sessions opened with the node."),
-    _counted(
+    _counter("connects_total", "plugin", "Sessions opened with the node."),
+    _counter(
         "poll_errors_total", "plugin",
-        "Polled values that the node did not give; the series of a method starts when it is first polled.",
+        "Failed polls; the series of a method starts when it is first polled.",
         "method",
     ),
-    _told("poll_duration_seconds", "plugin", "How long the last poll took."),
-    _told("last_poll_timestamp_seconds", "plugin", "When the last poll ended, in Unix time."),
+    _gauge("poll_duration_seconds", "plugin", "Duration of the last poll."),
+    _gauge("last_poll_timestamp_seconds", "plugin", "When the last poll ended, in Unix time."),
     Metric(
-        "subscription_active", "gauge", "plugin", "1 while the subscription stands, else 0.",
-        ("subscription",), SUBSCRIPTIONS, "process",
+        "subscription_active", "gauge", "plugin", "1 while the subscription is active, else 0.",
+        ("subscription",), tuple(Subscription), "process",
     ),
-    _counted(
+    _counter(
         "events_dropped_total", "plugin",
-        "Events that were answered but could not be handed on, and are missing in the counters made from "
-        "events.",
+        "Events that were answered but not forwarded, and are missing in the counters made from events.",
     ),
-    _counted(
+    _counter(
         "lines_dropped_total", "plugin",
-        "Lines of output that Telegraf did not take in time; the newest are kept.",
+        "Lines of output that Telegraf did not read in time; the newest are kept.",
     ),
-    _counted(
+    _counter(
         "mempool_tx_removed_by_reason_total", "mempool",
         "Transactions that left the mempool without being confirmed, by reason; the node never sends "
         "`block`.",
         "reason", (*REMOVAL_REASONS, UNKNOWN),
     ),
-    _counted(
+    _counter(
         "mempool_tx_added_vbytes_total", "mempool",
         "Virtual size (BIP 141) of the transactions that entered the mempool, in virtual bytes.",
     ),
-    _counted(
+    _counter(
         "mempool_tx_confirmed_total", "mempool",
         "Transactions of the blocks connected to the active chain, coinbase left out.",
     ),
-    _told(
+    _gauge(
         "mempool_vbytes", "mempool",
         "Virtual size (BIP 141) of all transactions in the mempool, in virtual bytes.",
     ),
-    _told(
+    _gauge(
         "mempool_min_fee_sat_per_vb", "mempool",
         "Lowest feerate that enters the mempool, in satoshi per virtual byte: above the relay minimum "
         "once it is full.",
     ),
-    _told(
+    _gauge(
         "mempool_relay_min_fee_sat_per_vb", "mempool",
         "Lowest feerate that the node relays (-minrelaytxfee), in satoshi per virtual byte.",
     ),
-    _told("mempool_total_fee_sat", "mempool", "Fees of all transactions in the mempool, in satoshi."),
-    _told(
+    _gauge("mempool_total_fee_sat", "mempool", "Fees of all transactions in the mempool, in satoshi."),
+    _gauge(
         "mempool_unbroadcast", "mempool",
         "Transactions of the node's own that no peer has asked for yet.",
     ),
-    _told("mempool_loaded", "mempool", "1 once the mempool saved at the last stop has been loaded, else 0."),
-    _told("difficulty", "chain", "Difficulty of the tip's proof of work."),
-    _told(
+    _gauge("mempool_loaded", "mempool", "1 once the mempool saved at the last stop has been loaded, else 0."),
+    _gauge("difficulty", "chain", "Difficulty of the tip's proof of work."),
+    _gauge(
         "chain_size_on_disk_bytes", "chain",
-        "Bytes that blocks and undo data take on disk (estimate of the node).",
+        "Bytes that blocks and undo data take on disk (the node's estimate).",
     ),
-    _told("chain_pruned", "chain", "1 if the node prunes old blocks, else 0."),
-    _told("chain_prune_height", "chain", "Height of the first block that is not pruned; absent without pruning."),
-    _told("chain_tip_timestamp_seconds", "chain", "Time in the tip's header, in Unix time."),
-    _told(
+    _gauge("chain_pruned", "chain", "1 if the node prunes old blocks, else 0."),
+    _gauge("chain_prune_height", "chain", "Height of the first block that is not pruned; absent without pruning."),
+    _gauge("chain_tip_timestamp_seconds", "chain", "Time in the tip's header, in Unix time."),
+    _gauge(
         "chain_tip_median_timestamp_seconds", "chain",
         "Median time of the tip and the ten blocks before it, in Unix time.",
     ),
-    _told(
+    _gauge(
         "node_warnings", "chain",
-        "Warnings that the node has for its operator (getblockchaininfo has their text).",
+        "Warnings for the node's operator (getblockchaininfo has their text).",
     ),
-    _told("uptime_seconds", "chain", "How long the node has been running."),
-    _told(
+    _gauge("uptime_seconds", "chain", "How long the node has been running."),
+    _gauge(
         "network_hashrate", "chain",
         "Hashes per second of the whole network, estimated by the node from the last 120 blocks.",
     ),
-    _told(
+    _gauge(
         "chain_tips", "chain",
-        "Tips of the block tree by status (one is the active chain's); asked for once after each new block.",
+        "Tips of the block tree by status (one is the active chain's); polled once after each new block.",
         "status", CHAIN_TIP_STATUSES,
     ),
-    _told("index_synced", "chain", "1 if an optional index is in step with the chain, else 0.", "index", INDEXES),
-    _told("index_height", "chain", "Height up to which an optional index has come.", "index", INDEXES),
-    _told("network_active", "network", "1 while the node's P2P network is on (setnetworkactive), else 0."),
-    _told("peers_by_direction", "network", "Connected peers by direction.", "direction", DIRECTIONS),
-    _told(
+    _gauge("index_synced", "chain", "1 if an optional index is synced with the chain, else 0.", "index", INDEXES),
+    _gauge("index_height", "chain", "Height that an optional index has reached.", "index", INDEXES),
+    _gauge("network_active", "network", "1 while the node's P2P network is on (setnetworkactive), else 0."),
+    _gauge("peers_by_direction", "network", "Connected peers by direction.", "direction", DIRECTIONS),
+    _gauge(
         "connections_by_network", "peers", "Connected peers by network.", "network", (*NETWORKS, UNKNOWN)
     ),
-    _told(
+    _gauge(
         "connections_by_type", "peers", "Connected peers by connection type.", "type",
         (*CONNECTION_TYPES, UNKNOWN),
     ),
-    _told(
+    _gauge(
         "peers_by_transport", "peers", "Connected peers by transport protocol (BIP 324).", "transport",
         (*TRANSPORTS, UNKNOWN),
     ),
-    _told(
+    _gauge(
         "peer_ping_seconds", "peers",
         "Median, 90th percentile and maximum of the peers' last ping times; absent without a peer that has "
         "answered one.",
         "stat", tuple(PING_STATS),
     ),
-    _told("banned_peers", "peers", "Addresses and subnets that are banned."),
-    _counted(
+    _gauge("banned_peers", "peers", "Addresses and subnets that are banned."),
+    _counter(
         "p2p_bytes_recv_total", "peers",
-        "Bytes received from peers since the plugin's first look, by P2P message; what a peer sends between the "
-        "last look and its leaving is missing.",
+        "Bytes received from peers since the plugin's first poll, by P2P message; what a peer sends between the "
+        "last poll and its disconnection is missing.",
         "message", MESSAGES,
     ),
-    _counted(
+    _counter(
         "p2p_bytes_sent_total", "peers",
-        "Bytes sent to peers since the plugin's first look, by P2P message; what goes to a peer between the last "
-        "look and its leaving is missing.",
+        "Bytes sent to peers since the plugin's first poll, by P2P message; what is sent to a peer between the "
+        "last poll and its disconnection is missing.",
         "message", MESSAGES,
     ),
-    _told(
+    _gauge(
         "fee_estimate_sat_per_vb", "fees",
         "Feerate that gets a transaction confirmed within `target` blocks (estimatesmartfee), in "
         "satoshi per virtual "
         "byte; absent while the node has too little data.",
         "target",
     ),
-    _told("last_block_transactions", "blocks", "Transactions of the newest block, coinbase included."),
-    _told("last_block_inputs", "blocks", "Inputs of the newest block, the coinbase's left out."),
-    _told("last_block_outputs", "blocks", "Outputs of the newest block."),
-    _told(
+    _gauge("last_block_transactions", "blocks", "Transactions of the newest block, coinbase included."),
+    _gauge("last_block_inputs", "blocks", "Inputs of the newest block, the coinbase's left out."),
+    _gauge("last_block_outputs", "blocks", "Outputs of the newest block."),
+    _gauge(
         "last_block_size_bytes", "blocks",
         "Size of the newest block's transactions in bytes, coinbase left out.",
     ),
-    _told(
+    _gauge(
         "last_block_weight", "blocks",
         "Weight (BIP 141) of the newest block's transactions, coinbase left out.",
     ),
-    _told("last_block_fee_sat", "blocks", "Fees of the newest block, in satoshi."),
-    _told("last_block_subsidy_sat", "blocks", "Subsidy of the newest block, in satoshi."),
-    _told("last_block_value_sat", "blocks", "Value of the newest block's outputs, coinbase left out, in satoshi."),
-    _told("last_block_timestamp_seconds", "blocks", "Time in the newest block's header, in Unix time."),
-    _counted(
+    _gauge("last_block_fee_sat", "blocks", "Fees of the newest block, in satoshi."),
+    _gauge("last_block_subsidy_sat", "blocks", "Subsidy of the newest block, in satoshi."),
+    _gauge(
+        "last_block_value_sat", "blocks",
+        "Value of the newest block's outputs, coinbase left out, in satoshi.",
+    ),
+    _gauge("last_block_timestamp_seconds", "blocks", "Time in the newest block's header, in Unix time."),
+    _counter(
         "utxo_created_total", "blocks",
         "Coins that the blocks connected have created. With utxo_spent_total this is the change of the "
         "UTXO set, which "
         "the UTXO trace is not; blocks in initial block download are left out.",
     ),
-    _counted("utxo_spent_total", "blocks", "Coins that the blocks connected have spent."),
-    _counted(
+    _counter("utxo_spent_total", "blocks", "Coins that the blocks connected have spent."),
+    _counter(
         "utxo_created_value_sat_total", "blocks",
         "Value of the coins that the blocks connected have created, in satoshi.",
     ),
-    _counted(
+    _counter(
         "utxo_spent_value_sat_total", "blocks",
         "Value of the coins that the blocks connected have spent, in satoshi.",
     ),
-    _counted("reorgs_total", "blocks", "Reorganisations: runs of blocks that left the active chain."),
+    _counter("reorgs_total", "blocks", "Reorganisations: runs of blocks that left the active chain."),
     Metric(
         "reorg_depth_max", "gauge", "blocks",
         "Blocks that left the active chain in the deepest reorganisation since the plugin's start.",

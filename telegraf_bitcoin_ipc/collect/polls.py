@@ -1,4 +1,4 @@
-"""Ask the node for every polled value, one failure at a time."""
+"""Polls the node for every polled value; one failed call does not affect the others."""
 
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -6,24 +6,19 @@ from contextlib import suppress
 from typing import Protocol, TypeVar, cast
 
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
-from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Labelled, PeerTotals, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
 
 log = logging.getLogger(__name__)
 
-Labelled = Mapping[str, Number]
-Totals = Mapping[tuple[int, str], Number]
-"""Running totals by who keeps them (a peer's id) and tag value: they end with whom they belong to."""
-
-Value = Number | Labelled | Totals | None
-
 
 class Source(Protocol):
-    """One call, and the metrics whose values it gives."""
+    """One call, and the metrics whose values it returns."""
 
     @property
     def name(self) -> str:
-        """The call as people write it."""
+        """The call's name in the log and in METRICS.md."""
 
     @property
     def values(self) -> Mapping[str, object]:
@@ -31,7 +26,7 @@ class Source(Protocol):
 
     @property
     def once_per_tip(self) -> bool:
-        """Whether its values stay what they are until there is a new tip."""
+        """Whether its values change only with a new tip."""
 
 
 SourceT = TypeVar("SourceT", bound=Source)
@@ -46,26 +41,26 @@ class Node(Protocol[AnySourceT]):
 
 
 class Clock(Protocol):
-    """The two clocks that a poll is timed by."""
+    """The clocks that time a poll."""
 
     monotonic: Callable[[], float]
     time: Callable[[], float]
 
 
 class Poller:
-    """Asks a node for the values of its sources and puts them into the store."""
+    """Polls a node's sources and puts their values into the store."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Poll into `store`, timed by `clock`."""
+        """Poll into `store`; `clock` times each poll."""
         self._store = store
         self._clock = clock
         self._failing: set[str] = set()
-        self._asked_at: dict[str, Hashable] = {}
-        self._totals: dict[str, Totals] = {}
+        self._polled_at: dict[str, Hashable] = {}
+        self._totals: dict[str, PeerTotals] = {}
 
     def begin_session(self) -> None:
-        """Forget what the last session's node told."""
-        self._asked_at.clear()
+        """Drop what is known of the previous session's node."""
+        self._polled_at.clear()
         self._totals.clear()
 
     async def poll(
@@ -74,18 +69,18 @@ class Poller:
         sources: Iterable[SourceT],
         tip: Callable[[Mapping[str, Value]], Hashable] = lambda known: None,
     ) -> dict[str, Value]:
-        """Ask for everything that is wanted; returns the values that the node gave.
+        """Poll every source of a group that is on; return the values.
 
-        `tip` returns, from the values known by then, anything that is another after each new block; while it is
-        None, what is asked for once per tip is left out. A source that fails costs its own values only: they
-        become absent. Raises NodeUnavailable.
+        `tip` gets the values known so far and returns a token that changes with every new tip; while it is None,
+        sources that are polled once per tip are skipped. A failed source makes only its own values absent. Raises
+        NodeUnavailable.
         """
         began = self._clock.monotonic()
         known: dict[str, Value] = {}
         answers = 0
         for source in sources:
             now = tip(known) if source.once_per_tip else None
-            if not self.wants(source) or (source.once_per_tip and now in (None, self._asked_at.get(source.name))):
+            if not self.wants(source) or (source.once_per_tip and now in (None, self._polled_at.get(source.name))):
                 continue
             values = await self.ask(node, source)
             answers += values is not None
@@ -95,26 +90,26 @@ class Poller:
                 if value is not None:
                     known[metric] = value
             if values is not None:
-                self._asked_at[source.name] = now
+                self._polled_at[source.name] = now
         self._store.set("up", int(answers > 0))
         self._store.set("poll_duration_seconds", self._clock.monotonic() - began)
         self._store.set("last_poll_timestamp_seconds", self._clock.time())
         return known
 
     def wants(self, source: Source) -> bool:
-        """Say whether a source gives any metric of a group that is on."""
+        """Return whether a source has a metric of a group that is on."""
         return any(self._store.wants(metric) for metric in source.values)
 
     async def ask(self, node: Node[SourceT], source: SourceT) -> dict[str, Value] | None:
-        """Return the source's values, or None where it fails: see `attempt`."""
+        """Return the source's values, or None if it fails; see `attempt`."""
         with suppress(CallFailed):
             return await self.attempt(node, source)
         return None
 
     async def attempt(self, node: Node[SourceT], source: SourceT) -> dict[str, Value]:
-        """Return the source's values, those that could not be read left out.
+        """Return those of the source's values that could be read.
 
-        A failure is counted, and warned of once. Raises CallFailed where there is no value at all.
+        A failure is counted, and a warning the first time. Raises CallFailed if there is no value at all.
         """
         self._store.add("poll_errors_total", 0, source.name)
         try:
@@ -136,7 +131,7 @@ class Poller:
 
     def _put(self, metric: str, value: Value) -> None:
         if METRICS[metric].lifetime == "process":
-            self._add_up(metric, cast(Totals | None, value))
+            self._add_increase(metric, cast(PeerTotals | None, value))
         elif value is None:
             self._store.forget(metric)
         elif isinstance(value, Mapping):
@@ -144,10 +139,10 @@ class Poller:
         else:
             self._store.set(metric, value)
 
-    def _add_up(self, metric: str, totals: Totals | None) -> None:
-        """Count the increase of running totals: of each since the last poll, of a new one whole.
+    def _add_increase(self, metric: str, totals: PeerTotals | None) -> None:
+        """Count the increase of each running total since the last poll; a new total counts in full.
 
-        What the first poll of a session finds has come about before it.
+        The first poll of a session only sets the base.
         """
         self._store.start(metric)
         if totals is None:

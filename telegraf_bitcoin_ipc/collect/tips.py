@@ -1,17 +1,18 @@
-"""What a new tip means where the node tells of nothing else: the blocks between it and the one before."""
+"""Counts the blocks between one tip and the next, for nodes without notifications."""
 
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
+from telegraf_bitcoin_ipc.collect.listeners import Block
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.errors import CallFailed
 
 log = logging.getLogger(__name__)
 
 LONGEST_WALK: Final = 288
-"""Blocks (two days' worth) beyond which headers are not asked for one by one; only the heights count then."""
+"""Blocks (two days' worth) beyond which headers are not requested one by one; only heights are compared then."""
 
 
 class Tip(Protocol):
@@ -19,7 +20,7 @@ class Tip(Protocol):
 
     @property
     def hash(self) -> str:
-        """Its hash, as people write it."""
+        """Its hash, in display order."""
 
     @property
     def height(self) -> int:
@@ -47,28 +48,28 @@ class Header(Protocol):
 
 
 class Node(Protocol):
-    """Knows headers, of blocks on the active chain and off it."""
+    """Answers with headers of blocks, on the active chain or off it."""
 
     async def header(self, block_hash: str) -> Header:
         """Return a block's header; raises CallFailed."""
 
 
 class Tips:
-    """Counts new tips, and (with headers) the blocks that each of them connected and disconnected."""
+    """Counts new tips and, if headers are available, the blocks that each connected and disconnected."""
 
     def __init__(self, store: Store, chain: ActiveChain, downloading: Callable[[], bool]) -> None:
-        """Begin with a node that has not told its tip; `downloading` says if it is in initial block download."""
+        """Begin without a tip; `downloading` returns whether the node is in initial block download."""
         self._store = store
         self._chain = chain
         self._downloading = downloading
         self._counted: Tip | None = None
 
     async def moved(self, tip: Tip, headers: Node | None) -> None:
-        """Count what lies between the tip before and this one, by the `headers` if there are any."""
+        """Count the blocks between the previous tip and this one; without `headers` only the tip."""
         first = self._counted is None
         self._store.set("block_height", tip.height)
         self._store.add("tip_updates_total", int(not first))
-        log.debug("tip: height=%d hash=%s", tip.height, tip.hash)
+        self._chain.new_tip(Block(tip.height, tip.hash))
         try:
             if headers is not None and self._counted is not None:
                 await self._count(self._counted, tip, headers)
@@ -85,34 +86,32 @@ class Tips:
         if path is None:
             self._store.add("blocks_connected_total", max(new.height - old.height, 0))
             return
-        gone, come = path
-        for block in gone:
-            log.debug("block_disconnected: height=%d hash=%s", block.height, block.hash)
-            self._chain.disconnected()
-        for block in come:
-            log.debug("block_connected: height=%d hash=%s prev=%s", block.height, block.hash, block.previous)
-            self._chain.connected(block.hash)
+        disconnected, connected = path
+        for block in disconnected:
+            self._chain.disconnected(Block(block.height, block.hash, block.previous))
+        for block in connected:
+            self._chain.connected(Block(block.height, block.hash, block.previous))
             self._store.add("mempool_tx_confirmed_total", block.transactions - 1)
 
 
 async def walk(
     old: str, new: str, headers: Node, longest: int = LONGEST_WALK
 ) -> tuple[Sequence[Header], Sequence[Header]] | None:
-    """Return the blocks that leave the chain and those that come, in this order, from one tip to another.
+    """Return the blocks disconnected and the blocks connected, each in order, between two tips.
 
-    Asks for one header per block, and for the old tip's; None where that would be more than `longest` blocks.
+    Requests one header per block, and that of the old tip; returns None if it would be more than `longest` blocks.
     Raises CallFailed.
     """
     leaving, coming = await headers.header(old), await headers.header(new)
-    gone: list[Header] = []
-    come: list[Header] = []
+    disconnected: list[Header] = []
+    connected: list[Header] = []
     while leaving.hash != coming.hash:
-        if len(gone) + len(come) >= longest:
+        if len(disconnected) + len(connected) >= longest:
             return None
         if coming.height >= leaving.height:
-            come.append(coming)
+            connected.append(coming)
             coming = leaving if coming.previous == leaving.hash else await headers.header(coming.previous)
         else:
-            gone.append(leaving)
+            disconnected.append(leaving)
             leaving = coming if leaving.previous == coming.hash else await headers.header(leaving.previous)
-    return gone, come[::-1]
+    return disconnected, connected[::-1]

@@ -1,7 +1,7 @@
-"""The node's calls on us -> plain method calls on a sink.
+"""Servers for the node's callbacks, which call a sink's plain methods.
 
-The node waits for each of these calls, and one that raises or is missing can end its process. So every method
-of both interfaces is here, and each answers whatever the sink does.
+The node waits for each callback, and aborts if one raises or is missing. So every method of both interfaces is
+here, and each answers, whatever the sink does.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class ChainSink(Protocol):
-    """What a subscriber to ChainNotifications has to take. Hashes are in wire (reversed) byte order."""
+    """Receives the events of ChainNotifications. Hashes are in wire byte order, the reverse of display order."""
 
     def transaction_added(self, tx: bytes) -> None:
         """Take a serialised transaction that entered the mempool."""
@@ -32,39 +32,39 @@ class ChainSink(Protocol):
         chain_time_max: int,
         historical: bool,
     ) -> None:
-        """Take a block that was connected; `historical` where it is not on the active chain's tip."""
+        """Take a block that was connected; `historical` if to the background chainstate of an assumeutxo node."""
 
     def block_disconnected(self, *, height: int, block_hash: bytes) -> None:
         """Take a block that left the active chain."""
 
     def tip_updated(self) -> None:
-        """Take the news that there is a new tip."""
+        """Take the announcement of a new tip."""
 
     def chain_state_flushed(self, *, historical: bool, locator: bytes) -> None:
-        """Take the news that the coins cache was written to disk."""
+        """Take a flush of the coins cache to disk."""
 
 
 class UtxoSink(Protocol):
-    """What a subscriber to UtxoCacheTrace has to take."""
+    """Receives the events of UtxoCacheTrace."""
 
     def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
-        """Take one coin (value in satoshi) with which the cache did `action`: add, spend or uncache."""
+        """Take one coin, its value in satoshi, and what the cache did with it: add, spend or uncache."""
 
 
 class Subscriber:
-    """What both servers share: they know when the node has let go of them."""
+    """Base of both servers; `destroyed` is set once the node will make no more calls."""
 
     def __init__(self) -> None:
-        """Stand until the node calls `destroy`."""
+        """Wait for the node to call `destroy`."""
         self.destroyed = asyncio.Event()
 
     async def destroy(self, **_: Any) -> None:
-        """Take the node's word that it will not call again."""
+        """Note that the node will make no more calls."""
         self.destroyed.set()
 
 
 def _answered(take: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Make a server method of a plain one. The one place that catches everything: the node gets its answer."""
+    """Make a server method of a plain one. Catches every exception, so that the node always gets an answer."""
 
     @wraps(take)
     async def method(self: Any, **parameters: Any) -> None:
@@ -77,7 +77,7 @@ def _answered(take: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, No
 
 
 def chain_notifications(schema: Any, sink: ChainSink) -> Subscriber:
-    """Return a server of ChainNotifications that hands every event to `sink`."""
+    """Return a server of ChainNotifications that passes every event to `sink`."""
 
     class ChainNotifications(Subscriber, schema.chain.ChainNotifications.Server):  # type: ignore[misc]
         @_answered
@@ -115,7 +115,7 @@ def chain_notifications(schema: Any, sink: ChainSink) -> Subscriber:
 
 
 def utxo_cache_trace(schema: Any, sink: UtxoSink) -> Subscriber:
-    """Return a server of UtxoCacheTrace that hands every event to `sink`."""
+    """Return a server of UtxoCacheTrace that passes every event to `sink`."""
 
     def take(action: str, info: Any) -> None:
         sink.utxo(

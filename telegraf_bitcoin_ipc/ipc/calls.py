@@ -1,7 +1,6 @@
-"""Single calls: on one of the node's threads, one at a time, each within its time; and what their failures mean.
+"""Single calls on the node's threads, one at a time per thread and with a time limit; translates their failures.
 
-A call that was sent cannot be taken back. One that is not answered in time is left alone; its thread is not used
-again before it has been answered.
+A call that was sent cannot be cancelled. After a timeout its thread is not used again until the answer has come.
 """
 
 import asyncio
@@ -17,12 +16,12 @@ from telegraf_bitcoin_ipc.ipc import guard
 THREAD_BUSY: Final = guard.THREAD_BUSY.decode()
 
 CALL_LIMIT: Final = 10.0
-"""Seconds that the node has for one answer; a block's validation can hold its lock for seconds."""
+"""Seconds that the node may take for one answer; validating a block can hold its lock for seconds."""
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn whatever pycapnp raises into one of this program's errors; the only place that knows them."""
+    """Translate pycapnp's exceptions into this program's errors; the only place that knows them."""
     try:
         yield
     except capnp.KjException as error:
@@ -31,7 +30,7 @@ def translated(what: str) -> Iterator[None]:
             case "DISCONNECTED":
                 raise NodeUnavailable("the node closed the connection") from error
             case "UNIMPLEMENTED":
-                raise NotOffered(f"{what}: the node does not offer it") from error
+                raise NotOffered(f"{what}: the node does not implement it") from error
             case _ if THREAD_BUSY in str(error):
                 raise ThreadBusy(f"{what}: {reason}") from error
             case _:
@@ -39,31 +38,31 @@ def translated(what: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line that says something; the message of a Python server ends in its traceback."""
+    """Return the first line of the message; that of a Python server ends with its traceback."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0]
 
 
 class ServerThread:
-    """One of the node's threads, made for us; it does one call at a time."""
+    """One of our threads in the node; it executes one call at a time."""
 
     def __init__(self, thread: Any) -> None:
         """Use the node's Thread capability."""
         self.capability = thread
         self._lock = asyncio.Lock()
-        self._under_way: asyncio.Task[None] | None = None
+        self._pending: asyncio.Task[None] | None = None
 
     async def call(
         self, capability: Any, method: str, *, limit: float | None = CALL_LIMIT, what: str = "", **arguments: Any
     ) -> Any:
-        """Return the results of one call. Raises NotAnswered when they do not come within `limit` seconds.
+        """Return the results of one call. Raises NotAnswered if there are none within `limit` seconds.
 
-        `what` is the method's name for people, where that is another.
+        `what` replaces the method's name in error messages.
         """
         what = what or method
         async with self._lock:
-            if self._under_way is not None and not self._under_way.done():
-                raise NotAnswered(f"{what}: the node has not answered the call before it yet")
+            if self._pending is not None and not self._pending.done():
+                raise NotAnswered(f"{what}: the node has not answered the previous call yet")
             results = self.begin(capability, method, **arguments)
             timer = limit and asyncio.get_running_loop().call_later(limit, _give_up, results, what, limit)
             try:
@@ -74,23 +73,23 @@ class ServerThread:
                     timer.cancel()
 
     def begin(self, capability: Any, method: str, **arguments: Any) -> asyncio.Future[Any]:
-        """Send a call and return the future of its results; to cancel that does not take the call back."""
+        """Send a call and return a future of its results; cancelling the future does not cancel the call."""
         with translated(method):
             promise = getattr(capability, method)(context={"thread": self.capability}, **arguments)
         loop = asyncio.get_running_loop()
         results: asyncio.Future[Any] = loop.create_future()
         results.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._under_way = loop.create_task(_to_the_answer(promise, results))
+        self._pending = loop.create_task(_deliver(promise, results))
         return results
 
     async def idle(self) -> None:
-        """Wait until the node has answered the call that was sent last, however long that takes."""
-        if self._under_way is not None:
-            await asyncio.wait({self._under_way})
+        """Wait until the node has answered the last call, without a time limit."""
+        if self._pending is not None:
+            await asyncio.wait({self._pending})
 
 
-async def _to_the_answer(promise: Any, results: asyncio.Future[Any]) -> None:
-    """Wait for a call's results as long as it takes, and hand them to whoever still wants them."""
+async def _deliver(promise: Any, results: asyncio.Future[Any]) -> None:
+    """Wait for a call's results, without a time limit, and set them unless nobody waits any more."""
     try:
         given = await promise
     except Exception as error:
@@ -121,14 +120,14 @@ class GaveNothing(CallFailed):
 
 
 async def offered(thread: ServerThread, init: Any, method: str, limit: float | None = CALL_LIMIT) -> Any | None:
-    """Return what an Init method makes, or None when the node does not have the method.
+    """Return the capability that an Init method makes, or None if the node does not have the method.
 
-    Raises CallFailed: GaveNothing where the node made nothing.
+    Raises CallFailed, and GaveNothing for a null capability.
     """
     try:
         made = await thread.call(init, method, limit=limit)
     except NotOffered:
         return None
     if not made._has("result"):
-        raise GaveNothing(f"{method}: the node gave nothing")
+        raise GaveNothing(f"{method}: the node returned nothing")
     return made.result

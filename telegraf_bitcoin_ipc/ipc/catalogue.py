@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Final
 
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREMENT, Metric
-from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_31, TRACING, Origin, Polled, Pushed
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_31, TRACING
 
 _INTRODUCTION: Final = f"""\
 The plugin writes the measurement `{MEASUREMENT}` with one field per metric. On Telegraf's Prometheus page each
@@ -54,15 +54,6 @@ def _row(metric: Metric) -> tuple[str, ...]:
     tags = ", ".join(f"`{tag}`" for tag in metric.tags)
     if metric.values:
         tags += ": " + ", ".join(metric.values)
-    origins = (_origin(dialect.origins.get(metric.name)) for dialect in (TRACING, STOCK, STOCK_31))
+    found = (dialect.origins.get(metric.name) for dialect in (TRACING, STOCK, STOCK_31))
+    origins = (f"`{origin}`" if origin else "" for origin in found)
     return f"`{MEASUREMENT}_{metric.name}`", metric.type, tags, *origins, metric.help
-
-
-def _origin(origin: Origin) -> str:
-    match origin:
-        case None:
-            return ""
-        case Polled(call):
-            return f"`{call.name}`"
-        case Pushed(name):
-            return f"`{name}`"

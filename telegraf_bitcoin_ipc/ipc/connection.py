@@ -17,8 +17,8 @@ from telegraf_bitcoin_ipc.ipc.session import Session
 log = logging.getLogger(__name__)
 
 PATIENCE: Final = 0.5
-"""Seconds that the node has to end the subscriptions, and then to answer what it was asked, before that is left to
-the guard: with the guard's farewell the program ends within 2 s of being told to."""
+"""Seconds to end the subscriptions, and then to wait for pending answers, before the guard is left to do it: with
+the guard's exit timeout the program ends within 2 s of being stopped."""
 
 
 ResultT = TypeVar("ResultT")
@@ -31,10 +31,10 @@ def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:
 
 
 LOOK_LIMIT: Final = 20.0
-"""Seconds that a single look at a node takes at most: a program that somebody waits for has to end."""
+"""Seconds that a single look at a node may take: somebody is waiting for the program to end."""
 
 
-class Watch(NamedTuple):
+class Connection(NamedTuple):
     """A session, the guard's totals (None without a guard), and whether it is safe to subscribe."""
 
     session: Session
@@ -43,18 +43,18 @@ class Watch(NamedTuple):
 
 
 @asynccontextmanager
-async def watch(
+async def connect(
     node_socket: NodeSocket,
     *,
     unguarded: bool = False,
-    hand_on_utxo: bool = False,
+    forward_utxo: bool = False,
     level: int = logging.ERROR,
     on_wait: Callable[[str], None] = log.warning,
-) -> AsyncIterator[Watch]:
-    """Hold a session with the node. With `hand_on_utxo` the guard hands UTXO events on beside counting them.
+) -> AsyncIterator[Connection]:
+    """Open a session with the node. With `forward_utxo` the guard forwards UTXO events as well as counting them.
 
-    `on_wait` gets a sentence when the node is still loading its chain, which is waited for. Where the guard cannot
-    be started nothing may be subscribed, and the log says so at `level`. Raises NodeUnavailable, NodeStopping and
+    `on_wait` gets a sentence if the node is still loading its chain, which is waited for. If the guard cannot be
+    started nothing may be subscribed, and the log says so at `level`. Raises NodeUnavailable, NodeStopping and
     UnsupportedNode.
     """
     async with AsyncExitStack() as stack:
@@ -63,7 +63,7 @@ async def watch(
         if not unguarded:
             try:
                 guard = await stack.enter_async_context(
-                    guarded(connection, hand_on_utxo=hand_on_utxo, meanwhile=prepare)
+                    guarded(connection, hand_on_utxo=forward_utxo, meanwhile=prepare)
                 )
                 connection, totals, patience = guard.connection, guard.totals, PATIENCE
             except GuardFailed as error:
@@ -71,7 +71,7 @@ async def watch(
         loading = Loading(node_socket.is_loaded, on_wait=on_wait)
         try:
             session = await stack.enter_async_context(open_session(connection, patience, loading))
-            yield Watch(session, totals, unguarded or totals is not None)
+            yield Connection(session, totals, unguarded or totals is not None)
         except NodeStopping:
             node_socket.stopping()
             raise
@@ -81,7 +81,7 @@ async def watch(
 async def look_at(
     node_socket: NodeSocket, *, unguarded: bool = False, limit: float = LOOK_LIMIT
 ) -> AsyncIterator[Session]:
-    """Hold a session that subscribes to nothing and is over within `limit` seconds, whatever the node does.
+    """Open a session that subscribes to nothing and ends within `limit` seconds, whatever the node does.
 
     Raises NodeUnavailable, NodeStopping and UnsupportedNode.
     """
@@ -92,7 +92,7 @@ async def look_at(
         waits_for = reason.partition(";")[0]
 
     try:
-        async with asyncio.timeout(limit), watch(node_socket, unguarded=unguarded, on_wait=on_wait) as node:
+        async with asyncio.timeout(limit), connect(node_socket, unguarded=unguarded, on_wait=on_wait) as node:
             yield node.session
     except TimeoutError:
         raise NodeUnavailable(f"no answer from the node within {limit:g} seconds: {waits_for}") from None

@@ -1,4 +1,4 @@
-"""Where each metric of a node comes from in each dialect: one table, and the dialects that it makes.
+"""Where each metric comes from in each dialect: one table, and the dialects made from it.
 
 The order of the rows is the order of the calls in a poll.
 """
@@ -9,6 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from telegraf_bitcoin_ipc.collect.absence import Reason
 from telegraf_bitcoin_ipc.collect.metrics import (
     CHAIN_TIP_STATUSES,
     CONNECTION_TYPES,
@@ -17,7 +18,9 @@ from telegraf_bitcoin_ipc.collect.metrics import (
     MESSAGES,
     NETWORKS,
     TRANSPORTS,
+    Subscription,
 )
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Origin, Polled, Pushed
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
     Read,
     bytes_by_message,
@@ -36,50 +39,9 @@ from telegraf_bitcoin_ipc.ipc.rpc_values import (
     warnings,
 )
 
-RPC: Final = "rpc"
-"""The interface of all JSON-RPC methods, over whichever way the dialect has for them."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call of the node's: `method` of a Cap'n Proto interface, or of JSON-RPC.
-
-    `arguments` are names and values; JSON-RPC takes the values in their order. `each` are values of a single
-    argument that it is made with one after another; its results are then a mapping by their texts.
-    With `once_per_tip` it is not repeated before there is a new tip, and not made in initial block download.
-    """
-
-    interface: str
-    method: str
-    arguments: tuple[tuple[str, Any], ...] = ()
-    each: tuple[Any, ...] = ()
-    once_per_tip: bool = False
-
-    @property
-    def name(self) -> str:
-        """The call as people write it, for instance `Chain.getHeight` or `getmempoolinfo`."""
-        return self.method if self.interface == RPC else f"{self.interface.capitalize()}.{self.method}"
-
-
-class Polled(NamedTuple):
-    """A value that a call gives."""
-
-    call: Call
-    read: Read
-
-
-class Pushed(NamedTuple):
-    """A value that comes by itself: made from calls of the node's, or from the tip's changes."""
-
-    name: str
-
-
-Origin = Polled | Pushed | None
-"""Where a metric comes from; None where a dialect does not give it."""
-
 
 class Row(NamedTuple):
-    """Where a metric comes from: with Chain and Node interfaces, with Mining and Rpc, with Mining alone."""
+    """Where a metric comes from with the Chain and Node interfaces, with Mining and Rpc, and with Mining alone."""
 
     metric: str
     full: Origin
@@ -108,22 +70,18 @@ def _truth(results: Any) -> int:
 
 
 def _notified(method: str) -> Pushed:
-    return Pushed(f"ChainNotifications.{method}")
+    return Pushed(Subscription.CHAIN, method)
 
 
 def _traced(method: str) -> Pushed:
-    return Pushed(f"UtxoCacheTrace.{method}")
+    return Pushed(Subscription.UTXO_CACHE, method)
 
 
 def _everywhere(metric: str, method: str, read: Read, **options: Any) -> Row:
-    """Return the row of a value that JSON-RPC alone gives."""
+    """Return the row of a value that only JSON-RPC has."""
     origin = _rpc(method, read, **options)
     return Row(metric, origin, origin)
 
-
-_TIP: Final = Pushed("Mining.waitTipChanged")
-HEADERS: Final = Pushed("getblockheader")
-"""What is made from the headers between the old tip and the new: one call per new block."""
 
 ALL_CONNECTIONS: Final = 3
 """Node.getNodeCount's flags: 1 inbound, 2 outbound."""
@@ -132,7 +90,7 @@ BLOCK_STATISTICS: Final = (
     "ins", "outs", "subsidy", "time", "total_out", "total_size", "total_weight", "totalfee", "txs",
     "utxo_increase_actual",
 )  # fmt: skip
-"""What is asked of getblockstats: the node works out no more than that."""
+"""The statistics requested from getblockstats, which computes no others."""
 
 BLOCKCHAIN, MEMPOOL, NETWORK, PEERS, STATISTICS = (
     "getblockchaininfo", "getmempoolinfo", "getnetworkinfo", "getpeerinfo", "getblockstats",
@@ -140,20 +98,20 @@ BLOCKCHAIN, MEMPOOL, NETWORK, PEERS, STATISTICS = (
 
 
 def _block(metric: str, read: Read) -> Row:
-    return _everywhere(metric, STATISTICS, read)
+    return _everywhere(metric, STATISTICS, read, once_per_tip=True)
 
 
 _MINING_TIP = Polled(Call("mining", "getTip"), lambda r: r.result.height if r.hasResult else None)
 _MINING_IBD = Polled(Call("mining", "isInitialBlockDownload"), _truth)
 
 TABLE: Final = (
-    Row("blocks_connected_total", _notified("blockConnected"), HEADERS),
-    Row("blocks_disconnected_total", _notified("blockDisconnected"), HEADERS),
+    Row("blocks_connected_total", _notified("blockConnected"), Followed.HEADERS),
+    Row("blocks_disconnected_total", _notified("blockDisconnected"), Followed.HEADERS),
     Row("mempool_tx_added_total", _notified("transactionAddedToMempool")),
     Row("mempool_tx_removed_total", _notified("transactionRemovedFromMempool")),
-    Row("tip_updates_total", _notified("updatedBlockTip"), _TIP, _TIP),
+    Row("tip_updates_total", _notified("updatedBlockTip"), Followed.TIP, Followed.TIP),
     Row("chain_state_flushes_total", _notified("chainStateFlushed")),
-    Row("block_height", _notified("blockConnected"), _TIP, _TIP),
+    Row("block_height", _notified("blockConnected"), Followed.TIP, Followed.TIP),
     Row(
         "chain_height",
         Polled(_chain("getHeight"), lambda r: r.result if r.hasResult else None),
@@ -198,7 +156,7 @@ TABLE: Final = (
     Row("utxo_cache_add_unconfirmed_total", _traced("add")),
     Row("mempool_tx_removed_by_reason_total", _notified("transactionRemovedFromMempool")),
     Row("mempool_tx_added_vbytes_total", _notified("transactionAddedToMempool")),
-    Row("mempool_tx_confirmed_total", _notified("blockConnected"), HEADERS),
+    Row("mempool_tx_confirmed_total", _notified("blockConnected"), Followed.HEADERS),
     _everywhere("mempool_vbytes", MEMPOOL, field("bytes")),
     _everywhere("mempool_min_fee_sat_per_vb", MEMPOOL, feerate("mempoolminfee")),
     _everywhere("mempool_relay_min_fee_sat_per_vb", MEMPOOL, feerate("minrelaytxfee")),
@@ -240,27 +198,37 @@ TABLE: Final = (
     _block("utxo_spent_total", field("ins")),
     _block("utxo_created_value_sat_total", total_of("total_out", "totalfee", "subsidy")),
     _block("utxo_spent_value_sat_total", total_of("total_out", "totalfee")),
-    Row("reorgs_total", _notified("blockDisconnected"), HEADERS),
-    Row("reorg_depth_max", _notified("blockDisconnected"), HEADERS),
+    Row("reorgs_total", _notified("blockDisconnected"), Followed.HEADERS),
+    Row("reorg_depth_max", _notified("blockDisconnected"), Followed.HEADERS),
 )
-"""One row per metric of a node, in the order in which it is asked for."""
+"""One row per metric, in polling order."""
+
+
+def _lacking(row: Row) -> Reason:
+    """Return which interface a node lacks that does not offer the row's metric."""
+    if isinstance(row.full, Pushed) and row.full.subscription is Subscription.UTXO_CACHE:
+        return Reason.NO_TRACING
+    return Reason.NO_CHAIN if row.stock is None else Reason.NO_RPC
+
+
+_LACKING: Final = {row.metric: _lacking(row) for row in TABLE}
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One call and the values that it gives, by metric."""
+    """One call, and the reader of each metric that it has a value for."""
 
     call: Call
     values: Mapping[str, Read]
 
     @property
     def name(self) -> str:
-        """The call as people write it."""
+        """The call's name."""
         return self.call.name
 
     @property
     def once_per_tip(self) -> bool:
-        """Whether its values stay what they are until there is a new tip."""
+        """Whether its values change only with a new tip."""
         return self.call.once_per_tip
 
     def of_block(self, block: str | int) -> "Source":
@@ -271,11 +239,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Dialect:
-    """A kind of node: its name, where it takes each metric from, and the subscriptions that it has."""
+    """A kind of node: its name, where each metric comes from, and the subscriptions that it offers."""
 
     name: str
     origins: Mapping[str, Origin]
-    subscriptions: tuple[str, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
     @cached_property
     def _sources(self) -> tuple[Source, ...]:
@@ -286,7 +254,7 @@ class Dialect:
         return tuple(Source(call, MappingProxyType(reads)) for call, reads in values.items())
 
     def polled(self, fee_targets: Iterable[int] = FEE_TARGETS) -> Iterator[Source]:
-        """Yield what a poll asks, in order."""
+        """Yield the sources of a poll, in order."""
         for source in self._sources:
             if source.call.method == STATISTICS:
                 continue
@@ -296,41 +264,54 @@ class Dialect:
 
     @property
     def statistics(self) -> Source | None:
-        """What is asked about each new block; None without JSON-RPC."""
+        """The source of each new block's statistics; None without JSON-RPC."""
         return next((source for source in self._sources if source.call.method == STATISTICS), None)
 
-    def pushed(self, *names: str) -> list[str]:
-        """Return the metrics that come by themselves, from the methods whose names begin so."""
+    def missing(self, metric: str) -> Reason | None:
+        """Return which interface the node lacks for a metric; None if it lacks none."""
+        return _LACKING[metric] if self.origins.get(metric, ...) is None else None
+
+    def subscription(self, metric: str) -> Subscription | None:
+        """Return the subscription that a metric is made from, if there is one."""
+        origin = self.origins.get(metric)
+        return origin.subscription if isinstance(origin, Pushed) else None
+
+    def once_per_tip(self, metric: str) -> bool:
+        """Return whether a metric is polled once per new tip, and not during initial block download."""
+        origin = self.origins.get(metric)
+        return isinstance(origin, Polled) and origin.call.once_per_tip
+
+    def event_metrics(self, *kinds: Subscription | Followed) -> list[str]:
+        """Return the metrics made from a subscription, or from following the tip."""
         return [
             metric
             for metric, origin in self.origins.items()
-            if isinstance(origin, Pushed) and origin.name.startswith(names)
+            if (origin.subscription if isinstance(origin, Pushed) else origin) in kinds
         ]
 
 
-def _dialect(
-    name: str, origin: Callable[[Row], Origin], *subscriptions: str, without: str | None = None
-) -> Dialect:
+def _dialect(name: str, origin: Callable[[Row], Origin], *subscriptions: Subscription) -> Dialect:
+    """Return the dialect with each row's `origin`; what needs another subscription is left out."""
     origins = {row.metric: origin(row) for row in TABLE}
     for metric, where in origins.items():
-        if without and isinstance(where, Pushed) and where.name.startswith(without):
+        if isinstance(where, Pushed) and where.subscription not in subscriptions:
             origins[metric] = None
     return Dialect(name, MappingProxyType(origins), subscriptions)
 
 
-TRACING = _dialect("tracing", lambda row: row.full, "chain", "utxo_cache")
-CHAIN = _dialect("chain", lambda row: row.full, "chain", without="UtxoCacheTrace")
+TRACING = _dialect("tracing", lambda row: row.full, Subscription.CHAIN, Subscription.UTXO_CACHE)
+CHAIN = _dialect("chain", lambda row: row.full, Subscription.CHAIN)
 STOCK = _dialect("stock", lambda row: row.stock)
 STOCK_31 = _dialect("stock-31", lambda row: row.mining)
 STOCK_30 = _dialect("stock-30", lambda row: row.mining)
 
 DIALECTS: Final = (TRACING, CHAIN, STOCK, STOCK_31, STOCK_30)
-"""The kinds of node that are served."""
+"""The supported kinds of node."""
 
 READ_ONLY: Final = tuple(
     sorted(
         {source.call.method for dialect in DIALECTS for source in dialect._sources if source.call.interface == RPC}
-        | {"getblockheader"}
+        | {Followed.HEADERS.value}
     )
 )
-"""Every JSON-RPC method that is ever called; none of them changes anything."""
+"""Every JSON-RPC method that is ever called; all are read-only."""

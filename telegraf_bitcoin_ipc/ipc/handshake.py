@@ -1,21 +1,20 @@
-"""The begin and the end of a session: finds out what a node is, in an order in which no question can harm it.
+"""Opens and closes a session: finds out the node's dialect, in an order in which no call can harm a node.
 
-What a real node forces on this module, and what happens otherwise:
+What real nodes require:
 
 * A node listens on its socket before its chain is loaded, and while it shuts down, which can take minutes. In
-  both a call of a Chain or Mining method can abort it. So the first question is one that is always safe and
-  answers whether the node is stopping: Node.shutdownRequested where there is a Node interface, and from Core 31 on
-  makeMining, which gives nothing then and, while the chain is being loaded, waits. The JSON-RPC methods are safe
-  while the chain is being loaded and say -28. Core 30 has no safe question at all: it is left alone unless its
-  process shows that its chain is loaded.
-* Ordinal 4 of Init is makeChain on one kind of node and makeRpc on the other. So the first question is for a
-  method that only one kind has.
+  both states a Chain or Mining call can abort it. So the first call is one that is always safe and reports whether
+  the node is stopping: Node.shutdownRequested if there is a Node interface, and from Core 31 on makeMining, which
+  returns nothing while stopping and blocks while loading. JSON-RPC methods are safe while loading: they fail with
+  -28. Core 30 has no safe call at all: it is not used unless its process shows that its chain is loaded.
+* Ordinal 4 of Init is makeChain in some dialects and makeRpc in others. So the first call is of a method that only
+  one of them has.
 """
 
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NamedTuple
 
@@ -32,22 +31,23 @@ from telegraf_bitcoin_ipc.errors import (
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc.calls import GaveNothing, ServerThread, answer, offered
 from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, STOCK, STOCK_30, STOCK_31, TRACING, Dialect
+from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 log = logging.getLogger(__name__)
 
 THREADS: Final = ("poll", "subscribe", "tip")
-"""Our threads in the node: a call that waits for a tip, or for its subscription, holds up no poll."""
+"""Our threads in the node: a call that waits for a tip, or for a subscription, delays no poll."""
 
 LOADING_LIMIT: Final = 600.0
-"""Seconds that one session waits for a node to load its chain, which takes hours with -reindex. Each session that
-gives up leaves a call pending in the node until then, so this is long."""
+"""Seconds that a session waits for a node to load its chain, which takes hours with -reindex. Long, because each
+session that gives up leaves a call pending in the node."""
 
 IDLE_LIMIT: Final = 10.0
-"""Seconds that a call under way has to return, without a guard to wait for it, before the socket is closed."""
+"""Seconds that a pending call may take before the socket is closed, without a guard to wait for it."""
 
 LOADING_HINT: Final = 1.0
-"""Seconds after which a makeMining that has not returned waits for the chain."""
+"""Seconds after which a makeMining that has not returned is taken to wait for the chain."""
 
 
 STARTING: Final = "the node is still starting"
@@ -56,8 +56,8 @@ STARTING: Final = "the node is still starting"
 class Loading(NamedTuple):
     """How to wait for a node that is loading its chain.
 
-    `is_loaded` says, without asking the node, whether it has. `limit` is in seconds; `on_wait` gets a sentence
-    when the wait begins.
+    `is_loaded` returns whether it has, without a call to the node. `limit` is in seconds; `on_wait` gets a
+    sentence when the wait begins.
     """
 
     is_loaded: Callable[[], bool] = lambda: True
@@ -66,7 +66,7 @@ class Loading(NamedTuple):
 
 
 def prepare() -> None:
-    """Load the schema that every session begins with; only the first time takes any."""
+    """Preload the schema; cached after the first call."""
     schema.load(TRACING.name)
 
 
@@ -74,14 +74,13 @@ def prepare() -> None:
 async def open_session(
     connection: socket.socket, patience: float | None = None, loading: Loading | None = None
 ) -> AsyncIterator[Session]:
-    """Hold a session over a connected socket, which stays the caller's; at its end nothing is subscribed any more.
+    """Open a session over a connected socket, which remains the caller's; unsubscribe everything at its end.
 
-    The node has `patience` seconds to end them; without a limit (None) that takes as long as it takes. A limit is
-    for a socket that leads to a guard, which goes on alone. Raises NodeUnavailable when the node goes, does not
-    answer or is still starting, NodeStopping when it shuts down, and UnsupportedNode when it has no interface that
-    is served.
+    Unsubscribing may take `patience` seconds, or has no limit (None). A limit is only for a socket that leads to a
+    guard, which finishes by itself. Raises NodeUnavailable if the node closes the connection, does not answer or
+    is still starting, NodeStopping if it shuts down, and UnsupportedNode if it has no supported interface.
     """
-    # A descriptor of its own: the event loop must be the one that closes it, the caller closes the caller's.
+    # A duplicate, because the event loop must close its descriptor itself; the caller closes its own.
     stream = await capnp.AsyncIoStream.create_unix_connection(sock=connection.dup())
     client = capnp.TwoPartyClient(stream)
     threads: dict[str, ServerThread] = {}
@@ -90,24 +89,24 @@ async def open_session(
         try:
             yield session
         finally:
-            await _to_the_end(session.unsubscribe(), patience)
+            await _finish(session.unsubscribe(), patience)
     finally:
         try:
-            await _to_the_end(_idle(threads), IDLE_LIMIT if patience is None else patience)
+            await _finish(_idle(threads), IDLE_LIMIT if patience is None else patience)
         finally:
             client.close()
             stream.close()
 
 
 async def _idle(threads: Mapping[str, ServerThread]) -> None:
-    """Wait until no call is under way but the one that waits for a tip."""
+    """Wait until no call is pending but the one that waits for a tip."""
     for name, thread in threads.items():
         if name != "tip":
             await thread.idle()
 
 
-async def _to_the_end(work: Coroutine[Any, Any, None], limit: float | None) -> None:
-    """Do the work whole, or for `limit` seconds; a cancellation takes effect after it."""
+async def _finish(work: Coroutine[Any, Any, None], limit: float | None) -> None:
+    """Finish the work, or stop it after `limit` seconds; a cancellation takes effect afterwards."""
 
     async def limited() -> None:
         with suppress(TimeoutError):
@@ -127,96 +126,102 @@ async def _to_the_end(work: Coroutine[Any, Any, None], limit: float | None) -> N
 
 
 async def _handshake(client: Any, threads: dict[str, ServerThread], loading: Loading) -> Session:
-    """Find out what the node is; its `threads` are the caller's."""
+    """Find out the dialect and return the session; fills the caller's `threads`."""
     try:
-        init, loaded = _as(TRACING, client, threads)
+        init, loaded = _speak(TRACING, client, threads)
         thread_map = (await answer("construct", init.construct())).threadMap
         for name in THREADS:
             made = await answer("makeThread", thread_map.makeThread(f"telegraf-bitcoin-ipc {name}"))
             threads[name] = ServerThread(made.result)
-        node = await offered(threads["poll"], init, "makeNode")
-        if node is not None:
-            session = Session(CHAIN, {"node": node}, threads, loaded)
-            try:
-                if (await threads["poll"].call(node, "shutdownRequested")).result:
-                    raise NodeStopping
-                await session.introduce()  # from here on the chain is loaded
-            except NotOffered:
-                log.debug("what makeNode made is no Node: its ordinal is another method's here")
-            else:
-                return await _with_chain(init, session)
-        return await _with_rpc(client, threads, loading) or await _with_mining(client, threads, loading)
+        return (
+            await _with_node(init, loaded, threads)
+            or await _with_rpc(client, threads, loading)
+            or await _with_mining(client, threads, loading)
+        )
     except CallFailed as error:
         raise NodeUnavailable(str(error)) from error
 
 
-def _as(dialect: Dialect, client: Any, threads: Mapping[str, ServerThread]) -> tuple[Any, Any]:
-    """Speak a dialect's schema: return its Init and the schema. A capability knows the schema that it came by."""
+def _speak(dialect: Dialect, client: Any, threads: Mapping[str, ServerThread]) -> tuple[Any, Any]:
+    """Return the node's Init in a dialect's schema, and the schema; casts the threads to it as well."""
     loaded = schema.load(dialect.name)
     for thread in threads.values():
         thread.capability = thread.capability.cast_as(loaded.proxy.Thread)
     return client.bootstrap().cast_as(loaded.init.Init), loaded
 
 
-async def _with_chain(init: Any, session: Session) -> Session:
-    """Make the session with a node of the dialects tracing and chain whole, and return it."""
+async def _with_node(init: Any, loaded: Any, threads: Mapping[str, ServerThread]) -> Session | None:
+    """Return the session with a node of the dialects tracing and chain; None if it is neither."""
+    thread = threads["poll"]
+    node = await offered(thread, init, "makeNode")
+    if node is None:
+        return None
+    rpc = JsonRpc(thread, node=node)
+    try:
+        if (await thread.call(node, "shutdownRequested")).result:
+            raise NodeStopping
+        version, chain = await rpc.version(), await rpc.chain()  # once these succeed the chain is loaded
+    except NotOffered:
+        log.debug("makeNode did not make a Node: this node has another method at its ordinal")
+        return None
+    capabilities = {"node": node}
     for name, method in (("tracing", "makeTracing"), ("chain", "makeChain"), ("mining", "makeMining")):
-        if (capability := await offered(session.threads["poll"], init, method)) is not None:
-            session.capabilities[name] = capability
+        if (capability := await offered(thread, init, method)) is not None:
+            capabilities[name] = capability
         elif name != "tracing":
-            raise UnsupportedNode(f"the node has the Node interface, and no {name.capitalize()} interface")
-    if "tracing" in session.capabilities:
-        session.dialect = TRACING
-    return session
+            raise UnsupportedNode(f"the node has the Node interface, but no {name.capitalize()} interface")
+    dialect = TRACING if "tracing" in capabilities else CHAIN
+    return Session(dialect, capabilities, threads, loaded, rpc=rpc, version=version, chain=chain)
 
 
 async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: Loading) -> Session | None:
-    """Return the session with a node of the dialect stock, None if it is not one."""
-    init, loaded = _as(STOCK, client, threads)
-    rpc = await offered(threads["poll"], init, "makeRpc")
-    if rpc is None:
+    """Return the session with a node of the dialect stock; None if it is another."""
+    init, loaded = _speak(STOCK, client, threads)
+    capability = await offered(threads["poll"], init, "makeRpc")
+    if capability is None:
         return None
-    session = Session(STOCK, {"rpc": rpc}, threads, loaded)
-    mining = await _once_loaded(threads["tip"], init, loading, session.why_loading)
+    rpc = JsonRpc(threads["poll"], rpc=capability)
+    mining = await _once_loaded(threads["tip"], init, loading, rpc)
     if mining is None:
-        raise UnsupportedNode("the node has the Rpc interface, and no Mining interface")
-    session.capabilities["mining"] = mining
+        raise UnsupportedNode("the node has the Rpc interface, but no Mining interface")
+    version = chain = ""
     try:
-        await session.introduce()
+        version = await rpc.version()
+        chain = await rpc.chain()
     except CallFailed as error:  # not allowed, for instance
         log.warning("%s", error)
-    return session
+    capabilities = {"mining": mining, "rpc": capability}
+    return Session(STOCK, capabilities, threads, loaded, rpc=rpc, version=version, chain=chain)
 
 
 async def _with_mining(client: Any, threads: Mapping[str, ServerThread], loading: Loading) -> Session:
-    """Return the session with a node that has no other interface than Mining."""
-    init, loaded = _as(STOCK_31, client, threads)
-    mining = await _once_loaded(threads["tip"], init, loading, _not_told)
+    """Return the session with a node that has only the Mining interface."""
+    init, loaded = _speak(STOCK_31, client, threads)
+    mining = await _once_loaded(threads["tip"], init, loading, None)
     if mining is not None:
         return Session(STOCK_31, {"mining": mining}, threads, loaded)
-    init, loaded = _as(STOCK_30, client, threads)
+    init, loaded = _speak(STOCK_30, client, threads)
     mining = await offered(threads["poll"], init, "makeMining")
     if mining is None:
-        raise UnsupportedNode("the node offers no interface that could be watched")
+        raise UnsupportedNode("the node offers none of the supported interfaces")
     if not loading.is_loaded():
         raise NodeUnavailable(
-            "the node is a Bitcoin Core 30 that may be starting or stopping, when any question would abort it"
+            "the node is a Bitcoin Core 30 that may be starting or stopping, when any call would abort it"
         )
     return Session(STOCK_30, {"mining": mining}, threads, loaded)
 
 
-async def _once_loaded(
-    thread: ServerThread, init: Any, loading: Loading, reason: Callable[[], Awaitable[str]]
-) -> Any | None:
-    """Return the Mining that Core 31 and later make once their chain is loaded; None where @3 is not makeMining.
+async def _once_loaded(thread: ServerThread, init: Any, loading: Loading, rpc: JsonRpc | None) -> Any | None:
+    """Return the Mining that Core 31 and later make once their chain is loaded; None if @3 is not makeMining.
 
-    `reason` asks the node what it does meanwhile. Raises NodeStopping, and NodeUnavailable after the limit.
+    `rpc`, if there is one, is asked what the node is doing. Raises NodeStopping, and NodeUnavailable after
+    the limit.
     """
     making = asyncio.ensure_future(offered(thread, init, "makeMining", limit=loading.limit))
     what = STARTING
     try:
         if not (await asyncio.wait({making}, timeout=LOADING_HINT))[0]:
-            what = await reason() or STARTING
+            what = (await _why_loading(rpc) if rpc else "") or STARTING
             loading.on_wait(f"{what}; waiting until its chain is loaded")
         return await making
     except GaveNothing:
@@ -224,8 +229,15 @@ async def _once_loaded(
     except NotAnswered as error:
         raise NodeUnavailable(what) from error
     finally:
-        making.cancel()  # without effect where it is done
+        making.cancel()  # no effect if it is done
 
 
-async def _not_told() -> str:
+async def _why_loading(rpc: JsonRpc) -> str:
+    """Return what a loading node is doing, in its own words; empty if it does not say."""
+    try:
+        await rpc("getblockchaininfo")
+    except NodeUnavailable as error:
+        return str(error)
+    except CallFailed as error:
+        log.debug("%s", error)
     return ""

@@ -1,6 +1,6 @@
-"""The node's socket: connects to it, and remembers from one connection to the next what it showed of its node.
+"""Connects to the node's socket, and remembers between connections whether its node is stopping.
 
-A node makes its socket anew at each start, so the socket's inode and ctime identify one run of a node.
+A node creates its socket at each start, so the socket's inode and ctime identify one run of the node.
 """
 
 import os
@@ -14,18 +14,18 @@ from typing import Final, NamedTuple
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
 
 NETWORK_THREAD: Final = "b-msghand"
-"""The thread of Bitcoin Core that handles P2P messages. It runs from the time the chain is loaded until the node
-begins to shut down (measured on Core 30)."""
+"""Bitcoin Core's thread for P2P messages. It runs from the time the chain is loaded until the node begins to shut
+down (measured on Core 30)."""
 
 SETTLED_SECONDS: Final = 600.0
-"""How long a socket must have been there before a node whose threads are hidden counts as loaded."""
+"""Seconds that a socket must have existed before a node whose threads are hidden counts as loaded."""
 
 START_TIME: Final = 19
 """Index of `starttime` in /proc/PID/stat, counted from the state, which follows the name in parentheses."""
 
 
 class Made(NamedTuple):
-    """What tells a socket file from one made later at the same path."""
+    """Identifies a socket file, even if another is created later at the same path."""
 
     device: int
     inode: int
@@ -33,17 +33,17 @@ class Made(NamedTuple):
 
 
 class Process(NamedTuple):
-    """A process and when it started, in clock ticks since boot: ids are used again."""
+    """A process, by its id and its start in clock ticks since boot: ids are reused."""
 
     pid: int
     started: str
 
 
 class NodeSocket:
-    """The socket at a path. `clock` is monotonic, in seconds: a wall clock can be set forward."""
+    """The socket at a path. `clock` is monotonic, in seconds, because a wall clock can be set."""
 
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Remember nothing yet."""
+        """Start without having seen the socket."""
         self.path = path
         self._clock = clock
         self._made: Made | None = None
@@ -54,8 +54,8 @@ class NodeSocket:
     def connect(self) -> socket.socket:
         """Return a connected, non-blocking socket.
 
-        Raises NodeStopping, without connecting, while the node that was seen to stop is still there, and
-        NodeUnavailable with what its operator could look at.
+        Raises NodeStopping, without connecting, while a node that began to stop is still there, and
+        NodeUnavailable with a hint for the operator.
         """
         before = self._look()
         if self._stopping is not None and self._is_same(before, *self._stopping):
@@ -75,15 +75,15 @@ class NodeSocket:
         return connection
 
     def stopping(self) -> None:
-        """Remember that the node behind the last connection has begun to stop."""
+        """Remember that the node of the last connection has begun to stop."""
         if self._made is not None:
             self._stopping = self._made, _process(self._pid)
 
     def is_loaded(self) -> bool:
-        """Say whether the node has loaded its chain and is not shutting down, without asking it anything.
+        """Return whether the node has loaded its chain and is not shutting down, without a call to it.
 
-        Its threads show it. Where they are hidden (another process namespace, hidepid) the socket must have been
-        seen for SETTLED_SECONDS, and a shutdown does not show.
+        Its threads show it. If they are hidden (another process namespace, hidepid) the socket must have been seen
+        for SETTLED_SECONDS, and a shutdown goes unnoticed.
         """
         try:
             names = [thread.read_text().strip() for thread in Path(f"/proc/{self._pid}/task").glob("*/comm")]
@@ -102,7 +102,7 @@ class NodeSocket:
 
     @staticmethod
     def _is_same(made: Made | None, stopping: Made, process: Process | None) -> bool:
-        """Say whether the node that was seen to stop may still be behind the socket."""
+        """Return whether the node that began to stop may still own the socket."""
         return made == stopping and (process is None or _process(process.pid) == process)
 
 
@@ -118,14 +118,14 @@ def _connected(path: str) -> socket.socket:
 
 
 def _peer_of(connection: socket.socket) -> int:
-    """Return the id of the process that listens at the other end; 0 if it is not in our process namespace."""
+    """Return the id of the listening process; 0 if it is not in our process namespace."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid: int = struct.unpack("3i", credentials)[0]
     return pid
 
 
 def _process(pid: int) -> Process | None:
-    """Return a process that is there and can be seen, else None; a zombie is not there."""
+    """Return a process; None if it does not exist, is hidden or is a zombie."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -135,7 +135,7 @@ def _process(pid: int) -> Process | None:
 
 _WHY_NO_CONNECTION: Final[Mapping[type[OSError], str]] = {
     FileNotFoundError: "there is no such socket (is the node running, with -ipcbind=unix?)",
-    ConnectionRefusedError: "nobody answers on it (the node is not running, or it is no socket)",
-    PermissionError: "this user may not open it (it belongs to the user that the node runs as)",
-    BlockingIOError: "the node does not take connections",
+    ConnectionRefusedError: "nothing listens on it (the node is not running, or it is not a socket)",
+    PermissionError: "permission denied (it belongs to the user that the node runs as)",
+    BlockingIOError: "the node does not accept connections",
 }

@@ -1,23 +1,19 @@
-"""What the results of JSON-RPC methods say: one small reader per value, pure, for the table in `dialects`.
+"""Reads values from the results of JSON-RPC methods: one small pure reader per value, for the table in `dialects`.
 
-A reader takes a method's result and returns a number, numbers by tag value, or None where the node gives none.
-Amounts become satoshi, feerates satoshi per virtual byte. A result of another form raises ArithmeticError,
-AttributeError, KeyError, TypeError or ValueError.
+A reader takes a method's result and returns a number, numbers by tag value, or None if there is none. Amounts
+become satoshi, feerates satoshi per virtual byte. A malformed result raises ArithmeticError, AttributeError,
+KeyError, TypeError or ValueError.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from telegraf_bitcoin_ipc.collect.metrics import OTHER, PING_STATS
+from telegraf_bitcoin_ipc.collect.values import Labelled, Number, PeerTotals, Value
 
-Number = int | float
-Labelled = Mapping[str, Number]
-Totals = Mapping[tuple[int, str], Number]
-"""Running totals by peer id and message: they end with the peer."""
-
-Read = Callable[[Any], Number | Labelled | Totals | None]
+Read = Callable[[Any], Value]
 
 SATOSHI: Final = 100_000_000
 """Satoshi in a bitcoin."""
@@ -32,32 +28,32 @@ def number(value: Any) -> Number | None:
     """Return a JSON number as it is, a boolean as 0 or 1, and null as None."""
     if value is None or (isinstance(value, int | float) and math.isfinite(value)):
         return int(value) if isinstance(value, bool) else value
-    raise TypeError(f"{value!r} is no number")
+    raise TypeError(f"{value!r} is not a number")
 
 
 def field(name: str) -> Read:
-    """Return a reader of one field; a field that is not there is None."""
+    """Return a reader of one field; None if it is missing."""
     return lambda result: number(result.get(name))
 
 
 def real(value: Any) -> float | None:
-    """Return a JSON number as a float: where it happens to be whole, JSON does not tell the two apart."""
+    """Return a JSON number as a float; JSON does not distinguish a whole float from an integer."""
     known = number(value)
     return None if known is None else float(known)
 
 
 def real_field(name: str) -> Read:
-    """Return a reader of one field that is not a whole number; a field that is not there is None."""
+    """Return a reader of one field as a float; None if it is missing."""
     return lambda result: real(result.get(name))
 
 
 def satoshi(name: str) -> Read:
-    """Return a reader of an amount that JSON-RPC gives in bitcoin."""
+    """Return a reader of an amount in bitcoin."""
     return lambda result: _satoshi(result.get(name))
 
 
 def feerate(name: str) -> Read:
-    """Return a reader of a feerate that JSON-RPC gives in bitcoin per 1,000 virtual bytes."""
+    """Return a reader of a feerate in bitcoin per 1,000 virtual bytes."""
     return lambda result: _per_vbyte(result.get(name))
 
 
@@ -72,9 +68,9 @@ def _per_vbyte(value: Any) -> float | None:
 
 
 def warnings(result: Any) -> int:
-    """Return how many warnings there are in a list, or (-deprecatedrpc=warnings) in one text, empty for none."""
-    said = result["warnings"]
-    return len(said) if isinstance(said, list) else int(bool(said))
+    """Return the number of warnings in a list, or with -deprecatedrpc=warnings whether the text is not empty."""
+    found = result["warnings"]
+    return len(found) if isinstance(found, list) else int(bool(found))
 
 
 def directions(result: Any) -> Labelled:
@@ -83,12 +79,12 @@ def directions(result: Any) -> Labelled:
 
 
 def count_of(name: str, known: Iterable[str]) -> Read:
-    """Return a reader that counts the items of a list by one of their fields; each known value has a count."""
+    """Return a reader that counts a list's items by one of their fields; each known value is counted, 0 too."""
     return lambda items: dict.fromkeys(known, 0) | Counter(str(item.get(name, "")) for item in items)
 
 
 def pings(peers: Any) -> Labelled | None:
-    """Return PING_STATS (nearest rank) of the last ping times in seconds of the peers that have one."""
+    """Return PING_STATS (nearest rank) of the peers' last ping times in seconds; None if no peer has one."""
     times = sorted(float(peer["pingtime"]) for peer in peers if "pingtime" in peer)
     if not times:
         return None
@@ -96,9 +92,9 @@ def pings(peers: Any) -> Labelled | None:
 
 
 def bytes_by_message(name: str, known: Collection[str]) -> Read:
-    """Return a reader of the bytes by peer and message from getpeerinfo; what is not `known` is `other`."""
+    """Return a reader of the bytes by peer and message from getpeerinfo; messages not `known` are `other`."""
 
-    def read(peers: Any) -> Totals:
+    def read(peers: Any) -> PeerTotals:
         totals: Counter[tuple[int, str]] = Counter()
         for peer in peers:
             for message, total in peer[name].items():
@@ -109,13 +105,13 @@ def bytes_by_message(name: str, known: Collection[str]) -> Read:
 
 
 def fee_estimates(results: Any) -> Labelled:
-    """Return the feerates by target from the results by target; one without enough data is left out."""
+    """Return the feerates by target; a target without enough data is left out."""
     rates = {target: _per_vbyte(result.get("feerate")) for target, result in results.items()}
     return {target: rate for target, rate in rates.items() if rate is not None}
 
 
 def of_indexes(name: str, known: Collection[str]) -> Read:
-    """Return a reader of one field by index from getindexinfo; indexes not `known` have no value that adds up."""
+    """Return a reader of one field by index from getindexinfo; indexes not `known` are left out."""
     return lambda indexes: {index: int(state[name]) for index, state in indexes.items() if index in known}
 
 

@@ -1,7 +1,7 @@
-"""Find and load the project's Cap'n Proto schema.
+"""Finds and loads the project's Cap'n Proto schema.
 
-The Init interface has one id and, from one kind of node to the next, other methods at the same ordinals. Each
-dialect's Init is therefore loaded by a parser of its own, together with the interfaces that it leads to.
+The Init interface has the same id in every dialect, but different methods at the same ordinals. So each dialect's
+Init is loaded by its own parser, together with the interfaces that it leads to.
 """
 
 from functools import cache
@@ -12,7 +12,7 @@ from typing import Any
 import capnp
 
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.working_directory import prepare_for_capnp
+from telegraf_bitcoin_ipc.ipc.working_directory import prepare_for_capnp
 
 INTERFACES = {
     "tracing": ("chain", "node", "mining", "tracing", "handler"),

@@ -1,8 +1,7 @@
-"""A session with a node of a known dialect: polls, JSON-RPC, subscriptions, the tip, and a harmless leave.
+"""A session with a node of a known dialect: polls, subscriptions, the tip, and leaving without harm.
 
-What a real node forces on this module: a socket with a subscription on it must not be closed, or the node aborts.
-Nor must one with a call on it that is not answered, which kills a busy tracing node once in some 30 times;
-waitTipChanged is the one exception.
+A socket with a subscription must not be closed: a real node aborts. Nor may one with an unanswered call, which
+aborts a busy tracing node about once in 30 times. waitTipChanged is the one exception.
 """
 
 import asyncio
@@ -10,8 +9,16 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, ThreadBusy
-from telegraf_bitcoin_ipc.ipc import jsonrpc
+from telegraf_bitcoin_ipc.collect.metrics import Subscription
+from telegraf_bitcoin_ipc.collect.values import Value
+from telegraf_bitcoin_ipc.errors import (
+    CallFailed,
+    NodeStopping,
+    NodeUnavailable,
+    NotAnswered,
+    PartlyFailed,
+    ThreadBusy,
+)
 from telegraf_bitcoin_ipc.ipc.callbacks import (
     ChainSink,
     Subscriber,
@@ -20,40 +27,38 @@ from telegraf_bitcoin_ipc.ipc.callbacks import (
     utxo_cache_trace,
 )
 from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT, ServerThread, answer, translated
-from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY, RPC, Call, Dialect, Source
-from telegraf_bitcoin_ipc.ipc.rpc_values import Labelled, Number, Totals
+from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call
+from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
 
 log = logging.getLogger(__name__)
 
 NO_TIP: Final = bytes(32)
-"""A block hash that no tip has: the first wait returns the present tip at once."""
+"""A hash that no block has: the first wait returns the current tip at once."""
 
 TIP_WAIT_MILLISECONDS: Final = 1000.0
-"""Time limit of a wait for a new tip; its answer is what the guard has to wait for before it closes."""
+"""Time limit of a wait for a new tip: before it closes the guard must wait for the answer."""
 
 MALFORMED: Final = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
-"""What a reader raises at a result that has not the form that it should have."""
-
-RPC_USER: Final = "telegraf-bitcoin-ipc"
-"""Who calls Rpc.executeRpc, for the node's log and its -rpcwhitelist."""
+"""Exceptions that a reader raises on an unexpected result."""
 
 BUSY_PAUSE: Final = 0.01
 LONGEST_BUSY_PAUSE: Final = 1.0
-"""Seconds to wait after the node said `thread busy`; before a wait for the tip they double."""
+"""Seconds to wait after `thread busy`; doubled each time when waiting for the tip."""
 
 UNANSWERED_WARNING: Final = 5.0
-"""Seconds after which a node that does not let go of a subscription is mentioned in the log."""
+"""Seconds after which the log mentions a subscription that has not ended yet."""
 
 
 class Tip(NamedTuple):
-    """A tip of the active chain: its hash as people write it, and its height."""
+    """A tip of the active chain: its hash in display order, and its height."""
 
     hash: str
     height: int
 
 
 class Header(NamedTuple):
-    """What getblockheader says of a block; `previous` is empty for the genesis block."""
+    """A block header from getblockheader; `previous` is empty for the genesis block."""
 
     hash: str
     previous: str
@@ -61,24 +66,24 @@ class Header(NamedTuple):
     transactions: int
 
 
-class Subscription:
-    """One subscription: what the node calls, and what ends it.
+class Subscribed:
+    """One subscription: the server that the node calls, and the handler that ends it.
 
-    `request` is the call that was answered, or is still to be answered, with the handler.
+    `request` is the subscribing call, answered or not; its result is the handler.
     """
 
     def __init__(self, subscriber: Subscriber, request: asyncio.Future[Any]) -> None:
-        """Stand for the request that was sent."""
+        """Keep the request that was sent."""
         self.subscriber = subscriber
         self.request = request
 
     @property
     def failed(self) -> bool:
-        """Whether the node has refused it."""
+        """Whether the node has refused the subscription."""
         return self.request.done() and self.request.exception() is not None
 
     async def end(self, thread: ServerThread) -> None:
-        """Call Handler.disconnect and wait until the node has let go, however long that takes."""
+        """Call Handler.disconnect and wait for `destroy`, without a time limit."""
         await asyncio.wait({self.request})
         if self.failed:
             return
@@ -94,76 +99,62 @@ class Subscription:
 
 
 class Session:
-    """A node that answered: `dialect` says what it is, `version` and `chain` are empty where it does not tell.
+    """An open session: polls, subscriptions and the tip of a node whose dialect is known.
 
-    `capabilities` are its interfaces by name, `threads` our threads in it. `tells_of_its_stop` is what
-    `ask_for_tip` has found out; while it is false nothing may be subscribed, or the node would stop with a
-    subscriber, and abort.
+    `tip_works` is the result of `probe_tip`. While it is false nothing may be subscribed: the node's stop would go
+    unnoticed, and a node that stops with a subscriber aborts.
     """
 
     def __init__(
         self,
         dialect: Dialect,
-        capabilities: dict[str, Any],
+        capabilities: Mapping[str, Any],
         threads: Mapping[str, ServerThread],
-        loaded: Any,
+        schema: Any,
+        *,
+        rpc: JsonRpc | None = None,
+        version: str = "",
+        chain: str = "",
     ) -> None:
-        """Use what the handshake gave; see `handshake.open_session`."""
+        """Use what the handshake gathered; see `handshake.open_session`.
+
+        `capabilities` are the node's interfaces by name, `threads` our threads in the node by name, `schema` the
+        dialect's. `rpc` is None if the dialect has no JSON-RPC; `version` and `chain` are empty if unknown.
+        """
         self.dialect = dialect
-        self.version = ""
-        self.chain = ""
+        self.version, self.chain = version, chain
         self.capabilities = capabilities
         self.threads = threads
-        self.tells_of_its_stop = False
-        self._schema = loaded
-        self._subscriptions: dict[str, Subscription] = {}
+        self._rpc = rpc
+        self.tip_works = False
+        self._schema = schema
+        self._subscriptions: dict[Subscription, Subscribed] = {}
 
     def __str__(self) -> str:
-        """Say what is watched, in a few words."""
+        """Return a short description for the log."""
         return f"node {self.version or 'of unknown version'}, chain {self.chain or 'unknown'}, {self.dialect.name}"
 
-    async def introduce(self) -> None:
-        """Ask for version and chain; raises CallFailed, and NodeUnavailable while the node is still loading."""
-        self.version = await self._text("getnetworkinfo", "subversion")
-        self.chain = await self._text("getblockchaininfo", "chain")
-
-    async def why_loading(self) -> str:
-        """Return what a node does that is loading its chain, in its own words; empty where it does not say."""
-        try:
-            await self.rpc("getblockchaininfo")
-        except NodeUnavailable as error:
-            return str(error)
-        except CallFailed as error:
-            log.debug("%s", error)
-        return ""
-
-    async def _text(self, method: str, field: str) -> str:
-        said = await self.rpc(method)
-        if not isinstance(said, dict):
-            raise CallFailed(f"{method}: the answer has not the expected form")
-        return str(said.get(field, ""))
-
-    async def read(self, source: Source) -> dict[str, Number | Labelled | Totals | None]:
+    async def read(self, source: Source) -> dict[str, Value]:
         """Make a source's call and return its values by metric.
 
-        Raises CallFailed (PartlyFailed where some values are known all the same) or NodeUnavailable.
+        Raises CallFailed (PartlyFailed if some of the values are known) or NodeUnavailable.
         """
-        problems: list[str] = []
+        problems: list[CallFailed] = []
         results = await self._all_results(source.call, problems)
-        values: dict[str, Number | Labelled | Totals | None] = {}
+        values: dict[str, Value] = {}
         for metric, read in source.values.items():
             try:
                 values[metric] = read(results)
             except MALFORMED as error:
-                problems.append(f"{source.name}: the answer has not the expected form ({error!r})")
+                problems.append(CallFailed(f"{source.name}: the answer is malformed ({error!r})"))
         if problems and not values:
-            raise CallFailed(problems[0])
+            raise problems[0]
         if problems:
-            raise PartlyFailed(problems[0], values)
+            raise PartlyFailed(str(problems[0]), values) from problems[0]
         return values
 
-    async def _all_results(self, call: Call, problems: list[str]) -> Any:
-        """Return the results of a call; of one that is made several times those that came, by argument."""
+    async def _all_results(self, call: Call, problems: list[CallFailed]) -> Any:
+        """Return the results of a call; of a repeated one (`each`) those that came, by argument."""
         if not call.each:
             return await self._results(call, *(value for _, value in call.arguments))
         results: dict[str, Any] = {}
@@ -171,9 +162,9 @@ class Session:
             try:
                 results[str(value)] = await self._results(call, value)
             except CallFailed as error:
-                problems.append(str(error))
+                problems.append(error)
         if not results:
-            raise CallFailed(problems[0])
+            raise problems[0]
         return results
 
     async def _results(self, call: Call, *values: Any) -> Any:
@@ -183,72 +174,62 @@ class Session:
         return await self.threads["poll"].call(capability, call.method, **dict(call.arguments))
 
     async def rpc(self, method: str, *values: Any) -> Any:
-        """Return the result of one of the read-only JSON-RPC methods; raises CallFailed or NodeUnavailable."""
-        if method not in READ_ONLY:
-            raise ValueError(f"{method} is none of the methods that may be called")
-        thread = self.threads["poll"]
-        if "rpc" in self.capabilities:
-            request = jsonrpc.request(method, values)
-            said = await thread.call(
-                self.capabilities["rpc"], "executeRpc", what=method, request=request, uri="", user=RPC_USER
-            )
-            return jsonrpc.reply(method, said.result)
-        said = await thread.call(
-            self.capabilities["node"],
-            "executeRpc",
-            what=method,
-            command=method,
-            params=jsonrpc.parameters(values),
-            uri="",
-        )
-        return jsonrpc.result(method, said.result, said.rpcError, said.error)
+        """Return the result of a read-only JSON-RPC method; raises CallFailed or NodeUnavailable."""
+        if self._rpc is None:
+            raise ValueError(f"the dialect {self.dialect.name} has no JSON-RPC")
+        return await self._rpc(method, *values)
 
     async def header(self, block_hash: str) -> Header:
-        """Return what the header of a block says, be it on the active chain or not; raises CallFailed."""
-        said = await self.rpc("getblockheader", block_hash)
+        """Return a block's header, on the active chain or off it; raises CallFailed."""
+        header = await self.rpc("getblockheader", block_hash)
         try:
-            return Header(block_hash, said.get("previousblockhash", ""), int(said["height"]), int(said["nTx"]))
+            return Header(
+                block_hash, header.get("previousblockhash", ""), int(header["height"]), int(header["nTx"])
+            )
         except MALFORMED as error:
-            raise CallFailed(f"getblockheader: the answer has not the expected form ({error!r})") from error
+            raise CallFailed(f"getblockheader: the answer is malformed ({error!r})") from error
 
     async def subscribe_chain(self, sink: ChainSink) -> None:
-        """Have the node call `sink` at every chain and mempool event; raises CallFailed."""
+        """Subscribe `sink` to every chain and mempool event; raises CallFailed."""
         subscriber = chain_notifications(self._schema, sink)
-        await self._subscribe("chain", subscriber, "chain", "handleNotifications", notifications=subscriber)
+        await self._subscribe(
+            Subscription.CHAIN, subscriber, "chain", "handleNotifications", notifications=subscriber
+        )
 
     async def subscribe_utxo_cache(self, sink: UtxoSink) -> None:
-        """Have the node call `sink` at everything that its UTXO cache does; raises CallFailed."""
+        """Subscribe `sink` to every UTXO cache event; raises CallFailed."""
         subscriber = utxo_cache_trace(self._schema, sink)
-        await self._subscribe("utxo_cache", subscriber, "tracing", "traceUtxoCache", callback=subscriber)
+        await self._subscribe(
+            Subscription.UTXO_CACHE, subscriber, "tracing", "traceUtxoCache", callback=subscriber
+        )
 
     async def _subscribe(
-        self, name: str, subscriber: Subscriber, interface: str, method: str, **arguments: Any
+        self, name: Subscription, subscriber: Subscriber, interface: str, method: str, **arguments: Any
     ) -> None:
         subscription = self._subscriptions.get(name)
-        if (
-            subscription is None or subscription.failed
-        ):  # else it stands, or may yet be answered: never a second one
+        # One that is active, or may still be answered, is never made a second time.
+        if subscription is None or subscription.failed:
             request = self.threads["subscribe"].begin(self.capabilities[interface], method, **arguments)
-            subscription = self._subscriptions[name] = Subscription(subscriber, request)
+            subscription = self._subscriptions[name] = Subscribed(subscriber, request)
         request = subscription.request
         if not (await asyncio.wait({request}, timeout=CALL_LIMIT))[0]:
-            raise CallFailed(f"{method}: no answer within {CALL_LIMIT:g} seconds")
+            raise NotAnswered(f"{method}: no answer within {CALL_LIMIT:g} seconds")
         with translated(method):
             request.result()
 
-    async def ask_for_tip(self) -> None:
-        """Find out whether the node tells of its tip, and so of its stop. Raises CallFailed if it does not."""
-        self.tells_of_its_stop = False
+    async def probe_tip(self) -> None:
+        """Check that waitTipChanged, which also reports the node's stop, works; raises CallFailed if not."""
+        self.tip_works = False
         await self._next_tip(NO_TIP, limit=CALL_LIMIT, timeout=TIP_WAIT_MILLISECONDS)
-        self.tells_of_its_stop = True
+        self.tip_works = True
 
-    async def until_it_leaves(self, on_tip: Callable[[Tip], Awaitable[None]] | None = None) -> NoReturn:
-        """Wait until the node begins to stop (NodeStopping), is gone, or no longer tells (NodeUnavailable).
+    async def follow_tip(self, on_tip: Callable[[Tip], Awaitable[None]] | None = None) -> NoReturn:
+        """Call `on_tip` with the current tip and each new one, until the session is over.
 
-        A pending Mining.waitTipChanged returns without a tip as soon as the node has been told to stop. An idle
-        node on regtest then aborts 0.09 s later if it still has a subscriber (measured). Without `on_tip` the
-        wait has no time limit: a guard repeats it by itself, and it ends with the connection. With it, each tip
-        is awaited and told, the present one first. Only where the node's thread is busy the wait is repeated.
+        Raises NodeStopping when the node begins to stop, and NodeUnavailable when it is gone or its tip can no
+        longer be followed. A pending Mining.waitTipChanged returns without a tip as soon as the node is told to
+        stop; an idle regtest node that still has a subscriber aborts 0.09 s later (measured). Without `on_tip` the
+        wait has no time limit: it ends with the connection. It is repeated only if the node's thread is busy.
         """
         limited: dict[str, Any] = {} if on_tip is None else {"timeout": TIP_WAIT_MILLISECONDS}
         tip, pause = NO_TIP, BUSY_PAUSE
@@ -266,7 +247,7 @@ class Session:
                 await on_tip(Tip(tip[::-1].hex(), height))
 
     async def _next_tip(self, tip: bytes, *, limit: float | None, **limited: Any) -> tuple[bytes, int]:
-        """Wait until the tip is another than `tip`, or its time is over; return the tip's hash and height."""
+        """Wait until the tip is not `tip`, or until the timeout; return the hash and height of the tip."""
         what = "waitTipChanged"
         changed = await self.threads["tip"].call(
             self.capabilities["mining"], what, currentTip=tip, limit=limit, **limited
@@ -276,22 +257,22 @@ class Session:
         if not found:
             raise NodeStopping
         if len(found) != len(NO_TIP):
-            raise CallFailed(f"{what}: the answer has not the expected form")
+            raise CallFailed(f"{what}: the answer is malformed")
         return found, height
 
     async def unsubscribe(self) -> None:
-        """End every subscription, one after another, and return when the node will not call any more.
+        """End every subscription, one after another, and return when the node will make no more calls.
 
-        Takes as long as the node takes; returns early when the connection is lost, for then the node knows.
+        Has no time limit; returns early if the connection is lost.
         """
         try:
             for name, subscription in reversed(self._subscriptions.items()):
                 ending = asyncio.ensure_future(subscription.end(self.threads["subscribe"]))
                 try:
                     while not (await asyncio.wait({ending}, timeout=UNANSWERED_WARNING))[0]:
-                        log.warning("the node has not let go of the %s subscription yet; waiting for it", name)
+                        log.warning("the node has not ended the %s subscription yet; waiting for it", name)
                 finally:
-                    ending.cancel()  # without effect where it is done
+                    ending.cancel()  # no effect if it is done
                 ending.result()
             if self._subscriptions:
                 # Its next answer proves that the node has read our answers to its last calls.

@@ -17,6 +17,7 @@ from typing import Any, Final
 import capnp
 
 from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.ipc.working_directory import checked
 from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
@@ -25,7 +26,6 @@ from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
 from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
-from telegraf_bitcoin_ipc.working_directory import checked
 
 SEEDED_START: Final = 1_700_000_000
 """The simulated clock of a node with a seed begins here (Unix time): two runs do the same to the byte."""

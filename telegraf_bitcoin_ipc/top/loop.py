@@ -15,7 +15,7 @@ from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collector import Collector
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.ipc.connection import run
-from telegraf_bitcoin_ipc.top.happenings import Happenings
+from telegraf_bitcoin_ipc.top.events import Events
 from telegraf_bitcoin_ipc.top.model import Model
 from telegraf_bitcoin_ipc.top.screen import Screen
 from telegraf_bitcoin_ipc.top.terminal import Terminal
@@ -33,12 +33,14 @@ STEP: Final = 2.0
 class Top:
     """One node: a collector fills its store, and the screen shows it."""
 
-    def __init__(self, config: Config, happenings: Happenings, on_change: Callable[[], None]) -> None:
+    def __init__(self, config: Config, events: Events, on_change: Callable[[], None]) -> None:
         """Watch as configured; `on_change` is called when there is something new to draw."""
         self._store = Store(config.metrics)
-        self._collector = Collector(config, self._store, on_change)
+        self._collector = Collector(
+            config, self._store, on_change, listeners=[events], on_problem=events.set_problem
+        )
         self._model = Model(config.metrics, trace_wanted=not config.no_utxo_trace)
-        self._screen = Screen(self._model, happenings, config.socket, max(STEP, config.poll_interval))
+        self._screen = Screen(self._model, events, config.socket, max(STEP, config.poll_interval))
 
     async def watch(self) -> NoReturn:
         """Watch until cancelled, then unsubscribe from the node."""
@@ -54,12 +56,12 @@ class Top:
 
 def show(config: Config, terminal: Terminal) -> None:
     """Show the node on a terminal until the user, a signal or the terminal ends it."""
-    happenings = Happenings()
-    happenings.listen()
-    run(_show(config, happenings, terminal))
+    events = Events()
+    events.take_log()
+    run(_show(config, events, terminal))
 
 
-async def _show(config: Config, happenings: Happenings, terminal: Terminal) -> None:
+async def _show(config: Config, events: Events, terminal: Terminal) -> None:
     stop, changed = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -67,7 +69,7 @@ async def _show(config: Config, happenings: Happenings, terminal: Terminal) -> N
     loop.add_signal_handler(signal.SIGWINCH, changed.set)
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped, it would leave the terminal in its own mode
     terminal.on_gone(threadsafe_callback(loop, stop.set))
-    top = Top(config, happenings, changed.set)
+    top = Top(config, events, changed.set)
     with terminal:  # after the signal handlers, so that it is always restored
         if terminal.keys is not None:
             loop.add_reader(terminal.keys, _read_keys, loop, terminal.keys, stop.set)

@@ -1,11 +1,14 @@
-"""What the screen shows, made from samples of the store over time: values, paces, and why something is absent."""
+"""The values that the screen shows, from samples of the store over time: values, rates, and why one is absent."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
-from telegraf_bitcoin_ipc.collect.store import Number, Sample
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect, Polled, Pushed
+from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
+from telegraf_bitcoin_ipc.collect.store import Sample
+from telegraf_bitcoin_ipc.collect.values import Number
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
+from telegraf_bitcoin_ipc.ipc.origins import Polled, Pushed
 from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
 
 PACED: Final = (
@@ -19,34 +22,30 @@ PACED: Final = (
     "utxo_cache_spend_total",
     "utxo_cache_uncache_total",
 )
-"""Counters whose pace is shown."""
+"""Counters whose rate is shown."""
 
 PROGRESS: Final = ("verification_progress", "chain_height")
 
 PACE_SECONDS: Final = 10.0
-"""What a pace is taken over: short enough to be now, long enough not to flicker."""
+"""Window of a rate: short enough to be current, long enough not to flicker."""
 
 ESTIMATE_SECONDS: Final = 10.0
-"""How long a synchronisation has to be watched, at least, before the rest of it is estimated."""
+"""Shortest observation of a synchronisation from which its remaining time is estimated."""
 
-NOT_TOLD: Final = "not told by this node"
-NOT_CHOSEN: Final = "not chosen (--metrics)"
-NOT_TRACED: Final = "not traced (option)"
-LATER: Final = "after the download"
-NOT_KNOWN: Final = "not known"
-
-_TRACE: Final = "utxo_cache_"
-_OUT_OF_DOWNLOAD: Final = (_TRACE, "last_block_")
-"""What metrics begin with that have no value in initial block download."""
-
-_SUBSCRIPTIONS: Final = {"ChainNotifications": "chain", "UtxoCacheTrace": "utxo_cache"}
-"""Which subscription the node's calls on an interface come with."""
+WORDS: Final = {
+    Reason.GROUP_OFF: "not chosen (--metrics)",
+    **dict.fromkeys(NOT_OFFERED, "not offered by this node"),
+    Reason.TRACE_OFF: "not traced (option)",
+    Reason.DOWNLOADING: "after the download",
+    Reason.NO_VALUE: "not known",
+}
+"""Why a value is absent, in the few words that a panel has room for."""
 
 Key = tuple[str, ...]
 
 
 class Node(NamedTuple):
-    """Which node is watched."""
+    """The node that is watched."""
 
     version: str
     chain: str
@@ -54,11 +53,11 @@ class Node(NamedTuple):
 
 
 class Model:
-    """The newest values, and the series of one session: when it ends, everything that was told goes."""
+    """The newest values and the series of one session; all are dropped when it ends."""
 
     def __init__(self, groups: Iterable[str], *, trace_wanted: bool = True) -> None:
-        """Begin without a node; `groups` are those chosen beside the ones that are always on."""
-        self._groups = ALWAYS_ON | set(groups)
+        """Start without a node; `groups` are those chosen beside the ones that are always on."""
+        self._groups = frozenset(groups)
         self._trace_wanted = trace_wanted
         self._session: Number | None = None
         self._end_session()
@@ -70,7 +69,7 @@ class Model:
         self.height: Number | None = None
 
     def take(self, samples: Iterable[Sample], now: float) -> None:
-        """Take all samples of the store at a moment (Unix time)."""
+        """Take all samples of the store at a time (Unix time)."""
         values = {(sample.name, *(text for _, text in sample.tags)): sample.value for sample in samples}
         session = values.get(("connects_total",))
         node = _node(values)
@@ -89,8 +88,8 @@ class Model:
                 series.add(time, value)
 
     def value(self, name: str, *tag_values: str) -> Number | None:
-        """Return a metric's newest value, or None where it is not known, or is of an earlier node."""
-        return self._values.get((name, *tag_values)) if self._is_told(name) else None
+        """Return a metric's newest value; None if it is unknown or from an earlier session."""
+        return self._values.get((name, *tag_values)) if self._is_current(name) else None
 
     def by_tag(self, name: str) -> Mapping[str, Number]:
         """Return the newest values of a metric by its only tag."""
@@ -98,26 +97,21 @@ class Model:
 
     def why_absent(self, name: str) -> str:
         """Return why a metric has no value."""
-        if METRICS[name].group not in self._groups:
-            return NOT_CHOSEN
-        if self.node is not None and name in self.node.dialect.origins and not self.node.dialect.origins[name]:
-            return NOT_TOLD
-        if name.startswith(_TRACE) and not self._trace_wanted:
-            return NOT_TRACED
-        if name.startswith(_OUT_OF_DOWNLOAD) and self.value("ibd"):
-            return LATER
-        return NOT_KNOWN
+        dialect = self.node.dialect if self.node else None
+        downloading = bool(self.value("ibd"))
+        reason = why(name, dialect, self._groups, no_utxo_trace=not self._trace_wanted, downloading=downloading)
+        return WORDS[reason]
 
     def pace(self, name: str) -> float | None:
-        """Return how much a counter grows, per second; None until it was seen twice."""
+        """Return a counter's growth per second; None until it was sampled twice."""
         return self._series[name].pace(PACE_SECONDS)
 
     def paces(self, name: str, columns: int, step: float) -> list[float | None]:
-        """Return a counter's growth per second in each of the newest stretches of `step` seconds."""
+        """Return a counter's growth per second in each of the newest intervals of `step` seconds."""
         return self._series[name].paces(columns, step)
 
     def synced(self) -> float | None:
-        """Return the part of the chain that is verified, 0 to 1: as the node says, or else by its headers."""
+        """Return the verified part of the chain, 0 to 1: the node's own estimate, or else blocks by headers."""
         progress = self.value("verification_progress")
         if progress is not None:
             return float(progress)
@@ -125,7 +119,7 @@ class Model:
         return self.height / headers if headers and self.height is not None else None
 
     def seconds_to_sync(self) -> float | None:
-        """Return how long the rest takes at the pace that was seen; None while there is no telling."""
+        """Return the remaining time at the observed rate; None while it cannot be estimated."""
         progress, series = self.value("verification_progress"), self._series["verification_progress"]
         goal: Number | None = 1
         if progress is None:
@@ -136,22 +130,21 @@ class Model:
             return None
         return max(goal - progress, 0) / pace
 
-    def _is_told(self, name: str) -> bool:
-        """Say whether this session gives a metric: what was counted before, in others, is kept in the store."""
+    def _is_current(self, name: str) -> bool:
+        """Return whether a metric is of this session: the store keeps counters of earlier ones."""
         if METRICS[name].group == "plugin":
             return True
         origin = self.node.dialect.origins.get(name) if self.node else None
         if not isinstance(origin, Pushed):
             return origin is not None
-        subscription = _SUBSCRIPTIONS.get(origin.name.partition(".")[0])
-        return subscription is None or self._values.get(("subscription_active", subscription)) == 1
+        return self._values.get(("subscription_active", origin.subscription)) == 1
 
     def _move(self, before: Mapping[Key, Number], now: Mapping[Key, Number]) -> None:
-        """Take as height what has changed last: the one of the last block, or the one of the last poll."""
+        """Set the height to whichever changed last, the last block's or the last poll's."""
         for name in ("block_height", "chain_height"):
-            told = now.get((name,))
-            if told is not None and told != before.get((name,)):
-                self.height = told
+            height = now.get((name,))
+            if height is not None and height != before.get((name,)):
+                self.height = height
                 return
 
 

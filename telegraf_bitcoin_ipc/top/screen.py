@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from telegraf_bitcoin_ipc.collect.metrics import UNKNOWN
-from telegraf_bitcoin_ipc.top.happenings import Happening, Happenings
+from telegraf_bitcoin_ipc.top.events import Event, Events
 from telegraf_bitcoin_ipc.top.model import Model
 from telegraf_bitcoin_ipc.top.words import printable, sparkline
 
@@ -58,9 +58,9 @@ class Graph:
 class Screen:
     """Draws one node; a column of a graph stands for `step` seconds."""
 
-    def __init__(self, model: Model, happenings: Happenings, socket: str, step: float) -> None:
+    def __init__(self, model: Model, events: Events, socket: str, step: float) -> None:
         self._model = model
-        self._happenings = happenings
+        self._events = events
         self._socket = printable(socket)
         self._step = step
 
@@ -73,7 +73,7 @@ class Screen:
         screen.split_column(
             Layout(self._header(now), size=1),
             *(self._panels(now) if self._model.node else [self._no_node()]),
-            Layout(Group(_title("Events, newest first"), *map(_event, self._happenings))),
+            Layout(Group(_title("Events, newest first"), *map(_event, self._events))),
             Layout(self._footer(), size=1),
         )
         return screen
@@ -92,16 +92,16 @@ class Screen:
 
     def _no_node(self) -> Layout:
         """Return what is known without a node: the socket, and why there is no session."""
-        problem = self._happenings.problem.removeprefix(f"{self._socket}: ") or "connecting"
+        problem = self._events.problem.removeprefix(f"{self._socket}: ") or "connecting"
         text = Text.assemble((f"No node on {self._socket}\n", "bold"), problem)
         return Layout(Padding(text, 1), size=5)
 
     def _footer(self) -> Table:
         legend = f"graphs: {self._step:g} s a column   {KEYS}"
-        complaint = self._happenings.complaint
-        if complaint is None:
+        warning = self._events.warning
+        if warning is None:
             return _bar("no warnings", legend, "dim")
-        return _bar(f"{_clock(complaint.time)} {complaint}", legend, "bold yellow")
+        return _bar(f"{_clock(warning.time)} {warning}", legend, "bold yellow")
 
     def _chain(self, now: float) -> Rows:
         height = self._model.height
@@ -223,7 +223,7 @@ def _bar(left: str, right: str, style: str) -> Table:
     return bar
 
 
-def _event(event: Happening) -> Text:
+def _event(event: Event) -> Text:
     return Text.assemble((f"{_clock(event.time)}  ", "dim"), str(event), no_wrap=True, overflow="ellipsis")
 
 

@@ -131,7 +131,7 @@ def test_a_lost_node_leaves_no_old_values(start_node: StartNode, start_top: Star
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache", "in step with the network")
     node.kill()
-    screen = terminal.shows("No node on", "nobody answers on it", "the node closed the connection")
+    screen = terminal.shows("No node on", "nothing listens on it", "the node closed the connection")
     for old in ("Height", "Mempool", "tracing ", "/Satoshi"):
         assert old not in screen.partition("Events")[0]
     node.start()

@@ -100,7 +100,7 @@ async def _record(turns: list[Turn]) -> int:
             async with open_session(ours) as session:
                 await session.subscribe_chain(sink)
                 await session.subscribe_utxo_cache(sink)
-                leaving = asyncio.ensure_future(session.until_it_leaves())
+                leaving = asyncio.ensure_future(session.follow_tip())
                 for source in session.dialect.polled():
                     await session.read(source)
                 await node.perform("transaction", model.accept_transaction(NOW + 1))

@@ -194,7 +194,7 @@ def test_check_tells_what_the_node_gives(start_node: StartNode, socket_path: Pat
     assert "version  /Satoshi:30.99.0/" in done.stdout
     assert "dialect  chain" in done.stdout
     assert f"works   bitcoin_chain_height = {node.totals['height']}  (Chain.getHeight, " in done.stdout
-    assert "absent, for this node has no Tracing interface" in done.stdout
+    assert "absent because this node has no Tracing interface" in done.stdout
     assert not node.lines("subscribed")
 
 

@@ -16,18 +16,20 @@ from typing import Any
 import pytest
 from support.guard import rpc
 from support.in_process import BLOCKS, Node, serving, session_with
+from support.listener import Connected
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
-from telegraf_bitcoin_ipc.collect.metrics import METRICS
+from telegraf_bitcoin_ipc.collect.metrics import FEE_TARGETS, METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tips import Tips
-from telegraf_bitcoin_ipc.collector import Collector
-from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
+from telegraf_bitcoin_ipc.collector import Measurements
+from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, UnsupportedNode
 from telegraf_bitcoin_ipc.ipc import handshake, schema
 from telegraf_bitcoin_ipc.ipc.connection import run
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, RPC, Dialect, Polled
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, Dialect
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Polled
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
 from telegraf_bitcoin_ipc.simnode import servers
 from telegraf_bitcoin_ipc.simnode.rpc.envelope import execute
@@ -131,7 +133,7 @@ def test_tips_are_told(dialect: str) -> None:
             told.append(tip)
 
         async with session_with(node, dialect) as session:
-            task = asyncio.ensure_future(session.until_it_leaves(take))
+            task = asyncio.ensure_future(session.follow_tip(take))
             await until(lambda: len(told) == 1)
             await node.connect_block()
             await until(lambda: len(told) == 2)
@@ -344,10 +346,10 @@ def lack(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
 @pytest.mark.parametrize(
     ("dialect", "lacking", "sentence"),
     [
-        ("tracing", "makeChain", "the node has the Node interface, and no Chain interface"),
-        ("tracing", "makeMining", "the node has the Node interface, and no Mining interface"),
-        ("stock", "makeMining", "the node has the Rpc interface, and no Mining interface"),
-        ("stock-30", "makeMining", "the node offers no interface that could be watched"),
+        ("tracing", "makeChain", "the node has the Node interface, but no Chain interface"),
+        ("tracing", "makeMining", "the node has the Node interface, but no Mining interface"),
+        ("stock", "makeMining", "the node has the Rpc interface, but no Mining interface"),
+        ("stock-30", "makeMining", "the node offers none of the supported interfaces"),
     ],
 )
 def test_a_node_that_offers_only_part(
@@ -464,7 +466,7 @@ def test_a_node_that_does_not_introduce_itself(
                 except CallFailed:
                     failed.add(source.name)
             assert failed == set(methods)
-            task = asyncio.ensure_future(session.until_it_leaves(take))
+            task = asyncio.ensure_future(session.follow_tip(take))
             await until(lambda: told)
             await node.shut_down()
             with pytest.raises(NodeUnavailable, match="the node is stopping"):
@@ -513,7 +515,7 @@ def test_an_introduction_of_another_form(
 ) -> None:
     """Nonsense instead of a version: a stock node is served without it, of another kind it is not there yet."""
     spoil(monkeypatch, "getnetworkinfo", lambda params, result: nonsense)
-    sentence = "getnetworkinfo: the answer has not the expected form"
+    sentence = "getnetworkinfo: the answer is malformed"
 
     async def main() -> None:
         async with session_with(Node(), dialect) as session:
@@ -535,13 +537,12 @@ class Watched:
         self.node = node
         self._session = session
         self._store = Store(CHOOSABLE_GROUPS)
-        config = make_config({"socket": "/unused", "metrics": CHOOSABLE_GROUPS})
-        self._collector = Collector(config, self._store)
+        self._measurements = Measurements(self._store, FEE_TARGETS, lambda: None, ())
 
     async def poll(self) -> set[str]:
         """Return the metrics that there are after another poll."""
         await self.node.connect_block()
-        await self._collector._poll(self._session, told=False)
+        await self._measurements.poll(self._session, pushed=False)
         return {name for name, _, _ in self._store.samples()}
 
     @property
@@ -628,7 +629,7 @@ def test_a_field_that_cannot_be_read_costs_itself(
                 assert everything - await watched.poll() == lost
                 assert watched.errors == {method: failures}
             (source,) = (source for source in session.dialect.polled() if source.name == method)
-            with pytest.raises(PartlyFailed, match=f"{method}: the answer has not the expected form") as raised:
+            with pytest.raises(PartlyFailed, match=f"{method}: the answer is malformed") as raised:
                 await session.read(source)
             assert source.values.keys() - raised.value.values.keys() == {metric}
             assert [text for text in warned(caplog) if "fails" in text] == [f"{method} fails: {raised.value}"]
@@ -697,9 +698,9 @@ def test_a_header_that_fails_is_made_good() -> None:
 
     async def main() -> None:
         node, store = Node(), Store(["mempool", "blocks"])
-        connected: list[str] = []
+        connected = Connected()
         async with session_with(node, "stock") as session:
-            tips = Tips(store, ActiveChain(store, connected.append), lambda: False)
+            tips = Tips(store, ActiveChain(store, connected), lambda: False)
 
             async def follow(tip: Tip) -> None:
                 await tips.moved(tip, session)
@@ -707,7 +708,7 @@ def test_a_header_that_fails_is_made_good() -> None:
             def value(name: str) -> float:
                 return sum(sample.value for sample in store.samples() if sample.name == name)
 
-            task = asyncio.ensure_future(session.until_it_leaves(follow))
+            task = asyncio.ensure_future(session.follow_tip(follow))
             await until(lambda: value("block_height") == BLOCKS)
             node.model.faults.fail("getblockheader", MISC_ERROR, "no luck")
             await node.connect_block()
@@ -717,7 +718,7 @@ def test_a_header_that_fails_is_made_good() -> None:
             await node.connect_block()
             await until(lambda: value("blocks_connected_total") == 2)
             blocks = [node.model.block_hash(height)[::-1].hex() for height in (BLOCKS + 1, BLOCKS + 2)]
-            assert connected == blocks
+            assert connected.hashes == blocks
             await node.shut_down()
             with pytest.raises(NodeUnavailable):
                 await task
@@ -743,7 +744,7 @@ def test_an_answer_of_another_form_fails(monkeypatch: pytest.MonkeyPatch, dialec
                             value is None or isinstance(value, int | float | dict) for value in values.values()
                         )
             monkeypatch.setattr(session, "rpc", _always({"height": "high"}))
-            with pytest.raises(CallFailed, match="getblockheader: the answer has not the expected form"):
+            with pytest.raises(CallFailed, match="getblockheader: the answer is malformed"):
                 await session.header("00" * 32)
 
     run(main())

@@ -116,5 +116,5 @@ def test_a_node_whose_process_has_gone_is_not_stopping(tmp_path: Path) -> None:
             node_socket.stopping()
         with pytest.raises(NodeStopping):
             node_socket.connect()
-    with pytest.raises(NodeUnavailable, match="nobody answers on it"):
+    with pytest.raises(NodeUnavailable, match="nothing listens on it"):
         node_socket.connect()

@@ -57,10 +57,10 @@ def test_a_call_without_an_answer_fails_and_is_left_alone() -> None:
             async with node.validation:
                 with pytest.raises(NotAnswered, match=r"no answer within 0\.1 seconds"):
                     await thread.call(session.capabilities["chain"], "getHeight", limit=0.1)
-                with pytest.raises(NotAnswered, match="has not answered the call before it"):
+                with pytest.raises(NotAnswered, match="has not answered the previous call"):
                     await session.read(ibd)
-            assert thread._under_way is not None
-            await asyncio.wait({thread._under_way}, timeout=5)
+            assert thread._pending is not None
+            await asyncio.wait({thread._pending}, timeout=5)
             assert await session.read(height) == {"chain_height": 3}
 
     run(main())
@@ -150,7 +150,7 @@ def test_a_node_that_stops_ends_the_session() -> None:
     async def main() -> None:
         node = Node()
         async with session_with(node) as session:
-            leaving: Coroutine[Any, Any, Any] = session.until_it_leaves()
+            leaving: Coroutine[Any, Any, Any] = session.follow_tip()
             task = asyncio.ensure_future(leaving)
             await node.connect_block()
             assert not task.done()
@@ -175,7 +175,7 @@ def test_a_busy_thread_does_not_end_the_session() -> None:
         node = Node()
         async with session_with(node) as session:
             node.model.faults.fail("Mining.waitTipChanged", 0, "thread busy")
-            leaving: Coroutine[Any, Any, Any] = session.until_it_leaves()
+            leaving: Coroutine[Any, Any, Any] = session.follow_tip()
             task = asyncio.ensure_future(leaving)
             await until(lambda: node.calls.get("Mining.waitTipChanged", 0) >= 3)
             node.model.faults.heal("Mining.waitTipChanged")
@@ -194,7 +194,7 @@ def test_a_wait_for_the_tip_that_fails_ends_the_session() -> None:
         async with session_with(node) as session:
             node.model.faults.fail("Mining.waitTipChanged", 0, "no luck")
             with pytest.raises(NodeUnavailable, match="waitTipChanged: "):
-                await session.until_it_leaves()
+                await session.follow_tip()
             assert node.calls["Mining.waitTipChanged"] == 1
 
     run(main())
@@ -207,11 +207,11 @@ def test_a_tip_of_another_form_is_a_failure(monkeypatch: pytest.MonkeyPatch, siz
 
     async def main() -> None:
         async with session_with(Node()) as session:
-            with pytest.raises(CallFailed, match="the answer has not the expected form"):
-                await session.ask_for_tip()
-            assert not session.tells_of_its_stop
-            with pytest.raises(NodeUnavailable, match="the answer has not the expected form"):
-                await session.until_it_leaves()
+            with pytest.raises(CallFailed, match="the answer is malformed"):
+                await session.probe_tip()
+            assert not session.tip_works
+            with pytest.raises(NodeUnavailable, match="the answer is malformed"):
+                await session.follow_tip()
 
     run(main())
 
@@ -222,18 +222,18 @@ def test_a_node_that_tells_of_its_stop() -> None:
     async def main() -> None:
         node = Node()
         async with session_with(node) as session:
-            assert not session.tells_of_its_stop
-            await session.ask_for_tip()
-            assert session.tells_of_its_stop
+            assert not session.tip_works
+            await session.probe_tip()
+            assert session.tip_works
             node.model.faults.fail("Mining.waitTipChanged", 0, "no luck")
             with pytest.raises(CallFailed, match="waitTipChanged: "):
-                await session.ask_for_tip()
-            assert not session.tells_of_its_stop
+                await session.probe_tip()
+            assert not session.tip_works
             node.model.faults.heal("Mining.waitTipChanged")
             await node.shut_down()
             with pytest.raises(NodeUnavailable, match="the node is stopping"):
-                await session.ask_for_tip()
-            assert not session.tells_of_its_stop
+                await session.probe_tip()
+            assert not session.tip_works
 
     run(main())
 
@@ -255,8 +255,8 @@ def test_no_callback_is_missing(make: str, interface: str) -> None:
     ("path", "why"),
     [
         ("missing.sock", "there is no such socket"),
-        ("file", "nobody answers on it"),
-        ("stale.sock", "nobody answers"),
+        ("file", "nothing listens on it"),
+        ("stale.sock", "nothing listens"),
     ],
 )
 def test_no_connection_gets_a_reason(tmp_path: Any, path: str, why: str) -> None:
@@ -276,7 +276,7 @@ def test_other_methods_are_refused(method: str) -> None:
         node = Node()
         async with session_with(node) as session:
             before = node.calls
-            with pytest.raises(ValueError, match="none of the methods that may be called"):
+            with pytest.raises(ValueError, match="is not one of the read-only methods"):
                 await session.rpc(method)
             assert node.calls == before
 

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from telegraf_bitcoin_ipc.collect.store import Number
+from telegraf_bitcoin_ipc.collect.values import Number
 
 NAME = r"(?:[^\\,= \x00-\x1f\x7f\ud800-\udfff]|\\[,= ])+"
 INTEGER = r"-?[0-9]+i"

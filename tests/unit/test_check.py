@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from telegraf_bitcoin_ipc import check
+from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
-from telegraf_bitcoin_ipc.errors import CallFailed
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, RPC, STOCK, STOCK_31, Dialect, Source
+from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, Dialect, Source
 from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters
+from telegraf_bitcoin_ipc.ipc.origins import RPC
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.methods import answer
 
@@ -30,13 +32,13 @@ class FakeSession:
         self.dialect = dialect
         self.version, self.chain = ("/Satoshi:31.99.0/", "regtest") if dialect is STOCK else ("", "")
         self.model = Model(rng=random.Random(1), now=NOW, blocks=3)
-        self.failing: dict[str, str] = {}
+        self.failing: dict[str, CallFailed] = {}
         self.asked: list[str] = []
 
     async def read(self, source: Source) -> dict[str, Any]:
         self.asked.append(source.name)
         if source.name in self.failing:
-            raise CallFailed(f"{source.name}: {self.failing[source.name]}")
+            raise self.failing[source.name]
         call = source.call
         if call.interface != RPC:
             tip = SimpleNamespace(height=self.model.height)
@@ -99,8 +101,8 @@ def test_unknown_identity(checked: Checked) -> None:
     """A node that does not tell its version is not given one."""
     checked.session = FakeSession(STOCK_31)
     assert checked.report().splitlines()[1:4] == [
-        "version  not told",
-        "chain    not told",
+        "version  unknown",
+        "chain    unknown",
         "dialect  stock-31 (Bitcoin Core 31: Mining interface only)",
     ]
 
@@ -137,7 +139,7 @@ def test_labelled_values(checked: Checked) -> None:
     ("metric", "why"),
     [
         ("chain_prune_height", "the node does not prune"),
-        ("fee_estimate_sat_per_vb", "the node has seen too little to estimate fees yet"),
+        ("fee_estimate_sat_per_vb", "the node does not have enough data to estimate fees yet"),
         ("index_height", "the node has no optional index; -txindex=1 and others make one"),
         ("index_synced", "the node has no optional index; -txindex=1 and others make one"),
         ("peer_ping_seconds", "no peer has answered a ping yet"),
@@ -157,31 +159,40 @@ def test_reasons_are_of_metrics() -> None:
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        ("Method not found (error -32601)", "this version of the node does not have the method"),
-        ("Block not available (pruned data) (error -1)", "-prune=0 keeps all of them"),
-        ("the node does not allow it (see its -rpcwhitelistdefault)", "-rpcwhitelist=telegraf-bitcoin-ipc:"),
-        ("no answer within 10 seconds", "its debug.log may say with what"),
-        ("the node has not answered the call before it yet", "its debug.log may say with what"),
+        (CallFailed("no method", -32601), "this version of the node does not have the method"),
+        (DataPruned("no block", -1), "-prune=0 keeps all of them"),
+        (NotAllowed("no"), "-rpcwhitelist=telegraf-bitcoin-ipc:"),
+        (NotAnswered("nothing"), "its debug.log may show why"),
     ],
 )
-def test_failure(checked: Checked, error: str, remedy: str) -> None:
+def test_failure(checked: Checked, error: CallFailed, remedy: str) -> None:
     """A call that fails marks its metrics with the node's words and what to do, and makes the check fail."""
     checked.session.failing["uptime"] = error
     line = checked.line("uptime_seconds")
-    assert line.startswith(f"FAILS   bitcoin_uptime_seconds uptime: {error}; ")
+    assert line.startswith(f"FAILS   bitcoin_uptime_seconds {error}; ")
     assert remedy in line
     assert not checked.fine
 
 
 def test_failure_without_a_remedy(checked: Checked) -> None:
     """Where nothing is known that would help, nothing is advised."""
-    checked.session.failing["uptime"] = "no luck (error -1)"
+    checked.session.failing["uptime"] = CallFailed("uptime: no luck (error -1)", -1)
     assert checked.line("uptime_seconds") == "FAILS   bitcoin_uptime_seconds uptime: no luck (error -1)"
+
+
+def test_failure_in_part(checked: Checked) -> None:
+    """The remedy for a call that failed in part is the one for what failed; the other values are shown."""
+    partly = PartlyFailed("getnetworkinfo: no", {"peers": 8})
+    partly.__cause__ = NotAllowed("getnetworkinfo: no")
+    checked.session.failing["getnetworkinfo"] = partly
+    assert checked.line("peers").startswith("works   bitcoin_peers = 8  (")
+    assert "; -rpcwhitelist=" in checked.line("network_active")
+    assert not checked.fine
 
 
 def test_failure_costs_its_own_metrics(checked: Checked) -> None:
     """The other calls are made all the same."""
-    checked.session.failing["getblockchaininfo"] = "no luck (error -1)"
+    checked.session.failing["getblockchaininfo"] = CallFailed("no luck", -1)
     text = checked.report()
     assert "FAILS   bitcoin_difficulty" in text
     assert "works   bitcoin_mempool_size" in text
@@ -191,8 +202,8 @@ def test_initial_block_download(checked: Checked) -> None:
     """In the download nothing is asked that is not asked then, and it is said so."""
     checked.session.model.ibd = True
     line = checked.line("last_block_inputs")
-    assert line == "later   bitcoin_last_block_inputs (getblockstats is not asked in initial block download)"
-    assert checked.line("chain_tips").startswith("later   bitcoin_chain_tips (getchaintips is not asked in")
+    assert line == "later   bitcoin_last_block_inputs (getblockstats is not called during initial block download)"
+    assert checked.line("chain_tips").startswith("later   bitcoin_chain_tips (getchaintips is not called during")
     assert {"getblockstats", "getchaintips"}.isdisjoint(checked.session.asked)
     assert checked.fine
 
@@ -213,6 +224,13 @@ def test_groups_that_are_off(checked: Checked) -> None:
     assert ("peers", GROUPS["peers"], " (with getpeerinfo, listbanned)") in off
 
 
+def test_a_call_shows_nothing_of_a_group_that_is_off(checked: Checked) -> None:
+    """A call that serves several groups is made for the one that is on, and shows nothing of the other."""
+    text = checked.report(metrics="none")
+    assert "bitcoin_peers =" in text
+    assert "bitcoin_network_active" not in text
+
+
 def test_nothing_is_off(checked: Checked) -> None:
     """With all groups on no line speaks of groups that are off."""
     assert "off:" not in checked.report(metrics=ALL_GROUPS)
@@ -221,19 +239,24 @@ def test_nothing_is_off(checked: Checked) -> None:
 @pytest.mark.parametrize(
     ("dialect", "reason", "metric"),
     [
-        (STOCK, check.WITHOUT_TRACING, "utxo_cache_add_total"),
-        (STOCK, check.WITHOUT_CHAIN, "mempool_tx_added_total"),
-        (STOCK_31, check.WITHOUT_TRACING, "utxo_cache_add_total"),
-        (STOCK_31, check.WITHOUT_CHAIN, "chain_state_flushes_total"),
-        (STOCK_31, check.WITHOUT_RPC, "mempool_size"),
+        (STOCK, Reason.NO_TRACING, "utxo_cache_add_total"),
+        (STOCK, Reason.NO_CHAIN, "mempool_tx_added_total"),
+        (STOCK_31, Reason.NO_TRACING, "utxo_cache_add_total"),
+        (STOCK_31, Reason.NO_CHAIN, "chain_state_flushes_total"),
+        (STOCK_31, Reason.NO_RPC, "mempool_size"),
     ],
 )
-def test_what_a_dialect_does_not_give(checked: Checked, dialect: Dialect, reason: str, metric: str) -> None:
+def test_what_a_dialect_does_not_give(checked: Checked, dialect: Dialect, reason: Reason, metric: str) -> None:
     """Metrics that the kind of node does not give are listed under the reason, which is no failure."""
     checked.session = FakeSession(dialect)
-    listed = checked.report(metrics=ALL_GROUPS).partition(f"absent, for {reason}:\n")[2].partition("\n\n")[0]
-    assert f"  bitcoin_{metric}" in listed.splitlines()
+    listed = checked.report(metrics=ALL_GROUPS).partition(f"absent because {check.LACKING[reason]}:\n")[2]
+    assert f"  bitcoin_{metric}" in listed.partition("\n\n")[0].splitlines()
     assert checked.fine
+
+
+def test_every_lack_is_explained() -> None:
+    """Whatever a kind of node may lack, the operator reads what it means."""
+    assert check.LACKING.keys() == NOT_OFFERED
 
 
 @pytest.mark.parametrize("dialect", [STOCK, STOCK_31], ids=lambda dialect: dialect.name)

@@ -17,26 +17,25 @@ ALLOWED = {
     "aio": set(),
     "errors": set(),
     "reconnect": {"errors"},
-    "working_directory": {"errors"},
     "collect": {"collect", "errors"},
     "telegraf": {"collect"},
     "telegraf.execd": set(),
     "telegraf.sample_config": {"collect.metrics", "config", "errors"},
     "config": {"collect.metrics", "errors", "telegraf.lines"},
-    "ipc": {"collect.metrics", "errors", "ipc", "working_directory"},
+    "ipc": {"collect.absence", "collect.metrics", "collect.values", "errors", "ipc"},
     "ipc.guard": set(),  # runs with nothing but the standard library
-    "simnode": {"errors", "ipc.schema", "simnode", "working_directory"},
+    "simnode": {"errors", "ipc.schema", "ipc.working_directory", "simnode"},
     "parity": {"collect.metrics", "errors", "parity"},
-    "check": {"collect.metrics", "config", "errors", "ipc"},
+    "check": {"collect.absence", "collect.metrics", "config", "errors", "ipc"},
     "collector": {"", "aio", "collect", "config", "errors", "ipc", "reconnect"},
     "plugin": {"aio", "collect.store", "collector", "config", "ipc.connection", "telegraf"},
     "top": {
-        "aio", "collect.metrics", "collect.store", "collector", "config", "errors", "ipc.connection",
-        "ipc.dialects", "telegraf.execd", "top",
+        "aio", "collect.absence", "collect.listeners", "collect.metrics", "collect.store", "collect.values",
+        "collector", "config", "errors", "ipc.connection", "ipc.dialects", "ipc.origins", "telegraf.execd", "top",
     },
     "cli": {
-        "", "check", "config", "errors", "ipc.catalogue", "parity", "plugin", "simnode.command", "telegraf", "top",
-        "working_directory",
+        "", "check", "config", "errors", "ipc.catalogue", "ipc.working_directory", "parity", "plugin",
+        "simnode.command", "telegraf", "top",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -53,9 +52,9 @@ LIBRARIES = {
 """Where each dependency is used: what it needs, raises and gets wrong is known there and nowhere else."""
 
 PURE = {
-    "collect", "errors", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc", "ipc.rpc_values", "parity.compare",
-    "parity.looks", "parity.mapping", "parity.row", "parity.table", "telegraf.lines", "telegraf.sample_config",
-    "top.history", "top.model", "top.words",
+    "collect", "errors", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc", "ipc.origins", "ipc.rpc_values",
+    "parity.compare", "parity.looks", "parity.mapping", "parity.row", "parity.table", "telegraf.lines",
+    "telegraf.sample_config", "top.history", "top.model", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from telegraf_bitcoin_ipc.collect.blocks import LONGEST_QUEUE, Blocks
-from telegraf_bitcoin_ipc.collect.polls import Poller, Value
-from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.listeners import Block
+from telegraf_bitcoin_ipc.collect.polls import Poller
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Number, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, STOCK, Source
 
@@ -88,7 +90,7 @@ class Node:
         said: Any = statistics(self.known[block])
         values = {metric: read(said) for metric, read in source.values.items() if metric not in self.lacking}
         if self.lacking:
-            raise PartlyFailed("getblockstats: the answer has not the expected form", values)
+            raise PartlyFailed("getblockstats: the answer is malformed", values)
         return values
 
 
@@ -109,15 +111,15 @@ class Watched:
     def connect(self, *hashes: str) -> None:
         """Connect blocks, which nobody has looked at yet."""
         for block_hash in hashes:
-            self.blocks.connected(block_hash)
+            self.blocks.connected(Block(1, block_hash))
 
-    def poll(self, ibd: Value = 0, height: Value = 7, *, told: bool = True) -> None:
+    def poll(self, ibd: Value = 0, height: Value = 7, *, pushed: bool = True) -> None:
         """Take what a poll found."""
-        asyncio.run(self.look(ibd, height, told=told))
+        asyncio.run(self.look(ibd, height, pushed=pushed))
 
-    async def look(self, ibd: Value, height: Value, *, told: bool = True) -> None:
+    async def look(self, ibd: Value, height: Value, *, pushed: bool = True) -> None:
         """Take what a poll found, which may be while something else is asked."""
-        await self.blocks.polled(self.node, self._statistics, ibd, height, told=told)
+        await self.blocks.polled(self.node, self._statistics, ibd, height, pushed=pushed)
 
     def catch_up(self) -> bool:
         """Ask for what was taken."""
@@ -192,7 +194,7 @@ def test_tip_is_not_looked_at_again(watched: Watched) -> None:
 def test_nobody_tells(watched: Watched) -> None:
     """Where nobody tells of blocks (no subscription) each poll that finds another height shows the tip."""
     for height in (7, 7, 8, 8, 7):
-        watched.poll(height=height, told=False)
+        watched.poll(height=height, pushed=False)
     assert watched.node.asked == [7, 8, 7]
     assert watched.values == of_last(7) | coins()
 
@@ -330,7 +332,7 @@ def test_last_block_leaves(watched: Watched) -> None:
     watched.poll(height=8)
     watched.connect("a")
     watched.catch_up()
-    watched.blocks.disconnected()
+    watched.blocks.disconnected(Block(1, "a"))
     assert watched.values == coins(1)
     watched.poll(height=7)
     watched.poll(height=7)
@@ -352,7 +354,7 @@ def test_last_block_leaves_during_the_work(watched: Watched, by_poll: bool) -> N
     """Figures that come after their block has left are not shown, but count; the next poll shows the tip."""
 
     async def leave() -> None:
-        watched.blocks.disconnected()
+        watched.blocks.disconnected(Block(1, "a"))
 
     if not by_poll:
         watched.poll()
@@ -373,7 +375,7 @@ def test_reorganisation(watched: Watched) -> None:
     watched.poll()
     watched.connect("a")
     watched.catch_up()
-    watched.blocks.disconnected()
+    watched.blocks.disconnected(Block(1, "a"))
     watched.connect("b", "c")
     watched.catch_up()
     watched.poll(height=8)
@@ -418,5 +420,5 @@ def test_group_that_is_off() -> None:
     watched.poll()
     watched.connect("a")
     watched.catch_up()
-    watched.poll(height=8, told=False)
+    watched.poll(height=8, pushed=False)
     assert (watched.node.asked, watched.values) == ([], {})

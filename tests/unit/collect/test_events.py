@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from support.listener import Connected
 
 from telegraf_bitcoin_ipc.collect.decode import Malformed
 from telegraf_bitcoin_ipc.collect.events import (
@@ -14,8 +15,10 @@ from telegraf_bitcoin_ipc.collect.events import (
     GuardTotals,
     UtxoEvents,
 )
-from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS
-from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener, ChainLog
+from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, Subscription
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Number
 from telegraf_bitcoin_ipc.ipc import guard
 from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, TRACING
 from telegraf_bitcoin_ipc.simnode.events import BlockConnected, RemovalReason
@@ -24,6 +27,7 @@ from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction, pay
 
 NOW = 1_700_000_000
 HASH = bytes(range(32))
+BLOCK = Block(7, "a")
 HASH_TEXT = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100"
 MALFORMED = b"\x02\x00\x00\x00\x00\x01"
 
@@ -37,10 +41,15 @@ class Watched:
     def __init__(self, caplog: pytest.LogCaptureFixture, groups: tuple[str, ...]) -> None:
         self.store = Store(groups)
         self.tips = 0
-        self.blocks: list[str] = []
-        self.chain = ChainEvents(self.store, ActiveChain(self.store, self.blocks.append), self._tip)
+        self._listener = Connected()
+        self.chain = ChainEvents(self.store, ActiveChain(self.store, self._listener, ChainLog()), self._tip)
         self.utxo = UtxoEvents(self.store).utxo
         self._caplog = caplog
+
+    @property
+    def blocks(self) -> list[str]:
+        """The hashes of the blocks that were reported as connected."""
+        return self._listener.hashes
 
     @property
     def values(self) -> dict[str, Number]:
@@ -71,7 +80,7 @@ def watch(caplog: pytest.LogCaptureFixture) -> Callable[..., Watched]:
     """Make a store and its events, with the mempool group on and --debug given unless said otherwise."""
 
     def make(*groups: str, level: int = logging.DEBUG) -> Watched:
-        caplog.set_level(level, logger="telegraf_bitcoin_ipc.collect.events")
+        caplog.set_level(level, logger="telegraf_bitcoin_ipc.collect")
         return Watched(caplog, groups or ("mempool",))
 
     return make
@@ -239,7 +248,7 @@ def test_every_total_of_the_guard_has_a_counter() -> None:
     """Whatever the guard adds up finds its counter, and every counter of the trace is fed."""
     store = Store()
     GuardTotals(store, lambda: dict.fromkeys(guard.TOTALS, 1)).sync_totals()
-    counters = TRACING.pushed("UtxoCacheTrace.")
+    counters = TRACING.event_metrics(Subscription.UTXO_CACHE)
     assert counters
     assert {name for name, _, _ in store.samples()} == {*counters, "events_dropped_total"}
 
@@ -312,7 +321,7 @@ def told_everything(groups: tuple[str, ...], block: BlockConnected) -> Store:
 def test_every_metric_of_the_subscription_is_fed(block: BlockConnected) -> None:
     """What the table says the chain notifications give is what they give, and nothing else."""
     store = told_everything(("mempool", "blocks"), block)
-    assert {name for name, _, _ in store.samples()} == set(CHAIN.pushed("ChainNotifications."))
+    assert {name for name, _, _ in store.samples()} == set(CHAIN.event_metrics(Subscription.CHAIN))
 
 
 class Branches:
@@ -326,7 +335,11 @@ class Branches:
     def play(self, text: str) -> None:
         """Connect a block for each `+`, disconnect one for each `-`; `|` is a new session."""
         for sign in text:
-            {"+": lambda: self.chain.connected("a"), "-": self.chain.disconnected, "|": self._restart}[sign]()
+            {
+                "+": lambda: self.chain.connected(BLOCK),
+                "-": lambda: self.chain.disconnected(BLOCK),
+                "|": self._restart,
+            }[sign]()
 
     def _restart(self) -> None:
         self.store.end_session()
@@ -339,23 +352,63 @@ class Branches:
         return values.get("reorgs_total", 0), values["reorg_depth_max"]
 
 
-def test_whoever_wants_to_know_is_told() -> None:
-    """Each block that comes is handed on, and so is each that goes, in their order and after they have counted."""
-    told: list[tuple[str, Number]] = []
+class Recorder(ChainListener):
+    """Keeps what it is told, each with the sum of all that was counted by then."""
+
+    def __init__(self, store: Store) -> None:
+        self.told: list[tuple[object, Number]] = []
+        self._store = store
+
+    def _record(self, what: object) -> None:
+        self.told.append((what, sum(value for _, _, value in self._store.samples())))
+
+    def connected(self, block: Block) -> None:
+        self._record(("connected", block.hash))
+
+    def disconnected(self, block: Block) -> None:
+        self._record(("disconnected", block.hash))
+
+    def historical(self, block: Block) -> None:
+        self._record(("historical", block.height))
+
+    def new_tip(self, tip: Block | None) -> None:
+        self._record(("tip", tip))
+
+    def flushed(self, *, historical: bool, locator_size: int) -> None:
+        self._record(("flushed", historical, locator_size))
+
+
+def test_listeners_are_told_what_happens() -> None:
+    """Each listener is told everything in its order, after it was counted."""
     store = Store()
+    listeners = Recorder(store), Recorder(store)
+    chain = ActiveChain(store, *listeners)
+    chain.connected(BLOCK)
+    chain.disconnected(BLOCK)
+    chain.historical(BLOCK)
+    chain.new_tip(None)
+    chain.new_tip(BLOCK)
+    chain.flushed(historical=True, locator_size=5)
+    for listener in listeners:
+        assert listener.told == [
+            (("connected", "a"), 1),
+            (("disconnected", "a"), 2),
+            (("historical", 7), 2),
+            (("tip", None), 2),
+            (("tip", BLOCK), 2),
+            (("flushed", True, 5), 3),
+        ]
 
-    def counted() -> Number:
-        return sum(value for _, _, value in store.samples())
 
-    chain = ActiveChain(
-        store,
-        lambda block_hash: told.append((block_hash, counted())),
-        lambda: told.append(("gone", counted())),
-    )
-    chain.connected("a")
-    chain.disconnected()
-    chain.connected("b")
-    assert told == [("a", 1), ("gone", 2), ("b", 3)]
+def test_a_listener_may_ignore_everything() -> None:
+    """A listener overrides what it is interested in, and nothing else."""
+    store = Store()
+    chain = ActiveChain(store, ChainListener())
+    chain.connected(BLOCK)
+    chain.disconnected(BLOCK)
+    chain.historical(BLOCK)
+    chain.new_tip(None)
+    chain.flushed(historical=False, locator_size=5)
 
 
 @pytest.mark.parametrize(

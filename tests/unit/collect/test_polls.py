@@ -8,8 +8,9 @@ from itertools import count
 
 import pytest
 
-from telegraf_bitcoin_ipc.collect.polls import Poller, Value
-from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.polls import Poller
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Number, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed
 
 NOW = 1_700_000_000.5
@@ -37,7 +38,7 @@ class FakeNode:
         if source.name not in self.answers:
             raise CallFailed(f"{source.name}: no answer within 10 seconds")
         if source.name in self.partly:
-            raise PartlyFailed(f"{source.name}: the answer has not the expected form", self.answers[source.name])
+            raise PartlyFailed(f"{source.name}: the answer is malformed", self.answers[source.name])
         return self.answers[source.name]
 
 
@@ -185,8 +186,8 @@ def test_source_that_fails_in_part(polled: Polled, node: FakeNode, caplog: pytes
     node.partly.clear()
     polled.poll(node)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "Node.both fails: Node.both: the answer has not the expected form"),
-        ("DEBUG", "Node.both fails: Node.both: the answer has not the expected form"),
+        ("WARNING", "Node.both fails: Node.both: the answer is malformed"),
+        ("DEBUG", "Node.both fails: Node.both: the answer is malformed"),
         ("INFO", "Node.both works again"),
     ]
 

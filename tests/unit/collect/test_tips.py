@@ -8,10 +8,12 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.listener import Connected
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
-from telegraf_bitcoin_ipc.collect.store import Number, Store
+from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tips import LONGEST_WALK, Tips, walk
+from telegraf_bitcoin_ipc.collect.values import Number
 from telegraf_bitcoin_ipc.errors import CallFailed
 
 
@@ -136,14 +138,19 @@ class Followed:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.store = Store(["mempool", "blocks"])
-        self.connected: list[str] = []
+        self._listener = Connected()
         self.downloading = False
-        self._tips = Tips(self.store, ActiveChain(self.store, self.connected.append), lambda: self.downloading)
+        self._tips = Tips(self.store, ActiveChain(self.store, self._listener), lambda: self.downloading)
 
     def move(self, *names: str, headers: bool = True) -> None:
         """Have the tip be one block after another."""
         for name in names:
             asyncio.run(self._tips.moved(self.tree.blocks[name], self.tree if headers else None))
+
+    @property
+    def connected(self) -> list[str]:
+        """The hashes of the blocks that were reported as connected."""
+        return self._listener.hashes
 
     @property
     def values(self) -> dict[str, Number]:

@@ -17,8 +17,9 @@ from reference import (
 )
 
 from telegraf_bitcoin_ipc.cli import main
-from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
-from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING, Origin, Polled, Pushed
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS, Subscription
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING
+from telegraf_bitcoin_ipc.ipc.origins import Followed, Origin, Polled, Pushed
 
 PACKAGE = Path(__file__).parents[3] / "telegraf_bitcoin_ipc"
 
@@ -63,8 +64,12 @@ def shown(origin: Origin) -> str:
     match origin:
         case Polled(call):
             return f"`{call.name}`"
-        case Pushed(name):
-            return f"`{name}`"
+        case Pushed(Subscription.CHAIN, method):
+            return f"`ChainNotifications.{method}`"
+        case Pushed(Subscription.UTXO_CACHE, method):
+            return f"`UtxoCacheTrace.{method}`"
+        case Followed():
+            return f"`{origin.value}`"
     return ""
 
 

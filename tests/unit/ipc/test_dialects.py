@@ -2,23 +2,20 @@
 
 import pytest
 
-from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS, Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import (
     BLOCK_STATISTICS,
     CHAIN,
     DIALECTS,
     READ_ONLY,
-    RPC,
     STOCK,
     STOCK_30,
     STOCK_31,
     TABLE,
     TRACING,
-    Call,
     Dialect,
-    Polled,
-    Pushed,
 )
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Polled, Pushed
 from telegraf_bitcoin_ipc.ipc.schema import INTERFACES, load
 
 HARMLESS = {
@@ -83,7 +80,7 @@ def test_tracing_gives_everything() -> None:
 def test_what_chain_lacks() -> None:
     """Without the Tracing interface the UTXO cache's metrics are missing, and no other."""
     assert given(TRACING) - given(CHAIN) == {name for name in METRICS if name.startswith("utxo_cache_")}
-    assert given(TRACING) - given(CHAIN) == set(TRACING.pushed("UtxoCacheTrace."))
+    assert given(TRACING) - given(CHAIN) == set(TRACING.event_metrics(Subscription.UTXO_CACHE))
 
 
 def test_what_stock_lacks() -> None:
@@ -203,30 +200,30 @@ def test_statistics_asked_for_are_those_that_are_read() -> None:
     assert unused == []
 
 
-def test_pushed() -> None:
-    """Metrics that come by themselves are found by where they come from."""
-    assert STOCK.pushed("Mining.") == ["tip_updates_total", "block_height"]
-    assert STOCK.pushed("getblockheader") == [
+def test_event_metrics() -> None:
+    """Metrics made from events are found by the subscription, or the way of following the tip, behind them."""
+    assert STOCK.event_metrics(Followed.TIP) == ["tip_updates_total", "block_height"]
+    assert STOCK.event_metrics(Followed.HEADERS) == [
         "blocks_connected_total",
         "blocks_disconnected_total",
         "mempool_tx_confirmed_total",
         "reorgs_total",
         "reorg_depth_max",
     ]
-    assert STOCK.pushed("ChainNotifications.") == STOCK_30.pushed("getblockheader") == []
-    assert CHAIN.pushed("UtxoCacheTrace.") == []
+    assert STOCK.event_metrics(Subscription.CHAIN) == STOCK_30.event_metrics(Followed.HEADERS) == []
+    assert CHAIN.event_metrics(Subscription.UTXO_CACHE) == []
 
 
 @every_dialect
 def test_pushed_metrics_have_a_method(dialect: Dialect) -> None:
-    """What is said to be pushed is pushed by a method of the dialect's schema, or made from headers."""
+    """What is said to be pushed is pushed by a method of the dialect's schema."""
     loaded = load(dialect.name)
-    known = {"getblockheader", "Mining.waitTipChanged"}
+    known = set()
     for name, interface in (("chain", "ChainNotifications"), ("tracing", "UtxoCacheTrace")):
         if name in INTERFACES[dialect.name]:
             methods = getattr(getattr(loaded, name), interface).schema.methods
             known |= {f"{interface}.{method}" for method in methods}
-    pushed = {origin.name for origin in dialect.origins.values() if isinstance(origin, Pushed)}
+    pushed = {str(origin) for origin in dialect.origins.values() if isinstance(origin, Pushed)}
     assert pushed <= known
 
 

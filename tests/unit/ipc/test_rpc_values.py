@@ -73,8 +73,8 @@ def test_number(value: object, read: object) -> None:
 
 @pytest.mark.parametrize("value", ["5", [], {}, [1], float("inf"), float("-inf"), float("nan")])
 def test_no_number(value: object) -> None:
-    """What is no number is not made one."""
-    with pytest.raises(TypeError, match="is no number"):
+    """A value that is not a number is refused."""
+    with pytest.raises(TypeError, match="is not a number"):
         number(value)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from influx_line_protocol import Metric as LibraryLine
 from support.line_protocol import Point, read
 
-from telegraf_bitcoin_ipc.collect.store import Number, Sample
+from telegraf_bitcoin_ipc.collect.store import Sample
+from telegraf_bitcoin_ipc.collect.values import Number
 from telegraf_bitcoin_ipc.telegraf.lines import encode
 
 NOW = 1_700_000_000_123_456_789  # nanoseconds

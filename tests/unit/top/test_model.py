@@ -4,10 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
+from telegraf_bitcoin_ipc.collect.absence import Reason
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, TRACING, Dialect
-from telegraf_bitcoin_ipc.top.model import LATER, NOT_CHOSEN, NOT_KNOWN, NOT_TOLD, NOT_TRACED, Model
+from telegraf_bitcoin_ipc.top.model import WORDS, Model
+
+NOT_OFFERED = WORDS[Reason.NO_RPC]
+NOT_CHOSEN, NOT_TRACED = WORDS[Reason.GROUP_OFF], WORDS[Reason.TRACE_OFF]
+LATER, NOT_KNOWN = WORDS[Reason.DOWNLOADING], WORDS[Reason.NO_VALUE]
 
 NOW = 1_700_000_000.0
 
@@ -96,7 +101,7 @@ def test_what_another_kind_of_node_told_is_not_told_by_this_one() -> None:
     watched.begin(STOCK)
     model = watched.take()
     for name in ("mempool_tx_added_total", "utxo_cache_add_total"):
-        assert (model.value(name), model.why_absent(name), model.pace(name)) == (None, NOT_TOLD, None)
+        assert (model.value(name), model.why_absent(name), model.pace(name)) == (None, NOT_OFFERED, None)
 
 
 def test_the_height_is_the_one_that_changed_last() -> None:
@@ -111,25 +116,25 @@ def test_the_height_is_the_one_that_changed_last() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_everything_absent_has_its_reason(dialect: Dialect) -> None:
-    """What the dialect does not give is not told by the node; what it gives is only not known."""
+    """What the dialect lacks is not offered by the node; anything else is only not known."""
     watched = Watched(dialect)
     model = watched.take()
     for name, origin in dialect.origins.items():
         if model.value(name) is None and watched.store.wants(name):
-            assert model.why_absent(name) == (NOT_TOLD if origin is None else NOT_KNOWN), name
+            assert model.why_absent(name) == (NOT_OFFERED if origin is None else NOT_KNOWN), name
 
 
 REASONS: list[tuple[Callable[[], Watched], str, str]] = [
     (lambda: Watched(groups=()), "fee_estimate_sat_per_vb", NOT_CHOSEN),
     (lambda: Watched(trace_wanted=False), "utxo_cache_add_total", NOT_TRACED),
-    (lambda: Watched(STOCK, trace_wanted=False), "utxo_cache_add_total", NOT_TOLD),
-    (lambda: Watched(STOCK_31), "peers", NOT_TOLD),
+    (lambda: Watched(STOCK, trace_wanted=False), "utxo_cache_add_total", NOT_OFFERED),
+    (lambda: Watched(STOCK_31), "peers", NOT_OFFERED),
 ]
 
 
 @pytest.mark.parametrize(("make", "name", "reason"), REASONS)
 def test_an_option_is_a_reason_of_its_own(make: Callable[[], Watched], name: str, reason: str) -> None:
-    """Who left out a group or the trace reads that, unless the node would not tell it anyway."""
+    """Who left out a group or the trace reads that, unless the node does not offer it anyway."""
     assert make().take().why_absent(name) == reason
 
 

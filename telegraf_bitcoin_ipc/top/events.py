@@ -1,0 +1,145 @@
+"""The last events on the chain in a few words, and the last warning of the log."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
+from telegraf_bitcoin_ipc.top.words import printable
+
+KEPT: Final = 100
+"""More than any terminal has lines for."""
+
+TOGETHER: Final = 1.0
+"""Seconds within which consecutive events of one kind are shown as one line."""
+
+
+class Kind(Enum):
+    """What kind of event a line shows."""
+
+    CONNECTED = auto()
+    DISCONNECTED = auto()
+    TIP = auto()
+    """A new tip whose blocks have not been reported yet."""
+
+    TEXT = auto()
+
+
+@dataclass
+class Event:
+    """One event at a time (Unix seconds); a line about blocks may cover several, from height `first` to `last`."""
+
+    time: float
+    kind: Kind
+    text: str = ""
+    first: int = 0
+    last: int = 0
+    blocks: int = 1
+    new_tip: bool = False
+
+    def __str__(self) -> str:
+        """Return the event in a few words."""
+        if self.kind is Kind.TEXT:
+            return self.text
+        if self.kind is Kind.TIP:
+            return f"tip at height {self.last}"
+        what = "connected" if self.kind is Kind.CONNECTED else "disconnected by a reorganisation"
+        blocks = (
+            f"block {self.last}" if self.blocks == 1 else f"{self.blocks} blocks, {self.first} to {self.last},"
+        )
+        return f"{blocks} {what}{'; new tip' if self.new_tip else ''}"
+
+
+class Events(ChainListener):
+    """Collects events on the chain and lines of the log; the newest is the first.
+
+    `warning` is the last warning or error, `problem` the reason why there is no session.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """Timestamp events with `clock`."""
+        self._clock = clock
+        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self.warning: Event | None = None
+        self.problem = ""
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield the events, the newest first."""
+        return iter(self._kept)
+
+    def take_log(self) -> None:
+        """Replace every other handler of the log, which would write over the screen."""
+        logging.basicConfig(handlers=[_LogHandler(self.logged)], level=logging.INFO, force=True)
+        logging.captureWarnings(True)
+        logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+    def logged(self, level: int, message: str) -> None:
+        """Take a line of the log, of which only the first line of text is shown."""
+        event = Event(self._clock(), Kind.TEXT, printable(message.partition("\n")[0]))
+        if level >= logging.WARNING:
+            self.warning = event
+        if level >= logging.INFO:
+            self._kept.appendleft(event)
+
+    def set_problem(self, problem: str) -> None:
+        """Take the reason why there is no session."""
+        self.problem = printable(problem)
+
+    def connected(self, block: Block) -> None:
+        """Show a block, in one line with those just before it, and with the tip that announced it."""
+        newest = self._recent()
+        if newest and newest.kind is Kind.TIP and block.height <= newest.last:
+            newest.kind, newest.first, newest.last, newest.new_tip = (
+                Kind.CONNECTED,
+                block.height,
+                block.height,
+                True,
+            )
+        else:
+            self._add(Kind.CONNECTED, block.height, following=1)
+
+    def disconnected(self, block: Block) -> None:
+        """Show a block, in one line with those just before it."""
+        self._add(Kind.DISCONNECTED, block.height, following=-1)
+
+    def new_tip(self, tip: Block | None) -> None:
+        """Show a new tip, unless its block was shown just before it."""
+        newest = self._recent()
+        if tip is not None:
+            self._kept.appendleft(Event(self._clock(), Kind.TIP, first=tip.height, last=tip.height))
+        elif newest and newest.kind is Kind.CONNECTED:
+            newest.new_tip = True
+        else:
+            self._kept.appendleft(Event(self._clock(), Kind.TEXT, "new tip"))
+
+    def flushed(self, *, historical: bool, locator_size: int) -> None:
+        """Show a flush."""
+        self._kept.appendleft(Event(self._clock(), Kind.TEXT, "chain state flushed to disk"))
+
+    def _add(self, kind: Kind, height: int, *, following: int) -> None:
+        newest = self._recent()
+        if newest and newest.kind is kind and height == newest.last + following:
+            newest.last, newest.blocks = height, newest.blocks + 1
+        else:
+            self._kept.appendleft(Event(self._clock(), kind, first=height, last=height))
+
+    def _recent(self) -> Event | None:
+        """Return the newest event if another one may still share its line."""
+        newest = self._kept[0] if self._kept else None
+        return newest if newest and self._clock() - newest.time < TOGETHER else None
+
+
+class _LogHandler(logging.Handler):
+    """Passes each record of the log on."""
+
+    def __init__(self, take: Callable[[int, str], None]) -> None:
+        super().__init__()
+        self._take = take
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on the record's level and message."""
+        self._take(record.levelno, record.getMessage())
