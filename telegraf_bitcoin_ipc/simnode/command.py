@@ -16,13 +16,14 @@ from typing import Any, Final
 import capnp
 
 from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.simnode.connection import Connection
 from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
 from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
-from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
+from telegraf_bitcoin_ipc.simnode.servers import serve
 from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
 from telegraf_bitcoin_ipc.working_directory import checked
 
@@ -44,51 +45,21 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
-    add = parser.add_argument
-    add("socket", metavar="SOCKET", help="path of the socket to listen on")
-    add(
+    parser.add_argument("socket", metavar="SOCKET", help="path of the socket to listen on")
+    parser.add_argument(
         "--dialect",
         choices=list(DIALECTS),
         default="tracing",
         help="what kind of node to be (default: %(default)s)",
     )
-    add("--ibd", type=_seconds, default=0.0, metavar="S", help="be in initial block download for so long")
-    add(
-        "--block-interval",
-        type=_positive,
-        default=10.0,
-        metavar="S",
-        help="between blocks (default: %(default)g)",
+    for name, convert, default, metavar, text in _NUMBERS:
+        shown = f"{text} (default: {default:g})" if default else text
+        parser.add_argument(name, type=convert, default=default, metavar=metavar, help=shown)
+    for name, text in _SWITCHES:
+        parser.add_argument(name, action="store_true", help=text)
+    parser.add_argument(
+        "--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead"
     )
-    add(
-        "--tx-rate",
-        type=_seconds,
-        default=2.0,
-        metavar="N",
-        help="transactions a second (default: %(default)g)",
-    )
-    add("--reorg-every", type=_count, default=0, metavar="N", help="reorganise two blocks at every Nth block")
-    add(
-        "--utxo-burst",
-        type=_count,
-        default=0,
-        metavar="N",
-        help="N outputs in the first block that is traced",
-    )
-    add("--check-mempool", action="store_true", help="as a real node's -checkmempool")
-    add("--warmup", type=_seconds, default=0.0, metavar="S", help="be loading the chain for so long")
-    add("--stop-seconds", type=_seconds, default=0.0, metavar="S", help="take so long to stop, listening")
-    add(
-        "--patience",
-        type=_seconds,
-        default=0.0,
-        metavar="S",
-        help="let subscribers take so much longer to leave at the stop than a real node would",
-    )
-    add("--pruned", action="store_true", help="have deleted the older half of the blocks")
-    add("--seed", type=int, metavar="N", help="do exactly the same at every run")
-    add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
-    add("--lenient", action="store_true", help="say what would abort a real node, and go on")
     options = parser.parse_args(arguments)
     checked("SOCKET", options.socket)
     if options.script not in (None, "-"):
@@ -107,7 +78,7 @@ async def _simulate(options: argparse.Namespace) -> int:
     node = SimulatedNode(
         model,
         journal,
-        lenient=options.lenient,
+        strict=not options.lenient,
         warmup=options.warmup,
         patience=options.patience,
         stop_seconds=options.stop_seconds,
@@ -232,3 +203,21 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is not a count")
     return number
+
+
+_NUMBERS: Final = (
+    ("--ibd", _seconds, 0.0, "S", "be in initial block download for S seconds"),
+    ("--block-interval", _positive, 10.0, "S", "seconds between blocks"),
+    ("--tx-rate", _seconds, 2.0, "N", "transactions a second"),
+    ("--reorg-every", _count, 0, "N", "reorganise two blocks at every Nth block"),
+    ("--utxo-burst", _count, 0, "N", "N outputs in the first block that is traced"),
+    ("--warmup", _seconds, 0.0, "S", "load the chain for S seconds"),
+    ("--stop-seconds", _seconds, 0.0, "S", "take S seconds to stop, and listen meanwhile"),
+    ("--patience", _seconds, 0.0, "S", "at the stop, give subscribers S seconds more than a real node would"),
+    ("--seed", int, None, "N", "do exactly the same at every run"),
+)
+_SWITCHES: Final = (
+    ("--check-mempool", "behave like a real node's -checkmempool"),
+    ("--pruned", "have deleted the older half of the blocks"),
+    ("--lenient", "report what would abort a real node, and go on"),
+)

@@ -48,7 +48,7 @@ class Life:
         self._blocks = 0
         self._burst_due = rates.utxo_burst > 0
         model = node.model
-        model.peers.change(now(), *PEERS)
+        model.peers.change(*PEERS)
         model.fee_estimates = dict(FEE_ESTIMATES)
         model.indexes = {"txindex": None}
         if rates.ibd:
@@ -94,7 +94,7 @@ class Life:
             if model.ibd:
                 continue  # a node takes no transactions before it is in step
             sent = BYTES_PER_TRANSACTION * self._rng.randint(1, 3)
-            model.peers.traffic(self._now(), BYTES_PER_TRANSACTION, sent)
+            model.peers.traffic(BYTES_PER_TRANSACTION, sent)
             await self._node.perform("accept", model.accept_transaction(self._now()))
             chance = self._rng.random()
             if chance < REMOVED_OF_ACCEPTED:
@@ -106,13 +106,13 @@ class Life:
     async def _change_peers(self) -> None:
         while True:
             await asyncio.sleep(PEER_SECONDS)
-            peers, now = self._node.model.peers, self._now()
+            peers = self._node.model.peers
             for peer in peers:
                 peers.ping(peer)
             if self._one_leaves(len(peers)):
                 peers.leave(self._rng.choice([peer.id for peer in peers]))
             else:
-                peers.greet(peers.join_any(now, inbound=self._rng.random() < INBOUND_OF_JOINING), now)
+                peers.greet(peers.join_any(inbound=self._rng.random() < INBOUND_OF_JOINING))
             await self._node.perform("peers", [])
 
     def _one_leaves(self, peers: int) -> bool:
