@@ -57,6 +57,7 @@ def prepared_answers(json_answers: Mapping[str, Answer]) -> dict[tuple[int, int]
         (wire.CHAIN, "getHeight", {"result": 900_000, "hasResult": True}),
         (wire.CHAIN, "isInitialBlockDownload", {"result": False}),
         (wire.NODE, "getHeaderTip", {"height": 900_000, "blockTime": frames.NOW, **tip}),
+        (wire.NODE, "shutdownRequested", {"result": False}),
         (wire.NODE, "getVerificationProgress", {"result": 0.99999}),
         *(
             (wire.NODE, method, {"result": 12_345})
