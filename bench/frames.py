@@ -107,7 +107,7 @@ def _answer(frame: bytes) -> Answer:
 
 
 def prepared_model(peers: int = 10) -> Model:
-    """Return a simulated node's model with a mempool, and so many peers."""
+    """Return a simulated node's model with a mempool and `peers` peers."""
     model = Model(rng=random.Random(SEED), now=NOW)
     for _ in range(20):
         model.accept_transaction(NOW)
@@ -164,13 +164,13 @@ async def _record() -> dict[str, Event]:
 
 
 def transaction(rng: random.Random, inputs: int) -> bytes:
-    """Return a transaction with so many inputs and two outputs; with 2, of about 370 bytes."""
+    """Return a transaction with two outputs; with 2 inputs it has about 370 bytes."""
     spent = [OutPoint(rng.randbytes(32), index) for index in range(inputs)]
     return payment(rng, spent, [100_000, 200_000]).data
 
 
 def block_of(rng: random.Random, size: int) -> bytes:
-    """Return a serialised block of about so many bytes: a header, the count, transactions."""
+    """Return a serialised block of about that size in bytes: header, count, transactions."""
     one = transaction(rng, 2)
     count = size // len(one)
     return rng.randbytes(80) + b"\xfd" + struct.pack("<H", count) + one * count

@@ -1,4 +1,4 @@
-"""What a node feels: how long its calls take, undisturbed and disturbed."""
+"""How long a node's calls take, undisturbed and disturbed."""
 
 import signal
 import statistics

@@ -1,4 +1,4 @@
-"""What an operator pays while nothing goes wrong: processor time and memory."""
+"""The cost while nothing fails: processor time and memory."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""What is measured, each in processes of its own, and what they use of the machine."""
+"""The subjects of the measurements, each in its own processes, and the resources that they use."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def processor_seconds(*pids: int) -> float:
 
 
 def wakes(pid: int) -> int:
-    """Return how often a process's threads have gone to sleep, and so been woken."""
+    """Return how often a process's threads have slept, and so been woken."""
     count = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         for line in (task / "status").read_text().splitlines():
@@ -66,7 +66,7 @@ class Plugin(Subject):
     """The plugin and its guard."""
 
     def __init__(self, name: str, process: Process, subscriber: Subscriber) -> None:
-        """Read what it writes, until told not to."""
+        """Read its output while `reading` is set."""
         super().__init__(name, process, subscriber)
         self.guard = 0
         self.values: dict[str, float] = {}

@@ -50,7 +50,7 @@ class Stopped(Exception):
 
 
 def say(text: str) -> None:
-    """Print at once, into a pipe too; a reader who has gone does not matter."""
+    """Print at once, into a pipe too; a closed pipe does not matter."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -291,7 +291,7 @@ def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, proce
 
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:
-    """A directory that goes with its `with` block."""
+    """A directory that is deleted at the end of its `with` block."""
     try:
         return tempfile.TemporaryDirectory(prefix="telegraf-bitcoin-ipc-")
     except OSError as error:

@@ -87,7 +87,7 @@ async def watched(node: Path) -> Text:
 
 
 def svg(screen: Text) -> str:
-    """Return a screen as SVG, in whatever monospace font there is: none is fetched."""
+    """Return a screen as SVG, in any monospace font that is installed."""
     with open(os.devnull, "w") as nowhere:
         console = Console(file=nowhere, record=True, width=COLUMNS, force_terminal=True, color_system="truecolor")
         console.print(screen)

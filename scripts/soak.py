@@ -91,7 +91,7 @@ def miscounts(node: SimulatedNode, plugin: Plugin) -> list[str]:
 
 
 def growth(parts: list[list[tuple[int, int]]]) -> list[str]:
-    """What there is to say of the guard's memory from the second quarter to the last."""
+    """The complaint if the guard's memory has grown from the second quarter to the last."""
     second, last = (statistics.median(guards for guards, _ in part) for part in (parts[1], parts[3]))
     return [f"the guard has grown by {(last - second) / 1024:.0f} KiB"] if last > second + GROWTH_BYTES else []
 
@@ -100,7 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 0 if all is well, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="soak.py", description="Watch a busy simulated node for some minutes.")
     parser.add_argument(
-        "--seconds", type=float, default=180, metavar="S", help="for so long, at least 8 (default: %(default)g)"
+        "--seconds",
+        type=float,
+        default=180,
+        metavar="S",
+        help="how long, at least 8 s (default: %(default)g)",
     )
     options = parser.parse_args(arguments)
     if not options.seconds >= 8:

@@ -68,7 +68,7 @@ class Chain:
 
     @property
     def median_time(self) -> int:
-        """The median time of the last 11 blocks, which the time of the next block has to exceed."""
+        """The median time of the last 11 blocks, which the time of the next block must exceed."""
         return median_high(block.time for block in self.blocks[-MEDIAN_TIME_SPAN:])
 
     @property

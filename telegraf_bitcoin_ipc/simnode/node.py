@@ -94,7 +94,7 @@ class SimulatedNode:
         self.aborts: list[str] = []
 
     def announce(self, socket: str, dialect: str) -> None:
-        """Say that the node can be connected to."""
+        """Report that the node accepts connections."""
         self.journal.write("listening", socket=socket, dialect=dialect, **self._state())
 
     @property
@@ -202,7 +202,7 @@ class SimulatedNode:
     # Events
 
     async def perform(self, action: str, events: Iterable[Event]) -> None:
-        """Send what an action caused, in its order; return when validation may go on."""
+        """Send an action's events in order; return when validation may continue."""
         async with self.validation:
             for event in events:
                 if isinstance(event, UtxoEvent):
@@ -215,7 +215,7 @@ class SimulatedNode:
         self.journal.write(action, **self._state())
 
     async def settle(self, action: str) -> None:
-        """Wait until every notification has been answered, and say so."""
+        """Wait until every notification has been answered, and report it."""
         async with self._queue_moved:
             await self._queue_moved.wait_for(lambda: not self._pending)
         self.journal.write("settled", after=action, **self._state())
@@ -269,18 +269,18 @@ class SimulatedNode:
     # The tip, and the end
 
     async def wait_tip_changed(self, known: bytes, seconds: float) -> None:
-        """Wait until the tip is another, the time is over, or the node begins to stop."""
+        """Wait until the tip changes, the time is over, or the node begins to stop."""
         await self._wait_for(lambda: self.stopping or self.model.tip_hash != known, seconds)
 
     async def _wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Wait until a condition of the tip, or of the node's stop, holds, at most so long."""
+        """Wait until a condition on the tip, or on the node's stop, holds, for at most `seconds`."""
         async with self._tip_changed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._tip_changed.wait_for(condition)
 
     async def shut_down(self) -> None:
-        """Do what a node does when it is told to stop, as far as its subscribers see it."""
+        """Stop, in the order that a real node's subscribers see."""
         self.journal.write("stopping")
         self.stopping = True
         async with self._tip_changed:
@@ -314,7 +314,7 @@ class SimulatedNode:
             await self._no_connection.wait()
 
     def _state(self) -> dict[str, object]:
-        """Return what a poll would find now."""
+        """Return the values that a poll would read now."""
         model = self.model
         return {
             "height": model.height,

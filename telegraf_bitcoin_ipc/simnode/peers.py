@@ -1,4 +1,4 @@
-"""The peers of the simulated node: who they are, and what was said, by message. Nothing random."""
+"""The peers of the simulated node, and their traffic by message. Nothing random."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,7 +150,7 @@ class Peers:
     def traffic(self, received: int, sent: int, peer_id: int | None = None, message: str | None = None) -> None:
         """Add bytes to the totals, and to one peer or evenly to all, and to one message or to a mix of them.
 
-        Without peers only the totals grow, as if whoever it was had left. Raises ValueError.
+        Without peers only the totals grow, as if the peers had left. Raises ValueError.
         """
         if received < 0 or sent < 0:
             raise ValueError("bytes do not become fewer")
@@ -175,7 +175,7 @@ class Peers:
 
 def _need(what: str, name: str, names: Sequence[str]) -> None:
     if name not in names:
-        raise ValueError(f"the {what} {name!r} is none of {', '.join(names)}")
+        raise ValueError(f"unknown {what} {name!r}: expected one of {', '.join(names)}")
 
 
 def _shared(total: int, weights: Sequence[int]) -> list[int]:

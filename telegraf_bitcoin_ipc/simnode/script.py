@@ -1,4 +1,4 @@
-"""What a script can have the simulated node do, and doing it: one JSON object a line.
+"""Scripts: the actions of the simulated node, as one JSON object a line.
 
 A line is `{"do": ACTION, ...}` with the action's parameters, `{"wait": SECONDS}`, or both.
 """
@@ -19,13 +19,13 @@ from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR
 from telegraf_bitcoin_ipc.simnode.rpc.methods import METHODS
 
 FAILURE: Final = "a simulated failure"
-"""What a method that is to fail says unless told otherwise."""
+"""The default message of a method that fails."""
 
 Action = Callable[..., list[Event] | None]
 
 
 def actions(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
-    """Return what a script can do, by name; each returns the events that it causes, if any."""
+    """Return the actions by name; each returns the events that it causes, if any."""
     return {
         **_of_transactions(model, now),
         **_of_blocks(model, now),
@@ -149,7 +149,7 @@ def _interfaces() -> dict[str, Any]:
 
 
 async def follow(script: AsyncIterator[str], node: SimulatedNode, now: Callable[[], int]) -> None:
-    """Do what a script says, line by line, each action whole before the next."""
+    """Run a script line by line; each action is complete before the next begins."""
     known = actions(node.model, now)
     async for line in script:
         if not line.strip():
@@ -160,11 +160,11 @@ async def follow(script: AsyncIterator[str], node: SimulatedNode, now: Callable[
         if name is None:
             continue
         if name not in known:
-            raise ConfigError(f"the script's action {name!r} is none of {', '.join(known)}")
+            raise ConfigError(f"unknown action {name!r} in the script: expected one of {', '.join(known)}")
         try:
             events = known[name](**step)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"the script's action {name!r} cannot be done: {error}") from error
+            raise ConfigError(f"the script's action {name!r} failed: {error}") from error
         await node.perform(name, events or ())
         await node.settle(name)
 
@@ -175,5 +175,5 @@ def _step(line: str) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"the script's line {line.strip()!r} is not JSON: {error}") from error
     if not isinstance(step, dict):
-        raise ConfigError(f"the script's line {line.strip()!r} is no JSON object")
+        raise ConfigError(f"the script's line {line.strip()!r} is not a JSON object")
     return step

@@ -1,4 +1,4 @@
-"""What polls of the simulated node see: its chain, mempool and peers."""
+"""The state that polls of the simulated node read: chain, mempool and peers."""
 
 from collections.abc import Mapping
 

@@ -26,7 +26,7 @@ FEE_ESTIMATES: Final = {2: 18.0, 6: 9.5, 144: 1.2}
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How a steady life goes: seconds between blocks, transactions per second, and so on."""
+    """The rates of a steady life: seconds between blocks, transactions per second, and so on."""
 
     block_interval: float = 10.0
     tx_rate: float = 2.0
@@ -116,6 +116,6 @@ class Life:
             await self._node.perform("peers", [])
 
     def _one_leaves(self, peers: int) -> bool:
-        """Say whether a peer leaves, and none joins: by chance, as long as there are about as many as at first."""
+        """Return whether a peer leaves rather than joins: random while their number is near that at the start."""
         above = peers - sum(PEERS)
         return above >= PEERS_MORE_OR_LESS or (above > -PEERS_MORE_OR_LESS and self._rng.random() < 0.5)

@@ -34,7 +34,7 @@ class OutPoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A serialised transaction, and what the model has to know of it.
+    """A serialised transaction, and the parts that the model uses.
 
     `inputs` is empty for a coinbase. `outputs` are satoshi; a witness commitment, which comes last and
     never becomes a coin, is not among them; `output_count` counts it.

@@ -1,4 +1,4 @@
-"""What a JSON-RPC method answers when it cannot do what it was asked."""
+"""JSON-RPC errors."""
 
 from typing import Final
 

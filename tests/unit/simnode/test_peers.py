@@ -25,9 +25,9 @@ def test_a_peer_joins() -> None:
 @pytest.mark.parametrize(
     ("given_", "message"),
     [
-        (("arpanet", "manual", "v1"), "the network 'arpanet' is none of ipv4, "),
-        (("ipv4", "outgoing", "v1"), "the connection type 'outgoing' is none of inbound, "),
-        (("ipv4", "manual", "v3"), "the transport 'v3' is none of v1, v2, detecting"),
+        (("arpanet", "manual", "v1"), "unknown network 'arpanet': expected one of ipv4, "),
+        (("ipv4", "outgoing", "v1"), "unknown connection type 'outgoing': expected one of inbound, "),
+        (("ipv4", "manual", "v3"), "unknown transport 'v3': expected one of v1, v2, detecting"),
     ],
 )
 def test_names_are_the_node_s(given_: tuple[str, str, str], message: str) -> None:
