@@ -76,6 +76,10 @@ let
       message = "services.bitcoind-ipc-exporter.tags has a tag named \"${key}\"; use letters, digits and _, a letter first.";
     }
     {
+      assertion = key != "host";
+      message = "services.bitcoind-ipc-exporter.tags has a tag named \"host\", which is Telegraf's own.";
+    }
+    {
       assertion = value != "";
       message = "services.bitcoind-ipc-exporter.tags.${key} is empty.";
     }

@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
+from rich.console import Console, RenderableType
 
 from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL, make_config
 from telegraf_bitcoin_ipc.ipc.connection import run
@@ -68,7 +67,7 @@ def life(seed: int = 1) -> Iterator[str]:
             yield json.dumps({"do": "flush"})
 
 
-async def watched(node: Path) -> Text:
+async def watched(node: Path) -> RenderableType:
     """Watch a node for a while, drawing as a terminal would, and return the last screen."""
     happenings = Happenings()
     happenings.listen()
@@ -76,7 +75,7 @@ async def watched(node: Path) -> Text:
         make_config({"socket": str(node), "poll_interval": TOP_POLL_INTERVAL}), happenings, on_change=lambda: None
     )
     watching = asyncio.ensure_future(top.watch())
-    screen = Text()
+    screen: RenderableType = ""
     for _ in range(LIFE_SECONDS):
         await asyncio.sleep(1)
         screen = top.draw(COLUMNS, LINES)
@@ -86,10 +85,19 @@ async def watched(node: Path) -> Text:
     return screen
 
 
-def svg(screen: Text) -> str:
+def svg(screen: RenderableType) -> str:
     """Return a screen as SVG, in any monospace font that is installed."""
     with open(os.devnull, "w") as nowhere:
-        console = Console(file=nowhere, record=True, width=COLUMNS, force_terminal=True, color_system="truecolor")
+        console = Console(
+            file=nowhere,
+            record=True,
+            width=COLUMNS,
+            height=LINES,
+            force_terminal=True,
+            color_system="truecolor",
+            highlight=False,
+            markup=False,
+        )
         console.print(screen)
         picture = console.export_svg(title="telegraf-bitcoin-ipc top", unique_id="top")
     return re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL).replace("Fira Code, ", "")

@@ -1,66 +1,60 @@
-"""One series over time: its pace, and the columns of a graph."""
+"""One series over time: its rate, and the columns of its graph."""
 
 from bisect import bisect_left
 from itertools import pairwise
 from typing import Final
 
 KEPT_SECONDS: Final = 600.0
-"""How far back a series goes: long enough for a steady pace of a synchronisation, and for the widest graph."""
+"""Age of the oldest point: enough for a steady estimate of a download, and for the widest graph."""
 
 
 class History:
-    """Points of one series, the newest last; times are seconds of any one clock."""
+    """Points (time, value) of one series in order of time; times are seconds of any one clock."""
 
     def __init__(self) -> None:
-        """Begin without a point."""
-        self._times: list[float] = []
-        self._values: list[float] = []
+        self._points: list[tuple[float, float]] = []
 
     def add(self, time: float, value: float) -> None:
-        """Take a point. One that is no later than the last replaces it; a clock set back begins anew."""
-        if self._times and time < self._times[-1]:
-            self._times.clear()
-            self._values.clear()
-        if self._times and time == self._times[-1]:
-            self._values[-1] = value
-            return
-        self._times.append(time)
-        self._values.append(value)
-        old = bisect_left(self._times, time - KEPT_SECONDS)
-        del self._times[:old], self._values[:old]
+        """Add a point; it replaces one of the same time. A clock that was set back clears the series."""
+        if self._points and time < self._points[-1][0]:
+            self._points.clear()
+        if self._points and time == self._points[-1][0]:
+            self._points.pop()
+        self._points.append((time, value))
+        del self._points[: bisect_left(self._points, (time - KEPT_SECONDS,))]
 
     def pace(self, seconds: float) -> float | None:
-        """Return the increase per second over the newest `seconds` (or what there is); None with one point."""
-        if len(self._times) < 2:
+        """Return the increase per second over the last `seconds`, or over all points if they span less.
+
+        None with fewer than two points.
+        """
+        if len(self._points) < 2:
             return None
-        end = self._times[-1]
-        begin = max(end - seconds, self._times[0])
-        return (self._values[-1] - self._at(begin)) / (end - begin)
+        end, value = self._points[-1]
+        begin = max(end - seconds, self._points[0][0])
+        return (value - self._at(begin)) / (end - begin)
 
     def paces(self, columns: int, step: float) -> list[float | None]:
-        """Return the increase per second in each of the newest whole `columns` of `step` seconds, oldest first.
+        """Return the increase per second in each of the last `columns` of `step` seconds, oldest first.
 
-        Columns begin at multiples of `step`, so that they stay what they are. None where one begins before the
-        first point.
+        Columns begin at multiples of `step`, so that a graph moves without changing. None for a column that
+        begins before the first point.
         """
-        edges = [self._edge(columns - column, step) for column in range(columns + 1)]
-        return [None if old is None or new is None else (new - old) / step for old, new in pairwise(edges)]
+        if not self._points:
+            return [None] * columns
+        last = self._points[-1][0] // step
+        edges = [(last - column) * step for column in range(columns, -1, -1)]
+        return [
+            (self._at(end) - self._at(begin)) / step if begin >= self._points[0][0] else None
+            for begin, end in pairwise(edges)
+        ]
 
     def span(self) -> float:
         """Return the seconds between the first point and the last."""
-        return self._times[-1] - self._times[0] if self._times else 0.0
-
-    def _edge(self, steps: int, step: float) -> float | None:
-        if not self._times:
-            return None
-        time = (self._times[-1] // step - steps) * step
-        return self._at(time) if time >= self._times[0] else None
+        return self._points[-1][0] - self._points[0][0] if self._points else 0.0
 
     def _at(self, time: float) -> float:
-        """Return the value at a time within the points, on the straight line between two of them."""
-        after = bisect_left(self._times, time)
-        if self._times[after] == time:
-            return self._values[after]
-        t0, t1 = self._times[after - 1], self._times[after]
-        v0, v1 = self._values[after - 1], self._values[after]
-        return v0 + (v1 - v0) * (time - t0) / (t1 - t0)
+        """Return the value at a time between the first point and the last, by linear interpolation."""
+        after = bisect_left(self._points, (time,))
+        (t0, v0), (t1, v1) = self._points[max(after - 1, 0)], self._points[after]
+        return v1 if t1 == time else v0 + (v1 - v0) * (time - t0) / (t1 - t0)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from rich.text import Text
+from rich.console import RenderableType
 
 from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback
 from telegraf_bitcoin_ipc.collect.store import Store
@@ -20,36 +20,32 @@ from telegraf_bitcoin_ipc.top.model import Model
 from telegraf_bitcoin_ipc.top.screen import Screen
 from telegraf_bitcoin_ipc.top.terminal import Terminal
 
-REDRAWN: Final = 1.0
-"""Seconds between two frames at most: ages and the clock go on."""
+MAX_FRAME_SECONDS: Final = 1.0
+"""Redraw at least this often: ages and the clock change."""
 
-SHORTEST: Final = 0.2
-"""Seconds between two frames at least, whatever happens meanwhile."""
+MIN_FRAME_SECONDS: Final = 0.2
+"""Redraw at most this often, however much changes."""
 
 STEP: Final = 2.0
-"""Seconds that a column of a graph stands for, unless polls are further apart: 17 columns are half a minute."""
-
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-KEYS_READ: Final = 64
+"""Seconds per column of a graph, unless polls are further apart: 17 columns are half a minute."""
 
 
 class Top:
-    """One node: its store is filled by a watcher, and drawn."""
+    """One node: a collector fills its store, and the screen shows it."""
 
     def __init__(self, config: Config, happenings: Happenings, on_change: Callable[[], None]) -> None:
-        """Watch as `config` says; `on_change` is called when there is something new to draw."""
+        """Watch as configured; `on_change` is called when there is something new to draw."""
         self._store = Store(config.metrics)
         self._collector = Collector(config, self._store, on_change)
         self._model = Model(config.metrics, trace_wanted=not config.no_utxo_trace)
         self._screen = Screen(self._model, happenings, config.socket, max(STEP, config.poll_interval))
 
     async def watch(self) -> NoReturn:
-        """Watch until cancelled; then the node is left in peace."""
+        """Watch until cancelled, then unsubscribe from the node."""
         await self._collector.watch()
 
-    def draw(self, columns: int, lines: int) -> Text:
-        """Take what is known now, and return the screen that shows it."""
+    def draw(self, columns: int, lines: int) -> RenderableType:
+        """Return the screen with the current values."""
         now = time.time()
         self._collector.sync_totals()
         self._model.take(self._store.samples(), now)
@@ -57,7 +53,7 @@ class Top:
 
 
 def show(config: Config, terminal: Terminal) -> None:
-    """Show the node on a terminal until told to stop."""
+    """Show the node on a terminal until the user, a signal or the terminal ends it."""
     happenings = Happenings()
     happenings.listen()
     run(_show(config, happenings, terminal))
@@ -66,13 +62,13 @@ def show(config: Config, terminal: Terminal) -> None:
 async def _show(config: Config, happenings: Happenings, terminal: Terminal) -> None:
     stop, changed = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGWINCH, changed.set)
-    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped, it would leave its terminal in a state of its own
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped, it would leave the terminal in its own mode
     terminal.on_gone(threadsafe_callback(loop, stop.set))
     top = Top(config, happenings, changed.set)
-    with terminal:  # not before the signals are taken care of: it is given back whatever comes
+    with terminal:  # after the signal handlers, so that it is always restored
         if terminal.keys is not None:
             loop.add_reader(terminal.keys, _read_keys, loop, terminal.keys, stop.set)
         await run_until_first_done(stop.wait(), _draw_for_ever(top, terminal, changed), top.watch())
@@ -81,18 +77,16 @@ async def _show(config: Config, happenings: Happenings, terminal: Terminal) -> N
 async def _draw_for_ever(top: Top, terminal: Terminal, changed: asyncio.Event) -> NoReturn:
     while True:
         changed.clear()
-        size = terminal.size()
-        terminal.show(top.draw(*size), size)
-        await asyncio.sleep(SHORTEST)
+        terminal.show(top.draw(*terminal.size()))
+        await asyncio.sleep(MIN_FRAME_SECONDS)
         with suppress(TimeoutError):
-            async with asyncio.timeout(REDRAWN - SHORTEST):
-                await changed.wait()
+            await asyncio.wait_for(changed.wait(), MAX_FRAME_SECONDS - MIN_FRAME_SECONDS)
 
 
 def _read_keys(loop: asyncio.AbstractEventLoop, descriptor: int, quit: Callable[[], None]) -> None:
-    """Quit at q, and when the terminal has gone; other keys are left alone."""
+    """Quit at q, and when the terminal is gone; ignore other keys."""
     try:
-        keys = os.read(descriptor, KEYS_READ)
+        keys = os.read(descriptor, 64)
     except OSError:
         keys = b""
     if not keys or b"q" in keys.lower():

@@ -1,4 +1,4 @@
-"""The terminal: taken over and given back, its size, its keys, and frames that nothing waits for."""
+"""The terminal: its size, its keys, and a rich `Live` display that never waits for it."""
 
 import io
 import os
@@ -6,84 +6,84 @@ import termios
 import tty
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console
-from rich.text import Text
+from rich.console import Console, RenderableType
+from rich.live import Live
 
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.telegraf.execd import LineWriter
+from telegraf_bitcoin_ipc.telegraf.execd import FLUSH_SECONDS, LineWriter
 
-_ENTER: Final = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J"
-_LEAVE: Final = "\x1b[?25h\x1b[?1049l\x1b[A"
-"""Alternate screen without a cursor, and back; the last undoes the newline that a pipe's line ends with."""
+_UP: Final = "\x1b[A"
+"""Cursor up: undoes the newline that LineWriter appends, which would scroll the screen."""
 
-_HOME: Final = "\x1b[H"
-_CLEAR: Final = "\x1b[2J"
+
+class _Output(io.StringIO):
+    """The file that rich writes to: hands everything to a LineWriter and returns at once."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def write(self, text: str) -> int:
+        self._writer.put([text + _UP])
+        return len(text)
 
 
 class Terminal:
-    """A terminal that shows frames within its `with` block; afterwards it is as it was before.
+    """A terminal that shows frames within its `with` block and is restored afterwards.
 
-    Frames are written by a thread: a terminal that does not read (a stalled connection) holds nothing up, and
-    gets the newest frame when it goes on.
+    `Live` on the terminal itself would block the event loop while the terminal does not read (Ctrl-S, a stalled
+    connection), even with its own thread, for they share a lock. So it writes to a LineWriter, and a frame is
+    dropped while an earlier one waits.
     """
 
     def __init__(self, stdin: int, stdout: int) -> None:
-        """Show on `stdout`, and take keys from `stdin` if it is a terminal, too. Raises ConfigError."""
+        """Show on `stdout`; read keys from `stdin` if it is a terminal. Raises ConfigError."""
         if not os.isatty(stdout):
             raise ConfigError("top needs a terminal to draw on, and stdout is none")
         if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
             raise ConfigError("top needs a terminal that can move its cursor, and TERM does not name one")
-        self._stdin = stdin if os.isatty(stdin) else None
+        self.keys = stdin if os.isatty(stdin) else None
         self._stdout = stdout
-        self._frames = LineWriter(stdout, kept=1)
-        self._size = (0, 0)
-        self._drawn: tuple[int, int] | None = None
+        self._writer = LineWriter(stdout)
+        self._console = Console(
+            file=_Output(self._writer), force_terminal=True, highlight=False, markup=False, emoji=False
+        )
+        self._live = Live(
+            console=self._console,
+            screen=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> Self:
-        if self._stdin is not None:
-            self._before = termios.tcgetattr(self._stdin)
-            tty.setcbreak(self._stdin, termios.TCSANOW)
-        self._frames.put([_ENTER])
-        self._frames.flush()
+        if self.keys is not None:
+            self._before = termios.tcgetattr(self.keys)
+            tty.setcbreak(self.keys, termios.TCSANOW)
+        self._live.start()
+        self._writer.flush(FLUSH_SECONDS)  # else the first frame would be dropped
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._frames.put([_LEAVE])
-        self._frames.flush()
-        if self._stdin is not None:
-            with suppress(termios.error):  # it has gone: there is nothing to give back
-                termios.tcsetattr(self._stdin, termios.TCSANOW, self._before)
-
-    @property
-    def keys(self) -> int | None:
-        """The descriptor that keys can be read from."""
-        return self._stdin
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+        self._writer.flush(FLUSH_SECONDS)
+        if self.keys is not None:
+            with suppress(termios.error):  # the terminal is gone
+                termios.tcsetattr(self.keys, termios.TCSANOW, self._before)
 
     def on_gone(self, call: Callable[[], None]) -> None:
-        """Have `call` called, from another thread, when the terminal has gone."""
-        self._frames.on_broken(call)
+        """Call `call`, from another thread, when the terminal is gone."""
+        self._writer.on_broken(call)
 
     def size(self) -> tuple[int, int]:
-        """Return columns and lines; of a terminal that has gone, the last that were known."""
+        """Return columns and lines, or the last known ones once the terminal is gone."""
         with suppress(OSError):
-            columns, lines = os.get_terminal_size(self._stdout)
-            self._size = columns, lines
-        return self._size
+            self._console.size = os.get_terminal_size(self._stdout)
+        return self._console.size
 
-    def show(self, text: Text, size: tuple[int, int]) -> None:
-        """Show a text made for a size, in place of the one before."""
-        columns, lines = size
-        console = Console(
-            file=io.StringIO(), force_terminal=True, width=columns, height=lines, highlight=False, emoji=False
-        )
-        with console.capture() as captured:
-            console.print(text, end="", soft_wrap=False)
-        clear = _CLEAR if size != self._drawn else ""
-        self._drawn = size
-        # Home again at the end, so that the newline after the frame does not scroll.
-        self._frames.put([f"{clear}{_HOME}{captured.get()}{_HOME}"])
+    def show(self, frame: RenderableType) -> None:
+        """Show a frame, unless an earlier one still waits to be written."""
+        if not self._writer.backlog():
+            self._live.update(frame, refresh=True)

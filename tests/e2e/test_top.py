@@ -1,10 +1,11 @@
-"""`top` in a real terminal: what can be read on it, and what is left when it ends."""
+"""`top` in a real terminal: what it shows, and what it leaves behind."""
 
 from __future__ import annotations
 
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import termios
@@ -24,6 +25,7 @@ StartNode = Callable[..., SimulatedNode]
 StartTop = Callable[..., Terminal]
 
 NOT_TOLD = "not told by this node"
+LONGEST_FRAME = 20_000  # bytes
 
 
 @pytest.fixture
@@ -35,8 +37,8 @@ def start_top(start_terminal: Callable[..., Terminal], socket_path: Path) -> Sta
 
 
 def row(screen: str, label: str) -> str:
-    """Return what stands after a label, up to two blanks and the next part."""
-    (found,) = re.findall(rf" {label:<11}(.*?)(?:  |$)", screen, re.MULTILINE)
+    """Return the text after a label, up to two blanks."""
+    (found,) = re.findall(rf"(?:^|  ){label:<11}(.*?)(?:  |$)", screen, re.MULTILINE)
     return str(found)
 
 
@@ -46,8 +48,8 @@ def program(scene: Scene) -> int:
     return pid
 
 
-def test_everything_a_tracing_node_tells_is_on_the_screen(start_node: StartNode, start_top: StartTop) -> None:
-    """Height, age, mempool, peers, fees and events of the node can be read in 80 columns and 24 lines."""
+def test_everything_a_tracing_node_reports_is_on_the_screen(start_node: StartNode, start_top: StartTop) -> None:
+    """Height, age, mempool, peers, fees and events of the node fit 80 columns and 24 lines."""
     node = start_node("--dialect", TRACING.name)
     node.do("fee_estimates", rates={"2": 12.5, "6": 7, "144": 1})
     node.do("peers", inbound=3, outbound=5)
@@ -64,7 +66,7 @@ def test_everything_a_tracing_node_tells_is_on_the_screen(start_node: StartNode,
         "+1 -0",
         "3 tx",
         "8: 5 outbound, 3 inbound",
-        "123 kB in, 654 kB out",
+        "123.5 kB in, 654.3 kB out",
         f"block {height} connected; new tip",
         "chain state flushed to disk",
         "5 tx, ",
@@ -73,13 +75,13 @@ def test_everything_a_tracing_node_tells_is_on_the_screen(start_node: StartNode,
     assert max(map(len, screen.splitlines())) <= 80
     assert re.search(r"In blocks +2 +6 +144", screen)
     assert re.search(r"sat/vB +12\.5 +7\.0 +1\.0", screen)
-    assert re.search(r"age \d+ s", screen)
+    assert re.search(r"age 0:\d\d:\d\d", screen)
     assert re.search(r"In +[\d.]+/", screen), "transactions that enter the mempool"
     assert NOT_TOLD not in screen
 
 
-def test_a_reorganisation_is_told_with_heights_and_numbers(start_node: StartNode, start_top: StartTop) -> None:
-    """Blocks that leave the chain, and those that come, are one line each, with what they are and how many."""
+def test_a_reorganisation_is_shown_with_heights_and_counts(start_node: StartNode, start_top: StartTop) -> None:
+    """Disconnected and connected blocks are one line each."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache")
     height = node.do("accept")["height"]
@@ -92,11 +94,11 @@ def test_a_reorganisation_is_told_with_heights_and_numbers(start_node: StartNode
     )
 
 
-def test_what_a_stock_node_does_not_tell_is_said_and_not_0(start_node: StartNode, start_top: StartTop) -> None:
-    """On a stock node the mempool's events and the coins cache are said to be not told; the rest is there."""
+def test_what_a_stock_node_does_not_report_is_not_0(start_node: StartNode, start_top: StartTop) -> None:
+    """On a stock node, mempool events and the coins cache are marked as absent; the rest is shown."""
     node = start_node("--dialect", STOCK.name)
     terminal = start_top()
-    terminal.shows("regtest  stock", "in step with the network")
+    terminal.shows("regtest  stock", "in step with the network", "Last block 1 tx")  # which follows the first poll
     height = node.do("accept", count=3)["height"]
     terminal.shows(f"tip at height {height}")
     node.do("block", transactions=2)
@@ -107,25 +109,25 @@ def test_what_a_stock_node_does_not_tell_is_said_and_not_0(start_node: StartNode
 
 
 def test_a_download_has_a_bar_and_an_estimate(start_node: StartNode, start_top: StartTop) -> None:
-    """In initial block download there is a bar with the part that is done, then how long the rest takes."""
+    """During initial block download a bar shows the progress, later with the time left."""
     node = start_node()
     node.do("ibd", on=True)
     node.do("headers", height=1000)
     terminal = start_top()
-    screen = terminal.shows("headers 1,000", "no estimate yet", "% downloaded", "█", "░")
+    screen = terminal.shows("headers 1,000", "no estimate yet", "% downloaded", "━")
     assert row(screen, "Added") == "after the download"
 
     def estimated() -> bool:
         node.do("block")
-        return re.search(r"% downloaded, about [\dhmins ]+ left", terminal.screen) is not None
+        return re.search(r"% downloaded, about [\d:]+ left", terminal.screen) is not None
 
     wait_until(estimated, START_SECONDS, lambda: f"an estimate\n{terminal.screen}")
     node.do("ibd", on=False)
     terminal.shows("in step with the network", "subscribed: utxo_cache")
 
 
-def test_a_node_that_is_gone_leaves_nothing_old(start_node: StartNode, start_top: StartTop) -> None:
-    """Without its node the screen shows no value of it and says what it waits for; then the node is back."""
+def test_a_lost_node_leaves_no_old_values(start_node: StartNode, start_top: StartTop) -> None:
+    """Without a session the screen shows why, and no value; once the node is back it shows them again."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache", "in step with the network")
     node.kill()
@@ -140,7 +142,7 @@ def test_a_node_that_is_gone_leaves_nothing_old(start_node: StartNode, start_top
 
 
 def test_a_terminal_that_is_too_small(start_node: StartNode, start_top: StartTop) -> None:
-    """Below 80 by 24 there is one sentence; once the terminal is larger the node is there."""
+    """Below 80 by 24 there is one sentence; once the terminal is larger, the node."""
     start_node()
     terminal = start_top(columns=60, lines=15)
     screen = terminal.shows("top needs 80 columns and 24 lines, and this terminal has")
@@ -160,7 +162,7 @@ def test_a_terminal_without_a_cursor_is_refused(start_terminal: Callable[..., Te
 
 @pytest.mark.parametrize("how", ["q", "C-c", "SIGTERM", "SIGHUP"])
 def test_the_end(start_node: StartNode, start_top: StartTop, scene: Scene, how: str) -> None:
-    """At q, Ctrl-C and a signal the node is left in peace, the terminal is as before, and the status is 0."""
+    """q, Ctrl-C and signals unsubscribe from the node and restore the terminal; the status is 0."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache")
     assert terminal.has("alternate_on") == 1
@@ -173,7 +175,7 @@ def test_the_end(start_node: StartNode, start_top: StartTop, scene: Scene, how: 
 
 
 def test_without_a_node_it_ends_as_well(start_top: StartTop, scene: Scene) -> None:
-    """While it waits for a node q ends it, too."""
+    """q also works while it waits for a node."""
     terminal = start_top()
     terminal.shows("no such socket")
     terminal.press("q")
@@ -181,8 +183,8 @@ def test_without_a_node_it_ends_as_well(start_top: StartTop, scene: Scene) -> No
     scene.empty()
 
 
-def test_a_terminal_that_goes_away_ends_it(start_node: StartNode, start_top: StartTop, scene: Scene) -> None:
-    """A closed window or a lost connection leaves no process behind, and the node is unharmed."""
+def test_a_closed_terminal_ends_it(start_node: StartNode, start_top: StartTop, scene: Scene) -> None:
+    """A closed window or a lost connection leaves no process behind and does not harm the node."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache")
     terminal.close()
@@ -190,17 +192,17 @@ def test_a_terminal_that_goes_away_ends_it(start_node: StartNode, start_top: Sta
 
 
 def test_a_killed_top_does_not_harm_the_node(start_node: StartNode, start_top: StartTop, scene: Scene) -> None:
-    """The guard leaves the node in peace when the program itself can no longer do so."""
+    """The guard unsubscribes when the program itself can no longer do so."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache")
     os.kill(program(scene), signal.SIGKILL)
     scene.unharmed(node)
 
 
-class Pseudo:
-    """`top` on a pseudo-terminal whose other end nobody reads: it is full from the beginning."""
+class StalledTop:
+    """`top` on a pseudo-terminal that is full from the beginning and that nobody reads yet."""
 
-    def __init__(self, *options: str | Path) -> None:
+    def __init__(self, processes: ExitStack, *options: str | Path) -> None:
         self.ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, 80))
         os.set_blocking(theirs, False)
@@ -217,39 +219,39 @@ class Pseudo:
             start_new_session=True,
         )
         os.close(theirs)
+        processes.callback(self.process.wait)
+        processes.callback(self.process.kill)
+
+    def reads(self, text: str) -> None:
+        """Read the terminal until a text comes."""
+        read = b""
+        while text.encode() not in read:
+            assert select.select([self.ours], [], [], START_SECONDS)[0], f"{text} on the screen\n{read!r}"
+            read = read[-LONGEST_FRAME:] + os.read(self.ours, 4096)
 
     def ends(self) -> None:
-        """Wait for its end by itself: status 0, and no complaint."""
+        """Wait for it to exit with status 0 and without a message."""
         wait_until(lambda: self.process.poll() is not None, STOP_SECONDS, "the end of top")
         assert self.process.stderr is not None
-        with self.process.stderr as complaints:
-            assert (self.process.returncode, complaints.read()) == (0, b"")
+        with self.process.stderr as messages:
+            assert (self.process.returncode, messages.read()) == (0, b"")
 
 
-@pytest.fixture
-def start_pseudo(processes: ExitStack) -> Callable[..., Pseudo]:
-    """Start `top` on a pseudo-terminal; it is killed after the test if it has not ended."""
-
-    def start(*options: str | Path) -> Pseudo:
-        pseudo = Pseudo(*options)
-        processes.callback(pseudo.process.wait)
-        processes.callback(pseudo.process.kill)
-        return pseudo
-
-    return start
-
-
-def test_a_terminal_that_does_not_read_holds_nothing_up(
-    start_node: StartNode, start_pseudo: Callable[..., Pseudo], socket_path: Path
+@pytest.mark.parametrize("how", ["q", "SIGTERM", "SIGHUP"])
+def test_a_terminal_that_does_not_read_delays_nothing(
+    start_node: StartNode, processes: ExitStack, socket_path: Path, how: str
 ) -> None:
-    """With a stalled terminal the node's callbacks are answered, without a guard, too; the end is clean."""
+    """With a stalled terminal the node's callbacks are answered, even without a guard, and `top` exits."""
     node = start_node()
-    top = start_pseudo("--no-guard", socket_path)
+    top = StalledTop(processes, "--no-guard", socket_path)
     node.says("subscribed", 2)
     for _ in range(3):
         node.do("accept", count=20)
         node.do("block", outputs=100)
-    top.process.send_signal(signal.SIGTERM)
+    if how == "q":
+        os.write(top.ours, b"q")
+    else:
+        top.process.send_signal(signal.Signals[how])
     top.ends()
     os.close(top.ours)
     node.do("block")
@@ -257,12 +259,26 @@ def test_a_terminal_that_does_not_read_holds_nothing_up(
     assert not node.lines("abort")
 
 
-def test_a_terminal_that_goes_without_a_signal_ends_it(
-    start_node: StartNode, start_pseudo: Callable[..., Pseudo], socket_path: Path
+def test_a_terminal_that_reads_again_shows_the_newest(
+    start_node: StartNode, processes: ExitStack, socket_path: Path
 ) -> None:
-    """Where no SIGHUP comes the terminal's errors say that it has gone: status 0, and no traceback."""
+    """After a stall the events that came meanwhile are on the screen."""
     node = start_node()
-    top = start_pseudo(socket_path)
+    top = StalledTop(processes, socket_path)
+    node.says("subscribed", 2)
+    node.do("block")
+    top.reads(f"block {node.totals['height']} connected; new tip")
+    top.process.terminate()
+    top.ends()
+    os.close(top.ours)
+
+
+def test_a_terminal_that_closes_without_a_signal_ends_it(
+    start_node: StartNode, processes: ExitStack, socket_path: Path
+) -> None:
+    """Without a SIGHUP, errors of the terminal end it: status 0, and no traceback."""
+    node = start_node()
+    top = StalledTop(processes, socket_path)
     node.says("subscribed", 2)
     os.close(top.ours)
     top.ends()
@@ -271,7 +287,7 @@ def test_a_terminal_that_goes_without_a_signal_ends_it(
 
 
 def test_a_warning_does_not_tear_the_screen(start_node: StartNode, start_top: StartTop) -> None:
-    """What would go to the log is in the last line, and everything else stands where it stood."""
+    """Log lines appear in the last line, without moving anything else."""
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache", "no warnings")
     node.do("fail", method="getmempoolinfo", message="out of\x1b[2J order")
@@ -279,5 +295,5 @@ def test_a_warning_does_not_tear_the_screen(start_node: StartNode, start_top: St
     lines = screen.splitlines()
     assert "getmempoolinfo fails" in lines[-1]
     assert "q quits" in lines[-1]
-    assert lines[0].startswith(" telegraf-bitcoin-ipc top")
+    assert lines[0].startswith("telegraf-bitcoin-ipc top")
     assert len(lines) == 24

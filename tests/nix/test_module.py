@@ -284,6 +284,13 @@ def test_bad_name_of_a_tag(nix: Nix, name: str) -> None:
     )
 
 
+def test_telegrafs_own_tag(nix: Nix) -> None:
+    """The tag that Telegraf gives every metric itself is refused before it is installed."""
+    assert refusal(nix, f'{NEEDED} tags.host = "a";') == (
+        'services.bitcoind-ipc-exporter.tags has a tag named "host", which is Telegraf\'s own.'
+    )
+
+
 def test_empty_tag(nix: Nix) -> None:
     """A tag without a value is refused before it is installed, as the plugin would refuse it."""
     assert refusal(nix, f'{NEEDED} tags.node = "";') == "services.bitcoind-ipc-exporter.tags.node is empty."

@@ -55,7 +55,7 @@ LIBRARIES = {
 PURE = {
     "collect", "errors", "ipc.dialects", "ipc.jsonrpc", "ipc.rpc_values", "parity.compare", "parity.looks",
     "parity.mapping", "parity.row", "parity.table", "reference", "telegraf.lines", "telegraf.sample_config",
-    "top.history", "top.model", "top.panels", "top.words",
+    "top.history", "top.model", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""
 

@@ -1,4 +1,4 @@
-"""telegraf_bitcoin_ipc.top.history: paces and columns of a graph from points in time."""
+"""telegraf_bitcoin_ipc.top.history: rates and columns of a graph from points in time."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,26 +14,22 @@ def history(*points: tuple[float, float]) -> History:
     return made
 
 
-def test_a_pace_needs_two_points() -> None:
-    """Of one point nobody knows how fast the series grows."""
+def test_a_rate_needs_two_points() -> None:
+    """One point says nothing about how fast the series grows."""
     assert history().pace(10) is None
     assert history((0, 5)).pace(10) is None
 
 
-def test_a_pace_is_that_of_the_newest_seconds() -> None:
-    """What was before the window does not count; a younger series counts whole."""
+def test_a_rate_is_taken_over_the_last_seconds() -> None:
+    """Earlier points do not count; a shorter series counts whole; between points it is interpolated."""
     points = history((0, 0), (10, 100), (20, 120))
     assert points.pace(10) == 2
     assert points.pace(1000) == 6
+    assert points.pace(15) == 70 / 15
 
 
-def test_a_pace_between_points_follows_the_straight_line() -> None:
-    """A counter that is polled now and then grows evenly between two polls."""
-    assert history((0, 0), (10, 100)).pace(5) == 10
-
-
-def test_columns_stand_still() -> None:
-    """Columns begin at multiples of their width: a new point adds to the right, and changes none that is whole."""
+def test_columns_do_not_change() -> None:
+    """Columns begin at multiples of their width: a new point adds on the right and leaves the rest as it is."""
     points = history((0, 0), (2, 2), (4, 8))
     assert points.paces(2, 2) == [1, 3]
     points.add(5, 100)
@@ -43,28 +39,27 @@ def test_columns_stand_still() -> None:
 
 
 def test_a_column_before_the_first_point_is_absent() -> None:
-    """Nothing is shown of a time in which nobody watched."""
+    """Nothing is shown for a time before the first point."""
     assert history((3, 0), (8, 5)).paces(4, 2) == [None, None, 1, 1]
     assert history().paces(2, 2) == [None, None]
 
 
-def test_a_clock_that_is_set_back_begins_anew() -> None:
-    """Points of before and after such a change are not one series."""
+def test_a_clock_that_is_set_back_clears_the_series() -> None:
+    """Points before and after such a change are not one series."""
     points = history((100, 1), (110, 2), (50, 3))
     assert points.pace(10) is None
     points.add(51, 4)
     assert points.pace(10) == 1
 
 
-def test_a_point_of_the_same_time_takes_the_place() -> None:
-    """Looking twice at one poll does not make a second point."""
+def test_a_point_replaces_one_of_the_same_time() -> None:
+    """Reading one poll twice does not make a second point."""
     assert history((0, 0), (1, 5), (1, 6)).pace(10) == 6
 
 
-def test_what_is_old_is_forgotten() -> None:
+def test_old_points_are_dropped() -> None:
     """The memory of a series is bounded."""
-    points = history((0, 0), (KEPT_SECONDS, 1), (KEPT_SECONDS + 10, 2))
-    assert points.span() == 10
+    assert history((0, 0), (KEPT_SECONDS, 1), (KEPT_SECONDS + 10, 2)).span() == 10
 
 
 @given(
@@ -73,7 +68,7 @@ def test_what_is_old_is_forgotten() -> None:
     st.sampled_from([0.5, 2, 7]),
 )
 def test_columns_are_the_increase(steps: list[tuple[float, int]], columns: int, width: float) -> None:
-    """Whatever is counted when, no column of a counter that only grows is negative, and all have a place."""
+    """No column of a growing counter is negative, and together they are no more than what was counted."""
     points, time, total = History(), 1_700_000_000.0, 0
     for seconds, more in steps:
         time, total = time + seconds, total + more
