@@ -7,8 +7,10 @@ import sys
 import time
 from collections.abc import Iterator
 
+from support.processes import Failure
+
 from bench import subjects
-from bench.driver import Failure, Node
+from bench.driver import Node
 from bench.figures import RATIO, Figure, ratio
 from bench.scale import Scale
 from bench.subjects import HERE, PROGRAM
@@ -22,17 +24,10 @@ def start(node: Node, scale: Scale) -> Iterator[Figure]:
     took = []
     for _ in range(scale.starts):
         began = time.perf_counter()
-        process = subprocess.Popen(
-            [PROGRAM, str(node.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdout.readline()
-        took.append(time.perf_counter() - began)
-        node.accepted()
-        process.stdin.close()
-        process.stdout.read()
-        process.wait()
+        with subjects.running(node, PROGRAM, node.path) as process:
+            process.reader.readline()
+            took.append(time.perf_counter() - began)
+            node.accepted()
     yield Figure("start to first emission", statistics.median(took), "s", 0.4)
 
 

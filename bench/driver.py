@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from support import guard as wire
+from support.processes import Failure, wait_until
 
 from bench import frames
 from bench.frames import INIT, THREAD, THREAD_MAP, Answer, capability, results
@@ -44,18 +45,9 @@ FIRST_THREAD, FIRST_HANDLER = 100, 200  # capabilities of ours
 FINISH: Final = guard.finish_of(QUESTION)
 
 
-class Failure(Exception):
-    """What was to be measured did not happen."""
-
-
-def wait_for(condition: Callable[[], T], what: str, seconds: float = DEADLINE) -> T:
-    """Ask until the condition holds; raises Failure."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        if time.monotonic() > deadline:
-            raise Failure(f"not within {seconds:g} s: {what}")
-        time.sleep(0.002)
-    return result
+def wait_for(condition: Callable[[], T], what: str) -> T:
+    """Ask often until the condition holds; raises Failure."""
+    return wait_until(condition, DEADLINE, what, pause=0.002)
 
 
 def prepared_answers(json_answers: Mapping[str, Answer]) -> dict[tuple[int, int] | str, Answer]:
@@ -65,6 +57,7 @@ def prepared_answers(json_answers: Mapping[str, Answer]) -> dict[tuple[int, int]
         (wire.CHAIN, "getHeight", {"result": 900_000, "hasResult": True}),
         (wire.CHAIN, "isInitialBlockDownload", {"result": False}),
         (wire.NODE, "getHeaderTip", {"height": 900_000, "blockTime": frames.NOW, **tip}),
+        (wire.NODE, "shutdownRequested", {"result": False}),
         (wire.NODE, "getVerificationProgress", {"result": 0.99999}),
         *(
             (wire.NODE, method, {"result": 12_345})

@@ -17,7 +17,7 @@ import capnp
 from support import guard as wire
 
 from telegraf_bitcoin_ipc.ipc import guard
-from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS
+from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, READ_ONLY
 from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.methods import answer as json_rpc
@@ -35,6 +35,9 @@ SEED: Final = 1
 READ_BYTES: Final = 1 << 22
 COIN: Final = (1, 900_000, 123_456)
 """The recorded coin: index of the output, height, value in satoshi."""
+
+UNREAD_OF_PEER: Final = {f"unread_field_{number}": number for number in range(34)}
+"""So many more fields a real node's getpeerinfo has of each peer, which cost time to parse."""
 
 _COIN: Final = struct.Struct("<IIq")  # UtxoInfo's data: outpointN, height, value
 
@@ -104,35 +107,29 @@ def _answer(frame: bytes) -> Answer:
 
 
 def prepared_model(peers: int = 10) -> Model:
-    """Return a simulated node's model with a mempool, and so many peers."""
+    """Return a simulated node's model with a mempool and `peers` peers."""
     model = Model(rng=random.Random(SEED), now=NOW)
     for _ in range(20):
         model.accept_transaction(NOW)
-    model.peers.change(NOW, inbound=max(peers - 10, 0), outbound=min(peers, 10))
+    model.peers.change(inbound=max(peers - 10, 0), outbound=min(peers, 10))
     return model
 
 
 def json_answers(model: Model) -> dict[str, Answer]:
     """Return the answers to every JSON-RPC method that is polled, by method."""
+    block = model.tip_hash[::-1].hex()
     parameters: dict[str, list[Any]] = {
         "estimatesmartfee": [2],
-        "getblockheader": [model.tip_hash[::-1].hex()],
-        "getblockstats": [model.tip_hash[::-1].hex(), list(BLOCK_STATISTICS)],
+        "getblockheader": [block],
+        "getblockstats": [block, list(BLOCK_STATISTICS)],
     }
-    methods = (
-        "estimatesmartfee", "getblockchaininfo", "getblockheader", "getblockstats", "getchaintips", "getindexinfo",
-        "getmempoolinfo", "getnettotals", "getnetworkhashps", "getnetworkinfo", "getpeerinfo", "listbanned",
-        "uptime",
-    )  # fmt: skip
     subversion = DIALECTS["tracing"].subversion
-    return {
-        method: json_answer(
-            json.dumps(
-                json_rpc(model, method, parameters.get(method, []), now=NOW, started=NOW, subversion=subversion)
-            )
-        )
-        for method in methods
+    made: dict[str, Any] = {
+        method: json_rpc(model, method, parameters.get(method, []), now=NOW, started=NOW, subversion=subversion)
+        for method in READ_ONLY
     }
+    made["getpeerinfo"] = [UNREAD_OF_PEER | peer for peer in made["getpeerinfo"]]
+    return {method: json_answer(json.dumps(result)) for method, result in made.items()}
 
 
 def events() -> dict[str, Event]:
@@ -167,13 +164,13 @@ async def _record() -> dict[str, Event]:
 
 
 def transaction(rng: random.Random, inputs: int) -> bytes:
-    """Return a transaction with so many inputs and two outputs; with 2, of about 370 bytes."""
+    """Return a transaction with two outputs; with 2 inputs it has about 370 bytes."""
     spent = [OutPoint(rng.randbytes(32), index) for index in range(inputs)]
     return payment(rng, spent, [100_000, 200_000]).data
 
 
 def block_of(rng: random.Random, size: int) -> bytes:
-    """Return a serialised block of about so many bytes: a header, the count, transactions."""
+    """Return a serialised block of about that size in bytes: header, count, transactions."""
     one = transaction(rng, 2)
     count = size // len(one)
     return rng.randbytes(80) + b"\xfd" + struct.pack("<H", count) + one * count

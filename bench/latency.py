@@ -1,4 +1,4 @@
-"""What a node feels: how long its calls take, undisturbed and disturbed."""
+"""How long a node's calls take, undisturbed and disturbed."""
 
 import signal
 import statistics
@@ -45,16 +45,16 @@ def utxo(node: Node, scale: Scale) -> Iterator[Figure]:
 
 @contextmanager
 def _stopped(plugin: Plugin) -> Iterator[None]:
-    plugin.process.send_signal(signal.SIGSTOP)
+    plugin.process.send(signal.SIGSTOP)
     try:
         yield
     finally:
-        plugin.process.send_signal(signal.SIGCONT)
+        plugin.process.send(signal.SIGCONT)
 
 
 @contextmanager
 def _busy(plugin: Plugin) -> Iterator[None]:
-    plugin.process.send_signal(signal.SIGUSR1)
+    plugin.process.send(signal.SIGUSR1)
     began = time.monotonic()
     yield
     time.sleep(max(0.0, subjects.BUSY_SECONDS + subjects.QUIET_SECONDS - (time.monotonic() - began)))

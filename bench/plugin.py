@@ -1,6 +1,6 @@
 """The installed plugin, changed for a measurement: SPIN_MICROSECONDS BUSY_SECONDS and the plugin's own arguments.
 
-The guard looks busily for that long; at SIGUSR1 the plugin computes for so many seconds and does nothing else.
+The guard polls busily for SPIN_MICROSECONDS; at SIGUSR1 the plugin computes for BUSY_SECONDS and nothing else.
 """
 
 import signal

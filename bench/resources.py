@@ -1,11 +1,13 @@
-"""What an operator pays while nothing goes wrong: processor time and memory."""
+"""The cost while nothing fails: processor time and memory."""
 
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 
+from support.processes import Failure, resident
+
 from bench import subjects
-from bench.driver import Failure, Node
+from bench.driver import Node
 from bench.figures import RATIO, Figure, percentile, ratio
 from bench.scale import Scale
 from bench.subjects import Plugin, Subject
@@ -87,7 +89,7 @@ def memory(node: Node, scale: Scale) -> Iterator[Figure]:
                 plugin.emit()
                 time.sleep(0.02)
         time.sleep(1.0)
-        sizes = [subjects.resident(pid) / MB for pid in plugin.pids]
+        sizes = [resident(pid) / MB for pid in plugin.pids]
         yield Figure("memory after an hour's events, guard", sizes[1], "MB", 14.0)
         yield Figure("memory after an hour's events, plugin", sizes[0], "MB", 45.0)
         grown: list[Sequence[float]] = []
@@ -95,6 +97,6 @@ def memory(node: Node, scale: Scale) -> Iterator[Figure]:
         for _ in range(scale.bursts):
             node.burst(subscriber, calls)
             time.sleep(0.2)
-            grown.append([subjects.resident(pid) / MB for pid in plugin.pids])
+            grown.append([resident(pid) / MB for pid in plugin.pids])
     for name, part in (("guard", 1), ("plugin", 0)):
         yield Figure(f"memory over ten bursts, growth, {name}", grown[-1][part] - grown[0][part], "MB", 0.1)

@@ -1,19 +1,18 @@
-"""What is measured, each in processes of its own, and what they use of the machine."""
+"""The subjects of the measurements, each in its own processes, and the resources that they use."""
 
-import os
 import subprocess
 import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from support.processes import children
+from support.processes import Process, children, state
 
-from bench.driver import CHAIN, DEADLINE, TRACE, Failure, Node, Subscriber, wait_for
+from bench.driver import CHAIN, TRACE, Node, Subscriber, wait_for
 
 HERE: Final = Path(__file__).resolve().parent
 PROGRAM: Final = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
@@ -22,7 +21,6 @@ PROGRAM: Final = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
 SPIN_MICROSECONDS: Final = 300
 BUSY_SECONDS: Final = 10.0
 QUIET_SECONDS: Final = 0.3
-KIB: Final = 1024
 
 
 def processor_seconds(*pids: int) -> float:
@@ -35,7 +33,7 @@ def processor_seconds(*pids: int) -> float:
 
 
 def wakes(pid: int) -> int:
-    """Return how often a process's threads have gone to sleep, and so been woken."""
+    """Return how often a process's threads have slept, and so been woken."""
     count = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         for line in (task / "status").read_text().splitlines():
@@ -44,20 +42,15 @@ def wakes(pid: int) -> int:
     return count
 
 
-def resident(pid: int) -> int:
-    """Return the bytes that a process has in memory, shared pages included."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def sleeps(pid: int) -> bool:
     """Say whether a process of one thread waits for something."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+    return state(Path(f"/proc/{pid}")) == "S"
 
 
 class Subject:
     """A process that the node calls, and its connection."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], subscriber: Subscriber) -> None:
+    def __init__(self, name: str, process: Process, subscriber: Subscriber) -> None:
         """Hold a subscriber that runs."""
         self.name = name
         self.process = process
@@ -72,8 +65,8 @@ class Subject:
 class Plugin(Subject):
     """The plugin and its guard."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], subscriber: Subscriber) -> None:
-        """Read what it writes, until told not to."""
+    def __init__(self, name: str, process: Process, subscriber: Subscriber) -> None:
+        """Read its output while `reading` is set."""
         super().__init__(name, process, subscriber)
         self.guard = 0
         self.values: dict[str, float] = {}
@@ -89,7 +82,6 @@ class Plugin(Subject):
 
     def emit(self) -> None:
         """Have it write the whole set, as Telegraf does with signal = "STDIN"."""
-        assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()
 
@@ -101,10 +93,9 @@ class Plugin(Subject):
         return self.values.get(name, 0.0)
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
         batch: dict[str, float] = {}
         stamp = ""
-        for line in self.process.stdout:
+        for line in self.process.reader:
             self.reading.wait()
             _, fields, time_text = line.decode().rstrip("\n").split(" ")
             if time_text != stamp:
@@ -121,15 +112,14 @@ class Plugin(Subject):
 @contextmanager
 def echo(node: Node) -> Iterator[Subject]:
     """Run `echo`."""
-    command = [sys.executable, "-I", "-S", str(HERE / "echo.py"), str(node.path)]
-    with _running(command) as process:
+    with running(node, sys.executable, "-I", "-S", HERE / "echo.py", node.path) as process:
         yield Subject("echo", process, node.accepted())
 
 
 @contextmanager
 def pycapnp(node: Node) -> Iterator[Subject]:
     """Run `pycapnp`, subscribed."""
-    with _running([sys.executable, "-P", str(HERE / "pycapnp_subscriber.py"), str(node.path)]) as process:
+    with running(node, sys.executable, "-P", HERE / "pycapnp_subscriber.py", node.path) as process:
         subscriber = node.accepted()
         wait_for(lambda: len(subscriber.callbacks) == 2, "both subscriptions of pycapnp")
         time.sleep(QUIET_SECONDS)
@@ -141,11 +131,11 @@ def plugin(
     node: Node, *options: str, spin: int | None = None, busy: bool = False, traced: bool = True
 ) -> Iterator[Plugin]:
     """Run the installed plugin, subscribed; changed where `spin` (in microseconds) or `busy` says so."""
-    command = [str(PROGRAM), *options, str(node.path)]
+    command: list[str | Path] = [PROGRAM]
     if spin is not None or busy:
         changes = [str(SPIN_MICROSECONDS if spin is None else spin), str(BUSY_SECONDS)]
-        command[:1] = [sys.executable, "-P", str(HERE / "plugin.py"), *changes]
-    with _running(command) as process:
+        command = [sys.executable, "-P", HERE / "plugin.py", *changes]
+    with running(node, *command, *options, node.path) as process:
         subscriber = node.accepted()
         subject = Plugin("plugin", process, subscriber)
         wanted = {CHAIN, TRACE} if traced else {CHAIN}
@@ -156,21 +146,7 @@ def plugin(
         yield subject
 
 
-@contextmanager
-def _running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
-    )
-    try:
-        yield process
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        if Path(command[0]) != PROGRAM and not any(part.endswith("plugin.py") for part in command):
-            process.terminate()
-        try:
-            process.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise Failure(f"no end of {command}") from None
+def running(node: Node, *command: str | Path) -> Process:
+    """Return a process, not yet started, that finds nothing but what is installed."""
+    without_checkout = {"PYTHONPATH": ""}
+    return Process(command, node.path.parent, stdin=subprocess.PIPE, reads=True, environment=without_checkout)

@@ -1,29 +1,37 @@
 """Run the plugin under a real Telegraf, on a simulated node or on a real one, until Ctrl-C; Prometheus if asked.
 
 Standard library only. Run by `make run` and `make demo`, with the Python of the environment that holds the plugin.
-Everything is written into one temporary directory, which goes at the end, as do the processes.
+Everything is written into one temporary directory, which is deleted at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
-import http.client
-import json
 import os
 import re
 import shutil
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import FrameType, TracebackType
+from subprocess import CalledProcessError
+from types import FrameType
+from typing import TypeVar
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+
+from support.nodes import PROGRAM, SimulatedNode
+from support.processes import Failure, Process, get
+from support.prometheus import Prometheus
+from support.telegraf import Telegraf, configuration
+
+ProcessT = TypeVar("ProcessT", bound=Process)
 
 DEFAULT_ADDRESS = "127.0.0.1:9332"
 DEMO_TIMELINE = ("--block-interval", "15", "--tx-rate", "5", "--reorg-every", "5")
@@ -31,17 +39,10 @@ DEMO_OPTIONS = ("--poll-interval", "2", "--emit-interval", "2")  # somebody look
 SCRAPE_INTERVAL = "2s"
 NODE_TIMELINE = ("--block-interval", "5", "--tx-rate", "5", "--reorg-every", "10")
 FIRST_ANSWER_SECONDS = 60.0
-NODE_START_SECONDS = 60.0
-PATIENCE_SECONDS = "10"  # of the simulated node at its stop: a busy machine is no fault of the plugin's
-STOP_SECONDS = 15.0  # Telegraf gives a plugin two times 5 s to end
 PROGRESS_SECONDS = 5.0
+PAUSE_SECONDS = 0.2
 SAMPLES_SHOWN = 25
-LOG_LINES_SHOWN = 20
 SOCKET_PATH_BYTES = 107  # sockaddr_un's, less the final zero
-
-
-class Failure(Exception):
-    """A sentence for the user; ends the run with exit status 1."""
 
 
 class Stopped(Exception):
@@ -49,7 +50,7 @@ class Stopped(Exception):
 
 
 def say(text: str) -> None:
-    """Print at once, into a pipe too; a reader who has gone does not matter."""
+    """Print at once, into a pipe too; a closed pipe does not matter."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -58,7 +59,7 @@ def say(text: str) -> None:
 
 
 class StopRequest:
-    """Notes SIGINT, SIGTERM and SIGHUP; whoever waits asks it. No signal interrupts the cleaning up."""
+    """Notes SIGINT, SIGTERM and SIGHUP; whatever waits checks it. No signal interrupts the cleaning up."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -68,96 +69,38 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
 
-    def pause(self) -> None:
-        """Wait a moment; raise Stopped once a stop was asked for."""
-        if not self.requested:
-            time.sleep(0.2)
+    def check(self) -> None:
+        """Raise Stopped once a stop was asked for."""
         if self.requested:
             raise Stopped
 
 
-class Process:
-    """One process that was started here, with stdout and stderr in one log file."""
-
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
-        self.name = name
-        self.log = log
-        try:
-            with log.open("wb") as output:
-                # A process group of its own: a Ctrl-C reaches this program alone, which then keeps the order.
-                self._popen = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    process_group=0,
-                )
-        except OSError as error:
-            raise Failure(f"{name} could not be started: {command[0]}: {error.strerror}") from error
-
-    def require_alive(self) -> None:
-        """Raise Failure, with the end of the log, if the process has ended."""
-        status = self._popen.poll()
-        if status is not None:
-            how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
-            raise Failure(f"{self.name} {how}, which it should not have.\n{self.last_log_lines()}")
-
-    def last_log_lines(self) -> str:
-        """The end of the log, indented, under a heading."""
-        lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
-        return "\n".join(
-            [f"The last lines of the log of {self.name}:", *(f"    {line}" for line in lines or ["(empty)"])]
-        )
-
-    def stop(self) -> str | None:
-        """End the process by SIGTERM, or else SIGKILL; return a complaint if it ended badly."""
-        if self._popen.poll() is None:
-            say(f"Stopping {self.name}.")
-            self._popen.terminate()
-        try:
-            status = self._popen.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
-            return f"{self.name} did not end within {STOP_SECONDS:.0f} s of SIGTERM, and was killed."
-        if status not in (0, -signal.SIGTERM):
-            return f"{self.name} ended badly, with exit status {status}.\n{self.last_log_lines()}"
-        return None
-
-
 class Processes:
-    """The processes that were started, stopped in the reverse order: what reads before what is read."""
+    """The processes that were started; they are stopped in the reverse order."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
         self._started: list[Process] = []
 
-    def __enter__(self) -> Processes:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        complaints = [process.stop() for process in reversed(self._started)]
-        if kind is None or issubclass(kind, Stopped):  # a failure on the way has said enough
-            said = [complaint for complaint in complaints if complaint is not None]
-            if said:
-                raise Failure("\n".join(said))
-
-    def start(self, name: str, command: Sequence[str], log: str) -> Process:
-        """Start one; its log goes to the file `log` in the temporary directory."""
-        process = Process(name, command, self._directory / log)
+    def start(self, process: ProcessT) -> ProcessT:
+        """Start one."""
+        self._stack.callback(process.stop)
+        process.start()
         self._started.append(process)
         return process
 
     def require_alive(self) -> None:
         """Raise Failure if one has ended."""
         for process in self._started:
-            process.require_alive()
+            if not process.running:
+                raise Failure(f"{process.name} has ended, which it should not have.\n{process.log}")
 
-    def last_log_lines(self) -> str:
-        """The end of each log."""
-        return "\n".join(process.last_log_lines() for process in self._started)
+    def stop(self) -> None:
+        """Stop all; raise Failure if one ended badly."""
+        for process in reversed(self._started):
+            say(f"Stopping {process.name}.")
+            if process.stop() not in (0, -signal.SIGTERM):
+                raise Failure(f"{process.name} ended badly.\n{process.log}")
 
 
 class Endpoint:
@@ -175,8 +118,6 @@ class Endpoint:
         reachable = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
         self.target = f"{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
         self.url = f"http://{self.target}"
-        # The environment's proxy is not meant for this machine's own addresses.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def require_free(self) -> None:
         """Raise Failure if the server could not listen there."""
@@ -195,62 +136,46 @@ class Endpoint:
                     f"with: {self._name.upper()}=HOST:PORT for make (--{self._name} HOST:PORT)."
                 ) from error
 
-    def get(self, path: str) -> str | None:
-        """The page at a path, or None while nobody answers there as it should."""
-        try:
-            with self._opener.open(f"{self.url}{path}", timeout=5) as response:
-                page: str = response.read().decode()
-        except (OSError, http.client.HTTPException):
-            return None
-        return page
-
 
 def samples_of(page: str | None) -> list[str] | None:
     """The plugin's sample lines on a page, or None without one."""
     return None if page is None else [line for line in page.splitlines() if line.startswith("bitcoin_")]
 
 
-def telegraf_program() -> str:
-    """The Telegraf that make found or built, or the one on the PATH."""
-    program = os.environ.get("TELEGRAF_BINARY") or shutil.which("telegraf")
+def tool(name: str, target: str) -> Path:
+    """The Telegraf or Prometheus that make found or made, or else the one on the PATH."""
+    variable = f"{name.upper()}_BINARY"
+    program = os.environ.get(variable) or shutil.which(name)
     if not program:
-        raise Failure("There is no Telegraf: start this with `make run`, which gets one, or set TELEGRAF_BINARY.")
-    return program
+        raise Failure(
+            f"There is no {name.capitalize()}: start this with `make {target}`, which gets one, or set {variable}."
+        )
+    return Path(program)
 
 
-def plugin_program() -> str:
-    """The console script beside this Python, or else the one on the PATH."""
-    beside = Path(sys.executable).parent / "telegraf-bitcoin-ipc"
-    program = str(beside) if beside.exists() else shutil.which("telegraf-bitcoin-ipc")
-    if not program:
+def require_plugin() -> None:
+    """Raise Failure without the installed plugin, and put it on the PATH, where Telegraf looks for it."""
+    if not PROGRAM.exists():
         raise Failure("telegraf-bitcoin-ipc is not installed here: start this with `make run`, which installs it.")
-    # Telegraf has to find it too, should the configuration name it without a path.
-    os.environ["PATH"] = f"{Path(program).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return program
+    os.environ["PATH"] = f"{PROGRAM.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
 
-def prometheus_program() -> str:
-    """The Prometheus that make found or unpacked, or the one on the PATH."""
-    program = os.environ.get("PROMETHEUS_BINARY") or shutil.which("prometheus")
-    if not program:
-        raise Failure(
-            "There is no Prometheus: start this with `make demo`, which gets one, or set PROMETHEUS_BINARY."
-        )
-    return program
-
-
-def telegraf_configuration(plugin: str, address: str, node_socket: Path, options: Sequence[str]) -> str:
+def telegraf_configuration(address: str, node_socket: Path, options: Sequence[str]) -> str:
     """What `telegraf-bitcoin-ipc config` prints."""
-    command = [plugin, "config", "--metrics-addr", address, *options, str(node_socket)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failure(f"The Telegraf configuration could not be had: {error}") from error
-    if done.returncode != 0:
-        raise Failure(
-            f"`telegraf-bitcoin-ipc config` ended with exit status {done.returncode}:\n{done.stderr.strip()}"
-        )
-    return done.stdout
+        return configuration(node_socket, address, *options)
+    except CalledProcessError as error:
+        raise Failure(f"`telegraf-bitcoin-ipc config` failed:\n{error.stderr.strip()}") from error
+
+
+def start_simulated_node(processes: Processes, directory: Path, timeline: Sequence[str]) -> Path:
+    """Start the simulated node, wait until it listens, and return its socket."""
+    node_socket = directory / "node.sock"
+    if len(os.fsencode(node_socket)) > SOCKET_PATH_BYTES:
+        raise Failure(f"A socket's path may not be as long as {node_socket}: set TMPDIR to a shorter one.")
+    say(f"Starting a simulated node on {node_socket}.")
+    processes.start(SimulatedNode(node_socket, directory, *timeline, script=False))
+    return node_socket
 
 
 def is_socket(path: Path) -> bool:
@@ -259,25 +184,6 @@ def is_socket(path: Path) -> bool:
         return stat.S_ISSOCK(path.stat().st_mode)
     except OSError:
         return False
-
-
-def start_simulated_node(
-    processes: Processes, plugin: str, node_socket: Path, timeline: Sequence[str], stop: StopRequest
-) -> None:
-    """Start the simulated node and wait until it listens."""
-    if len(os.fsencode(node_socket)) > SOCKET_PATH_BYTES:
-        raise Failure(f"A socket's path may not be as long as {node_socket}: set TMPDIR to a shorter one.")
-    say(f"Starting a simulated node on {node_socket}.")
-    options = ["--patience", PATIENCE_SECONDS, *timeline]
-    node = processes.start("the simulated node", [plugin, "simulate", *options, str(node_socket)], "node.log")
-    deadline = time.monotonic() + NODE_START_SECONDS
-    while not is_socket(node_socket):
-        node.require_alive()
-        if time.monotonic() > deadline:
-            raise Failure(
-                f"The simulated node made no socket in {NODE_START_SECONDS:.0f} s.\n{node.last_log_lines()}"
-            )
-        stop.pause()
 
 
 def describe_real_node(node_socket: Path) -> None:
@@ -295,33 +201,24 @@ def describe_real_node(node_socket: Path) -> None:
         raise Failure(f"{node_socket} is no socket. A node makes one when it is started with -ipcbind=unix.")
 
 
-def first_samples(endpoint: Endpoint, processes: Processes, stop: StopRequest) -> list[str]:
+def first_samples(endpoint: Endpoint, telegraf: Telegraf, stop: StopRequest) -> list[str]:
     """Wait until the page says that the node answers (`bitcoin_up 1`); return its samples."""
     say(f"Metrics: {endpoint.url}/metrics")
-    started = time.monotonic()
-    said = started
-    while True:
-        processes.require_alive()
-        samples = samples_of(endpoint.get("/metrics"))
+    began = said = time.monotonic()
+
+    def up() -> list[str] | None:
+        nonlocal said
+        stop.check()
+        samples = samples_of(get(f"{endpoint.url}/metrics"))
         if samples and any(re.match(r"bitcoin_up(\{.*\})? 1$", line) for line in samples):
             return samples
-        now = time.monotonic()
-        if samples is None:
-            state = "no answer yet"
-        elif samples:
-            state = "it answers, and the node is not up"
-        else:
-            state = "it answers, without the plugin's metrics"
-        if now - started > FIRST_ANSWER_SECONDS:
-            raise Failure(
-                f"No bitcoin_up 1 at {endpoint.url}/metrics in {FIRST_ANSWER_SECONDS:.0f} s: {state}.\n"
-                f"{processes.last_log_lines()}"
-            )
-        if now - said > PROGRESS_SECONDS:
+        if (now := time.monotonic()) - said > PROGRESS_SECONDS:
             said = now
-            waited = f"{now - started:.0f} s of {FIRST_ANSWER_SECONDS:.0f}"
-            say(f"Waiting for the first metrics ({waited}): {state}.")
-        stop.pause()
+            state = "no answer yet" if samples is None else "Telegraf answers, and the node is not up"
+            say(f"Waiting for the first metrics ({now - began:.0f} s of {FIRST_ANSWER_SECONDS:.0f}): {state}.")
+        return None
+
+    return telegraf.wait_until(up, f"bitcoin_up 1 at {endpoint.url}/metrics", FIRST_ANSWER_SECONDS) or []
 
 
 def show(samples: list[str]) -> None:
@@ -335,34 +232,30 @@ def show(samples: list[str]) -> None:
 
 
 def start_prometheus(
-    processes: Processes, program: str, directory: Path, metrics: Endpoint, prometheus: Endpoint, stop: StopRequest
+    processes: Processes, binary: Path, directory: Path, metrics: Endpoint, endpoint: Endpoint, stop: StopRequest
 ) -> None:
     """Start Prometheus on what Telegraf shows, and wait until it has scraped it."""
-    say(f"Starting Prometheus on {prometheus.address}.")
-    configuration = directory / "prometheus.yml"
-    times = {"scrape_interval": SCRAPE_INTERVAL, "scrape_timeout": SCRAPE_INTERVAL}
-    job = {"job_name": "bitcoin", "static_configs": [{"targets": [metrics.target]}]}
-    configuration.write_text(json.dumps({"global": times, "scrape_configs": [job]}))  # JSON is YAML
-    command = [
-        program,
-        f"--config.file={configuration}",
-        f"--storage.tsdb.path={directory / 'prometheus'}",
-        f"--web.listen-address={prometheus.address}",
-    ]
-    if pages := os.environ.get("PROMETHEUS_PAGES"):
-        command.append(f"--web.local-assets={pages}")
-    server = processes.start("Prometheus", command, "prometheus.log")
-    deadline = time.monotonic() + FIRST_ANSWER_SECONDS
-    while '"value"' not in (prometheus.get("/api/v1/query?query=bitcoin_up") or ""):
-        processes.require_alive()
-        if time.monotonic() > deadline:
-            raise Failure(
-                f"Prometheus had no bitcoin_up in {FIRST_ANSWER_SECONDS:.0f} s.\n{server.last_log_lines()}"
-            )
-        stop.pause()
+    say(f"Starting Prometheus on {endpoint.address}.")
+    pages = os.environ.get("PROMETHEUS_PAGES")
+    prometheus = Prometheus(
+        binary,
+        metrics.target,
+        directory,
+        *([f"--web.local-assets={pages}"] if pages else []),
+        scrape_interval=SCRAPE_INTERVAL,
+        address=endpoint.target,
+        listen=endpoint.address,
+    )
+    processes.start(prometheus)
+
+    def scraped() -> bool:
+        stop.check()
+        return bool(prometheus.query("bitcoin_up"))
+
+    prometheus.wait_until(scraped, "bitcoin_up in Prometheus", FIRST_ANSWER_SECONDS)
 
 
-def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest) -> None:
+def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, processes: Processes) -> None:
     """Start everything, show the first metrics, and go on until a signal (or not, with --once)."""
     endpoint = Endpoint(arguments.address, "Telegraf", "address")
     endpoint.require_free()
@@ -371,38 +264,34 @@ def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest) -> No
     if arguments.prometheus is not None:
         prometheus = Endpoint(arguments.prometheus, "Prometheus", "prometheus")
         prometheus.require_free()
-        prometheus_binary = prometheus_program()
+        prometheus_binary = tool("prometheus", "demo")
         timeline, options = DEMO_TIMELINE, DEMO_OPTIONS
-    plugin = plugin_program()
-    telegraf = telegraf_program()
-    with Processes(directory) as processes:
-        if arguments.socket is None:
-            node_socket = directory / "node.sock"
-            start_simulated_node(processes, plugin, node_socket, timeline, stop)
-        else:
-            node_socket = arguments.socket.absolute()
-            describe_real_node(node_socket)
-        configuration = directory / "telegraf.conf"
-        configuration.write_text(telegraf_configuration(plugin, arguments.address, node_socket, options))
-        say(f"Starting Telegraf with {configuration}.")
-        processes.start("Telegraf", [telegraf, "--config", str(configuration)], "telegraf.log")
-        show(first_samples(endpoint, processes, stop))
-        if prometheus is not None:
-            start_prometheus(processes, prometheus_binary, directory, endpoint, prometheus, stop)
-        say(f"Everything runs. Logs: {directory}/*.log  Stop: Ctrl-C")
-        say(f"  node        {node_socket}   (try: {plugin} top {node_socket})")
-        say(f"  metrics     {endpoint.url}/metrics")
-        if prometheus is not None:
-            say(f"  Prometheus  {prometheus.url}/graph")
-        if arguments.once:
-            return
-        while True:
-            processes.require_alive()
-            stop.pause()
+    require_plugin()
+    telegraf_binary = tool("telegraf", "run")
+    if arguments.socket is None:
+        node_socket = start_simulated_node(processes, directory, timeline)
+    else:
+        node_socket = arguments.socket.absolute()
+        describe_real_node(node_socket)
+    say("Starting Telegraf.")
+    text = telegraf_configuration(arguments.address, node_socket, options)
+    telegraf = processes.start(Telegraf(telegraf_binary, text, directory))
+    show(first_samples(endpoint, telegraf, stop))
+    if prometheus is not None:
+        start_prometheus(processes, prometheus_binary, directory, endpoint, prometheus, stop)
+    say(f"Everything runs. Configuration and logs: {directory}  Stop: Ctrl-C")
+    say(f"  node        {node_socket}   (try: {PROGRAM} top {node_socket})")
+    say(f"  metrics     {endpoint.url}/metrics")
+    if prometheus is not None:
+        say(f"  Prometheus  {prometheus.url}/graph")
+    while not arguments.once:
+        processes.require_alive()
+        stop.check()
+        time.sleep(PAUSE_SECONDS)
 
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:
-    """A directory that goes with its `with` block."""
+    """A directory that is deleted at the end of its `with` block."""
     try:
         return tempfile.TemporaryDirectory(prefix="telegraf-bitcoin-ipc-")
     except OSError as error:
@@ -433,13 +322,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parse(arguments)
     stop = StopRequest()
     try:
-        with temporary_directory() as directory:
-            run(parsed, Path(directory), stop)
-    except Stopped:
-        say("Stopped.")
+        with temporary_directory() as directory, ExitStack() as stack:
+            processes = Processes(stack)
+            with suppress(Stopped):
+                run(parsed, Path(directory), stop, processes)
+            processes.stop()
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)
         return 1
+    if stop.requested:
+        say("Stopped.")
     return 0
 
 

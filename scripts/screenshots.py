@@ -13,14 +13,13 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -31,12 +30,15 @@ from telegraf_bitcoin_ipc.top.events import Events
 from telegraf_bitcoin_ipc.top.loop import Top
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests"))
+
+from support.nodes import SimulatedNode  # noqa: E402
+from support.processes import Process, free_port  # noqa: E402
+
 DOCS = ROOT / "docs"
-PROGRAM = Path(sys.executable).parent / "telegraf-bitcoin-ipc"
 
 LIFE_SECONDS = 100  # as long as the longest graph of the screen
 GRAPH_SECONDS = 240
-START_SECONDS = 90.0
 PAGE_MILLISECONDS = 20_000
 COLUMNS, LINES = 80, 24
 
@@ -65,31 +67,6 @@ def life(seed: int = 1) -> Iterator[str]:
             yield json.dumps({"do": "flush"})
 
 
-@contextmanager
-def process(*command: str | Path, number: signal.Signals = signal.SIGTERM) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process within the block, and end it by a signal."""
-    with subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL) as popen:
-        try:
-            yield popen
-        finally:
-            popen.send_signal(number)
-
-
-def require_alive(demo: subprocess.Popen[bytes]) -> None:
-    """End this, too, if the demo has ended: it has said why."""
-    if demo.poll() is not None:
-        raise SystemExit("error: the demo ended")
-
-
-def wait_for(path: Path) -> None:
-    """Wait for a file."""
-    deadline = time.monotonic() + START_SECONDS
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"error: {path} did not come")
-        time.sleep(0.1)
-
-
 async def watched(node: Path) -> RenderableType:
     """Watch a node for a while, drawing as a terminal would, and return the last screen."""
     events = Events()
@@ -109,7 +86,7 @@ async def watched(node: Path) -> RenderableType:
 
 
 def svg(screen: RenderableType) -> str:
-    """Return a screen as SVG, in whatever monospace font there is: none is fetched."""
+    """Return a screen as SVG, in any monospace font that is installed."""
     with open(os.devnull, "w") as nowhere:
         console = Console(
             file=nowhere,
@@ -130,16 +107,8 @@ def picture_of_top(directory: Path) -> None:
     """Make docs/top.svg."""
     script, node = directory / "script", directory / "top.sock"
     script.write_text("\n".join(life()))
-    with process(PROGRAM, "simulate", "--script", script, node):
-        wait_for(node)
+    with SimulatedNode(node, directory, "--script", str(script), script=False):
         (DOCS / "top.svg").write_text(svg(run(watched(Path(os.path.relpath(node))))))
-
-
-def free_address() -> str:
-    """Return an address of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def picture_of_graph(prometheus: str, name: str, expression: str, directory: Path) -> None:
@@ -170,20 +139,21 @@ def main() -> None:
     chromium()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of every `with`
     DOCS.mkdir(exist_ok=True)
-    metrics, prometheus = free_address(), free_address()
+    metrics, prometheus = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     demo = ROOT / "scripts" / "run.py"
     with tempfile.TemporaryDirectory(prefix="tbi-") as name:
         directory = Path(name)
         began = time.monotonic()
-        with process(
-            sys.executable, "-P", demo, "--address", metrics, "--prometheus", prometheus, number=signal.SIGINT
-        ) as running:
+        command = [sys.executable, "-P", str(demo), "--address", metrics, "--prometheus", prometheus]
+        with Process(command, directory, name="demo") as running:
             print(f"screenshots: top, {LIFE_SECONDS} s of a simulated node", file=sys.stderr)
             picture_of_top(directory)
-            require_alive(running)
+            if not running.running:
+                raise SystemExit(f"error: {running.log}")
             print(f"screenshots: Prometheus, {GRAPH_SECONDS} s of the demo", file=sys.stderr)
             time.sleep(max(began + GRAPH_SECONDS - time.monotonic(), 0))
-            require_alive(running)
+            if not running.running:
+                raise SystemExit(f"error: {running.log}")
             for graph, expression in GRAPHS.items():
                 picture_of_graph(prometheus, graph, expression, directory)
     for path in sorted(DOCS.iterdir()):

@@ -16,9 +16,11 @@ import pytest
 from support import properties
 from support.nix import Nix
 from support.nodes import Plugin, SimulatedNode
-from support.processes import STOP_SECONDS, Process, Prometheus, Telegraf, adopt_orphans, descendants, wait_until
+from support.processes import STOP_SECONDS, Process, adopt_orphans, descendants, wait_until
+from support.prometheus import Prometheus
 from support.scene import Scene
 from support.subscriber import Subscriber
+from support.telegraf import Telegraf
 from support.terminal import Terminal
 
 properties.register()

@@ -17,7 +17,6 @@ def row() -> Row:
                 {"within {{target}} blocks": value("fee_estimate_sat_per_vb")},
                 "sat/vB",
                 width=10,
-                least=0,
                 nothing="the node has too little data",
             ),
             stat(
@@ -34,7 +33,6 @@ def row() -> Row:
                 {"mempool": IN_MEMPOOL, "last block": IN_BLOCK},
                 "sat/vB",
                 width=10,
-                least=0,
                 note="Fees by virtual size, of all that waits and of what was mined last.",
             ),
         ),

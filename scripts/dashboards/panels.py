@@ -93,7 +93,7 @@ def graph(
     steps: Steps | None = None,
     bars: bool = False,
     stacked: bool = False,
-    least: float | None = None,
+    least: float | None = 0,
     most: float | None = None,
     decimals: int | None = None,
     interval: str = "",
@@ -102,8 +102,8 @@ def graph(
 ) -> Timeseries:
     """Return a panel with lines over time: expressions by name.
 
-    `steps` are drawn as lines; `interval` is the shortest step between two points. Where nothing is known there is
-    a gap.
+    The axis begins at `least`, or where the values do if that is None. `steps` are drawn as lines; `interval` is
+    the shortest step between two points. Where nothing is known there is a gap.
     """
     named = {f"{name} {LEGEND}".strip(): expression for name, expression in lines.items()}
     panel = _common(Timeseries(), title, named, unit, decimals, note, nothing, now=False)

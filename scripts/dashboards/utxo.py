@@ -1,6 +1,6 @@
 """Row: coins, as the cache's trace and as the blocks tell of them."""
 
-from dashboards.panels import Row, graph
+from dashboards.panels import Panel, Row, graph
 from dashboards.queries import BITCOIN, increase, rate
 
 NOT_TRACED = "it is not traced: in initial block download, or with --no-utxo-trace"
@@ -9,56 +9,61 @@ OF_BLOCKS = "From the statistics of each block connected: the change of the UTXO
 
 def row() -> Row:
     """Return the row, with new panels."""
-    return Row(
-        "UTXO cache",
-        (
-            graph(
-                "Cache: coins per second",
-                {
-                    "added": rate("utxo_cache_add_total"),
-                    "spent": rate("utxo_cache_spend_total"),
-                    "uncached": rate("utxo_cache_uncache_total"),
-                    "added, of no block": rate("utxo_cache_add_unconfirmed_total"),
-                },
-                "coins/s",
-                width=12,
-                least=0,
-                nothing=NOT_TRACED,
-            ),
-            graph(
-                "Cache: value per second",
-                {
-                    "added": rate("utxo_cache_add_value_total", BITCOIN),
-                    "spent": rate("utxo_cache_spend_value_total", BITCOIN),
-                    "uncached": rate("utxo_cache_uncache_value_total", BITCOIN),
-                },
-                "currencyBTC",
-                width=12,
-                least=0,
-                nothing=NOT_TRACED,
-            ),
-            graph(
-                "Blocks: coins per second",
-                {"created": rate("utxo_created_total"), "spent": rate("utxo_spent_total")},
-                "coins/s",
-                least=0,
-                note=OF_BLOCKS,
-            ),
-            graph(
-                "Blocks: value per second",
-                {
-                    "created": rate("utxo_created_value_sat_total", BITCOIN),
-                    "spent": rate("utxo_spent_value_sat_total", BITCOIN),
-                },
-                "currencyBTC",
-                least=0,
-                note=OF_BLOCKS,
-            ),
-            graph(
-                "Growth of the UTXO set per hour",
-                {"coins": f"{increase('utxo_created_total', '1h')} - {increase('utxo_spent_total', '1h')}"},
-                "short",
-                note=OF_BLOCKS,
-            ),
+    return Row("UTXO cache", (*_of_cache(), *_of_blocks()))
+
+
+def _of_cache() -> tuple[Panel, ...]:
+    """Return panels: the cache, traced."""
+    return (
+        graph(
+            "Cache: coins per second",
+            {
+                "added": rate("utxo_cache_add_total"),
+                "spent": rate("utxo_cache_spend_total"),
+                "uncached": rate("utxo_cache_uncache_total"),
+                "added, of no block": rate("utxo_cache_add_unconfirmed_total"),
+            },
+            "coins/s",
+            width=12,
+            nothing=NOT_TRACED,
+        ),
+        graph(
+            "Cache: value per second",
+            {
+                "added": rate("utxo_cache_add_value_total", BITCOIN),
+                "spent": rate("utxo_cache_spend_value_total", BITCOIN),
+                "uncached": rate("utxo_cache_uncache_value_total", BITCOIN),
+            },
+            "currencyBTC",
+            width=12,
+            nothing=NOT_TRACED,
+        ),
+    )
+
+
+def _of_blocks() -> tuple[Panel, ...]:
+    """Return panels: the set, from the statistics of blocks."""
+    return (
+        graph(
+            "Blocks: coins per second",
+            {"created": rate("utxo_created_total"), "spent": rate("utxo_spent_total")},
+            "coins/s",
+            note=OF_BLOCKS,
+        ),
+        graph(
+            "Blocks: value per second",
+            {
+                "created": rate("utxo_created_value_sat_total", BITCOIN),
+                "spent": rate("utxo_spent_value_sat_total", BITCOIN),
+            },
+            "currencyBTC",
+            note=OF_BLOCKS,
+        ),
+        graph(
+            "Growth of the UTXO set per hour",
+            {"coins": f"{increase('utxo_created_total', '1h')} - {increase('utxo_spent_total', '1h')}"},
+            "short",
+            note=OF_BLOCKS,
+            least=None,
         ),
     )

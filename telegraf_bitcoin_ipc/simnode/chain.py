@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from statistics import median_high
 from typing import Any
 
@@ -68,8 +68,8 @@ class Chain:
 
     @property
     def median_time(self) -> int:
-        """The median time of the last 11 blocks, which the time of the next block has to exceed."""
-        return self.median_time_at(self.tip)
+        """The median time of the last 11 blocks, which the time of the next block must exceed."""
+        return median_high(block.time for block in self.blocks[-MEDIAN_TIME_SPAN:])
 
     @property
     def known(self) -> Mapping[bytes, Block]:
@@ -80,25 +80,10 @@ class Chain:
         """Say whether a block is on the active chain."""
         return block.height <= self.height and self.blocks[block.height] is block
 
-    def ancestors(self, block: Block) -> Iterator[Block]:
-        """Yield a block, its parent, and so on down to the genesis block."""
-        yield block
-        while block.height:
-            block = self._known[block.prev_hash]
-            yield block
-
-    def median_time_at(self, block: Block) -> int:
-        """Return the median time of a block and its ten last ancestors."""
-        return median_high(ancestor.time for ancestor in islice(self.ancestors(block), MEDIAN_TIME_SPAN))
-
     def stale_tips(self) -> list[Block]:
         """Return the blocks that are not on the active chain, and that no block stands on."""
         parents = {block.prev_hash for block in self._known.values()}
         return [b for b in self._known.values() if b.hash not in parents and not self.is_active(b)]
-
-    def branch_length(self, tip: Block) -> int:
-        """Return how many blocks of a branch, up to `tip`, are not on the active chain."""
-        return tip.height - next(block.height for block in self.ancestors(tip) if self.is_active(block))
 
     def prune(self, height: int) -> None:
         """Delete the data of the blocks below `height`, which is at most the tip's."""

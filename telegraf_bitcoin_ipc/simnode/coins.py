@@ -1,4 +1,4 @@
-"""The coins of the simulated node, and a view that changes them and tells of each change."""
+"""The coins of the simulated node, and a view that changes them and records each change."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -72,5 +72,5 @@ def outpoints(tx: Transaction) -> Iterator[OutPoint]:
 
 
 def utxo_event(kind: Literal["add", "spend", "uncache"], outpoint: OutPoint, coin: Coin) -> UtxoEvent:
-    """Return the event that tells what happened to `coin`."""
+    """Return the event for a change of `coin`."""
     return UtxoEvent(kind, outpoint.txid, outpoint.n, coin.height, coin.value, coin.coinbase)

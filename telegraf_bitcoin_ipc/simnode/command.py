@@ -18,13 +18,14 @@ import capnp
 
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.ipc.working_directory import checked
+from telegraf_bitcoin_ipc.simnode.connection import Connection
 from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
 from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
-from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
+from telegraf_bitcoin_ipc.simnode.servers import serve
 from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
 
 SEEDED_START: Final = 1_700_000_000
@@ -54,19 +55,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("socket", metavar="SOCKET", help="path of the socket to listen on")
     kinds = list(DIALECTS)
     add("--dialect", choices=kinds, default="tracing", help="what kind of node to be (default: %(default)s)")
-    seconds("--ibd", help="be in initial block download for so long")
-    seconds("--block-interval", type=_positive, default=10.0, help="between blocks (default: %(default)g)")
+    seconds("--ibd", help="be in initial block download for S seconds")
+    seconds("--block-interval", type=_positive, default=10.0, help="seconds between blocks (default: %(default)g)")
     add("--tx-rate", type=_number, default=2.0, metavar="N", help="transactions a second (default: %(default)g)")
     count("--reorg-every", help="reorganise two blocks at every Nth block")
     count("--utxo-burst", help="N outputs in the first block that is traced")
-    add("--check-mempool", action="store_true", help="as a real node's -checkmempool")
-    seconds("--warmup", help="be loading the chain for so long")
-    seconds("--stop-seconds", help="take so long to stop, listening")
-    seconds("--patience", help="let subscribers take so much longer to leave at the stop than a real node would")
+    add("--check-mempool", action="store_true", help="behave like a real node's -checkmempool")
+    seconds("--warmup", help="load the chain for S seconds")
+    seconds("--stop-seconds", help="take S seconds to stop, and listen meanwhile")
+    seconds("--patience", help="at the stop, give subscribers S seconds more than a real node would")
     add("--pruned", action="store_true", help="have deleted the older half of the blocks")
     add("--seed", type=int, metavar="N", help="do exactly the same at every run")
     add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
-    add("--lenient", action="store_true", help="say what would abort a real node, and go on")
+    add("--lenient", action="store_true", help="report what would abort a real node, and go on")
 
 
 async def _simulate(options: argparse.Namespace) -> int:
@@ -80,7 +81,7 @@ async def _simulate(options: argparse.Namespace) -> int:
     node = SimulatedNode(
         model,
         journal,
-        lenient=options.lenient,
+        strict=not options.lenient,
         warmup=options.warmup,
         patience=options.patience,
         stop_seconds=options.stop_seconds,

@@ -1,4 +1,4 @@
-"""What a node notifies its subscribers of: one class per notification.
+"""Events that a node reports to its subscribers: one class per notification.
 
 Hashes are 32 bytes in wire order (the reverse of what is displayed), values are satoshi.
 """

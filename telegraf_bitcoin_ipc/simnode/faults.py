@@ -1,4 +1,4 @@
-"""What the simulated node is told to do wrong: methods that fail, or are never answered."""
+"""Faults of the simulated node: methods that fail, or are never answered."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the simulated node did, as JSON lines on stdout: one per action, each with the totals so far."""
+"""The simulated node's actions as JSON lines on stdout, each with the totals so far."""
 
 import json
 from collections import Counter
@@ -26,7 +26,7 @@ class Journal:
         self._slow = 0
 
     def happened(self, method: str) -> None:
-        """Count an event, whoever was told."""
+        """Count an event, with or without subscribers."""
         self._happened[method] += 1
 
     def delivered(self, method: str, value: int, seconds: float) -> None:

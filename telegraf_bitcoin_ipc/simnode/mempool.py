@@ -25,7 +25,7 @@ class MempoolEntry:
 
 
 class Mempool:
-    """Unconfirmed transactions, parents before children, none of which conflict.
+    """Unconfirmed transactions, parents before children, without conflicts.
 
     `vbytes`, `total_fee` (satoshi) and `usage` (bytes of memory) are sums over all entries.
     """
@@ -80,12 +80,12 @@ class Mempool:
         return [entry for txid, entry in reversed(self._entries.items()) if txid in found]
 
     def oldest_leaf(self) -> MempoolEntry:
-        """Return the entry without descendants of the earliest time; there has to be an entry."""
+        """Return the entry without descendants of the earliest time; there must be an entry."""
         leaves = (entry for entry in self if next(self._children(entry.tx), None) is None)
         return min(leaves, key=lambda entry: entry.time)
 
     def random_leaf(self, rng: random.Random) -> MempoolEntry:
-        """Return a random entry without descendants; there has to be an entry."""
+        """Return a random entry without descendants; there must be an entry."""
         entry = self._entries[rng.choice(list(self._entries))]
         while (child := next(self._children(entry.tx), None)) is not None:
             entry = self._entries[child]

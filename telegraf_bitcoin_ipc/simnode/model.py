@@ -1,4 +1,4 @@
-"""A simulated node without its socket: each action changes it and returns the events that a real one sends.
+"""A simulated node without its socket: each action changes it and returns the events that a real node sends.
 
 The order of the events is the one that was measured on a real tracing node. No clock and no I/O; everything
 random comes from the generator that the model is made with.
@@ -64,7 +64,7 @@ class Model(State):
     def replace_transaction(self, now: int) -> list[Event]:
         """Replace a random transaction without descendants by one that pays a higher fee.
 
-        No event if there is none, or it has nothing left to pay with.
+        No event if there is none, or it cannot pay more.
         """
         if not self.mempool_size:
             return []
@@ -78,7 +78,7 @@ class Model(State):
         return [*self._mempool_check(), _removed(old, RemovalReason.REPLACED), TransactionAdded(new.data)]
 
     def refuse_transaction(self) -> list[Event]:
-        """Refuse a transaction: a node tells nobody."""
+        """Refuse a transaction, which a node reports to nobody."""
         return []
 
     def remove_transaction(self, reason: int) -> list[Event]:

@@ -1,6 +1,6 @@
-"""The simulated node while it runs: whom it tells of its events, how it waits for them, and when it dies.
+"""The simulated node while it runs: calls its subscribers, waits for their answers, aborts as a real node does.
 
-It is as merciless as a real one (libmultiprocess 7). Every call on a subscriber is waited for without a limit;
+It is as strict as a real one (libmultiprocess 7). Every call on a subscriber is waited for without a limit;
 UTXO events are sent inside validation, the others by a scheduler with a queue that validation waits for.
 """
 
@@ -12,19 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn
 
-from telegraf_bitcoin_ipc.simnode.events import (
-    BlockConnected,
-    BlockDisconnected,
-    Event,
-    Flushed,
-    TipUpdated,
-    TransactionAdded,
-    TransactionRemoved,
-    UtxoEvent,
-)
+from telegraf_bitcoin_ipc.simnode.events import Event, TipUpdated, UtxoEvent
 from telegraf_bitcoin_ipc.simnode.faults import Failure
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.notifications import notification, utxo_info
 
 ABORTED: Final = 134
 """Exit status of a process that SIGABRT ended, as a shell shows it."""
@@ -66,12 +58,12 @@ class SimulatedNode:
         model: Model,
         journal: Journal,
         *,
-        lenient: bool = False,
+        strict: bool = True,
         warmup: float = 0.0,
         patience: float = 0.0,
         stop_seconds: float = 0.0,
     ) -> None:
-        """Run `model`; `lenient` says what would have aborted a real node instead of aborting.
+        """Run `model`; unless it is `strict`, only report what would have aborted a real node.
 
         The node loads its chain for `warmup` seconds, and takes `stop_seconds` to stop: it flushes for one half of
         them, then closes every connection, and destroys its state for the other half. It listens all the while.
@@ -82,7 +74,7 @@ class SimulatedNode:
         self.started_at = int(time.time())
         self._warm_at = time.monotonic() + warmup
         self.journal = journal
-        self._lenient = lenient
+        self._strict = strict
         self._patience = patience
         self._stop_seconds = stop_seconds
         self._torn_down = False
@@ -102,7 +94,7 @@ class SimulatedNode:
         self.aborts: list[str] = []
 
     def announce(self, socket: str, dialect: str) -> None:
-        """Say that the node can be connected to."""
+        """Report that the node accepts connections."""
         self.journal.write("listening", socket=socket, dialect=dialect, **self._state())
 
     @property
@@ -140,10 +132,10 @@ class SimulatedNode:
         return faults.failure(method)
 
     def abort(self, message: str) -> None:
-        """End the process with status 134 and a real node's words; a lenient node only says it."""
+        """End the process with status 134 and a real node's words; a node that is not strict only reports it."""
         self.aborts.append(message)
-        self.journal.write("abort", message=message, lenient=self._lenient)
-        if not self._lenient:
+        self.journal.write("abort", message=message, strict=self._strict)
+        if self._strict:
             print(message, file=sys.stderr, flush=True)
             os._exit(ABORTED)
 
@@ -210,7 +202,7 @@ class SimulatedNode:
     # Events
 
     async def perform(self, action: str, events: Iterable[Event]) -> None:
-        """Send what an action caused, in its order; return when validation may go on."""
+        """Send an action's events in order; return when validation may continue."""
         async with self.validation:
             for event in events:
                 if isinstance(event, UtxoEvent):
@@ -223,7 +215,7 @@ class SimulatedNode:
         self.journal.write(action, **self._state())
 
     async def settle(self, action: str) -> None:
-        """Wait until every notification has been answered, and say so."""
+        """Wait until every notification has been answered, and report it."""
         async with self._queue_moved:
             await self._queue_moved.wait_for(lambda: not self._pending)
         self.journal.write("settled", after=action, **self._state())
@@ -231,14 +223,7 @@ class SimulatedNode:
     async def _trace(self, event: UtxoEvent) -> None:
         self.journal.happened(event.kind)
         for subscription in list(self._utxo):
-            info = {
-                "outpointHash": event.txid,
-                "outpointN": event.index,
-                "height": event.height,
-                "value": event.value,
-                "isCoinbase": event.coinbase,
-            }
-            await self._call(subscription, event.kind, {"utxoInfo": info}, event.value, fatal=False)
+            await self._call(subscription, event.kind, {"utxoInfo": utxo_info(event)}, event.value, fatal=False)
 
     async def _notify(self, event: Event) -> None:
         if self._scheduler is None:
@@ -254,7 +239,7 @@ class SimulatedNode:
     async def _schedule(self) -> NoReturn:
         while True:
             event = await self._queue.get()
-            method, fields = _notification(event)
+            method, fields = notification(event)
             self.journal.happened(method)
             for subscription in list(self._chain):
                 parameters = {"context": subscription.context(), **fields}
@@ -284,18 +269,18 @@ class SimulatedNode:
     # The tip, and the end
 
     async def wait_tip_changed(self, known: bytes, seconds: float) -> None:
-        """Wait until the tip is another, the time is over, or the node begins to stop."""
+        """Wait until the tip changes, the time is over, or the node begins to stop."""
         await self._wait_for(lambda: self.stopping or self.model.tip_hash != known, seconds)
 
     async def _wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Wait until a condition of the tip, or of the node's stop, holds, at most so long."""
+        """Wait until a condition on the tip, or on the node's stop, holds, for at most `seconds`."""
         async with self._tip_changed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._tip_changed.wait_for(condition)
 
     async def shut_down(self) -> None:
-        """Do what a node does when it is told to stop, as far as its subscribers see it."""
+        """Stop, in the order that a real node's subscribers see."""
         self.journal.write("stopping")
         self.stopping = True
         async with self._tip_changed:
@@ -329,7 +314,7 @@ class SimulatedNode:
             await self._no_connection.wait()
 
     def _state(self) -> dict[str, object]:
-        """Return what a poll would find now."""
+        """Return the values that a poll would read now."""
         model = self.model
         return {
             "height": model.height,
@@ -344,39 +329,6 @@ class SimulatedNode:
             "bytes_recv": model.bytes_recv,
             "bytes_sent": model.bytes_sent,
         }
-
-
-def _notification(event: Event) -> tuple[str, dict[str, Any]]:
-    """Return the method of ChainNotifications that tells an event, and its parameters."""
-    match event:
-        case TransactionAdded(tx):
-            return "transactionAddedToMempool", {"tx": tx}
-        case TransactionRemoved(tx, reason):
-            return "transactionRemovedFromMempool", {"tx": tx, "reason": reason}
-        case BlockConnected():
-            return "blockConnected", {"role": _role(event.historical), "block": _block(event)}
-        case BlockDisconnected():
-            return "blockDisconnected", {"block": _block(event)}
-        case TipUpdated():
-            return "updatedBlockTip", {}
-        case Flushed(locator, historical):
-            return "chainStateFlushed", {"role": _role(historical), "locator": locator}
-        case _:
-            raise TypeError(f"not a notification: {event}")
-
-
-def _role(historical: bool) -> dict[str, bool]:
-    return {"validated": True, "historical": historical}
-
-
-def _block(event: BlockConnected | BlockDisconnected) -> dict[str, Any]:
-    return {
-        "hash": event.hash,
-        "prevHash": event.prev_hash,
-        "height": event.height,
-        "data": event.data,
-        "chainTimeMax": event.chain_time_max,
-    }
 
 
 def _is_lost(error: Exception) -> bool:

@@ -1,7 +1,5 @@
-"""The peers of the simulated node: who they are, and what was said, by message. No clock, nothing random."""
+"""The peers of the simulated node, and their traffic by message. Nothing random."""
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,70 +49,36 @@ HANDSHAKE: Final[Mapping[str, int]] = {
 }
 """Bytes by message that two nodes have sent each other when a connection is made (measured)."""
 
-BAN_SECONDS: Final = 24 * 60 * 60
-"""Bitcoin Core's default of setban."""
-
 
 @dataclass(slots=True)
 class Peer:
-    """A peer. Times are Unix seconds, pings seconds (None before the first), bytes by message name."""
+    """A peer: its last ping in seconds (None before the first), and its bytes by message name."""
 
     id: int
     network: str
     connection_type: str
     transport: str
-    connected: int
     ping: float | None = None
-    min_ping: float | None = None
     received: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
-    last_received: int = 0
-    last_sent: int = 0
 
     @property
     def inbound(self) -> bool:
         """Whether it was the peer that opened the connection."""
         return self.connection_type == "inbound"
 
-    @property
-    def address(self) -> str:
-        """An address on its network that nobody has: from the ranges for documentation, or a hash."""
-        match self.network:
-            case "ipv4":
-                return f"203.0.113.{self.id % 256}:8333"
-            case "ipv6":
-                return f"[2001:db8::{self.id:x}]:8333"
-            case "onion":
-                return f"{_base32(self.id, 35)}.onion:8333"
-            case "i2p":
-                return f"{_base32(self.id, 32)}.b32.i2p:0"
-            case "cjdns":
-                return f"[fc00::{self.id:x}]:8333"
-            case _:
-                return f"127.0.0.1:{49152 + self.id % 16384}"
-
-    def answer_ping(self, seconds: float) -> None:
-        """Answer a ping after so many seconds."""
-        self.ping = seconds
-        self.min_ping = seconds if self.min_ping is None else min(self.min_ping, seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Ban:
-    """An address that is banned, and since when (Unix seconds)."""
-
-    address: str
-    created: int
-
 
 class Peers:
-    """Who is connected, who is banned, and all bytes ever received and sent: those of peers that left, too."""
+    """Who is connected, who is banned, and all bytes ever received and sent, by peers that left too.
+
+    `bans` are addresses.
+    """
 
     def __init__(self) -> None:
         self._peers: dict[int, Peer] = {}
         self._joined = 0
         self._networks = cycle(NETWORKS_IN_TURN)
-        self.bans: list[Ban] = []
+        self.bans: list[str] = []
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -137,7 +101,6 @@ class Peers:
 
     def join(
         self,
-        now: int,
         network: str = "ipv4",
         connection_type: str = "outbound-full-relay",
         transport: str = "v2",
@@ -147,18 +110,16 @@ class Peers:
         _need("network", network, tuple(NETWORK_PINGS))
         _need("connection type", connection_type, CONNECTION_TYPES)
         _need("transport", transport, TRANSPORTS)
-        peer = self._peers[self._joined] = Peer(self._joined, network, connection_type, transport, now)
+        peer = self._peers[self._joined] = Peer(self._joined, network, connection_type, transport, ping)
         self._joined += 1
-        if ping is not None:
-            peer.answer_ping(ping)
         return peer
 
-    def join_any(self, now: int, inbound: bool) -> Peer:
+    def join_any(self, inbound: bool) -> Peer:
         """Connect the next peer of a mix of networks and transports; it has not been pinged."""
         full = sum(peer.connection_type == "outbound-full-relay" for peer in self)
         outbound = "outbound-full-relay" if full < FULL_RELAY else "block-relay-only"
         transport = "v1" if self._joined % 4 == 3 else "v2"
-        return self.join(now, next(self._networks), "inbound" if inbound else outbound, transport)
+        return self.join(next(self._networks), "inbound" if inbound else outbound, transport)
 
     def leave(self, peer_id: int | None = None) -> Peer:
         """Disconnect the peer of an id, or the oldest one. Raises ValueError if there is none."""
@@ -168,30 +129,28 @@ class Peers:
             raise ValueError(f"there is no peer {'' if peer_id is None else peer_id}".rstrip())
         return self._peers.pop(peer_id)
 
-    def change(self, now: int, inbound: int, outbound: int) -> None:
+    def change(self, inbound: int, outbound: int) -> None:
         """Let peers, each pinged once, join and the oldest ones leave until the numbers are these."""
         for wanted, is_inbound in ((inbound, True), (outbound, False)):
             present = [peer.id for peer in self if peer.inbound == is_inbound]
             for peer_id in present[: max(len(present) - wanted, 0)]:
                 self.leave(peer_id)
             for _ in range(wanted - len(present)):
-                self.ping(self.join_any(now, is_inbound))
+                self.ping(self.join_any(is_inbound))
 
     def ping(self, peer: Peer) -> None:
         """Have a peer answer a ping as fast as its network lets it, each a little different."""
-        peer.answer_ping(round(NETWORK_PINGS[peer.network] * (1 + peer.id % 7 / 10), 6))
+        peer.ping = round(NETWORK_PINGS[peer.network] * (1 + peer.id % 7 / 10), 6)
 
-    def greet(self, peer: Peer, now: int) -> None:
+    def greet(self, peer: Peer) -> None:
         """Exchange the handshake with a peer."""
         for message, size in HANDSHAKE.items():
-            self.traffic(now, size, size, peer.id, message)
+            self.traffic(size, size, peer.id, message)
 
-    def traffic(
-        self, now: int, received: int, sent: int, peer_id: int | None = None, message: str | None = None
-    ) -> None:
+    def traffic(self, received: int, sent: int, peer_id: int | None = None, message: str | None = None) -> None:
         """Add bytes to the totals, and to one peer or evenly to all, and to one message or to a mix of them.
 
-        Without peers only the totals grow, as if whoever it was had left. Raises ValueError.
+        Without peers only the totals grow, as if the peers had left. Raises ValueError.
         """
         if received < 0 or sent < 0:
             raise ValueError("bytes do not become fewer")
@@ -202,13 +161,11 @@ class Peers:
         for peer, received_of_it, sent_of_it in shares:
             _count(peer, peer.received, received_of_it, message)
             _count(peer, peer.sent, sent_of_it, message)
-            peer.last_received = now if received_of_it else peer.last_received
-            peer.last_sent = now if sent_of_it else peer.last_sent
 
-    def ban(self, now: int, count: int) -> None:
-        """Ban so many addresses more."""
+    def ban(self, count: int) -> None:
+        """Ban `count` more addresses."""
         numbers = range(len(self.bans), len(self.bans) + count)
-        self.bans += [Ban(f"198.51.{number // 256}.{number % 256}/32", now) for number in numbers]
+        self.bans += [f"198.51.{number // 256}.{number % 256}/32" for number in numbers]
 
     def _peer(self, peer_id: int) -> Peer:
         if peer_id not in self._peers:
@@ -218,13 +175,7 @@ class Peers:
 
 def _need(what: str, name: str, names: Sequence[str]) -> None:
     if name not in names:
-        raise ValueError(f"the {what} {name!r} is none of {', '.join(names)}")
-
-
-def _base32(number: int, size: int) -> str:
-    """Return a made-up address of so many bytes."""
-    digest = hashlib.sha512(f"peer {number}".encode()).digest()[:size]
-    return base64.b32encode(digest).decode().rstrip("=").lower()
+        raise ValueError(f"unknown {what} {name!r}: expected one of {', '.join(names)}")
 
 
 def _shared(total: int, weights: Sequence[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What a node's process shows of itself: the thread that a real one starts once its chain is loaded."""
+"""The thread that a real node starts once its chain is loaded, for those who look at its process."""
 
 import threading
 from pathlib import Path

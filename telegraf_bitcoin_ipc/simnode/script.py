@@ -1,4 +1,4 @@
-"""What a script can have the simulated node do, and doing it: one JSON object a line.
+"""Scripts: the actions of the simulated node, as one JSON object a line.
 
 A line is `{"do": ACTION, ...}` with the action's parameters, `{"wait": SECONDS}`, or both.
 """
@@ -11,25 +11,27 @@ from typing import Any, Final
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.simnode.events import Event, RemovalReason
+from telegraf_bitcoin_ipc.simnode.faults import Faults
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.peers import Peers
 from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR
 from telegraf_bitcoin_ipc.simnode.rpc.methods import METHODS
 
 FAILURE: Final = "a simulated failure"
-"""What a method that is to fail says unless told otherwise."""
+"""The default message of a method that fails."""
 
-Action = Callable[..., list[Event]]
+Action = Callable[..., list[Event] | None]
 
 
 def actions(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
-    """Return what a script can do, by name; each returns the events that it causes."""
+    """Return the actions by name; each returns the events that it causes, if any."""
     return {
         **_of_transactions(model, now),
         **_of_blocks(model, now),
         **_of_state(model),
-        **_of_peers(model, now),
-        **_of_faults(model),
+        **_of_peers(model.peers),
+        **_of_faults(model.faults),
     }
 
 
@@ -63,88 +65,60 @@ def _of_blocks(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
 
 
 def _of_state(model: Model) -> Mapping[str, Action]:
-    def ibd(on: bool) -> list[Event]:
-        model.ibd = on
-        return []
-
-    def load() -> list[Event]:
+    def load() -> None:
         model.loaded = True
-        return []
 
-    def headers(height: int) -> list[Event]:
+    def ibd(on: bool) -> None:
+        model.ibd = on
+
+    def headers(height: int) -> None:
         model.header_height = height
-        return []
 
-    def warnings(texts: list[str]) -> list[Event]:
+    def warnings(texts: list[str]) -> None:
         model.warnings = [str(text) for text in texts]
-        return []
 
-    def indexes(heights: dict[str, int | None]) -> list[Event]:
+    def indexes(heights: dict[str, int | None]) -> None:
         model.indexes = dict(heights)
-        return []
 
-    def mempool_loaded(on: bool) -> list[Event]:
+    def mempool_loaded(on: bool) -> None:
         model.mempool_loaded = on
-        return []
 
-    def fee_estimates(rates: dict[str, float]) -> list[Event]:
+    def fee_estimates(rates: dict[str, float]) -> None:
         model.fee_estimates = {int(target): float(rate) for target, rate in rates.items()}
-        return []
 
-    return {
-        "load": load,
-        "ibd": ibd,
-        "headers": headers,
-        "warnings": warnings,
-        "indexes": indexes,
-        "mempool_loaded": mempool_loaded,
-        "fee_estimates": fee_estimates,
-    }
+    made = (load, ibd, headers, warnings, indexes, mempool_loaded, fee_estimates)
+    return {action.__name__: action for action in made}
 
 
-def _of_peers(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
-    def peers(inbound: int, outbound: int) -> list[Event]:
-        model.peers.change(now(), inbound, outbound)
-        return []
-
+def _of_peers(peers: Peers) -> Mapping[str, Action]:
     def peer(
         network: str = "ipv4",
         type: str = "outbound-full-relay",
         transport: str = "v2",
         ping: float | None = None,
-    ) -> list[Event]:
-        model.peers.join(now(), network, type, transport, ping)
-        return []
+    ) -> None:
+        peers.join(network, type, transport, ping)
 
-    def leave(id: int | None = None) -> list[Event]:
-        model.peers.leave(id)
-        return []
+    def leave(id: int | None = None) -> None:
+        peers.leave(id)
 
-    def traffic(received: int, sent: int, id: int | None = None, message: str | None = None) -> list[Event]:
-        model.peers.traffic(now(), received, sent, id, message)
-        return []
+    def traffic(received: int, sent: int, id: int | None = None, message: str | None = None) -> None:
+        peers.traffic(received, sent, id, message)
 
-    def ban(count: int = 1) -> list[Event]:
-        model.peers.ban(now(), count)
-        return []
+    def ban(count: int = 1) -> None:
+        peers.ban(count)
 
-    return {"peers": peers, "peer": peer, "leave": leave, "traffic": traffic, "ban": ban}
+    return {"peers": peers.change, "peer": peer, "leave": leave, "traffic": traffic, "ban": ban}
 
 
-def _of_faults(model: Model) -> Mapping[str, Action]:
-    def fail(method: str, code: int = MISC_ERROR, message: str = FAILURE) -> list[Event]:
-        model.faults.fail(_known(method), code, message)
-        return []
+def _of_faults(faults: Faults) -> Mapping[str, Action]:
+    def fail(method: str, code: int = MISC_ERROR, message: str = FAILURE) -> None:
+        faults.fail(_known(method), code, message)
 
-    def hang(method: str) -> list[Event]:
-        model.faults.hang(_known(method))
-        return []
+    def hang(method: str) -> None:
+        faults.hang(_known(method))
 
-    def heal(method: str) -> list[Event]:
-        model.faults.heal(method)
-        return []
-
-    return {"fail": fail, "hang": hang, "heal": heal}
+    return {"fail": fail, "hang": hang, "heal": faults.heal}
 
 
 def _known(method: str) -> str:
@@ -175,7 +149,7 @@ def _interfaces() -> dict[str, Any]:
 
 
 async def follow(script: AsyncIterator[str], node: SimulatedNode, now: Callable[[], int]) -> None:
-    """Do what a script says, line by line, each action whole before the next."""
+    """Run a script line by line; each action is complete before the next begins."""
     known = actions(node.model, now)
     async for line in script:
         if not line.strip():
@@ -186,12 +160,12 @@ async def follow(script: AsyncIterator[str], node: SimulatedNode, now: Callable[
         if name is None:
             continue
         if name not in known:
-            raise ConfigError(f"the script's action {name!r} is none of {', '.join(known)}")
+            raise ConfigError(f"unknown action {name!r} in the script: expected one of {', '.join(known)}")
         try:
             events = known[name](**step)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"the script's action {name!r} cannot be done: {error}") from error
-        await node.perform(name, events)
+            raise ConfigError(f"the script's action {name!r} failed: {error}") from error
+        await node.perform(name, events or ())
         await node.settle(name)
 
 
@@ -201,5 +175,5 @@ def _step(line: str) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"the script's line {line.strip()!r} is not JSON: {error}") from error
     if not isinstance(step, dict):
-        raise ConfigError(f"the script's line {line.strip()!r} is no JSON object")
+        raise ConfigError(f"the script's line {line.strip()!r} is not a JSON object")
     return step

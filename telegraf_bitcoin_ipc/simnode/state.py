@@ -1,4 +1,4 @@
-"""What polls of the simulated node see: its chain, mempool and peers."""
+"""The state that polls of the simulated node read: chain, mempool and peers."""
 
 from collections.abc import Mapping
 
@@ -117,8 +117,6 @@ class State:
 
     def block(self, height: int) -> Block:
         """Return the block at `height` (0 to the tip's) of the active chain."""
-        if not 0 <= height <= self.height:
-            raise IndexError(f"no block at height {height}")
         return self.chain.blocks[height]
 
     def block_hash(self, height: int) -> bytes:

@@ -26,7 +26,7 @@ FEE_ESTIMATES: Final = {2: 18.0, 6: 9.5, 144: 1.2}
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How a steady life goes: seconds between blocks, transactions per second, and so on."""
+    """The rates of a steady life: seconds between blocks, transactions per second, and so on."""
 
     block_interval: float = 10.0
     tx_rate: float = 2.0
@@ -48,7 +48,7 @@ class Life:
         self._blocks = 0
         self._burst_due = rates.utxo_burst > 0
         model = node.model
-        model.peers.change(now(), *PEERS)
+        model.peers.change(*PEERS)
         model.fee_estimates = dict(FEE_ESTIMATES)
         model.indexes = {"txindex": None}
         if rates.ibd:
@@ -94,7 +94,7 @@ class Life:
             if model.ibd:
                 continue  # a node takes no transactions before it is in step
             sent = BYTES_PER_TRANSACTION * self._rng.randint(1, 3)
-            model.peers.traffic(self._now(), BYTES_PER_TRANSACTION, sent)
+            model.peers.traffic(BYTES_PER_TRANSACTION, sent)
             await self._node.perform("accept", model.accept_transaction(self._now()))
             chance = self._rng.random()
             if chance < REMOVED_OF_ACCEPTED:
@@ -106,16 +106,16 @@ class Life:
     async def _change_peers(self) -> None:
         while True:
             await asyncio.sleep(PEER_SECONDS)
-            peers, now = self._node.model.peers, self._now()
+            peers = self._node.model.peers
             for peer in peers:
                 peers.ping(peer)
             if self._one_leaves(len(peers)):
                 peers.leave(self._rng.choice([peer.id for peer in peers]))
             else:
-                peers.greet(peers.join_any(now, inbound=self._rng.random() < INBOUND_OF_JOINING), now)
+                peers.greet(peers.join_any(inbound=self._rng.random() < INBOUND_OF_JOINING))
             await self._node.perform("peers", [])
 
     def _one_leaves(self, peers: int) -> bool:
-        """Say whether a peer leaves, and none joins: by chance, as long as there are about as many as at first."""
+        """Return whether a peer leaves rather than joins: random while their number is near that at the start."""
         above = peers - sum(PEERS)
         return above >= PEERS_MORE_OR_LESS or (above > -PEERS_MORE_OR_LESS and self._rng.random() < 0.5)

@@ -21,7 +21,6 @@ from bitcoin.core.serialize import Hash
 WITNESS_SCALE_FACTOR = 4
 WITNESS_RESERVED_VALUE = bytes(32)
 SEQUENCE_RBF = 0xFFFFFFFD  # the highest that signals replaceability (BIP 125)
-P2WPKH_OUTPUT_SIZE = 31  # bytes
 FILLER_VALUE = 1_000  # satoshi
 FILLER_OUTPUT_WEIGHT = 40  # a value, a length and OP_TRUE: 10 bytes, no witness
 
@@ -35,10 +34,10 @@ class OutPoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A serialised transaction, and what the model has to know of it.
+    """A serialised transaction, and the parts that the model uses.
 
     `inputs` is empty for a coinbase. `outputs` are satoshi; a witness commitment, which comes last and
-    never becomes a coin, is not among them. `output_sizes` are the serialised sizes of all outputs, in bytes.
+    never becomes a coin, is not among them; `output_count` counts it.
     """
 
     data: bytes
@@ -47,7 +46,7 @@ class Transaction:
     weight: int
     inputs: tuple[OutPoint, ...]
     outputs: tuple[int, ...]
-    output_sizes: tuple[int, ...]
+    output_count: int
 
     @property
     def coinbase(self) -> bool:
@@ -58,11 +57,6 @@ class Transaction:
     def vsize(self) -> int:
         """Size in virtual bytes (BIP 141)."""
         return -(-self.weight // WITNESS_SCALE_FACTOR)
-
-    @property
-    def segwit(self) -> bool:
-        """Whether it has a witness."""
-        return self.weight < WITNESS_SCALE_FACTOR * len(self.data)
 
 
 def payment(rng: random.Random, inputs: Sequence[OutPoint], outputs: Sequence[int]) -> Transaction:
@@ -115,13 +109,8 @@ def described(tx: Any, inputs: tuple[OutPoint, ...], outputs: tuple[int, ...]) -
         weight=len(stripped) * (WITNESS_SCALE_FACTOR - 1) + len(data),
         inputs=inputs,
         outputs=outputs,
-        output_sizes=tuple(_output_size(len(out.scriptPubKey)) for out in tx.vout),
+        output_count=len(tx.vout),
     )
-
-
-def _output_size(script: int) -> int:
-    """Return the bytes of an output: its value, the script's length (below 253) and the script."""
-    return 8 + 1 + script
 
 
 def _witness_commitment(wtxids: Sequence[bytes]) -> Any:

@@ -13,7 +13,7 @@ FAN_OUT = 8  # outputs
 
 
 class Payment(NamedTuple):
-    """What a transaction is to spend and to pay; `outputs` and `fee` are satoshi."""
+    """The inputs and outputs of a transaction to be made; `outputs` and `fee` are satoshi."""
 
     inputs: Sequence[OutPoint]
     outputs: Sequence[int]

@@ -10,8 +10,9 @@ import pytest
 from dashboards.queries import metrics_in
 from support.dashboard import PANELS, VARIABLES, chosen, expressions
 from support.nodes import SimulatedNode
-from support.processes import START_SECONDS, Prometheus, Telegraf, free_port, wait_until
-from support.telegraf import configuration
+from support.processes import START_SECONDS, free_port, wait_until
+from support.prometheus import Prometheus
+from support.telegraf import Telegraf, configuration
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, DEFAULT_GROUPS

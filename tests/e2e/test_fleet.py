@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from support.dashboard import PANELS, VARIABLES, chosen, expressions
 from support.nodes import SimulatedNode
-from support.processes import Prometheus, Result, Telegraf, free_port
-from support.telegraf import configuration
+from support.processes import free_port
+from support.prometheus import Prometheus, Result
+from support.telegraf import Telegraf, configuration
 
 pytestmark = pytest.mark.telegraf
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from support.nodes import PROGRAM, SimulatedNode
 from support.old_exporter import COUNTERS, GAUGES, PAUSE_SECONDS, SET_BY_EVENTS, OldExporter
-from support.processes import Telegraf, free_port, get, wait_until
+from support.processes import free_port, get, wait_until
+from support.telegraf import Telegraf
 
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS
 from telegraf_bitcoin_ipc.parity.command import add_options, report

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from support.nodes import SimulatedNode
-from support.processes import START_SECONDS, Prometheus, Telegraf, alive, children, free_port, get, wait_until
-from support.telegraf import configuration
+from support.processes import START_SECONDS, alive, children, free_port, get, wait_until
+from support.prometheus import Prometheus
+from support.telegraf import Telegraf, configuration
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS

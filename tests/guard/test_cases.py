@@ -18,9 +18,10 @@ import pytest
 from support.counts import CHAIN, delivered, differences
 from support.defective import BLOCKED, GUARD_MAY_START, LAST_WORDS, UNBLOCKED
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
-from support.processes import START_SECONDS, Telegraf, alive, children, free_port, wait_until, wait_until_full
+from support.processes import START_SECONDS, alive, children, free_port, wait_until, wait_until_full
 from support.scene import Scene, connections, counted, descriptors, watched
 from support.subscriber import BRAKE_AFTER, Subscriber
+from support.telegraf import Telegraf
 
 StartTelegraf = Callable[..., Telegraf]
 

@@ -50,10 +50,11 @@ from support.properties import examples
 from telegraf_bitcoin_ipc.ipc import guard
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.handshake import open_session
+from telegraf_bitcoin_ipc.simnode.connection import Connection
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
-from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
+from telegraf_bitcoin_ipc.simnode.servers import serve
 
 NOW = 1_700_000_000
 CALLBACKS = {interface_id(CHAIN_NOTIFICATIONS), interface_id(UTXO_CACHE_TRACE)}
@@ -86,7 +87,7 @@ def recorded() -> tuple[Turn, ...]:
 async def _record(turns: list[Turn]) -> int:
     """Add what is said; returns how many turns there were before the session was left."""
     model = Model(rng=random.Random(1), now=NOW, blocks=3)
-    node = SimulatedNode(model, Journal(io.StringIO()), lenient=True)
+    node = SimulatedNode(model, Journal(io.StringIO()), strict=False)
     (ours, its), (node_end, its_node) = socket.socketpair(), socket.socketpair()
     stream = await capnp.AsyncIoStream.create_unix_connection(sock=node_end)
     serving = asyncio.ensure_future(serve(Connection(node, "tracing"), stream))

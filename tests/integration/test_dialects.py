@@ -31,10 +31,11 @@ from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, Dialect
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.origins import RPC, Polled
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
+from telegraf_bitcoin_ipc.simnode import connection as simnode_connection
 from telegraf_bitcoin_ipc.simnode import servers
-from telegraf_bitcoin_ipc.simnode.rpc.envelope import execute
+from telegraf_bitcoin_ipc.simnode.connection import Connection
 from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR, RpcError
-from telegraf_bitcoin_ipc.simnode.rpc.service import ask
+from telegraf_bitcoin_ipc.simnode.rpc.service import ask, execute
 
 ALL = [dialect.name for dialect in DIALECTS]
 WITH_RPC = ["tracing", "chain", "stock"]
@@ -47,9 +48,9 @@ def busy_node() -> Node:
     """Return a node that has a value for every metric."""
     node = Node()
     model = node.model
-    model.peers.change(0, inbound=2, outbound=3)
-    model.peers.traffic(0, 5000, 4000)
-    model.peers.ban(0, 2)
+    model.peers.change(inbound=2, outbound=3)
+    model.peers.traffic(5000, 4000)
+    model.peers.ban(2)
     model.fee_estimates = {2: 12.0, 6: 5.0, 144: 1.0}
     model.indexes = {"txindex": None, "coinstatsindex": 1}
     model.prune(0)
@@ -335,7 +336,7 @@ def lack(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Have every simulated node lack a method of Init."""
     complete = servers._init
 
-    def without(connection: servers.Connection) -> Any:
+    def without(connection: Connection) -> Any:
         init = complete(connection)
         delattr(type(init), method)
         return init
@@ -391,7 +392,7 @@ def make_another(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
         loaded = schema.load.__wrapped__("stock")
     complete = servers._init
 
-    def with_another(connection: servers.Connection) -> Any:
+    def with_another(connection: Connection) -> Any:
         connection.schema = loaded
         init = complete(connection)
         type(init).makeAnother = type(init).makeMining
@@ -423,7 +424,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, methods: Collection[str]) -> None:
     async def allowed(text: str, answer: Any) -> str:
         return "null" if json.loads(text)["method"] in methods else await execute(text, answer)
 
-    monkeypatch.setattr(servers, "execute", allowed)
+    monkeypatch.setattr(simnode_connection, "execute", allowed)
 
 
 INTRODUCTIONS = [("getnetworkinfo",), ("getblockchaininfo",), ("getnetworkinfo", "getblockchaininfo")]
@@ -505,7 +506,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, method: str, change: Callable[[Any, A
         result = await ask(node, subversion, asked, params)
         return change(params, result) if asked == method else result
 
-    monkeypatch.setattr(servers, "ask", spoilt)
+    monkeypatch.setattr(simnode_connection, "ask", spoilt)
 
 
 @pytest.mark.parametrize("dialect", WITH_RPC)

@@ -16,7 +16,7 @@ from telegraf_bitcoin_ipc.ipc import session as session_module
 from telegraf_bitcoin_ipc.ipc.callbacks import chain_notifications, utxo_cache_trace
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
-from telegraf_bitcoin_ipc.simnode import servers
+from telegraf_bitcoin_ipc.simnode import connection, servers
 
 
 class Sink:
@@ -72,7 +72,7 @@ def test_a_subscription_that_is_slow_is_not_made_twice(monkeypatch: pytest.Monke
     async def main() -> None:
         node, sink = Node(), Sink()
         async with session_with(node) as session:
-            monkeypatch.setattr(servers, "CALL_SECONDS", 0.2)
+            monkeypatch.setattr(connection, "CALL_SECONDS", 0.2)
             monkeypatch.setattr(session_module, "CALL_LIMIT", 0.05)
             with pytest.raises(CallFailed, match="no answer within"):
                 await session.subscribe_chain(sink)

@@ -29,6 +29,6 @@ def test_an_orphan_is_seen(start_process: Callable[..., Process]) -> None:
     shell = start_process(["sh", "-c", "sleep 1000 & echo $!"])
     assert shell.wait() == 0
     orphan = int(shell.stdout)
-    assert descendants()[orphan].startswith("sleep")
+    wait_until(lambda: descendants()[orphan].startswith("sleep"), START_SECONDS, "its program")
     os.kill(orphan, signal.SIGKILL)
     wait_until(lambda: orphan not in descendants(), START_SECONDS, "its end")

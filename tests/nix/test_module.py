@@ -12,7 +12,8 @@ import pytest
 from support import toml
 from support.nix import ROOT, Nix
 from support.nodes import PROGRAM, SimulatedNode
-from support.processes import Telegraf, free_port, get
+from support.processes import free_port, get
+from support.telegraf import Telegraf
 
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.telegraf.sample_config import render

@@ -15,10 +15,11 @@ import capnp
 
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.session import Session
+from telegraf_bitcoin_ipc.simnode.connection import Connection
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
-from telegraf_bitcoin_ipc.simnode.servers import Connection, serve
+from telegraf_bitcoin_ipc.simnode.servers import serve
 
 NOW = 1_700_000_000
 BLOCKS = 3
@@ -30,7 +31,7 @@ class Node(SimulatedNode):
     def __init__(self, warmup: float = 0.0) -> None:
         model = Model(rng=random.Random(1), now=NOW, blocks=BLOCKS)
         self._said = io.StringIO()
-        super().__init__(model, Journal(self._said), lenient=True, warmup=warmup, patience=60.0)
+        super().__init__(model, Journal(self._said), strict=False, warmup=warmup, patience=60.0)
 
     async def connect_block(self) -> None:
         """Connect a block, and wait until every subscriber has taken it."""

@@ -69,7 +69,8 @@ class SimulatedNode(Process):
     @property
     def totals(self) -> dict[str, Any]:
         """Its newest line."""
-        return self.lines()[-1]
+        newest: dict[str, Any] = json.loads(self.last_line)
+        return newest
 
 
 class Plugin(Process):

@@ -72,7 +72,7 @@ class Called(NamedTuple):
 
 
 def _of_tip(field: str, divisor: int = 1) -> Asked:
-    return Asked("getblockstats", field, ("tip",), divisor)
+    return Asked("getblockstats", field, divisor=divisor)
 
 
 COIN = 100_000_000
@@ -103,14 +103,13 @@ GAUGES: dict[str, dict[str, Asked | Called]] = {
         "bitcoin_peers": Asked("getnetworkinfo", "connections"),
         "bitcoin_conn_in": Asked("getnetworkinfo", "connections_in"),
         "bitcoin_conn_out": Asked("getnetworkinfo", "connections_out"),
-        "bitcoin_server_version": Asked("getnetworkinfo", "version"),
         "bitcoin_uptime": Asked("uptime"),
         "bitcoin_mempool_bytes": Asked("getmempoolinfo", "bytes"),
         "bitcoin_mempool_size": Asked("getmempoolinfo", "size"),
         "bitcoin_mempool_usage": Asked("getmempoolinfo", "usage"),
         "bitcoin_mempool_minfee": Asked("getmempoolinfo", "mempoolminfee"),
         "bitcoin_mempool_unbroadcast": Asked("getmempoolinfo", "unbroadcastcount"),
-        "bitcoin_latest_block_height": _of_tip("height"),
+        "bitcoin_latest_block_height": Asked("getblockchaininfo", "blocks"),
         "bitcoin_latest_block_txs": _of_tip("txs"),
         "bitcoin_latest_block_inputs": _of_tip("ins"),
         "bitcoin_latest_block_outputs": _of_tip("outs"),
@@ -120,7 +119,7 @@ GAUGES: dict[str, dict[str, Asked | Called]] = {
         "bitcoin_latest_block_fee": _of_tip("totalfee", COIN),
         "bitcoin_total_bytes_recv": Asked("getnettotals", "totalbytesrecv"),
         "bitcoin_total_bytes_sent": Asked("getnettotals", "totalbytessent"),
-        "bitcoin_hashps": Asked("getnetworkhashps", params=(120,)),
+        "bitcoin_hashps": Asked("getnetworkhashps"),
         "bitcoin_est_smart_fee_6": Asked("estimatesmartfee", "feerate", (6,)),
     },
     "usdt_exporter": {
@@ -298,7 +297,9 @@ class Node:
             call = getattr(self.interfaces[source.interface], source.method)
             answer = await call(context=self.context, **source.arguments)
             return float(answer.height if source.method == "getHeaderTip" else answer.result)
-        params = [await self.rpc("getblockcount") if word == "tip" else word for word in source.params]
+        params = source.params
+        if source.method == "getblockstats":
+            params = ((await self.rpc("getblockchaininfo"))["blocks"], [source.field])
         result = await self.rpc(source.method, *params)
         value = result.get(source.field) if source.field else len(result) if isinstance(result, list) else result
         return None if value is None else value / source.divisor

@@ -1,11 +1,13 @@
-"""Real processes for the tests: their output in files, every wait with a deadline, always stopped."""
+"""Real processes for tests, benchmark and scripts: every wait has a deadline, and each is stopped.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
 import http.client
-import json
 import os
 import random
 import signal
@@ -15,28 +17,29 @@ import sys
 import termios
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Self, TypeVar
 
 T = TypeVar("T")
-
-Result = list[tuple[dict[str, str], float]]
-"""What Prometheus answers: the labels and the value of each series."""
 
 POLL_SECONDS = 0.05
 START_SECONDS = 240.0  # only a test that fails waits for so long, however busy the machine is
 STOP_SECONDS = 60.0  # likewise; Telegraf gives a plugin two times 5 s to end
 LOG_CHARACTERS = 8000
 PIPE_BYTES = 64 * 1024  # what a pipe holds
+TAIL_BYTES = 1 << 16
 
 # The environment's proxy is not meant for this machine's own addresses.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Failure(AssertionError):
+    """A process did not do what was waited for; says what, with the end of its output."""
 
 
 def free_port() -> int:
@@ -114,10 +117,18 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def wait_until(condition: Callable[[], T], timeout: float, describe: str | Callable[[], str]) -> T:
-    """Ask until the condition holds, and return what it returned; fail after `timeout` seconds.
+def resident(pid: int) -> int:
+    """The bytes that a process has in memory, shared pages included."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    `describe` says what was waited for; as a function it is called at the failure, and may add a log.
+
+def wait_until(
+    condition: Callable[[], T], timeout: float, describe: str | Callable[[], str], pause: float = POLL_SECONDS
+) -> T:
+    """Ask until the condition holds, and return what it returned; raise Failure after `timeout` seconds.
+
+    `describe` says what was waited for; as a function it is called at the failure, and may add a log. `pause` is
+    the time between two questions, in seconds.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -126,8 +137,8 @@ def wait_until(condition: Callable[[], T], timeout: float, describe: str | Calla
             return result
         if time.monotonic() > deadline:
             what = describe if isinstance(describe, str) else describe()
-            raise AssertionError(f"not within {timeout:g} s: {what}")
-        time.sleep(POLL_SECONDS)
+            raise Failure(f"not within {timeout:g} s: {what}")
+        time.sleep(pause)
 
 
 def get(url: str, timeout: float = 30.0) -> str | None:
@@ -138,7 +149,7 @@ def get(url: str, timeout: float = 30.0) -> str | None:
             return page
     except urllib.error.HTTPError as error:
         with error:
-            raise AssertionError(f"{url}: status {error.code}: {error.read().decode(errors='replace')}") from error
+            raise Failure(f"{url}: status {error.code}: {error.read().decode(errors='replace')}") from error
     except (OSError, http.client.HTTPException):
         return None
 
@@ -154,12 +165,17 @@ class Process:
         name: str | None = None,
         environment: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
+        reads: bool = False,
     ) -> None:
-        """`environment` is added to the test run's own; `stdin=subprocess.PIPE` gives a pipe in `.stdin`."""
+        """`environment` is added to the test run's own; `stdin=subprocess.PIPE` gives a pipe in `.stdin`.
+
+        With `reads` its stdout is a pipe in `.reader` instead of a file.
+        """
         self.command = [str(part) for part in command]
         self.name = name or Path(self.command[0]).name
         self._environment = {**os.environ, **(environment or {})}
         self._stdin = stdin
+        self._reads = reads
         self._directory = directory
         self._popen: subprocess.Popen[bytes] | None = None
         self._stdout = self._stderr = Path(os.devnull)
@@ -183,16 +199,19 @@ class Process:
         self._stdout = self._directory / f"{self.name}.{number}.stdout"
         self._stderr = self._directory / f"{self.name}.{number}.stderr"
         with self._stdout.open("xb") as stdout, self._stderr.open("xb") as stderr:
-            # A process group of its own: a Ctrl-C reaches pytest alone, whose teardown stops this.
-            self._popen = subprocess.Popen(
-                self.command,
-                stdin=self._stdin,
-                stdout=stdout,
-                stderr=stderr,
-                env=self._environment,
-                cwd=self._directory,
-                process_group=0,
-            )
+            try:
+                # A process group of its own: a Ctrl-C reaches this program alone, which then stops the process.
+                self._popen = subprocess.Popen(
+                    self.command,
+                    stdin=self._stdin,
+                    stdout=subprocess.PIPE if self._reads else stdout,
+                    stderr=stderr,
+                    env=self._environment,
+                    cwd=self._directory,
+                    process_group=0,
+                )
+            except OSError as error:
+                raise Failure(f"{self.name} could not be started: {self.command[0]}: {error.strerror}") from error
 
     @property
     def _started(self) -> subprocess.Popen[bytes]:
@@ -216,6 +235,12 @@ class Process:
         return self._started.stdin
 
     @property
+    def reader(self) -> IO[bytes]:
+        """The pipe from its stdout."""
+        assert self._started.stdout is not None, f"{self.name} was started without reads=True"
+        return self._started.stdout
+
+    @property
     def stdout(self) -> str:
         """What the last start wrote to stdout so far."""
         return self._stdout.read_text(errors="replace")
@@ -224,6 +249,13 @@ class Process:
     def stderr(self) -> str:
         """What the last start wrote to stderr so far."""
         return self._stderr.read_text(errors="replace")
+
+    @property
+    def last_line(self) -> str:
+        """The newest whole line of its stdout, which is shorter than 64 KiB; empty without one."""
+        with self._stdout.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            return file.read().decode(errors="replace").rpartition("\n")[0].rpartition("\n")[2]
 
     @property
     def log(self) -> str:
@@ -243,7 +275,8 @@ class Process:
             # Once more if it has ended: its last output may be the one that was waited for.
             if not result and not self.running:
                 result = condition()
-                assert result, f"{self.name} ended before {what}\n{self.log}"
+                if not result:
+                    raise Failure(f"{self.name} ended before {what}\n{self.log}")
             return result
 
         return wait_until(holds_or_ended, timeout, lambda: f"{what}\n{self.log}")
@@ -289,7 +322,7 @@ class Process:
             except subprocess.TimeoutExpired:
                 log = self.log
                 self.kill()
-                raise AssertionError(f"no end within {timeout:g} s of SIGTERM: {log}") from None
+                raise Failure(f"no end within {timeout:g} s of SIGTERM: {log}") from None
         self._close()
         return self._popen.wait()
 
@@ -297,106 +330,3 @@ class Process:
         if self._popen is not None and self._popen.stdin is not None:
             with suppress(BrokenPipeError):  # what was not flushed has no reader any more
                 self._popen.stdin.close()
-
-
-class Telegraf(Process):
-    """A real Telegraf with the given configuration."""
-
-    def __init__(
-        self,
-        binary: Path,
-        config_text: str,
-        directory: Path,
-        *,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        self.config = directory / "telegraf.conf"
-        self.config.write_text(config_text)
-        super().__init__([binary, "--config", self.config], directory, name="telegraf", environment=environment)
-
-    def reload(self, config_text: str | None = None) -> None:
-        """Have it read its configuration again (SIGHUP), a new one if given; it goes on in the background."""
-        if config_text is not None:
-            self.config.write_text(config_text)
-        self.send(signal.SIGHUP)
-
-
-class Prometheus(Process):
-    """A real Prometheus that scrapes one target, HOST:PORT, and answers queries on a free loopback port."""
-
-    def __init__(self, binary: Path, target: str, directory: Path, *, scrape_interval: str = "1s") -> None:
-        self.address = f"127.0.0.1:{free_port()}"
-        config = directory / "prometheus.yml"
-        # JSON is YAML.
-        config.write_text(
-            json.dumps(
-                {
-                    "global": {"scrape_interval": scrape_interval, "scrape_timeout": scrape_interval},
-                    "scrape_configs": [{"job_name": "bitcoin", "static_configs": [{"targets": [target]}]}],
-                }
-            )
-        )
-        super().__init__(
-            [
-                binary,
-                f"--config.file={config}",
-                f"--web.listen-address={self.address}",
-                f"--storage.tsdb.path={directory / 'prometheus-data'}",
-            ],
-            directory,
-            name="prometheus",
-        )
-
-    def start(self) -> None:
-        """Start it, and wait until it answers queries."""
-        super().start()
-        self.wait_until(self._ready, "Prometheus was ready")
-
-    def _ready(self) -> bool:
-        try:
-            return get(f"http://{self.address}/-/ready") is not None
-        except AssertionError:  # 503 while it starts
-            return False
-
-    def _ask(self, path: str) -> Any:
-        answer = get(f"http://{self.address}/api/v1/{path}")
-        assert answer is not None, f"no answer to {path}\n{self.log}"
-        return json.loads(answer)["data"]
-
-    def query(self, expression: str) -> Result:
-        """The labels (`__name__` among them) and the current value of each series that it gives."""
-        data = self._ask(f"query?{urllib.parse.urlencode({'query': expression})}")
-        if data["resultType"] == "scalar":
-            return [({}, float(data["result"][1]))]
-        assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"
-        return [(series["metric"], float(series["value"][1])) for series in data["result"]]
-
-    def wait_for(self, expression: str, timeout: float = START_SECONDS) -> Result:
-        """Query until there is a result, and return it; `bitcoin_up == 1` waits for a value."""
-        return self.shows(expression, bool, "a result", timeout)
-
-    def shows(
-        self,
-        expression: str,
-        condition: Callable[[Result], object],
-        what: str,
-        timeout: float = START_SECONDS,
-    ) -> Result:
-        """Query until the result fulfils the condition, and return it.
-
-        One look is not enough: where a scrape has taken too long there is no value until the next.
-        """
-        found: Result = []
-
-        def fulfilled() -> bool:
-            nonlocal found
-            found = self.query(expression)
-            return bool(condition(found))
-
-        wait_until(fulfilled, timeout, lambda: f"{what} of {expression}, and not {found}\n{self.log}")
-        return found
-
-    def metadata(self) -> dict[str, list[dict[str, str]]]:
-        """For each metric's name what the page said of it: `type`, `help` and `unit`."""
-        data: dict[str, list[dict[str, str]]] = self._ask("metadata")
-        return data

@@ -15,9 +15,7 @@ from support.processes import Process
 
 from telegraf_bitcoin_ipc.ipc import schema
 
-Misbehaviour = Literal[
-    "", "raise", "missing", "leave early", "two at once", "twice", "ask early", "ask", "wait for a tip", "brake"
-]
+Misbehaviour = Literal["", "raise", "missing", "leave early", "two at once", "twice", "brake"]
 
 BRAKE_AFTER = 200
 """Events after which the one that brakes stops itself, until SIGCONT: a block's validation waits for it then."""
@@ -46,18 +44,6 @@ async def main(socket: str, kind: str, misbehaviour: str) -> None:
     thread_map = (await init.construct()).threadMap
     context = {"thread": (await thread_map.makeThread("subscriber")).result}
     chain = (await init.makeChain(context=context)).result
-    if misbehaviour == "ask early":
-        await chain.getHeight(context=context)
-    if misbehaviour in ("ask", "wait for a tip"):
-        if misbehaviour == "ask":
-            call = chain.getHeight(context=context)
-        else:
-            mining = (await init.makeMining(context=context)).result
-            tip = bytes((await mining.getTip(context=context)).result.hash)
-            call = mining.waitTipChanged(context=context, currentTip=tip)
-        await thread_map.makeThread("another")  # answered after the call was read
-        print("asking", flush=True)
-        await call
     handlers = []
     if kind in ("chain", "both"):
         callback = _callback(loaded.chain.ChainNotifications, misbehaviour)

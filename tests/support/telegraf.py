@@ -1,14 +1,39 @@
-"""Telegraf configurations as users get them."""
+"""A real Telegraf, and its configuration as users get it."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from support.nodes import PROGRAM
+from support.processes import Process
 
 
 def configuration(socket: Path, address: str, *options: str) -> str:
     """What `config` prints."""
     command = [str(PROGRAM), "config", "--metrics-addr", address, *options, str(socket)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+class Telegraf(Process):
+    """A real Telegraf with the given configuration."""
+
+    def __init__(
+        self,
+        binary: Path,
+        config_text: str,
+        directory: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.config = directory / "telegraf.conf"
+        self.config.write_text(config_text)
+        super().__init__([binary, "--config", self.config], directory, name="telegraf", environment=environment)
+
+    def reload(self, config_text: str | None = None) -> None:
+        """Have it read its configuration again (SIGHUP), a new one if given; it goes on in the background."""
+        if config_text is not None:
+            self.config.write_text(config_text)
+        self.send(signal.SIGHUP)

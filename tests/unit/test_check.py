@@ -131,7 +131,7 @@ def test_labelled_values(checked: Checked) -> None:
     """Of values by tag those that are not 0 are shown, and 0 where all are."""
     line = checked.line("peers_by_direction")
     assert line == "works   bitcoin_peers_by_direction = 0  (getnetworkinfo, N ms)"
-    checked.session.model.peers.change(NOW, 2, 1)
+    checked.session.model.peers.change(2, 1)
     assert "inbound 2, outbound 1" in checked.line("peers_by_direction")
 
 

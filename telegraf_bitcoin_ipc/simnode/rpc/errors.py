@@ -1,15 +1,12 @@
-"""What a JSON-RPC method answers when it cannot do what it was asked."""
+"""JSON-RPC errors."""
 
 from typing import Final
 
 MISC_ERROR: Final = -1
-TYPE_ERROR: Final = -3
 INVALID_ADDRESS_OR_KEY: Final = -5
 INVALID_PARAMETER: Final = -8
 IN_WARMUP: Final = -28
-INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
-PARSE_ERROR: Final = -32700
 """Bitcoin Core's RPC error codes (`RPCErrorCode`)."""
 
 
@@ -24,13 +21,3 @@ class RpcError(Exception):
     def as_object(self) -> dict[str, object]:
         """Return the error object of JSON-RPC."""
         return {"code": self.code, "message": self.message}
-
-
-def wrong_type(value: object, expected: str) -> str:
-    """Return what Bitcoin Core says of a value of the wrong JSON type."""
-    return f"JSON value of type {_type_of(value)} is not of expected type {expected}"
-
-
-def _type_of(value: object) -> str:
-    names = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "null")

@@ -1,82 +1,139 @@
-"""Every JSON-RPC method of the simulated node: its parameters, and what answers it.
+"""The JSON-RPC methods that the plugin asks for, with the fields that it reads, as Bitcoin Core names them."""
 
-Fields, types and errors are those of Bitcoin Core 30.99 and 31.99, the values the model's.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from telegraf_bitcoin_ipc.simnode.rpc import chain as chain_
-from telegraf_bitcoin_ipc.simnode.rpc import mempool, network, node
-from telegraf_bitcoin_ipc.simnode.rpc.blockstats import getblockstats
+from bitcoin.core import COIN
+
+from telegraf_bitcoin_ipc.simnode.rpc import chain
 from telegraf_bitcoin_ipc.simnode.rpc.errors import METHOD_NOT_FOUND, RpcError
-from telegraf_bitcoin_ipc.simnode.rpc.parameters import Parameter, values
-from telegraf_bitcoin_ipc.simnode.rpc.request import Request
 from telegraf_bitcoin_ipc.simnode.state import State
+
+RELAY_FEE: Final = 100
+"""Satoshi per 1,000 virtual bytes: the default minimum of Core 30."""
+
+MIN_TARGET: Final = 2
+"""Blocks: a node makes no estimate for the next block, and gives the one for two instead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """How to answer a method, and its parameters."""
+class Process:
+    """The node as a process: the time now and at its start (Unix seconds), and its version."""
 
-    answer: Callable[[Request], object]
-    parameters: tuple[Parameter, ...] = ()
-
-
-METHODS: Final[Mapping[str, Method]] = {
-    "estimatesmartfee": Method(
-        mempool.estimatesmartfee,
-        (
-            Parameter("conf_target", "number"),
-            Parameter("estimate_mode", "string", optional=True, default="economical"),
-        ),
-    ),
-    "getbestblockhash": Method(chain_.getbestblockhash),
-    "getblockchaininfo": Method(chain_.getblockchaininfo),
-    "getblockcount": Method(chain_.getblockcount),
-    "getblockhash": Method(chain_.getblockhash, (Parameter("height", "number"),)),
-    "getblockheader": Method(
-        chain_.getblockheader,
-        (Parameter("blockhash", "string"), Parameter("verbose", "bool", optional=True, default=True)),
-    ),
-    "getblockstats": Method(
-        getblockstats, (Parameter("hash_or_height", "any"), Parameter("stats", "array", optional=True))
-    ),
-    "getchaintips": Method(chain_.getchaintips),
-    "getindexinfo": Method(node.getindexinfo, (Parameter("index_name", "string", optional=True, default=""),)),
-    "getmempoolinfo": Method(mempool.getmempoolinfo),
-    "getnettotals": Method(network.getnettotals),
-    "getnetworkhashps": Method(
-        chain_.getnetworkhashps,
-        (
-            Parameter("nblocks", "number", optional=True, default=120),
-            Parameter("height", "number", optional=True, default=-1),
-        ),
-    ),
-    "getnetworkinfo": Method(network.getnetworkinfo),
-    "getpeerinfo": Method(network.getpeerinfo),
-    "listbanned": Method(network.listbanned),
-    "uptime": Method(node.uptime),
-}
+    now: int
+    started: int
+    subversion: str
 
 
 def answer(
     model: State,
     method: str,
-    params: object,
+    params: Sequence[Any],
     *,
     now: int,
     started: int,
     subversion: str = "/Satoshi:30.99.0/",
-    chain: str = "regtest",
 ) -> object:
     """Return the result of a JSON-RPC call, ready for `json.dumps`; raise RpcError as Bitcoin Core would.
 
-    `params` are by position or by name. `now` and the node's start `started` are Unix seconds. Amounts are BTC,
-    as floats; those of getblockstats satoshi.
+    `now` and the node's start `started` are Unix seconds. Amounts are BTC, as floats; those of getblockstats
+    satoshi.
     """
-    if method not in METHODS:
-        raise RpcError(METHOD_NOT_FOUND, "Method not found")
-    given = values(method, METHODS[method].parameters, params)
-    return METHODS[method].answer(Request(model, given, now, started, subversion, chain))
+    if method in OF_STATE:
+        return OF_STATE[method](model, *params)
+    if method in OF_PROCESS:
+        return OF_PROCESS[method](model, Process(now, started, subversion))
+    raise RpcError(METHOD_NOT_FOUND, "Method not found")
+
+
+def _estimatesmartfee(model: State, target: int) -> dict[str, object]:
+    """Return the estimate of the highest known target that is not above the one wanted."""
+    target, estimates = max(target, MIN_TARGET), model.fee_estimates
+    known = max((each for each in estimates if each <= target), default=None)
+    if known is None:
+        return {"errors": ["Insufficient data or no feerate found"], "blocks": 0}
+    return {"feerate": _btc(max(1_000 * estimates[known], RELAY_FEE)), "blocks": target}
+
+
+def _getindexinfo(model: State) -> dict[str, object]:
+    return {
+        name: {"synced": height is None, "best_block_height": model.height if height is None else height}
+        for name, height in model.indexes.items()
+    }
+
+
+def _getmempoolinfo(model: State) -> dict[str, object]:
+    return {
+        "loaded": model.mempool_loaded,
+        "size": model.mempool_size,
+        "bytes": model.mempool_vbytes,
+        "usage": model.mempool_usage_bytes,
+        "total_fee": _btc(model.mempool_total_fee),
+        "maxmempool": model.mempool_max_bytes,
+        "mempoolminfee": _btc(RELAY_FEE),
+        "minrelaytxfee": _btc(RELAY_FEE),
+        "unbroadcastcount": 0,
+    }
+
+
+def _getnettotals(model: State) -> dict[str, object]:
+    return {"totalbytesrecv": model.bytes_recv, "totalbytessent": model.bytes_sent}
+
+
+def _getnetworkinfo(model: State, process: Process) -> dict[str, object]:
+    return {
+        "subversion": process.subversion,
+        "networkactive": True,
+        "connections": len(model.peers),
+        "connections_in": model.peers.inbound,
+        "connections_out": model.peers.outbound,
+    }
+
+
+def _getpeerinfo(model: State) -> list[dict[str, object]]:
+    """Return every peer, the oldest first."""
+    return [
+        {
+            "id": peer.id,
+            "network": peer.network,
+            **({} if peer.ping is None else {"pingtime": peer.ping}),
+            "bytessent_per_msg": dict(peer.sent),
+            "bytesrecv_per_msg": dict(peer.received),
+            "connection_type": peer.connection_type,
+            "transport_protocol_type": peer.transport,
+        }
+        for peer in model.peers
+    ]
+
+
+def _listbanned(model: State) -> list[dict[str, object]]:
+    return [{"address": address} for address in model.peers.bans]
+
+
+def _uptime(model: State, process: Process) -> int:
+    return process.now - process.started
+
+
+def _btc(satoshi: float) -> float:
+    return satoshi / int(COIN)
+
+
+OF_STATE: Final[Mapping[str, Callable[..., object]]] = {
+    "estimatesmartfee": _estimatesmartfee,
+    "getblockchaininfo": chain.getblockchaininfo,
+    "getblockheader": chain.getblockheader,
+    "getblockstats": chain.getblockstats,
+    "getchaintips": chain.getchaintips,
+    "getindexinfo": _getindexinfo,
+    "getmempoolinfo": _getmempoolinfo,
+    "getnettotals": _getnettotals,
+    "getnetworkhashps": chain.getnetworkhashps,
+    "getpeerinfo": _getpeerinfo,
+    "listbanned": _listbanned,
+}
+OF_PROCESS: Final[Mapping[str, Callable[[State, Process], object]]] = {
+    "getnetworkinfo": _getnetworkinfo,
+    "uptime": _uptime,
+}
+METHODS: Final = (*OF_STATE, *OF_PROCESS)

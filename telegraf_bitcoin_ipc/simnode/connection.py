@@ -1,0 +1,108 @@
+"""One client of the simulated node: its server threads, its subscriptions, its JSON-RPC questions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from functools import wraps
+from itertools import count
+from typing import Any, Final
+
+from telegraf_bitcoin_ipc.ipc import schema
+from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
+from telegraf_bitcoin_ipc.simnode.node import CALL_TOO_MANY, SimulatedNode, Subscription
+from telegraf_bitcoin_ipc.simnode.rpc.service import ask, execute
+
+CALL_SECONDS: Final = 0.0002
+"""What a call takes on a real node's server thread, round trip (measured 200-350 us)."""
+
+SURVIVES_A_LOST_CONNECTION: Final = "waitTipChanged"
+"""The call that may be under way when its connection is lost on any dialect; on some the others abort a node."""
+
+Method = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class ThreadBusy(RuntimeError):
+    """A second call came to a server thread that is at work (libmultiprocess 7)."""
+
+
+class Connection:
+    """One client: its server threads and its subscriptions."""
+
+    def __init__(self, node: SimulatedNode, dialect: str) -> None:
+        """Serve `node` in a dialect."""
+        self.node = node
+        self.schema = schema.load(dialect)
+        self.dialect = DIALECTS[dialect]
+        self.subscriptions: list[Subscription] = []
+        self.lost_at_work = False  # on a call that this harms
+        self._threads: dict[str, asyncio.Lock] = {}
+        self._at_work: dict[str, tuple[Any, str]] = {}  # the call that a thread does, or did last
+        self._hung: set[str] = set()
+        self._numbers = count(1)
+
+    def make_thread(self, name: str) -> Any:
+        """Return a Thread server, known by a name that no other has."""
+        unique = f"simnode-{next(self._numbers)} (from {name})"
+        self._threads[unique] = asyncio.Lock()
+
+        class Thread(self.schema.proxy.Thread.Server):  # type: ignore[misc, name-defined]
+            async def getName(self, **_: Any) -> str:
+                return unique
+
+        return Thread()
+
+    def on_thread(self, method: Method) -> Method:
+        """Have a server's method run on the server thread that its context names, unless it is to fail."""
+
+        @wraps(method)
+        async def served(server: Any, context: Any, **arguments: Any) -> Any:
+            name = f"{type(server).__name__}.{method.__name__}"
+            self.node.journal.called(name)
+            async with self._busy(context, server, method.__name__):
+                if failure := await self.node.fault(name):
+                    raise RuntimeError(f"std::exception: {failure.message}")
+                return await method(server, **arguments)
+
+        return served
+
+    @asynccontextmanager
+    async def _busy(self, context: Any, server: Any, method: str) -> AsyncIterator[None]:
+        """Occupy the server thread that a call names; it does one call at a time."""
+        name = (await context.thread.getName()).result
+        thread, call = self._threads[name], (server, method)
+        if thread.locked():
+            if method == "disconnect" and self._at_work[name] == call:
+                self._hung.add(name)  # a real node's thread then waits for itself
+                await asyncio.Event().wait()
+            self._second_call()
+        try:
+            async with thread:
+                self._at_work[name] = call
+                await asyncio.sleep(CALL_SECONDS)
+                yield
+                if name in self._hung:
+                    await asyncio.Event().wait()
+        except asyncio.CancelledError:  # the client has gone
+            self.lost_at_work |= not self.dialect.survives_lost_calls and method != SURVIVES_A_LOST_CONNECTION
+            raise
+
+    def _second_call(self) -> None:
+        """Treat a call on a busy thread as the dialect's library does; return if it is to wait."""
+        if self.dialect.second_call == "thread busy":
+            raise ThreadBusy("std::exception: thread busy")
+        if self.dialect.second_call == "abort":
+            self.node.abort(CALL_TOO_MANY)
+
+    async def ask(self, method: str, params: Sequence[Any]) -> object:
+        """Return the result of a JSON-RPC method; raises RpcError."""
+        return await ask(self.node, self.dialect.subversion, method, params)
+
+    async def execute(self, request: str) -> str:
+        """Return the reply to a whole JSON-RPC request."""
+        return await execute(request, self.ask)
+
+    def subscription(self, callback: Any) -> Subscription:
+        """Return a new subscription of this connection; each call gets a new Thread capability."""
+        subscription = Subscription(callback, lambda: {"callbackThread": self.make_thread("callback")})
+        self.subscriptions.append(subscription)
+        return subscription

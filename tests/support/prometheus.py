@@ -1,0 +1,106 @@
+"""A real Prometheus, and what it answers."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from support.processes import START_SECONDS, Failure, Process, free_port, get, wait_until
+
+Result = list[tuple[dict[str, str], float]]
+"""What Prometheus answers: the labels and the value of each series."""
+
+
+class Prometheus(Process):
+    """A real Prometheus that scrapes one target, HOST:PORT, and answers queries on `address`."""
+
+    def __init__(
+        self,
+        binary: Path,
+        target: str,
+        directory: Path,
+        *options: str,
+        scrape_interval: str = "1s",
+        address: str | None = None,
+        listen: str | None = None,
+    ) -> None:
+        """Without an `address` it is a free port of the loopback address; `listen` is for one that differs."""
+        self.address = address or f"127.0.0.1:{free_port()}"
+        config = directory / "prometheus.yml"
+        # JSON is YAML.
+        config.write_text(
+            json.dumps(
+                {
+                    "global": {"scrape_interval": scrape_interval, "scrape_timeout": scrape_interval},
+                    "scrape_configs": [{"job_name": "bitcoin", "static_configs": [{"targets": [target]}]}],
+                }
+            )
+        )
+        super().__init__(
+            [
+                binary,
+                f"--config.file={config}",
+                f"--web.listen-address={listen or self.address}",
+                f"--storage.tsdb.path={directory / 'prometheus-data'}",
+                *options,
+            ],
+            directory,
+            name="prometheus",
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers queries."""
+        super().start()
+        self.wait_until(self._ready, "Prometheus was ready")
+
+    def _ready(self) -> bool:
+        try:
+            return get(f"http://{self.address}/-/ready") is not None
+        except Failure:  # 503 while it starts
+            return False
+
+    def _ask(self, path: str) -> Any:
+        answer = get(f"http://{self.address}/api/v1/{path}")
+        assert answer is not None, f"no answer to {path}\n{self.log}"
+        return json.loads(answer)["data"]
+
+    def query(self, expression: str) -> Result:
+        """The labels (`__name__` among them) and the current value of each series that it gives."""
+        data = self._ask(f"query?{urllib.parse.urlencode({'query': expression})}")
+        if data["resultType"] == "scalar":
+            return [({}, float(data["result"][1]))]
+        assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"
+        return [(series["metric"], float(series["value"][1])) for series in data["result"]]
+
+    def wait_for(self, expression: str, timeout: float = START_SECONDS) -> Result:
+        """Query until there is a result, and return it; `bitcoin_up == 1` waits for a value."""
+        return self.shows(expression, bool, "a result", timeout)
+
+    def shows(
+        self,
+        expression: str,
+        condition: Callable[[Result], object],
+        what: str,
+        timeout: float = START_SECONDS,
+    ) -> Result:
+        """Query until the result fulfils the condition, and return it.
+
+        One look is not enough: where a scrape has taken too long there is no value until the next.
+        """
+        found: Result = []
+
+        def fulfilled() -> bool:
+            nonlocal found
+            found = self.query(expression)
+            return bool(condition(found))
+
+        wait_until(fulfilled, timeout, lambda: f"{what} of {expression}, and not {found}\n{self.log}")
+        return found
+
+    def metadata(self) -> dict[str, list[dict[str, str]]]:
+        """For each metric's name what the page said of it: `type`, `help` and `unit`."""
+        data: dict[str, list[dict[str, str]]] = self._ask("metadata")
+        return data
