@@ -137,7 +137,7 @@ def guard_of(pid: int) -> int | None:
     """The id of the guard that a plugin runs."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            if b"guard.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"guard import loop" in Path(f"/proc/{child}/cmdline").read_bytes():
                 return int(child)
     return None
 
