@@ -76,8 +76,9 @@ lint: install ## ruff (rules and format) and mypy --strict
 	@echo 'lint: mypy --strict'
 	@$(RUN_PYTHON) -m mypy --strict
 
-reference: install ## write METRICS.md, telegraf.conf.example and the README's tables from the code
+reference: install ## write METRICS.md, telegraf.conf.example, docs/guard_states.md and the README's tables from the code
 	@$(RUN_PYTHON) scripts/reference.py
+	@$(RUN_PYTHON) scripts/guard_states.py
 
 dashboards: install ## write the files of grafana/ from the code
 	@PYTHONPATH=scripts $(RUN_PYTHON) -m dashboards

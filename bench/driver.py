@@ -65,6 +65,7 @@ def prepared_answers(json_answers: Mapping[str, Answer]) -> dict[tuple[int, int]
         (speech.CHAIN, "isInitialBlockDownload", {"result": False}),
         (speech.NODE, "getHeaderTip", {"height": 900_000, "blockTime": frames.NOW, **tip}),
         (speech.NODE, "getVerificationProgress", {"result": 0.99999}),
+        (speech.NODE, "shutdownRequested", {"result": False}),
         *(
             (speech.NODE, method, {"result": 12_345})
             for method in (

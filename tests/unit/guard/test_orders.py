@@ -30,7 +30,7 @@ from support.properties import examples
 
 from telegraf_bitcoin_ipc.guard import contract, subscriptions, wire
 
-Act = Callable[[], None]
+Act = Callable[[], object]
 
 
 class StrictNode:
@@ -256,7 +256,7 @@ class World:
         if self.plugin.side.outbox.open:
             acts += self.plugin.acts()
         if self.conversation.due is not None and self.conversation.due < subscriptions.ANSWER_SECONDS:
-            acts.append(lambda: self.conversation.passes() or None)
+            acts.append(self.conversation.passes)
         return acts
 
     def does(self, act: Act) -> None:
