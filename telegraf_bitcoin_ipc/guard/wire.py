@@ -22,6 +22,7 @@ NONE, SENDER_HOSTED, SENDER_PROMISE, RECEIVER_HOSTED = 0, 1, 2, 3
 OWN_IDS = 1 << 30  # question ids of the guard's own; an RPC system allots them from 0 up
 
 U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+HEADER = struct.Struct("<II")  # segments minus one, words of the first
 CALL_DATA = struct.Struct("<IHxxQ")  # questionId u32 at 0, methodId u16 at 4, interfaceId u64 at 8
 TARGET, PARAMS = 0, 1  # a Call's pointers
 CONTENT, CAP_TABLE = 0, 1  # a Payload's pointers
@@ -42,13 +43,20 @@ class Segments:
     def __init__(self, frame: Frame) -> None:
         """Find the segments. Raises Malformed when the frame is shorter than its header says."""
         self.frame = frame
+        self.table: list[tuple[int, int]]
         if len(frame) < 8:
             raise Malformed
-        count = U32.unpack_from(frame, 0)[0] + 1
+        more, words = HEADER.unpack_from(frame, 0)
+        if not more:  # as nearly every frame
+            self.table = [(8, 8 + 8 * words)]
+            if 8 + 8 * words > len(frame):
+                raise Malformed
+            return
+        count = more + 1
         start = (4 * (count + 1) + 7) & ~7
         if start > len(frame):
             raise Malformed
-        self.table: list[tuple[int, int]] = []
+        self.table = []
         for index in range(count):
             end = start + 8 * U32.unpack_from(frame, 4 + 4 * index)[0]
             self.table.append((start, end))
@@ -143,8 +151,11 @@ class Struct:
         return index < self.pointers and self._follow(index) is not None
 
     def struct(self, index: int) -> "Struct":
-        """Return the struct that a pointer leads to: u16 of words at bit 32, u16 of pointers at bit 48."""
-        found = self._follow(index)
+        """Return the struct that a pointer leads to."""
+        return self._struct(self._follow(index))
+
+    def _struct(self, found: tuple[int, int, int] | None) -> "Struct":
+        """View a struct: u16 of words at bit 32, u16 of pointers at bit 48."""
         if found is None or found[2] & 3 != STRUCT_POINTER:
             raise Malformed
         segment, start, word = found
@@ -206,7 +217,8 @@ class Struct:
 
     def capabilities(self, index: int) -> list["Struct"]:
         """Return the CapDescriptors of the Payload that a pointer leads to; none if it is null."""
-        return self.struct(index).structs(CAP_TABLE) if self.has(index) else []
+        found = self._follow(index) if index < self.pointers else None
+        return [] if found is None else self._struct(found).structs(CAP_TABLE)
 
 
 class Message(Struct):

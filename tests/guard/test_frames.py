@@ -453,7 +453,7 @@ def test_what_is_not_complete_waits() -> None:
 
 @pytest.mark.parametrize("count", [512, 513, LIMIT])
 def test_too_many_segments_are_no_frame(count: int) -> None:
-    """From where a header says more segments than readers take, the stream is handed on as it is, for ever."""
+    """From where a header says more segments than readers take, the stream is forwarded as it is, for ever."""
     head = struct.pack("<II", count, 0)
     assert _cut(FRAMES[0] + head + FRAMES[1]) == ([FRAMES[0]], head + FRAMES[1])
     frames = FrameSplitter()
