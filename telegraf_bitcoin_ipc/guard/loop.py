@@ -209,7 +209,7 @@ class Loop:
         for frame in whole:
             take(frame, now)
         if raw and side is self.node:
-            self.relay.from_node(raw, now)
+            self.relay.to_plugin(raw)
         elif raw:  # to the node that would be a closed socket
             self.plugin.close()
         return True

@@ -64,12 +64,11 @@ class Relay:
             self.last_coin = now
             return
         try:
-            message = Message.of(frame)
-            handled = self._from_node(message, now)
+            handled = self._from_node(Message.of(frame), now)
         except Malformed:
             handled = False
         if not handled:
-            self._to_plugin(frame)
+            self.to_plugin(frame)
 
     def _from_node(self, message: Message, now: float) -> bool:
         """Deal with a message of the node's; returns whether it is not to be forwarded."""
@@ -97,7 +96,8 @@ class Relay:
             self.last_coin = now
         self._answer(question, now)
         if coin and not self.forward_utxo:
-            self._learn(message)
+            with contextlib.suppress(Malformed):
+                self._template = contract.EventTemplate.learn(message)
         else:
             self._forward(call)
         if method == contract.DESTROY:
@@ -116,10 +116,6 @@ class Relay:
             self.totals[DROPPED] += 1
             return
         self._count(method, height, value)
-
-    def _learn(self, message: Message) -> None:
-        with contextlib.suppress(Malformed):
-            self._template = contract.EventTemplate.learn(message)
 
     def _count(self, method: int, height: int, value: int) -> None:
         totals, index = self.totals, method - 1
@@ -145,9 +141,10 @@ class Relay:
         with contextlib.suppress(Malformed):
             for descriptor in call.capabilities(wire.PARAMS):
                 wire.U16.pack_into(copy, descriptor.start, wire.NONE)
-        self._to_plugin(copy, event=True)
+        self.to_plugin(copy, event=True)
 
-    def _to_plugin(self, frame: Frame, event: bool = False) -> None:
+    def to_plugin(self, frame: Frame, event: bool = False) -> None:
+        """Forward a frame, or bytes that are no frame, as they are."""
         if dropped := self.plugin.send(frame, event):
             self.totals[DROPPED] += dropped
 
@@ -230,7 +227,7 @@ class Relay:
             if wait.asked_by_plugin is not None:
                 copy = bytearray(answer.segments.frame)
                 wire.U32.pack_into(copy, answer.start, wait.asked_by_plugin)
-                self._to_plugin(bytes(copy))
+                self.to_plugin(bytes(copy))
 
     def _wait_for_tip(self, wait: TipWait, tip: bytes) -> None:
         if self.plugin.open:
@@ -243,8 +240,7 @@ class Relay:
         if not self.plugin.open:  # it has aborted just before
             return
         try:
-            message = Message.of(frame)
-            handled = self._from_plugin(message, now)
+            handled = self._from_plugin(Message.of(frame), now)
         except Malformed:
             handled = False
         if not handled:
@@ -261,7 +257,7 @@ class Relay:
         if kind == wire.RETURN:
             question = message.body.u32(0)
             if question >= wire.OWN_IDS:
-                self._to_plugin(wire.finish_of(question))
+                self.to_plugin(wire.finish_of(question))
                 return True
         elif kind == wire.FINISH:
             return self._finished_by_plugin(message.body.u32(0), message.segments.frame)
@@ -289,7 +285,7 @@ class Relay:
         asked = interface, method
         if asked == (HANDLER, DISCONNECT) and self._leaves_to_us(call.imported_target()):
             self._taken_over.add(question)
-            self._to_plugin(wire.answer_to(question))
+            self.to_plugin(wire.answer_to(question))
             return True
         if asked == (contract.INIT, contract.MAKE_MINING):
             self._unanswered.asked(question, now + LOADING_SECONDS)
@@ -322,8 +318,6 @@ class Relay:
         """Return a question id that neither side's RPC system uses."""
         self._last_id = wire.OWN_IDS | (self._last_id + 1) % wire.OWN_IDS
         return self._last_id
-
-    # Time
 
     def tick(self, now: float) -> float | None:
         """Do what is due; returns when to call again if no frame comes before, or None."""

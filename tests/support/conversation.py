@@ -63,9 +63,11 @@ class Player:
     def send(self, *frames: bytes) -> None:
         """Say frames; whatever is no frame ends the conversation as it does in the loop."""
         frames_, raw = self._cutter.feed(b"".join(frames))
-        for frame in [*frames_, *([raw] if raw and self._side == "node" else [])]:
+        for frame in frames_:
             self._conversation.hears(self._side, frame)
-        if raw and self._side == "plugin":
+        if raw and self._side == "node":
+            self._conversation.relay.to_plugin(raw)
+        elif raw:
             self.outbox.close()
         self._conversation.tick()
 
