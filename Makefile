@@ -77,7 +77,7 @@ lint: install ## ruff (rules and format) and mypy --strict
 	@$(RUN_PYTHON) -m mypy --strict
 
 reference: install ## write telegraf.conf.example and the generated parts of the documents
-	@$(RUN_PYTHON) scripts/reference.py
+	@PYTHONPATH=scripts $(RUN_PYTHON) scripts/reference.py
 
 dashboards: install ## write the files of grafana/ from the code
 	@PYTHONPATH=scripts $(RUN_PYTHON) -m dashboards

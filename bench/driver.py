@@ -12,7 +12,6 @@ import heapq
 import os
 import select
 import socket
-import struct
 import threading
 import time
 import traceback
@@ -20,12 +19,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from support import guard as wire
+from support import guard as speech
 from support.processes import Failure, wait_until
 
 from bench import frames
 from bench.frames import INIT, THREAD, THREAD_MAP, Answer, capability, results
-from telegraf_bitcoin_ipc.ipc import guard
+from telegraf_bitcoin_ipc.guard import contract, stream, wire
 
 T = TypeVar("T")
 
@@ -42,7 +41,7 @@ TIP_WAIT: Final = 0.5
 TIP: Final = {"hash": bytes(range(32)), "height": 900_000}
 CHAIN, TRACE = "ChainNotifications", "UtxoCacheTrace"
 FIRST_THREAD, FIRST_HANDLER = 100, 200  # capabilities of ours
-FINISH: Final = guard.finish_of(QUESTION)
+FINISH: Final = wire.finish_of(QUESTION)
 
 
 def wait_for(condition: Callable[[], T], what: str) -> T:
@@ -54,23 +53,23 @@ def prepared_answers(json_answers: Mapping[str, Answer]) -> dict[tuple[int, int]
     """Return what is answered, by interface and method, and by JSON-RPC method."""
     tip = {"result": True}
     numbers: list[tuple[Any, str, Mapping[str, Any]]] = [
-        (wire.CHAIN, "getHeight", {"result": 900_000, "hasResult": True}),
-        (wire.CHAIN, "isInitialBlockDownload", {"result": False}),
-        (wire.NODE, "getHeaderTip", {"height": 900_000, "blockTime": frames.NOW, **tip}),
-        (wire.NODE, "shutdownRequested", {"result": False}),
-        (wire.NODE, "getVerificationProgress", {"result": 0.99999}),
+        (speech.CHAIN, "getHeight", {"result": 900_000, "hasResult": True}),
+        (speech.CHAIN, "isInitialBlockDownload", {"result": False}),
+        (speech.NODE, "getHeaderTip", {"height": 900_000, "blockTime": frames.NOW, **tip}),
+        (speech.NODE, "getVerificationProgress", {"result": 0.99999}),
+        (speech.NODE, "shutdownRequested", {"result": False}),
         *(
-            (wire.NODE, method, {"result": 12_345})
+            (speech.NODE, method, {"result": 12_345})
             for method in (
                 "getMempoolSize", "getMempoolDynamicUsage", "getMempoolMaxUsage", "getNodeCount",
                 "getTotalBytesRecv", "getTotalBytesSent",
             )
         ),
-        (wire.MINING, "waitTipChanged", {"result": TIP}),
+        (speech.MINING, "waitTipChanged", {"result": TIP}),
         (THREAD, "getName", {"result": "b-bench-1"}),
     ]  # fmt: skip
     made: dict[tuple[int, int] | str, Answer] = {
-        (wire.interface_id(interface), wire.method_id(interface, method)): results(interface, method, **fields)
+        (speech.interface_id(interface), speech.method_id(interface, method)): results(interface, method, **fields)
         for interface, method, fields in numbers
     }
     for number, (interface, method) in enumerate(
@@ -80,7 +79,7 @@ def prepared_answers(json_answers: Mapping[str, Answer]) -> dict[tuple[int, int]
         ],
         start=1,
     ):  # fmt: skip
-        made[wire.interface_id(interface), wire.method_id(interface, method)] = capability(
+        made[speech.interface_id(interface), speech.method_id(interface, method)] = capability(
             interface, method, number
         )
     return made | dict(json_answers)
@@ -92,7 +91,7 @@ class Subscriber:
     def __init__(self, connection: socket.socket) -> None:
         """Speak over a connected socket."""
         self.socket = connection
-        self.cutter = guard.Frames()
+        self.cutter = stream.FrameSplitter()
         self.expected = b""  # its answer to QUESTION, when it is known
         self.callbacks: dict[str, int] = {}
         self.handlers: dict[int, tuple[str, int]] = {}  # by its id: the callback, and who ends it
@@ -250,80 +249,62 @@ class Node:
             subscriber.socket.sendall(frame)
 
     def _take(self, subscriber: Subscriber, frame: bytes) -> None:
-        table, kind, segment, at = guard.message(frame)
-        if kind == guard.BOOTSTRAP:
-            _, data, _ = guard.struct_at(frame, table, segment, at, 4, 0)
-            self._send(subscriber, frames.bootstrap_answer(0).to(struct.unpack_from("<I", frame, data)[0]))
-        elif kind == guard.CALL:
-            self._called(subscriber, frame, table, segment, at)
-        elif kind == guard.RETURN:
-            self._returned(subscriber, frame, table, segment, at)
-        elif kind == guard.ABORT:
+        message = wire.Message.of(frame)
+        kind = message.kind
+        if kind == wire.BOOTSTRAP:
+            self._send(subscriber, frames.bootstrap_answer(0).to(message.body.u32(0)))
+        elif kind == wire.CALL:
+            self._called(subscriber, message.body)
+        elif kind == wire.RETURN:
+            self._returned(subscriber, frame, message.body)
+        elif kind == wire.ABORT:
             raise Failure(f"the subscriber gave up: {frame!r}")
 
-    def _returned(self, subscriber: Subscriber, frame: bytes, table: guard.Table, segment: int, at: int) -> None:
-        _, data, _ = guard.struct_at(frame, table, segment, at, 8, 1)
-        question, outcome = struct.unpack_from("<IxxH", frame, data)
-        if outcome != guard.RESULTS:
+    def _returned(self, subscriber: Subscriber, frame: bytes, answer: wire.Struct) -> None:
+        question = answer.u32(0)
+        if answer.u16(6) != wire.RESULTS:
             raise Failure(f"a callback failed: {frame!r}")
-        self._send(subscriber, guard.finish_of(question))
+        self._send(subscriber, wire.finish_of(question))
         if question == QUESTION:
             subscriber.expected = frame
             self._answered.release()
         else:  # destroy: its question is that of the disconnect, and OWN_IDS more
-            self._send(subscriber, guard.answer_to(question - guard.OWN_IDS))
+            self._send(subscriber, wire.answer_to(question - wire.OWN_IDS))
 
-    def _called(self, subscriber: Subscriber, frame: bytes, table: guard.Table, segment: int, at: int) -> None:
-        question, method, interface, _, segment, pointers = guard.read_call(frame, table, segment, at)
+    def _called(self, subscriber: Subscriber, call: wire.Struct) -> None:
+        question, method, interface = call.call()
         key: tuple[int, int] | str = (interface, method)
-        if interface == wire.interface_id(wire.NODE) and method == _EXECUTE_RPC:
-            key = _command(frame, table, segment, pointers)
+        if interface == speech.interface_id(speech.NODE) and method == _EXECUTE_RPC:
+            key = contract.parameters(call).data(1)[:-1].decode()  # command
         if subscriber.noting:
             subscriber.calls.append((time.perf_counter(), str(key)))
-        if key in guard.SUBSCRIBING:
-            self._subscribe(subscriber, question, CHAIN if interface == guard.CHAIN else TRACE, frame, table,
-                            segment, pointers)  # fmt: skip
-        elif key == (guard.HANDLER, guard.DISCONNECT):
-            name, callback = subscriber.handlers[guard.read_target(frame, table, segment, pointers) or 0]
-            destroy = self.events[f"destroy {name}"].to(callback, question + guard.OWN_IDS)
+        if key in contract.SUBSCRIBING:
+            self._subscribe(subscriber, CHAIN if interface == contract.CHAIN else TRACE, call)
+        elif key == (contract.HANDLER, contract.DISCONNECT):
+            name, callback = subscriber.handlers[call.imported_target() or 0]
+            destroy = self.events[f"destroy {name}"].to(callback, question + wire.OWN_IDS)
             self._send(subscriber, destroy)
         elif key == _MAKE_THREAD:
             subscriber.threads += 1
             made = capability(THREAD_MAP, "makeThread", FIRST_THREAD + subscriber.threads)
             self._send(subscriber, made.to(question))
-        elif key == (guard.MINING, guard.WAIT_TIP_CHANGED):
-            _, tip_at = guard.read_wait(frame, table, segment, pointers)
-            known = frame[tip_at : tip_at + guard.HASH_BYTES] == TIP["hash"]
+        elif key == (contract.MINING, contract.WAIT_TIP_CHANGED):
+            known = contract.parameters(call).data(1) == TIP["hash"]
             due = time.monotonic() + (TIP_WAIT if known else 0.0)
             heapq.heappush(self._tips, (due, question, subscriber, self.answers[key].to(question)))
         else:
             self._send(subscriber, self.answers[key].to(question))
 
-    def _subscribe(
-        self, subscriber: Subscriber, question: int, name: str, frame: bytes, table: guard.Table, segment: int,
-        pointers: int,
-    ) -> None:  # fmt: skip
-        hosted = [
-            struct.unpack_from("<HxxI", frame, descriptor)
-            for descriptor in guard.capabilities(frame, table, segment, pointers + 8)
-        ]
-        (callback,) = [number for kind, number in hosted if kind == guard.SENDER_HOSTED]
+    def _subscribe(self, subscriber: Subscriber, name: str, call: wire.Struct) -> None:
+        (callback,) = [each.u32(4) for each in call.capabilities(wire.PARAMS) if each.u16(0) == wire.SENDER_HOSTED]
         handler = subscriber.next_handler = subscriber.next_handler + 1
         subscriber.handlers[handler] = (name, callback)
-        interface, method = (wire.CHAIN, "handleNotifications") if name == CHAIN else (
-            wire.TRACING, "traceUtxoCache"
+        interface, method = (speech.CHAIN, "handleNotifications") if name == CHAIN else (
+            speech.TRACING, "traceUtxoCache"
         )  # fmt: skip
-        self._send(subscriber, capability(interface, method, handler).to(question))
+        self._send(subscriber, capability(interface, method, handler).to(call.u32(0)))
         subscriber.callbacks[name] = callback
 
 
-_EXECUTE_RPC: Final = wire.method_id(wire.NODE, "executeRpc")
-_MAKE_THREAD: Final = (wire.interface_id(THREAD_MAP), wire.method_id(THREAD_MAP, "makeThread"))
-
-
-def _command(frame: bytes, table: guard.Table, segment: int, pointers: int) -> str:
-    """Return the method that a Node.executeRpc asks for: Payload -> content -> command, its second pointer."""
-    segment, _, payload = guard.struct_at(frame, table, segment, pointers + 8, 0, 2)
-    segment, _, content = guard.struct_at(frame, table, segment, payload, 0, 4)
-    at, length = guard.read_data(frame, table, segment, content + 8)
-    return frame[at : at + length - 1].decode()
+_EXECUTE_RPC: Final = speech.method_id(speech.NODE, "executeRpc")
+_MAKE_THREAD: Final = (speech.interface_id(THREAD_MAP), speech.method_id(THREAD_MAP, "makeThread"))

@@ -14,18 +14,18 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import capnp
-from support import guard as wire
+from support import guard as speech
 
-from telegraf_bitcoin_ipc.ipc import guard
+from telegraf_bitcoin_ipc.guard import stream, wire
 from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, READ_ONLY
 from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.methods import answer as json_rpc
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, payment
 
-INIT: Any = wire.contract.init.Init
-THREAD_MAP: Any = wire.contract.proxy.ThreadMap
-THREAD: Any = wire.contract.proxy.Thread
+INIT: Any = speech.contract.init.Init
+THREAD_MAP: Any = speech.contract.proxy.ThreadMap
+THREAD: Any = speech.contract.proxy.Thread
 
 NOW: Final = 1_760_000_000
 """The prepared node's clock (Unix time)."""
@@ -41,7 +41,7 @@ UNREAD_OF_PEER: Final = {f"unread_field_{number}": number for number in range(34
 
 _COIN: Final = struct.Struct("<IIq")  # UtxoInfo's data: outpointN, height, value
 
-RESULT: Final[wire.Pins] = {(0,): 0}
+RESULT: Final[speech.Pins] = {(0,): 0}
 """Where a capability is in results that hold nothing else: the first pointer, the table's first."""
 
 KEPT: Final = 1
@@ -78,29 +78,28 @@ class Answer(NamedTuple):
 
 def bootstrap_answer(capability: int) -> Answer:
     """Return the answer to a Bootstrap: the capability itself."""
-    words = (0, 0, guard.pointer(0, 0, 2), 3, 1 | 7 << 32 | 2 << 35, 1 << 2 | 1 << 32 | 1 << 48)
-    descriptor = guard.SENDER_HOSTED | capability << 32
-    return _answer(guard.message_of(guard.RETURN, 2, 1, *words, descriptor, 0))
+    words = (0, 0, wire.pointer(0, 0, 2), 3, 1 | 7 << 32 | 2 << 35, 1 << 2 | 1 << 32 | 1 << 48)
+    descriptor = wire.SENDER_HOSTED | capability << 32
+    return _answer(wire.message_of(wire.RETURN, 2, 1, *words, descriptor, 0))
 
 
 def results(interface: Any, method: str, **fields: Any) -> Answer:
     """Return an answer with these results."""
-    return _answer(wire.answer(0, interface, method, **fields))
+    return _answer(speech.answer(0, interface, method, **fields))
 
 
 def capability(interface: Any, method: str, number: int) -> Answer:
     """Return an answer whose result is a capability."""
-    return _answer(wire.answer(0, interface, method, table=(("senderHosted", number),), pins=RESULT))
+    return _answer(speech.answer(0, interface, method, table=(("senderHosted", number),), pins=RESULT))
 
 
 def json_answer(text: str) -> Answer:
     """Return an answer to Node.executeRpc."""
-    return results(wire.NODE, "executeRpc", result=text)
+    return results(speech.NODE, "executeRpc", result=text)
 
 
 def _answer(frame: bytes) -> Answer:
-    table, _, segment, at = guard.message(frame)
-    _, data, _ = guard.struct_at(frame, table, segment, at, 8, 1)
+    data = wire.Message.of(frame).body.start
     copy = bytearray(frame)
     copy[data + 4] |= KEPT
     return Answer(bytes(copy), data)
@@ -143,7 +142,7 @@ async def _record() -> dict[str, Event]:
     number, height, value = COIN
     coin = {"outpointHash": rng.randbytes(32), "outpointN": number, "height": height, "value": value}
     block = {"hash": rng.randbytes(32), "prevHash": rng.randbytes(32), "height": 900_001, "chainTimeMax": NOW}
-    chain, trace = wire.CHAIN_NOTIFICATIONS, wire.UTXO_CACHE_TRACE
+    chain, trace = speech.CHAIN_NOTIFICATIONS, speech.UTXO_CACHE_TRACE
     return {
         "add": await _recorded(trace, "add", utxoInfo=coin),
         "spend": await _recorded(trace, "spend", utxoInfo=coin),
@@ -212,25 +211,20 @@ async def _resolved(capability: Any) -> Any:
 
 async def _call(loop: asyncio.AbstractEventLoop, source: socket.socket) -> bytes:
     """Return the next Call that comes."""
-    cutter = guard.Frames()
+    cutter = stream.FrameSplitter()
     while True:
         for frame in cutter.feed(await loop.sock_recv(source, READ_BYTES))[0]:
-            if guard.message(frame)[1] == guard.CALL:
+            if wire.Message.of(frame).kind == wire.CALL:
                 return frame
 
 
 def _question(frame: bytes) -> int:
-    table, _, segment, at = guard.message(frame)
-    _, data, _ = guard.struct_at(frame, table, segment, at, 4, 0)
-    number: int = struct.unpack_from("<I", frame, data)[0]
-    return number
+    return wire.Message.of(frame).body.u32(0)
 
 
 def _event(frame: bytes) -> Event:
-    table, _, segment, at = guard.message(frame)
-    *_, question_at, segment, pointers = guard.read_call(frame, table, segment, at)
-    _, target_at, _ = guard.struct_at(frame, table, segment, pointers, 6, 1)
-    return Event(frame, question_at, target_at)
+    body = wire.Message.of(frame).body
+    return Event(frame, body.start, body.struct(wire.TARGET).start)
 
 
 def coins(made: Sequence[Event], target: int, question: int, count: int) -> list[bytes]:

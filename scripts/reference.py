@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import guard_states
+
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, Config, option_name
 from telegraf_bitcoin_ipc.ipc import catalogue
@@ -149,6 +151,7 @@ PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "METRICS.md": {"costs": cost_table, "methods": method_list, "catalogue": all_metrics},
     "docs/architecture.md": {"modules": module_table},
     "docs/configuration.md": {"options": option_table},
+    "docs/guard.md": {"states": guard_states.life},
     "docs/migration.md": {name: partial(migration_table, name) for name in MIGRATION},
 }
 """The parts of each page that are made from the code, by their names."""

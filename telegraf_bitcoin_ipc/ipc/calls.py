@@ -11,9 +11,9 @@ from typing import Any, Final
 import capnp
 
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered, NotOffered, ThreadBusy
-from telegraf_bitcoin_ipc.ipc import guard
+from telegraf_bitcoin_ipc.guard import contract
 
-THREAD_BUSY: Final = guard.THREAD_BUSY.decode()
+THREAD_BUSY: Final = contract.THREAD_BUSY.decode()
 
 CALL_LIMIT: Final = 10.0
 """Seconds that the node may take for one answer; validating a block can hold its lock for seconds."""

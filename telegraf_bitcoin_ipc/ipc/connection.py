@@ -63,7 +63,7 @@ async def connect(
         if not unguarded:
             try:
                 guard = await stack.enter_async_context(
-                    guarded(connection, hand_on_utxo=forward_utxo, meanwhile=prepare)
+                    guarded(connection, forward_utxo=forward_utxo, meanwhile=prepare)
                 )
                 connection, totals, patience = guard.connection, guard.totals, PATIENCE
             except GuardFailed as error:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from typing import Final, NamedTuple
 
-from telegraf_bitcoin_ipc.ipc import guard
+from telegraf_bitcoin_ipc.guard import contract
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,15 @@ STDERR_BYTES: Final = 4000
 MEMORY_DIRECTORY: Final = "/dev/shm"
 """Where a file is memory, on Linux."""
 
+GUARD: Final = os.path.dirname(os.path.abspath(contract.__file__))
+"""The directory of the guard's package."""
+
 RUN: Final = (
-    "import os, sys; sys.path.append(os.path.dirname(sys.argv[1])); import guard; guard.main(sys.argv[2:])"
+    "import os, sys; sys.path.append(os.path.dirname(sys.argv[1])); "
+    "from guard import loop; sys.path.pop(); loop.main(sys.argv[2:])"
 )
-"""Runs guard.py, given its path and its arguments, as a module, whose compiled form Python keeps: as a script it
-would be compiled at each start, which takes longer than everything else in it, and memory that stays taken."""
+"""Runs the guard, given its directory and its arguments, as a package of its own: nothing else of this one is
+imported, and Python keeps its compiled form, where a script would be compiled at each start."""
 
 
 class Guarded(NamedTuple):
@@ -75,16 +79,16 @@ class Totals:
         """Make the memory, filled with zeros. Raises OSError."""
         self.descriptor = unnamed_memory()
         try:
-            os.ftruncate(self.descriptor, guard.SHARED_BYTES)
-            self._memory: mmap.mmap | bytes = mmap.mmap(self.descriptor, guard.SHARED_BYTES)
+            os.ftruncate(self.descriptor, contract.SHARED_BYTES)
+            self._memory: mmap.mmap | bytes = mmap.mmap(self.descriptor, contract.SHARED_BYTES)
         except OSError:
             os.close(self.descriptor)
             raise
 
     def read(self) -> Mapping[str, int]:
         """Return the totals by name."""
-        numbers = struct.unpack(f"={len(guard.TOTALS)}Q", self._memory[:])
-        return dict(zip(guard.TOTALS, numbers, strict=True))
+        numbers = struct.unpack(f"={len(contract.TOTALS)}Q", self._memory[:])
+        return dict(zip(contract.TOTALS, numbers, strict=True))
 
     def close(self) -> None:
         """Let go of the memory; the guard's mapping of it is its own."""
@@ -97,7 +101,7 @@ class Totals:
 
 @asynccontextmanager
 async def guarded(
-    connection: socket.socket, *, hand_on_utxo: bool, meanwhile: Callable[[], object] = lambda: None
+    connection: socket.socket, *, forward_utxo: bool, meanwhile: Callable[[], object] = lambda: None
 ) -> AsyncIterator[Guarded]:
     """Give the node's socket to a guard of its own, and hold what leads to that guard.
 
@@ -110,7 +114,7 @@ async def guarded(
             side = stack.enter_context(closing(Side(*socket.socketpair())))
             stderr = unnamed_memory()
             stack.callback(os.close, stderr)
-            process = _start(connection, side.its, totals.descriptor, stderr, hand_on_utxo)
+            process = _start(connection, side.its, totals.descriptor, stderr, forward_utxo)
         try:
             meanwhile()
             await _ready(side.ours, process, stderr)
@@ -149,7 +153,7 @@ class Side:
 
 
 def _start(
-    connection: socket.socket, its: socket.socket, shared: int, stderr: int, hand_on_utxo: bool
+    connection: socket.socket, its: socket.socket, shared: int, stderr: int, forward_utxo: bool
 ) -> subprocess.Popen[bytes]:
     """Start the guard in a session of its own, with three descriptors and nothing of ours on its pipes.
 
@@ -158,7 +162,7 @@ def _start(
     descriptors = (connection.fileno(), its.fileno(), shared)
     try:
         return subprocess.Popen(
-            command(*descriptors, SPIN_MICROSECONDS, int(hand_on_utxo)),
+            command(*descriptors, SPIN_MICROSECONDS, int(forward_utxo)),
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -171,7 +175,7 @@ def _start(
 
 def command(*arguments: int) -> list[str]:
     """Return the command that runs the guard, without anything but the standard library, with its arguments."""
-    return [sys.executable, "-I", "-S", "-c", RUN, guard.__file__, *map(str, arguments)]
+    return [sys.executable, "-I", "-S", "-c", RUN, GUARD, *map(str, arguments)]
 
 
 async def _ready(ours: socket.socket, process: subprocess.Popen[bytes], stderr: int) -> None:
@@ -179,7 +183,7 @@ async def _ready(ours: socket.socket, process: subprocess.Popen[bytes], stderr: 
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(START_LIMIT):
-            if await loop.sock_recv(ours, len(guard.READY)) == guard.READY:
+            if await loop.sock_recv(ours, len(contract.READY)) == contract.READY:
                 return
             await _wait_for_exit(process, None)
         why = f"exit status {process.returncode}"

@@ -1,12 +1,11 @@
-"""The guard in this process: when the system refuses to send or receive, and when the wait for a tip fails."""
+"""The loop in this process: when the system refuses to send, to receive, or memory."""
 
 from __future__ import annotations
 
 import errno
-import math
+import mmap
 import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from support.guard import DEADLINE, Side, failure, finish, reading, subscribe_chain, tip_is, transaction, wait_tip
+from support.guard import DEADLINE, Side, transaction
 
-from telegraf_bitcoin_ipc.ipc import guard
+from telegraf_bitcoin_ipc.guard import contract, loop, stream, wire
 
 PASSING = (errno.ENOBUFS, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
 GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN)
@@ -60,14 +59,14 @@ class Local:
         (ours_node, node), (ours_plugin, plugin) = socket.socketpair(), socket.socketpair()
         self.node, self.plugin = Side(ours_node), Side(ours_plugin)
         self.its_node, self.its_plugin = refusing(node), refusing(plugin)
-        self.totals = memoryview(bytearray(guard.SHARED_BYTES)).cast("Q")
-        self.guard = guard.Guard(self.its_node, self.its_plugin, self.totals, 0.0, False)
+        self.totals = memoryview(bytearray(contract.SHARED_BYTES)).cast("Q")
+        self.loop = loop.Loop(self.its_node, self.its_plugin, self.totals, 0.0, False)
         for end in (ours_node, ours_plugin, self.its_node, self.its_plugin):
             stack.callback(end.close)
 
     def runs(self, stack: ExitStack) -> None:
         """Run the guard, beside the test, until the test ends."""
-        thread = threading.Thread(target=self.guard.run, daemon=True)
+        thread = threading.Thread(target=self.loop.run, daemon=True)
         thread.start()
 
         def end() -> None:
@@ -101,7 +100,7 @@ def test_what_the_system_refuses_is_tried_again(local: Local, stack: ExitStack, 
     local.runs(stack)
     for question in range(20):
         local.node.send(transaction(question, bytes(100_000)))
-        assert local.node.take() == guard.answer_to(question)
+        assert local.node.take() == wire.answer_to(question)
         assert len(local.plugin.take()) == len(transaction(question, bytes(100_000)))
     assert its.refusals == []
 
@@ -112,86 +111,62 @@ def test_what_the_system_refuses_is_not_tried_at_once(local: Local, stack: ExitS
     local.its_node.refusals = [number] * 5
     local.runs(stack)
     local.node.send(transaction(1))
-    assert local.node.take() == guard.answer_to(1)
+    assert local.node.take() == wire.answer_to(1)
     moments = local.its_node.refused_at
     pauses = [later - earlier for earlier, later in pairwise(moments)]
     assert len(pauses) == 4
-    assert min(pauses) >= guard.RETRY_SECONDS
+    assert min(pauses) >= loop.RETRY_SECONDS
 
 
 @pytest.mark.parametrize("act", [lambda side: side.send(b"frame"), lambda side: side.receive()])
 @pytest.mark.parametrize("number", GONE, ids=errno.errorcode.get)
-def test_a_peer_that_is_gone_closes_its_side(local: Local, number: int, act: Callable[[guard.Side], Any]) -> None:
+def test_a_peer_that_is_gone_closes_its_side(local: Local, number: int, act: Callable[[loop.Side], Any]) -> None:
     """What says that the other end is gone closes the side, be it found in writing or in reading."""
     local.its_node.refusals = [number]
-    act(local.guard.node)
-    assert not local.guard.node.open
+    act(local.loop.node)
+    assert not local.loop.node.open
 
 
-def asked(local: Local) -> int:
-    """The question of the next call that the guard makes on the node."""
-    with reading(local.node.take()) as message:
-        number: int = message.call.questionId
-        return number
+class NoBuffers(stream.BufferPool):
+    """A pool for which the system refuses memory a few times."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.refusals = refusals
+
+    def take(self, size: int) -> memoryview:
+        if self.refusals:
+            self.refusals -= 1
+            raise MemoryError
+        return super().take(size)
 
 
-def refused(local: Local, question: int, reason: str = "std::exception: thread busy") -> None:
-    """Have the node refuse a wait for the tip."""
-    local.guard.take_from_node(failure(question, reason))
-    assert local.node.take() == guard.finish_of(question)
+def test_no_mapping_for_a_large_frame(local: Local, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no memory can be mapped (ENOMEM), a block's frame lies on the heap, and all goes on."""
+
+    def refused(*arguments: Any) -> mmap.mmap:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(stream, "new_mapping", refused)
+    local.runs(stack)
+    block = transaction(1, bytes(3 * stream.READ_BYTES))
+    for _ in range(3):
+        local.node.send(block)
+        assert local.node.take() == wire.answer_to(1)
+        assert len(local.plugin.take()) == len(block)
 
 
-def test_the_pause_of_a_busy_node_grows(local: Local) -> None:
-    """While the node's thread is busy the wait is repeated after 10 ms, 20 ms ... 1 s; a tip ends that."""
-    local.guard.take_from_plugin(wait_tip(5, NO_TIP))
-    question = asked(local)
-    wait = local.guard.tip_wait
-    assert wait is not None
-    pauses = []
-    for _ in range(10):
-        pauses.append(wait.pause)
-        before = time.monotonic()
-        refused(local, question)
-        due = local.guard.tip_wait_due
-        assert due is not None
-        assert before + pauses[-1] <= due <= time.monotonic() + pauses[-1]
-        local.guard.repeat_tip_wait(math.nextafter(due, 0))
-        assert local.node.silent(), "it is not repeated before its time"
-        local.guard.repeat_tip_wait(due)
-        question = asked(local)
-    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1, 1]
-    local.guard.take_from_node(tip_is(question, TIP))
-    assert local.node.take() == guard.finish_of(question)
-    asked(local)
-    assert wait.pause == 0.01
-    assert local.plugin.silent()
-
-
-def of_another_outcome(question: int) -> bytes:
-    """A Return that is neither results nor an exception: `canceled`."""
-    frame = bytearray(failure(question, "no"))
-    struct.pack_into("<H", frame, frame.index(struct.pack("<IHH", question, 0, 1)) + 6, 2)
-    return bytes(frame)
-
-
-FAILURES: dict[str, Callable[[int], bytes]] = {
-    "an exception": lambda question: failure(question, "std::exception: a simulated failure"),
-    "an exception without a reason": lambda question: failure(question, ""),
-    "a short hash": lambda question: tip_is(question, bytes(31)),
-    "another outcome": of_another_outcome,
-}
-
-
-@pytest.mark.parametrize("answer", FAILURES.values(), ids=FAILURES)
-def test_a_wait_that_fails_is_the_plugins(local: Local, answer: Callable[[int], bytes]) -> None:
-    """Any other answer reaches the plugin as the answer to its own question, and the wait is not repeated."""
-    local.guard.take_from_plugin(wait_tip(5, NO_TIP))
-    question = asked(local)
-    local.guard.take_from_node(answer(question))
-    assert local.node.take() == guard.finish_of(question)
-    assert local.plugin.take() == answer(5)
-    assert local.guard.tip_wait is None
-    assert local.guard.tip_wait_due is None
-    local.guard.take_from_plugin(finish(5))
-    local.guard.take_from_plugin(subscribe_chain(6))
-    assert local.node.take() == subscribe_chain(6), "the node never heard of question 5"
+def test_no_memory_for_a_large_frame(local: Local, stack: ExitStack) -> None:
+    """Where there is no memory at all for a block, the guard waits for it, and no byte is lost."""
+    pool = NoBuffers(5)
+    local.loop.node.frames = stream.FrameSplitter(pool)
+    local.runs(stack)
+    content = os.urandom(3 * stream.READ_BYTES)
+    block = transaction(1, content)
+    local.node.send(transaction(0), block, transaction(2))
+    for question in range(3):
+        assert local.node.take() == wire.answer_to(question)
+    received = [local.plugin.take() for _ in range(3)]
+    assert [len(frame) for frame in received] == [len(each) for each in (transaction(0), block, transaction(2))]
+    assert content in received[1]
+    assert pool.refusals == 0

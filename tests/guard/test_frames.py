@@ -40,7 +40,15 @@ from support.guard import (
     wait_tip,
 )
 
-from telegraf_bitcoin_ipc.ipc import guard
+from telegraf_bitcoin_ipc.guard import contract, wire
+from telegraf_bitcoin_ipc.guard.stream import (
+    BUFFER_BYTES,
+    BUFFER_STEP,
+    FRAME_BYTES,
+    READ_BYTES,
+    BufferPool,
+    FrameSplitter,
+)
 
 LIMIT = 0xFFFFFFFF
 TIP = bytes(range(100, 132))
@@ -63,19 +71,19 @@ def spread(request: pytest.FixtureRequest) -> Spread:
 @pytest.mark.parametrize("question", [0, 1, 12345, LIMIT])
 def test_an_answer_is_empty_and_releases_the_parameters(question: int) -> None:
     """An answer has the question's id, no content, no capabilities, and releases those of the call."""
-    with reading(guard.answer_to(question)) as message:
+    with reading(wire.answer_to(question)) as message:
         assert message.which() == "return"
         body = getattr(message, "return")
         assert (body.answerId, body.releaseParamCaps, body.noFinishNeeded) == (question, True, False)
         assert body.which() == "results"
         assert len(body.results.capTable) == 0
-    assert tree_of(guard.answer_to(question)) == tree_of(answer(question))
+    assert tree_of(wire.answer_to(question)) == tree_of(answer(question))
 
 
-@pytest.mark.parametrize("question", [0, 7, guard.OWN_IDS + 1, LIMIT])
+@pytest.mark.parametrize("question", [0, 7, wire.OWN_IDS + 1, LIMIT])
 def test_a_finish_is_what_pycapnp_would_write(question: int) -> None:
     """A finish names its question and releases the results' capabilities."""
-    with reading(guard.finish_of(question)) as message:
+    with reading(wire.finish_of(question)) as message:
         assert message.to_dict() == {
             "finish": {
                 "questionId": question,
@@ -83,21 +91,21 @@ def test_a_finish_is_what_pycapnp_would_write(question: int) -> None:
                 "requireEarlyCancellationWorkaround": True,
             }
         }
-    assert guard.finish_of(question) == finish(question)
+    assert wire.finish_of(question) == finish(question)
 
 
 @pytest.mark.parametrize(("capability", "count"), [(0, 1), (5, 2), (LIMIT, LIMIT)])
 def test_a_release_is_what_pycapnp_would_write(capability: int, count: int) -> None:
     """A release names its capability and how many references."""
-    with reading(guard.release_of(capability, count)) as message:
+    with reading(wire.release_of(capability, count)) as message:
         assert message.to_dict() == {"release": {"id": capability, "referenceCount": count}}
-    assert guard.release_of(capability, count) == release(capability, count)
+    assert wire.release_of(capability, count) == release(capability, count)
 
 
-@pytest.mark.parametrize(("question", "handler", "thread"), [(guard.OWN_IDS, 5, 9), (LIMIT, 0, LIMIT)])
+@pytest.mark.parametrize(("question", "handler", "thread"), [(wire.OWN_IDS, 5, 9), (LIMIT, 0, LIMIT)])
 def test_a_disconnect_is_a_call_on_the_handler_with_a_thread(question: int, handler: int, thread: int) -> None:
     """A disconnect has the handler as its target and the server thread as its context's only capability."""
-    frame = guard.disconnect_of(question, handler, thread)
+    frame = contract.disconnect_of(question, handler, thread)
     with reading(frame) as message:
         body = message.call
         assert message.which() == "call"
@@ -126,18 +134,24 @@ def test_a_disconnect_is_a_call_on_the_handler_with_a_thread(question: int, hand
 
 def test_ids_are_those_of_the_contract() -> None:
     """The ids and ordinals in the guard are those of the schema and of rpc.capnp."""
-    assert interface_id(CHAIN_NOTIFICATIONS) == guard.CHAIN_NOTIFICATIONS
-    assert interface_id(UTXO_CACHE_TRACE) == guard.UTXO_CACHE_TRACE
-    assert interface_id(HANDLER) == guard.HANDLER
-    assert method_id(HANDLER, "disconnect") == guard.DISCONNECT
-    assert (interface_id(MINING), method_id(MINING, "waitTipChanged")) == (guard.MINING, guard.WAIT_TIP_CHANGED)
-    assert (interface_id(TRACING), method_id(TRACING, "traceUtxoCache")) == (guard.TRACING, guard.TRACE_UTXO_CACHE)
+    assert interface_id(CHAIN_NOTIFICATIONS) == contract.CHAIN_NOTIFICATIONS
+    assert interface_id(UTXO_CACHE_TRACE) == contract.UTXO_CACHE_TRACE
+    assert interface_id(HANDLER) == contract.HANDLER
+    assert method_id(HANDLER, "disconnect") == contract.DISCONNECT
+    assert (interface_id(MINING), method_id(MINING, "waitTipChanged")) == (
+        contract.MINING,
+        contract.WAIT_TIP_CHANGED,
+    )
+    assert (interface_id(TRACING), method_id(TRACING, "traceUtxoCache")) == (
+        contract.TRACING,
+        contract.TRACE_UTXO_CACHE,
+    )
     for interface in (CHAIN_NOTIFICATIONS, UTXO_CACHE_TRACE):
-        assert method_id(interface, "destroy") == guard.DESTROY
-    assert tuple(method_id(UTXO_CACHE_TRACE, name) for name in guard.TOTALS[:3]) == guard.UTXO_METHODS
+        assert method_id(interface, "destroy") == contract.DESTROY
+    assert tuple(method_id(UTXO_CACHE_TRACE, name) for name in contract.TOTALS[:3]) == contract.UTXO_METHODS
     by_ordinal = {each.name: each.discriminantValue for each in rpc.Message.schema.node.struct.fields}
     names = ("abort", "call", "return", "finish", "release", "bootstrap")
-    kinds = (guard.ABORT, guard.CALL, guard.RETURN, guard.FINISH, guard.RELEASE, guard.BOOTSTRAP)
+    kinds = (wire.ABORT, wire.CALL, wire.RETURN, wire.FINISH, wire.RELEASE, wire.BOOTSTRAP)
     assert tuple(by_ordinal[name] for name in names) == kinds
 
 
@@ -147,29 +161,29 @@ def test_ids_are_those_of_the_contract() -> None:
 def test_the_kind_of_each_message_is_read(spread: Spread) -> None:
     """The kind of every message that either side sends is read from any layout."""
     frames = {
-        guard.ABORT: abort("no"),
-        guard.CALL: transaction(1),
-        guard.RETURN: answer(1),
-        guard.FINISH: finish(1),
-        guard.RELEASE: release(1),
-        guard.BOOTSTRAP: bootstrap(1),
+        wire.ABORT: abort("no"),
+        wire.CALL: transaction(1),
+        wire.RETURN: answer(1),
+        wire.FINISH: finish(1),
+        wire.RELEASE: release(1),
+        wire.BOOTSTRAP: bootstrap(1),
         13: disembargo(1),
     }
     for kind, frame in frames.items():
         laid_out = spread(frame)
         with reading(laid_out) as message, reading(frame) as original:
             assert message.which() == original.which(), "the layout is one that pycapnp reads"
-        assert guard.message(laid_out)[1] == kind
+        assert wire.Message.of(laid_out).kind == kind
 
 
 def test_a_call_is_read_from_any_layout(spread: Spread) -> None:
     """Question, method, interface and target of a call are read, and point into the frame."""
     frame = spread(transaction(0xABCDEF, callback=77))
-    table, _, segment, at = guard.message(frame)
-    question, method, interface, data, segment, pointers = guard.read_call(frame, table, segment, at)
-    assert (question, method, interface) == (0xABCDEF, 1, interface_id(CHAIN_NOTIFICATIONS))
-    assert struct.unpack_from("<IH", frame, data) == (0xABCDEF, 1)
-    assert guard.read_target(frame, table, segment, pointers) == 77
+    body = wire.Message.of(frame).body
+    assert body.call() == (0xABCDEF, 1, interface_id(CHAIN_NOTIFICATIONS))
+    assert (body.u32(0), body.u16(4), body.u64(8)) == body.call()
+    assert struct.unpack_from("<IH", frame, body.start) == (0xABCDEF, 1)
+    assert body.imported_target() == 77
 
 
 def test_a_target_that_is_promised_is_no_capability() -> None:
@@ -177,26 +191,20 @@ def test_a_target_that_is_promised_is_no_capability() -> None:
     message = rpc.Message.new_message()
     message.init("call").target.init("promisedAnswer").questionId = 3
     frame = message.to_bytes()
-    table, _, segment, at = guard.message(frame)
-    *_, segment, pointers = guard.read_call(frame, table, segment, at)
-    assert guard.read_target(frame, table, segment, pointers) is None
+    assert wire.Message.of(frame).body.imported_target() is None
 
 
 def test_capabilities_are_found_in_calls_and_answers(spread: Spread) -> None:
     """The offsets are those of the descriptors, in the order of the table."""
     frame = spread(subscribe_chain(1, thread=8, callback=9))
-    table, _, segment, at = guard.message(frame)
-    *_, segment, pointers = guard.read_call(frame, table, segment, at)
-    found = guard.capabilities(frame, table, segment, pointers + 8)
-    assert [struct.unpack_from("<HxxI", frame, place) for place in found] == [
-        (guard.RECEIVER_HOSTED, 8),
-        (guard.SENDER_HOSTED, 9),
+    found = wire.Message.of(frame).body.capabilities(wire.PARAMS)
+    assert [struct.unpack_from("<HxxI", frame, each.start) for each in found] == [
+        (wire.RECEIVER_HOSTED, 8),
+        (wire.SENDER_HOSTED, 9),
     ]
     frame = spread(handler_for(1, 41))
-    table, _, segment, at = guard.message(frame)
-    segment, _, pointers = guard.struct_at(frame, table, segment, at, 8, 1)
-    (place,) = guard.capabilities(frame, table, segment, pointers)
-    assert struct.unpack_from("<HxxI", frame, place) == (guard.SENDER_HOSTED, 41)
+    (descriptor,) = wire.Message.of(frame).body.capabilities(0)
+    assert (descriptor.u16(0), descriptor.u32(4)) == (wire.SENDER_HOSTED, 41)
 
 
 def test_no_table_is_no_capabilities(spread: Spread) -> None:
@@ -205,73 +213,64 @@ def test_no_table_is_no_capabilities(spread: Spread) -> None:
     empty.init("return").init("results").init("capTable", 0)
     for frame in (utxo(1, "add"), answer(1), empty.to_bytes()):
         laid_out = spread(frame)
-        table, kind, segment, at = guard.message(laid_out)
-        number = 1 if kind == guard.CALL else 0
-        segment, _, pointers = guard.struct_at(laid_out, table, segment, at, 8, 1)
-        assert guard.capabilities(laid_out, table, segment, pointers + 8 * number) == []
+        message = wire.Message.of(laid_out)
+        assert message.body.capabilities(wire.PARAMS if message.kind == wire.CALL else 0) == []
     no_payload = rpc.Message.new_message()
     no_payload.init("call")
-    frame = no_payload.to_bytes()
-    table, _, segment, at = guard.message(frame)
-    *_, segment, pointers = guard.read_call(frame, table, segment, at)
-    assert guard.capabilities(frame, table, segment, pointers + 8) == []
+    assert wire.Message.of(no_payload.to_bytes()).body.capabilities(wire.PARAMS) == []
 
 
 @pytest.mark.parametrize(
     ("height", "value"),
-    [(0, 0), (guard.UNCONFIRMED_HEIGHT, 21_000_000 * 10**8), (LIMIT, -1), (840_000, 2**63 - 1), (1, -(2**63))],
+    [(0, 0), (contract.UNCONFIRMED_HEIGHT, 21_000_000 * 10**8), (LIMIT, -1), (840_000, 2**63 - 1), (1, -(2**63))],
 )
 def test_a_coin_is_read_from_any_layout(spread: Spread, height: int, value: int) -> None:
     """Height and value of a UTXO event are read as they were written, whatever their signs."""
     frame = spread(utxo(1, "spend", height=height, value=value))
-    table, _, segment, at = guard.message(frame)
-    *_, segment, pointers = guard.read_call(frame, table, segment, at)
-    assert guard.read_utxo(frame, table, segment, pointers) == (height, value)
+    assert contract.read_utxo(wire.Message.of(frame).body) == (height, value)
 
 
-def form_of(frame: bytes) -> guard.Form | None:
+def template_of(frame: bytes) -> contract.EventTemplate | None:
     """What the guard learns from a UTXO event."""
-    table, _, segment, at = guard.message(frame)
-    *_, question_at, segment, pointers = guard.read_call(frame, table, segment, at)
-    return guard.form_of(frame, table, at, question_at, pointers)
+    return contract.EventTemplate.learn(wire.Message.of(frame))
 
 
 @pytest.mark.parametrize("action", ["add", "spend", "uncache"])
 @pytest.mark.parametrize("value", [0, -1, 21 * 10**14])
 def test_an_event_like_the_last_is_read_the_same_without_parsing(action: str, value: int) -> None:
     """What is read by the form of another event is what parsing would have read."""
-    form = form_of(utxo(1, "add"))
-    assert form is not None
-    frame = utxo(LIMIT, action, height=guard.UNCONFIRMED_HEIGHT, value=value)
+    template = template_of(utxo(1, "add"))
+    assert template is not None
+    frame = utxo(LIMIT, action, height=contract.UNCONFIRMED_HEIGHT, value=value)
     method = method_id(UTXO_CACHE_TRACE, action)
-    assert form.read(frame) == (LIMIT, method, guard.UNCONFIRMED_HEIGHT, value)
+    assert template.read(frame) == (LIMIT, method, contract.UNCONFIRMED_HEIGHT, value)
 
 
 def test_a_frame_that_is_otherwise_made_is_not_taken_for_an_event() -> None:
     """Whatever bit leads to the coin, or says what a frame is: where it is another, the frame is parsed."""
     frame = utxo(1, "add")
-    form = form_of(frame)
-    assert form is not None
-    known = {*range(form.question_at, form.method_end)}
-    for place in range(form.coin_at):
+    template = template_of(frame)
+    assert template is not None
+    known = {*range(template.question_at, template.method_end)}
+    for place in range(template.coin_at):
         other = bytearray(frame)
         other[place] ^= 1
-        assert (form.read(bytes(other)) is None) == (place not in known)
-    assert form.read(frame + bytes(8)) is None
-    assert form.read(frame[:-8]) is None
+        assert (template.read(bytes(other)) is None) == (place not in known)
+    assert template.read(frame + bytes(8)) is None
+    assert template.read(frame[:-8]) is None
 
 
 @pytest.mark.parametrize("place", ["far", "double far"])
 def test_no_form_is_learned_from_several_segments(place: Place) -> None:
     """An event whose parts lie apart is parsed, each time."""
-    assert form_of(respread(utxo(1, "add"), place)) is None
+    assert template_of(respread(utxo(1, "add"), place)) is None
 
 
-@pytest.mark.parametrize("cut", [9, guard.READ_BYTES, guard.READ_BYTES + 13])
+@pytest.mark.parametrize("cut", [9, READ_BYTES, READ_BYTES + 13])
 def test_a_large_frame_arrives_whole_however_it_is_cut(cut: int) -> None:
     """A block that takes many reads is the frame that was sent, and so is what comes right behind it."""
-    large, small = transaction(1, random.Random(1).randbytes(3 * guard.READ_BYTES)), finish(2)
-    frames, whole = guard.Frames(), list[bytes]()
+    large, small = transaction(1, random.Random(1).randbytes(3 * READ_BYTES)), finish(2)
+    frames, whole = FrameSplitter(), list[bytes]()
     stream = small + large + small
     for start in range(0, len(stream), cut):
         whole += frames.feed(stream[start : start + cut])[0]
@@ -280,14 +279,14 @@ def test_a_large_frame_arrives_whole_however_it_is_cut(cut: int) -> None:
 
 def test_memory_is_used_again_when_it_is_free() -> None:
     """A frame's memory is another's as soon as it was given back, not before; what is too much is not kept."""
-    memory = guard.Memory()
-    first, second = memory.take(guard.SPARE_STEP), memory.take(guard.SPARE_STEP)
+    memory = BufferPool()
+    first, second = memory.take(BUFFER_STEP), memory.take(BUFFER_STEP)
     assert first.obj is not second.obj
     memory.give_back(first)
     assert memory.take(100).obj is first.obj
     memory.give_back(second)
-    assert memory.take(guard.SPARE_STEP + 1).obj is not second.obj, "it is too small"
-    huge = memory.take(guard.SPARE_BYTES + 1)
+    assert memory.take(BUFFER_STEP + 1).obj is not second.obj, "it is too small"
+    huge = memory.take(BUFFER_BYTES + 1)
     memory.give_back(huge)
     memory.give_back(b"a small frame, which never was its")
     assert memory.take(1).obj is not huge.obj
@@ -295,8 +294,8 @@ def test_memory_is_used_again_when_it_is_free() -> None:
 
 def test_a_large_frame_is_read_into_its_room() -> None:
     """What is read straight into the room of a large frame makes the frame that was sent."""
-    large = transaction(1, random.Random(2).randbytes(2 * guard.READ_BYTES))
-    frames = guard.Frames()
+    large = transaction(1, random.Random(2).randbytes(2 * READ_BYTES))
+    frames = FrameSplitter()
     assert frames.room() is None
     assert frames.feed(large[:100]) == ([], b"")
     room = frames.room()
@@ -312,12 +311,10 @@ def test_a_wait_for_the_tip_is_read_from_any_layout(spread: Spread) -> None:
     """Time limit and tip of a waitTipChanged call are found, and a limit of its own shows."""
     for limit in (None, 250.0):
         frame = spread(wait_tip(1, TIP, timeout=limit))
-        table, _, segment, at = guard.message(frame)
-        *_, segment, pointers = guard.read_call(frame, table, segment, at)
-        limit_at, tip_at = guard.read_wait(frame, table, segment, pointers)
+        limit_at, tip_at = contract.read_wait(wire.Message.of(frame).body)
         assert frame[tip_at : tip_at + 32] == TIP
         stored = struct.unpack_from("<Q", frame, limit_at)[0]
-        read = struct.unpack("<d", struct.pack("<Q", stored ^ guard.NO_LIMIT))[0]
+        read = struct.unpack("<d", struct.pack("<Q", stored ^ contract.NO_LIMIT))[0]
         assert read == (sys.float_info.max if limit is None else limit)
         assert (stored == 0) == (limit is None)
 
@@ -325,11 +322,9 @@ def test_a_wait_for_the_tip_is_read_from_any_layout(spread: Spread) -> None:
 def test_a_wait_without_a_tip_is_not_understood() -> None:
     """A waitTipChanged call whose tip is no hash is not the guard's."""
     for tip in (b"", TIP[:31], TIP + b"x"):
-        frame = wait_tip(1, tip)
-        table, _, segment, at = guard.message(frame)
-        *_, segment, pointers = guard.read_call(frame, table, segment, at)
-        with pytest.raises(guard.NotUnderstood):
-            guard.read_wait(frame, table, segment, pointers)
+        body = wire.Message.of(wait_tip(1, tip)).body
+        with pytest.raises(wire.Malformed):
+            contract.read_wait(body)
 
 
 def test_the_layouts_say_the_same(spread: Spread) -> None:
@@ -345,36 +340,39 @@ def test_the_tip_of_an_answer_is_read_from_any_layout(spread: Spread) -> None:
         (tip_is(1, None), b""),
         (answer(1, MINING, "waitTipChanged", result={"height": 3}), b""),
         (answer(1), b""),
-        (guard.answer_to(1), b""),
+        (wire.answer_to(1), b""),
     ):
-        laid_out = spread(frame)
-        table, _, segment, at = guard.message(laid_out)
-        segment, _, pointers = guard.struct_at(laid_out, table, segment, at, 8, 1)
-        assert guard.read_tip(laid_out, table, segment, pointers) == expected
+        assert contract.read_tip(wire.Message.of(spread(frame)).body) == expected
 
 
 def test_data_is_read_from_any_layout(spread: Spread) -> None:
     """Bytes are found where they are, and no pointer is no bytes."""
     for tx in (b"", b"x", b"0123456789"):
         frame = spread(transaction(1, tx))
-        table, _, segment, at = guard.message(frame)
-        *_, segment, pointers = guard.read_call(frame, table, segment, at)
-        segment, _, payload = guard.struct_at(frame, table, segment, pointers + 8, 0, 2)
-        segment, _, content = guard.struct_at(frame, table, segment, payload, 0, 2)
-        start, length = guard.read_data(frame, table, segment, content + 8)
-        assert frame[start : start + length] == tx
+        assert contract.parameters(wire.Message.of(frame).body).data(1) == tx
 
 
 def test_what_is_no_data_is_not_understood() -> None:
     """A struct, or a list of other elements, where bytes should be is refused."""
-    frame = destroy(1, CHAIN_NOTIFICATIONS, 2)
-    table, _, segment, at = guard.message(frame)
-    with pytest.raises(guard.NotUnderstood):
-        guard.read_data(frame, table, segment, at)
-    *_, segment, pointers = guard.read_call(frame, table, segment, at)
-    segment, _, payload = guard.struct_at(frame, table, segment, pointers + 8, 0, 2)
-    with pytest.raises(guard.NotUnderstood):
-        guard.read_data(frame, table, segment, payload + 8)  # the table: a list of structs
+    message = wire.Message.of(destroy(1, CHAIN_NOTIFICATIONS, 2))
+    with pytest.raises(wire.Malformed):
+        message.data(0)
+    payload = message.body.struct(wire.PARAMS)
+    with pytest.raises(wire.Malformed):
+        payload.data(wire.CAP_TABLE)  # a list of structs
+    with pytest.raises(wire.Malformed):
+        payload.structs(wire.CONTENT)
+
+
+def test_reads_outside_of_a_struct_are_refused() -> None:
+    """What a struct's data or pointers do not hold is Malformed, not what lies behind them."""
+    body = wire.Message.of(finish(1)).body
+    for read in (body.u16, body.u32, body.u64):
+        with pytest.raises(wire.Malformed):
+            read(7)
+    for follow in (body.struct, body.structs, body.data):
+        with pytest.raises(wire.Malformed):
+            follow(body.pointers)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -389,36 +387,35 @@ def test_a_message_that_is_cut_short_is_not_understood(place: Place) -> None:
         struct.pack_into("<I", cut, 4 + 4 * index, 0)
         start = header + 8 * sum(lengths[:index])
         del cut[start : start + 8 * length]
-        with pytest.raises(guard.NotUnderstood):
+        with pytest.raises(wire.Malformed):
             _read_all(bytes(cut))
 
 
 def _read_all(frame: bytes) -> None:
-    table, _, segment, at = guard.message(frame)
-    *_, segment, pointers = guard.read_call(frame, table, segment, at)
-    guard.read_target(frame, table, segment, pointers)
-    guard.capabilities(frame, table, segment, pointers + 8)
-    segment, _, payload = guard.struct_at(frame, table, segment, pointers + 8, 0, 2)
-    segment, _, content = guard.struct_at(frame, table, segment, payload, 0, 2)
-    guard.read_data(frame, table, segment, content + 8)
-    guard.struct_at(frame, table, segment, content, 0, 2)
+    body = wire.Message.of(frame).body
+    body.call()
+    body.imported_target()
+    body.capabilities(wire.PARAMS)
+    content = contract.parameters(body)
+    content.data(1)
+    content.struct(0)
 
 
 def test_a_pointer_that_goes_round_ends() -> None:
     """A far pointer to another far pointer, or to itself, is refused instead of followed."""
-    itself = guard.frame_of(2 | 0 << 3)
-    with pytest.raises(guard.NotUnderstood):
-        guard.message(itself)
-    nowhere = guard.frame_of(2 | 0 << 3 | 9 << 32)
-    with pytest.raises(guard.NotUnderstood):
-        guard.message(nowhere)
+    itself = wire.frame_of(2 | 0 << 3)
+    with pytest.raises(wire.Malformed):
+        wire.Message.of(itself)
+    nowhere = wire.frame_of(2 | 0 << 3 | 9 << 32)
+    with pytest.raises(wire.Malformed):
+        wire.Message.of(nowhere)
 
 
 # Cutting a stream
 
 
 def _cut(stream: bytes, *sizes: int) -> tuple[list[bytes], bytes]:
-    frames, whole, rest = guard.Frames(), [], b""
+    frames, whole, rest = FrameSplitter(), [], b""
     at = 0
     for size in (*sizes, len(stream)):
         some, raw = frames.feed(stream[at : at + size])
@@ -432,7 +429,7 @@ FRAMES = (
     transaction(1, b"x" * 100),
     respread(transaction(2), "far"),
     respread(utxo(3, "add"), "double far"),
-    guard.frame_of(),
+    wire.frame_of(),
     answer(4),
     destroy(5, UTXO_CACHE_TRACE, 1),
     subscribe_utxo(6),
@@ -456,27 +453,26 @@ def test_what_is_not_complete_waits() -> None:
 
 @pytest.mark.parametrize("count", [512, 513, LIMIT])
 def test_too_many_segments_are_no_frame(count: int) -> None:
-    """From where a header says more segments than readers take, the stream is handed on as it is, for ever."""
+    """From where a header says more segments than readers take, the stream is forwarded as it is, for ever."""
     head = struct.pack("<II", count, 0)
     assert _cut(FRAMES[0] + head + FRAMES[1]) == ([FRAMES[0]], head + FRAMES[1])
-    frames = guard.Frames()
+    frames = FrameSplitter()
     assert frames.feed(head) == ([], head)
     assert frames.feed(FRAMES[0]) == ([], FRAMES[0])
 
 
 def test_a_frame_that_is_too_large_is_none() -> None:
     """The largest frame is waited for; one word more, in one segment or in two, is no frame."""
-    words = (guard.FRAME_BYTES - 8) // 8
+    words = (FRAME_BYTES - 8) // 8
     largest = struct.pack("<II", 0, words)
-    assert guard.Frames().feed(largest) == ([], b"")
+    assert FrameSplitter().feed(largest) == ([], b"")
     for head in (struct.pack("<II", 0, words + 1), struct.pack("<IIII", 1, words, 1, 0)):
-        assert guard.Frames().feed(head) == ([], head)
+        assert FrameSplitter().feed(head) == ([], head)
 
 
 def test_a_failure_is_read_as_one() -> None:
     """An answer's outcome is where the guard looks for it, and not that of results."""
-    frame = failure(9, "thread busy")
-    table, kind, segment, at = guard.message(frame)
-    _, data, _ = guard.struct_at(frame, table, segment, at, 8, 1)
-    assert (kind, struct.unpack_from("<IxxH", frame, data)) == (guard.RETURN, (9, 1))
-    assert guard.RESULTS == 0
+    message = wire.Message.of(failure(9, "thread busy"))
+    assert (message.kind, message.body.u32(0), message.body.u16(6)) == (wire.RETURN, 9, wire.EXCEPTION)
+    assert contract.read_reason(message.body).rstrip(b"\0") == b"thread busy"
+    assert wire.RESULTS == 0

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
-from itertools import count, cycle, pairwise, repeat
+from itertools import cycle, pairwise
 from typing import Any, NamedTuple
 
 import capnp
@@ -47,7 +47,10 @@ from support.guard import (
 )
 from support.properties import examples
 
-from telegraf_bitcoin_ipc.ipc import guard
+from telegraf_bitcoin_ipc.guard import contract, wire
+from telegraf_bitcoin_ipc.guard.loop import PluginSide, Side
+from telegraf_bitcoin_ipc.guard.relay import Relay
+from telegraf_bitcoin_ipc.guard.stream import BufferPool, FrameSplitter
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.handshake import open_session
 from telegraf_bitcoin_ipc.simnode.connection import Connection
@@ -152,30 +155,31 @@ class Ear:
 
 
 PASSING, STANDING = "passing", "standing"
-"""Clocks: on one a second goes by between any two looks, on the other none ever does."""
+"""Whether the burst is over at each event, or never: whether events are held back for the plugin."""
 
 
 class Listening:
     """A guard in this process, and everything that it tells either side.
 
-    Where time passes it holds no event back for the plugin; where time stands still it does whenever it may.
+    Where time passes it holds no event back for the plugin; where time stands still it holds all it may.
     """
 
     def __init__(self, time: str = PASSING) -> None:
         self.node, self.plugin = Ear(), Ear()
-        self.totals = memoryview(bytearray(guard.SHARED_BYTES)).cast("Q")
+        self.totals = memoryview(bytearray(contract.SHARED_BYTES)).cast("Q")
         node: Any = self.node
         plugin: Any = self.plugin
-        moments = count() if time == PASSING else repeat(0)
-        self.guard = guard.Guard(node, plugin, self.totals, 0.0, True, clock=moments.__next__)
-        self.cutters = {True: guard.Frames(), False: guard.Frames()}
+        buffers = BufferPool()
+        outboxes = Side(node, buffers), PluginSide(plugin, buffers) if time == STANDING else Side(plugin, buffers)
+        self.relay = Relay(*outboxes, self.totals, forward_utxo=True)
+        self.cutters = {True: FrameSplitter(), False: FrameSplitter()}
 
     def hear(self, is_node: bool, data: bytes) -> None:
         """Take what came in one read from a side."""
         frames, raw = self.cutters[is_node].feed(data)
         assert raw == b""
         for frame in frames:
-            (self.guard.take_from_node if is_node else self.guard.take_from_plugin)(frame)
+            (self.relay.from_node if is_node else self.relay.from_plugin)(frame, 0.0)
 
     def all(self) -> tuple[bytes, bytes, list[int]]:
         """What it told the node and the plugin, and what it added up."""
@@ -202,12 +206,12 @@ def test_the_recorded_session_has_everything() -> None:
     to_node, to_plugin, totals = whole()
     assert to_node
     assert to_plugin
-    assert dict(zip(guard.TOTALS, totals, strict=True))["add"] > 0
+    assert dict(zip(contract.TOTALS, totals, strict=True))["add"] > 0
     kinds = Counter[str]()
     calls = Counter[tuple[int, int]]()
     for is_node in (True, False):
         stream = b"".join(data for by_node, data in recorded() if by_node == is_node)
-        frames, raw = guard.Frames().feed(stream)
+        frames, raw = FrameSplitter().feed(stream)
         assert b"".join(frames) + raw == stream
         for frame in frames:
             with reading(frame) as message:
@@ -215,9 +219,9 @@ def test_the_recorded_session_has_everything() -> None:
                 if message.which() == "call":
                     calls[message.call.interfaceId, message.call.methodId] += 1
     assert {"bootstrap", "call", "return", "finish", "release"} <= set(kinds)
-    assert {*guard.SUBSCRIBING, (guard.MINING, guard.WAIT_TIP_CHANGED)} <= set(calls)
-    assert {(guard.CHAIN_NOTIFICATIONS, 3), (guard.CHAIN_NOTIFICATIONS, 5)} <= set(calls)
-    assert {(guard.UTXO_CACHE_TRACE, 1), (guard.HANDLER, guard.DISCONNECT)} <= set(calls)
+    assert {*contract.SUBSCRIBING, (contract.MINING, contract.WAIT_TIP_CHANGED)} <= set(calls)
+    assert {(contract.CHAIN_NOTIFICATIONS, 3), (contract.CHAIN_NOTIFICATIONS, 5)} <= set(calls)
+    assert {(contract.UTXO_CACHE_TRACE, 1), (contract.HANDLER, contract.DISCONNECT)} <= set(calls)
 
 
 def test_what_is_held_back_is_told_later() -> None:
@@ -277,7 +281,7 @@ def test_any_joint_is_the_same(time: str, plugins: list[int], nodes: list[int]) 
 def test_any_cut_is_the_same_to_the_real_process(cuts: list[int]) -> None:
     """The real process makes of a session in pieces what one in this process makes of it whole."""
     listening = Listening()
-    with RunningGuard(hand_on_utxo=True) as running:
+    with RunningGuard(forward_utxo=True) as running:
         for is_node, turn in recorded():
             before = listening.all()
             listening.hear(is_node, turn)
@@ -308,7 +312,7 @@ HEALTHY = (
     abort("no"),
     wait_tip(12, bytes(32)),
     tip_is(12, b"\x01" * 32),
-    tip_is(guard.OWN_IDS + 1, None),
+    tip_is(wire.OWN_IDS + 1, None),
     subscribe_chain(13),
     subscribe_utxo(14),
 )
@@ -346,7 +350,7 @@ DAMAGES = st.one_of(
     st.builds(Damage, st.just("bit"), st.integers(64, 1 << 14), st.just(0)),
     st.builds(Damage, st.just("word"), st.integers(1, 400), POINTERS),
     st.builds(Damage, st.just("half"), st.integers(0, 800), st.integers(0, 40)),
-    st.builds(Damage, st.just("word"), st.integers(1, 400), st.integers(0, guard.U64.unpack(b"\xff" * 8)[0])),
+    st.builds(Damage, st.just("word"), st.integers(1, 400), st.integers(0, wire.U64.unpack(b"\xff" * 8)[0])),
 )
 
 
@@ -393,7 +397,7 @@ def subscribed() -> Listening:
 
 def frames_of(frame: bytes | bytearray) -> Sequence[bytes]:
     """The whole frames in a damaged one, of which the header may say anything."""
-    return guard.Frames().feed(bytes(frame))[0]
+    return FrameSplitter().feed(bytes(frame))[0]
 
 
 def test_any_flipped_bit_leaves_an_answer() -> None:
@@ -406,10 +410,10 @@ def test_any_flipped_bit_leaves_an_answer() -> None:
                 frame[bit // 8] ^= 1 << bit % 8
                 if list(frames_of(frame)) == [frame]:
                     listening.node.heard.clear()
-                    listening.guard.take_from_node(bytes(frame))
+                    listening.relay.from_node(bytes(frame), 0.0)
                     question = callback_question(bytes(frame))
                     if question is not None:
-                        assert listening.node.heard.startswith(guard.answer_to(question)), (place, bit)
+                        assert listening.node.heard.startswith(wire.answer_to(question)), (place, bit)
                 frame[bit // 8] ^= 1 << bit % 8
 
 
@@ -419,17 +423,17 @@ def test_a_damaged_frame_of_the_nodes_is_answered_or_relayed(frame: bytes) -> No
     """Nothing that the node says ends the guard; what can be read as a call on a callback is answered, once."""
     for whole_frame in frames_of(frame):
         listening = subscribed()
-        listening.guard.take_from_node(whole_frame)
+        listening.relay.from_node(whole_frame, 0.0)
         question = callback_question(whole_frame)
         to_node = bytes(listening.node.heard)
         to_plugin = bytes(listening.plugin.heard)
         if question is not None:
-            assert to_node.startswith(guard.answer_to(question))
-            assert to_plugin != whole_frame or question >= guard.OWN_IDS, "and not by the plugin, too"
+            assert to_node.startswith(wire.answer_to(question))
+            assert to_plugin != whole_frame or question >= wire.OWN_IDS, "and not by the plugin, too"
         elif to_node == b"":
             assert to_plugin in (b"", whole_frame)
         listening.hear(True, HEARTBEAT)
-        assert bytes(listening.node.heard).endswith(guard.answer_to(0xABC)), "and it goes on"
+        assert bytes(listening.node.heard).endswith(wire.answer_to(0xABC)), "and it goes on"
 
 
 @examples(300)
@@ -438,11 +442,11 @@ def test_a_damaged_frame_of_the_plugins_is_relayed_or_kept(frame: bytes) -> None
     """Nothing that the plugin says ends the guard, and no frame is changed but a wait that is taken over."""
     for whole_frame in frames_of(frame):
         listening = subscribed()
-        listening.guard.take_from_plugin(whole_frame)
+        listening.relay.from_plugin(whole_frame, 0.0)
         assert bytes(listening.node.heard) in (b"", whole_frame)
         listening.hear(True, HEARTBEAT)
-        assert bytes(listening.node.heard).endswith(guard.answer_to(0xABC))
-        listening.guard.execute_will(0.0)
+        assert bytes(listening.node.heard).endswith(wire.answer_to(0xABC))
+        listening.relay.tick(0.0)
 
 
 @examples(150)
@@ -452,10 +456,10 @@ def test_many_damaged_frames_do_not_end_it(frames: list[bytes]) -> None:
     listening = subscribed()
     for frame in frames:
         for whole_frame in frames_of(frame):
-            listening.guard.take_from_node(whole_frame)
-            listening.guard.take_from_plugin(whole_frame)
+            listening.relay.from_node(whole_frame, 0.0)
+            listening.relay.from_plugin(whole_frame, 0.0)
     listening.hear(True, HEARTBEAT)
-    assert bytes(listening.node.heard).endswith(guard.answer_to(0xABC))
+    assert bytes(listening.node.heard).endswith(wire.answer_to(0xABC))
 
 
 @examples(500)
@@ -463,11 +467,11 @@ def test_many_damaged_frames_do_not_end_it(frames: list[bytes]) -> None:
 @example(struct.pack("<II", 511, 0), [4])
 def test_no_byte_is_lost(stream: bytes, cuts: list[int]) -> None:
     """Of any bytes at all, cut anywhere, every frame and every other byte comes out once and in its order."""
-    cutter, out = guard.Frames(), b""
+    cutter, out = FrameSplitter(), b""
     for piece in pieces(stream, cuts):
         frames, raw = cutter.feed(piece)
         out += b"".join(frames) + raw
-    frames, raw = guard.Frames().feed(stream)
+    frames, raw = FrameSplitter().feed(stream)
     assert out == b"".join(frames) + raw
     assert stream.startswith(out)
 
@@ -482,5 +486,5 @@ def test_the_real_process_survives_damage() -> None:
             for _ in range(rng.randint(1, 3)):
                 frame[rng.randrange(header, len(frame))] ^= 1 << rng.randrange(8)
             running.node.send(bytes(frame), transaction(1000 + number))
-            while running.node.take() != guard.answer_to(1000 + number):
+            while running.node.take() != wire.answer_to(1000 + number):
                 pass

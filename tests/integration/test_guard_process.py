@@ -26,7 +26,7 @@ def start() -> None:
         node, connection = socket.socketpair()
         with node, connection:
             try:
-                async with guarded(connection, hand_on_utxo=False):
+                async with guarded(connection, forward_utxo=False):
                     assert connection.fileno() == -1, "it is the guard's alone"
             except GuardFailed:
                 assert connection.fileno() >= 0
@@ -59,7 +59,7 @@ def test_too_few_descriptors() -> None:
     async def main(count: int) -> None:
         node, connection = socket.socketpair()
         with node, connection, free_descriptors(count):
-            async with guarded(connection, hand_on_utxo=False):
+            async with guarded(connection, forward_utxo=False):
                 pass
 
     reasons = []

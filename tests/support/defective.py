@@ -20,7 +20,7 @@ from support.nodes import PROGRAM, Plugin
 
 from telegraf_bitcoin_ipc import cli, collector, reconnect
 from telegraf_bitcoin_ipc.collect.events import ChainEvents
-from telegraf_bitcoin_ipc.ipc import callbacks, guard, guard_process, session
+from telegraf_bitcoin_ipc.ipc import callbacks, guard_process, session
 
 BLOCKED, UNBLOCKED = "blocked", "unblocked"
 """Files in its directory: the loop says by the first that it is blocked, and is so until the second is there."""
@@ -204,11 +204,12 @@ def no_memory() -> None:
 
 def small_queue() -> None:
     """The guard keeps no more than SMALL_QUEUE_BYTES for it: the same program, with another number."""
-    text, whole = Path(guard.__file__).read_text(), "QUEUE_BYTES = 32 << 20"
+    copy = Path.cwd() / "guard"
+    shutil.copytree(guard_process.GUARD, copy)
+    text, whole = (copy / "loop.py").read_text(), "QUEUE_BYTES = 32 << 20"
     assert text.count(whole) == 1
-    copy = Path.cwd() / "guard.py"
-    copy.write_text(text.replace(whole, f"QUEUE_BYTES = {SMALL_QUEUE_BYTES}"))
-    guard.__file__ = str(copy)
+    (copy / "loop.py").write_text(text.replace(whole, f"QUEUE_BYTES = {SMALL_QUEUE_BYTES}"))
+    guard_process.GUARD = str(copy)  # type: ignore[misc]
 
 
 if __name__ == "__main__":

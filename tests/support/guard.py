@@ -14,11 +14,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import capnp
 
-from telegraf_bitcoin_ipc.ipc import guard, guard_process, schema
+from telegraf_bitcoin_ipc.guard.contract import READY, SHARED_BYTES, TOTALS
+from telegraf_bitcoin_ipc.ipc import guard_process, schema
 
 DEADLINE = 120.0
 """Seconds for whatever has to happen, on a machine that is busy with other things."""
@@ -476,11 +477,53 @@ class Side:
         self.socket.close()
 
 
+class Mouth(Protocol):
+    """A side as the test plays it."""
+
+    def send(self, *frames: bytes) -> None:
+        """Say frames."""
+
+    def take(self) -> bytes:
+        """Return the next frame that this side gets."""
+
+    def exactly(self, size: int) -> bytes:
+        """Return the next bytes that this side gets."""
+
+    def silent(self) -> bool:
+        """Whether nothing has come until now."""
+
+    def at_the_end(self) -> bool:
+        """Wait for the next frame or the end; whether it was the end."""
+
+    def close(self) -> None:
+        """Go."""
+
+
+class Guarded:
+    """A guard between a node and a plugin, both played by the test: a process, or in memory."""
+
+    node: Mouth
+    plugin: Mouth
+
+    def ends(self) -> None:
+        """It ends by itself, in good order."""
+
+    def subscribed(self, *, chain: int = 21, trace: int = 22) -> None:
+        """Subscribe to both, as a plugin does; the handlers get those ids. Questions 1 and 2 are used."""
+        for ask, question, handler in ((subscribe_chain, 1, chain), (subscribe_utxo, 2, trace)):
+            self.plugin.send(ask(question))
+            self.node.take()
+            self.node.send(handler_for(question, handler))
+            assert self.plugin.take() == handler_for(question, handler)
+            self.plugin.send(finish(question))
+            assert self.node.take() == finish(question)
+
+
 @dataclass
-class RunningGuard:
+class RunningGuard(Guarded):
     """The real guard as a process; `node` and `plugin` are its two sides, both played by the test."""
 
-    hand_on_utxo: bool = False
+    forward_utxo: bool = False
     spin: int = 0
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
@@ -488,8 +531,8 @@ class RunningGuard:
         with ExitStack() as stack:
             ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
             shared = os.memfd_create("guard-test", os.MFD_CLOEXEC)
-            os.ftruncate(shared, guard.SHARED_BYTES)
-            self.memory = mmap.mmap(shared, guard.SHARED_BYTES)
+            os.ftruncate(shared, SHARED_BYTES)
+            self.memory = mmap.mmap(shared, SHARED_BYTES)
             stack.callback(self.memory.close)
             self.stderr = stack.enter_context(tempfile.TemporaryFile())
             self.node, self.plugin = map(Side, ours)
@@ -498,7 +541,7 @@ class RunningGuard:
             descriptors = [*(side.fileno() for side in its), shared]
             try:
                 self.process = subprocess.Popen(
-                    guard_process.command(*descriptors, self.spin, int(self.hand_on_utxo)),
+                    guard_process.command(*descriptors, self.spin, int(self.forward_utxo)),
                     pass_fds=descriptors,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -510,7 +553,7 @@ class RunningGuard:
                     side.close()
                 os.close(shared)
             stack.callback(self._end)
-            assert self.plugin.exactly(1) == guard.READY
+            assert self.plugin.exactly(1) == READY
             self._stack = stack.pop_all()
         return self
 
@@ -537,15 +580,5 @@ class RunningGuard:
 
     def totals(self) -> dict[str, int]:
         """What it has added up."""
-        numbers = struct.unpack(f"={len(guard.TOTALS)}Q", self.memory[:])
-        return dict(zip(guard.TOTALS, numbers, strict=True))
-
-    def subscribed(self, *, chain: int = 21, trace: int = 22) -> None:
-        """Subscribe to both, as a plugin does; the handlers get those ids. Questions 1 and 2 are used."""
-        for ask, question, handler in ((subscribe_chain, 1, chain), (subscribe_utxo, 2, trace)):
-            self.plugin.send(ask(question))
-            self.node.take()
-            self.node.send(handler_for(question, handler))
-            assert self.plugin.take() == handler_for(question, handler)
-            self.plugin.send(finish(question))
-            assert self.node.take() == finish(question)
+        numbers = struct.unpack(f"={len(TOTALS)}Q", self.memory[:])
+        return dict(zip(TOTALS, numbers, strict=True))

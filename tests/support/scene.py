@@ -57,7 +57,7 @@ class Scene:
 
     def guards(self) -> list[int]:
         """The ids of the guards that run."""
-        return [pid for pid, command in self.processes().items() if "guard.py" in command]
+        return [pid for pid, command in self.processes().items() if "guard import loop" in command]
 
     def guard(self) -> int:
         """The id of the one guard, as soon as it runs."""

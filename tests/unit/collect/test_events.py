@@ -19,7 +19,7 @@ from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener, ChainLo
 from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, Subscription
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Number
-from telegraf_bitcoin_ipc.ipc import guard
+from telegraf_bitcoin_ipc.guard import contract
 from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, TRACING
 from telegraf_bitcoin_ipc.simnode.events import BlockConnected, RemovalReason
 from telegraf_bitcoin_ipc.simnode.model import Model
@@ -247,7 +247,7 @@ def test_guard_totals() -> None:
 def test_every_total_of_the_guard_has_a_counter() -> None:
     """Whatever the guard adds up finds its counter, and every counter of the trace is fed."""
     store = Store()
-    GuardTotals(store, lambda: dict.fromkeys(guard.TOTALS, 1)).sync_totals()
+    GuardTotals(store, lambda: dict.fromkeys(contract.TOTALS, 1)).sync_totals()
     counters = TRACING.event_metrics(Subscription.UTXO_CACHE)
     assert counters
     assert {name for name, _, _ in store.samples()} == {*counters, "events_dropped_total"}
