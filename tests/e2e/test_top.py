@@ -24,7 +24,7 @@ from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING
 StartNode = Callable[..., SimulatedNode]
 StartTop = Callable[..., Terminal]
 
-NOT_TOLD = "not told by this node"
+NOT_TOLD = "not offered by this node"
 LONGEST_FRAME = 20_000  # bytes
 
 
