@@ -88,7 +88,7 @@ async def _simulate(options: argparse.Namespace) -> int:
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, lambda: node.hasten() if stop.is_set() else stop.set())
     loading = asyncio.ensure_future(_show_when_loaded(node, network_stopped))
     server = await _listen(options.socket, node, options.dialect)
     try:

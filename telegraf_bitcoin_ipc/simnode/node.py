@@ -80,6 +80,7 @@ class SimulatedNode:
         self._torn_down = False
         self._connections: set[asyncio.Event] = set()
         self._no_connection = asyncio.Event()
+        self._hastened = asyncio.Semaphore(0)
         self._chain: list[Subscription] = []
         self._utxo: list[Subscription] = []
         self._leaving = 0  # subscriptions that are ending and have not ended
@@ -301,17 +302,27 @@ class SimulatedNode:
 
     async def _tear_down(self) -> None:
         """Stop as slowly as a node with a large cache: flush, close all connections, destroy the state."""
-        await asyncio.sleep(self._stop_seconds / 2)
+        await self._phase()
         if self.subscribers:
             self.abort(STILL_SUBSCRIBED)
         for closed in self._connections:
             closed.set()
         self._torn_down = True
         self.journal.write("torn down")
-        await asyncio.sleep(self._stop_seconds / 2)
+        await self._phase()
         if self._connections:  # made meanwhile: while one stays open the process does not end
             self._no_connection.clear()
             await self._no_connection.wait()
+
+    async def _phase(self) -> None:
+        """Wait for one half of the slow stop, or until it is hastened."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._stop_seconds / 2):
+                await self._hastened.acquire()
+
+    def hasten(self) -> None:
+        """End the present half of a slow stop; each call ends one."""
+        self._hastened.release()
 
     def _state(self) -> dict[str, object]:
         """Return the values that a poll would read now."""

@@ -60,6 +60,10 @@ class SimulatedNode(Process):
         """Tell it to stop, without waiting for its end."""
         self.send(signal.SIGTERM)
 
+    def hasten_stop(self) -> None:
+        """Have a node with --stop-seconds go on to the second half of its stop, or to its end."""
+        self.send(signal.SIGTERM)
+
     def says(self, action: str, count: int = 1, timeout: float = START_SECONDS) -> dict[str, Any]:
         """Wait until it has said that kind of line so many times, and return the last of them."""
         return self.wait_until(
