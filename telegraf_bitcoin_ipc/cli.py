@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = options.pop("run")(options)
             return status
         finally:  # also after --help, which raises SystemExit
-            _print("", end="")
+            with _writing():
+                sys.stdout.flush()
     except BrokenPipeError:
         _discard_stdout()
         return EXIT_STDOUT_CLOSED
@@ -74,8 +75,14 @@ def _complain(error: Exception, status: int) -> int:
 
 def _print(text: str, end: str = "\n") -> None:
     """Print and flush; raises BrokenPipeError if nobody reads stdout, _OutputError if it fails otherwise."""
-    try:
+    with _writing():
         print(text, end=end, flush=True)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -189,6 +196,13 @@ def _from_extra(command: str, package: str) -> Iterator[None]:
 
 class _Parser(argparse.ArgumentParser):
     """A parser that reports a mistake in one sentence."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print --help and --version; argparse's own would ignore that stdout cannot be written to."""
+        if file is sys.stdout:
+            _print(message, end="")
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError instead of printing the usage."""

@@ -134,7 +134,8 @@ def check(nix: Nix, tmp_path: Path) -> Check:
         f"checks.{SYSTEMS[0]}.tests",
         """check: {
           packages = map (p: (builtins.parseDrvName p.name).name)
-            (builtins.concatMap (python: python.chosen) check.nativeBuildInputs);
+            (builtins.concatMap (p: [ p ] ++ p.dependencies or [ ])
+              (builtins.concatMap (python: python.chosen or [ ]) check.nativeBuildInputs));
           variables = builtins.filter (name: builtins.match ".*_BINARY" name != null) (builtins.attrNames check);
           inherit (check) script;
         }""",
