@@ -38,6 +38,9 @@ class Subscriber(Process):
 
 async def main(socket: str, kind: str, misbehaviour: str) -> None:
     """Connect, subscribe, misbehave, and stay until SIGTERM; who brakes leaves the node in peace then."""
+    stop = asyncio.Event()
+    if misbehaviour == "brake":  # before it subscribes: from then on a test may stop it
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     loaded = schema.load("tracing")
     client = capnp.TwoPartyClient(await capnp.AsyncIoStream.create_unix_connection(socket))
     init = client.bootstrap().cast_as(loaded.init.Init)
@@ -60,9 +63,6 @@ async def main(socket: str, kind: str, misbehaviour: str) -> None:
         several = handlers if misbehaviour == "two at once" else handlers[:1] * 2
         calls = [handler.disconnect(context=context) for handler in several]
         print(*await asyncio.gather(*calls, return_exceptions=True), sep="\n", flush=True)
-    stop = asyncio.Event()
-    if misbehaviour == "brake":
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()
     await handlers[0].disconnect(context=context)
     await callback.let_go.wait()
