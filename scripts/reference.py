@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import guard_allowed
 import guard_states
 
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
@@ -25,6 +26,7 @@ from telegraf_bitcoin_ipc.telegraf.sample_config import EXAMPLE_SOCKET, render
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "telegraf_bitcoin_ipc"
 EXAMPLE: Final = "telegraf.conf.example"
+ALLOWED: Final = "telegraf_bitcoin_ipc/guard/allowed.py"
 
 
 def all_metrics() -> str:
@@ -159,7 +161,7 @@ PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
 
 def files() -> dict[str, str]:
     """Return, by path, the text that each file with a made part should have."""
-    made = {EXAMPLE: example_config()}
+    made = {EXAMPLE: example_config(), ALLOWED: guard_allowed.module()}
     for page, parts in PARTS.items():
         text = (ROOT / page).read_text()
         for name, part in parts.items():

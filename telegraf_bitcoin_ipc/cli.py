@@ -180,6 +180,14 @@ def _parity(values: Mapping[str, Any]) -> int:
     return EXIT_OK if fine else EXIT_UNAVAILABLE
 
 
+def _guard(values: Mapping[str, Any]) -> NoReturn:
+    """Become the standing guard: another program, of the standard library alone, in this process."""
+    from telegraf_bitcoin_ipc.ipc.guard_command import become
+
+    command = become(argparse.Namespace(**values))
+    os.execv(command[0], command)
+
+
 @contextmanager
 def _from_extra(command: str, package: str) -> Iterator[None]:
     """Say how to get a package that is missing because the extra named as the command is not installed."""
@@ -284,6 +292,12 @@ def _add_simulate_options(parser: argparse.ArgumentParser) -> None:
     add_options(parser)
 
 
+def _add_guard_options(parser: argparse.ArgumentParser) -> None:
+    from telegraf_bitcoin_ipc.ipc.guard_command import add_options
+
+    add_options(parser)
+
+
 def _add_parity_options(parser: argparse.ArgumentParser) -> None:
     with _from_extra("parity", "prometheus-client"):
         from telegraf_bitcoin_ipc.parity.command import add_options
@@ -303,6 +317,7 @@ _COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], in
         _config,
     ),
     "metrics": ("print the catalogue of metrics", lambda _: None, _metrics),
+    "guard": ("let others watch a node, without its rights, by a socket of its own", _add_guard_options, _guard),
     "simulate": ("run a simulated Bitcoin node on a socket", _add_simulate_options, _simulate),
     "parity": (
         "compare another exporter's Prometheus page with Telegraf's that has this plugin's metrics",

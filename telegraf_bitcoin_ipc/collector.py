@@ -66,7 +66,7 @@ class Collector:
         self._guard_totals: GuardTotals | None = None
         store.set("up", 0)
         store.set("plugin_info", 1, __version__)
-        store.start("connects_total", "events_dropped_total", "lines_dropped_total")
+        store.start("connects_total", "events_dropped_total", "guard_refused_calls_total", "lines_dropped_total")
         for subscription in Subscription:
             store.set("subscription_active", 0, subscription)
 
@@ -104,8 +104,9 @@ class Collector:
             ) as connection:
                 silence.cancel()
                 self._waiting_for = ""
-                if connection.totals is not None:
-                    self._guard_totals = GuardTotals(self._store, connection.totals)
+                if connection.guard is not None:
+                    self._guard_totals = GuardTotals(self._store, connection.guard.totals)
+                    self._store.set("guard_standing", int(connection.guard.standing))
                 self._store.add("connects_total", 1)
                 self._introduce(connection.session)
                 log.info("connected to %s: %s", config.socket, connection.session)
@@ -227,7 +228,7 @@ class Subscriptions:
     def __init__(self, connection: Connection, store: Store, measurements: Measurements, *, trace: bool) -> None:
         """Subscribe to what the dialect offers, to the UTXO cache trace only with `trace`."""
         self._session = connection.session
-        self._guarded = connection.totals is not None
+        self._guarded = connection.guard is not None
         self._store = store
         self._measurements = measurements
         offered = self._session.dialect.subscriptions

@@ -157,6 +157,10 @@ class UtxoEvents:
             )
 
 
+ABOUT_THE_GUARD: Final = {"events_dropped": "events_dropped_total", "calls_refused": "guard_refused_calls_total"}
+"""The counters of those of the guard's totals that do not count coins."""
+
+
 class GuardTotals:
     """Adds the totals of a session's guard to the store."""
 
@@ -172,8 +176,7 @@ class GuardTotals:
         for name, total in totals.items():
             more = total - self._synced.get(name, 0)
             if more:
-                counter = f"{name}_total" if name == "events_dropped" else f"utxo_cache_{name}_total"
-                self._store.add(counter, more)
+                self._store.add(ABOUT_THE_GUARD.get(name) or f"utxo_cache_{name}_total", more)
         self._synced = totals
 
 

@@ -230,6 +230,14 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "Events that were answered but not forwarded, and are missing in the counters made from events.",
     ),
     _counter(
+        "guard_refused_calls_total", "plugin",
+        "Calls to the node that the guard did not allow: 0 unless a client does what watching does not need.",
+    ),
+    _gauge(
+        "guard_standing", "plugin",
+        "1 behind a standing guard, 0 behind a guard of the plugin's own; absent without one.",
+    ),
+    _counter(
         "lines_dropped_total", "plugin",
         "Lines of output that Telegraf did not read in time; the newest are kept.",
     ),

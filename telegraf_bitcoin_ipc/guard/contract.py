@@ -8,8 +8,11 @@ CHAIN, HANDLE_NOTIFICATIONS = 0xDDFB1D54C24414B3, 39
 TRACING, TRACE_UTXO_CACHE = 0xB300BEDCD7B880CE, 0
 MINING, WAIT_TIP_CHANGED = 0xF9C68436DF3AF39E, 3
 INIT, MAKE_MINING = 0x8838C700BA5CBA65, 3
+NODE, EXECUTE_RPC = 0xECE87A85E7D7C91D, 42
+EXECUTE_BY_NODE, EXECUTE_BY_RPC = (NODE, EXECUTE_RPC), (0xACB1D37F0A713129, 0)
+MAKE_THREAD = 0xEE5E37179AD9DC9D, 0
 # Calls that no server thread of the node runs: Init.construct, ThreadMap.makeThread, Thread.getName.
-EVENT_LOOP_CALLS = {(INIT, 0), (0xEE5E37179AD9DC9D, 0), (0x81C1E2600D0B56C5, 0)}
+EVENT_LOOP_CALLS = {(INIT, 0), MAKE_THREAD, (0x81C1E2600D0B56C5, 0)}
 HANDLER, DISCONNECT = 0xEA08728D34263F55, 1
 CHAIN_NOTIFICATIONS, UTXO_CACHE_TRACE = 0x9AC9DB48BA219039, 0xF877DD6FB711C62F
 DESTROY = 0  # of both callback interfaces
@@ -20,7 +23,7 @@ HASH_BYTES = 32
 NO_LIMIT = 0x7FEFFFFFFFFFFFFF  # the default of waitTipChanged's timeout: the largest f64
 THREAD_BUSY = b"thread busy"  # in the reason of libmultiprocess's exception, up to version 7
 
-READY = b"R"  # the first byte that the plugin gets
+LONGEST_WAIT_MILLISECONDS = 10_000.0  # of a waitTipChanged with a time limit: leaving has to wait for its answer
 
 # What is shared with the plugin: unsigned 64-bit totals since the start, in this order.
 TOTALS = (
@@ -32,9 +35,10 @@ TOTALS = (
     "uncache_value",
     "add_unconfirmed",
     "events_dropped",
+    "calls_refused",
 )
 SHARED_BYTES = 8 * len(TOTALS)
-UNCONFIRMED, DROPPED = TOTALS.index("add_unconfirmed"), TOTALS.index("events_dropped")
+UNCONFIRMED, DROPPED, REFUSED = map(TOTALS.index, ("add_unconfirmed", "events_dropped", "calls_refused"))
 
 QUESTION_AND_METHOD = struct.Struct("<IH")  # the first 6 bytes of a Call
 UTXO_DATA = struct.Struct("<4xIq")  # UtxoInfo: outpointN u32 at 0, height u32 at 4, value i64 at 8
@@ -111,6 +115,12 @@ def read_wait(call: Struct) -> tuple[int, int]:
     if length != HASH_BYTES:
         raise Malformed
     return given.at(0, 8), at
+
+
+def limit_of_wait(call: Struct) -> float | None:
+    """Return the time limit of a Call of waitTipChanged in milliseconds; None if it has none. Raises Malformed."""
+    given = U64.unpack_from(call.segments.frame, read_wait(call)[0])[0]
+    return struct.unpack("<d", U64.pack(given ^ NO_LIMIT))[0] if given else None
 
 
 def read_tip(answer: Struct) -> bytes:

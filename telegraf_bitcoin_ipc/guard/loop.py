@@ -1,22 +1,26 @@
 """The guard's process: two sockets, what waits to be written to them, and when to look at them.
 
 Arguments of `main`: NODE_FD PLUGIN_FD SHARED_FD SPIN_MICROSECONDS FORWARD_UTXO (file descriptors; 1 as the last to
-forward UTXO events, too). Writes one byte to the plugin when it is ready.
+forward UTXO events, too). Writes an Answer to the plugin when it is ready.
 """
 
+import contextlib
 import errno
 import mmap
 import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 
-from .contract import READY, SHARED_BYTES
+from .contract import SHARED_BYTES
+from .gate import Gate
+from .hello import Answer
 from .relay import Relay
-from .stream import READ_BYTES, BufferPool, FrameSplitter
+from .stream import FRAME_BYTES, READ_BYTES, BufferPool, FrameSplitter
 from .wire import Frame
 
 QUEUE_BYTES = 32 << 20  # events waiting for the plugin; a block is at most 4 MB
@@ -25,6 +29,7 @@ BACKLOG_BYTES = 1 << 20  # waiting for the node, before no more is read from the
 QUIET_SECONDS = 0.0003  # without another event of the node's
 HOLD_SECONDS = 0.005  # at most, altogether
 HELD_BYTES = 1 << 20
+PLUGIN_FRAME_BYTES = 64 << 10  # the largest frame that a plugin may send
 BUSY_READS = 64  # of the node's socket, before the plugin's side gets its turn
 RETRY_SECONDS = 0.01  # after the system could not send or receive
 
@@ -35,12 +40,12 @@ UNWATCHED = -1
 class Side:
     """One of the two sockets: the frames that come from it, and what waits to be written to it."""
 
-    def __init__(self, connection: socket.socket, buffers: BufferPool) -> None:
-        """Use a connected socket, which does not block; large frames are gathered in `buffers`."""
+    def __init__(self, connection: socket.socket, buffers: BufferPool, most: int = FRAME_BYTES) -> None:
+        """Use a connected socket, which does not block, for frames of at most `most` bytes."""
         self.connection = connection
         self.open = True
         self.buffers = buffers
-        self.frames = FrameSplitter(buffers)
+        self.frames = FrameSplitter(buffers, most)
         self.size = 0  # bytes that wait
         self.retry_at = 0.0  # not to be looked at before: the system could not send or receive
         self.watched = UNWATCHED
@@ -161,6 +166,11 @@ class PluginSide(Side):
         return dropped
 
 
+def _to_stderr(text: str) -> None:
+    """Write a line on stderr, which is a file: it holds up nothing."""
+    print(text, file=sys.stderr, flush=True)
+
+
 class Loop:
     """Moves frames between two sockets and a Relay until both sides are gone."""
 
@@ -172,11 +182,16 @@ class Loop:
         spin: float,
         forward_utxo: bool,
         clock: Callable[[], float] = time.monotonic,
+        log: Callable[[str], None] = _to_stderr,
     ) -> None:
-        """Use two sockets, which do not block; poll busily for `spin` seconds after a UTXO event."""
+        """Use two sockets, which do not block; poll busily for `spin` seconds after a UTXO event.
+
+        `log` gets a sentence about what the plugin was refused.
+        """
         buffers = BufferPool()
-        self.node, self.plugin = Side(node, buffers), PluginSide(plugin, buffers)
-        self.relay = Relay(self.node, self.plugin, totals, forward_utxo)
+        self.node, self.plugin = Side(node, buffers), PluginSide(plugin, buffers, PLUGIN_FRAME_BYTES)
+        self.gate = Gate(self.plugin, totals, log)
+        self.relay = Relay(self.node, self.gate, totals, forward_utxo)
         self.spin = spin
         self.clock = clock
         self._sides: dict[int, Side] = {node.fileno(): self.node, plugin.fileno(): self.plugin}
@@ -205,12 +220,16 @@ class Loop:
             return False
         whole, raw = received
         now = self.clock()
-        take = self.relay.from_node if side is self.node else self.relay.from_plugin
+        if side is self.node:
+            for frame in whole:
+                self.relay.from_node(frame, now)
+            if raw:
+                self.relay.to_plugin(raw)
+            return True
         for frame in whole:
-            take(frame, now)
-        if raw and side is self.node:
-            self.relay.to_plugin(raw)
-        elif raw:  # to the node that would be a closed socket
+            if self.gate.admits(frame):
+                self.relay.from_plugin(frame, now)
+        if raw:  # to the node that would be a closed socket
             self.plugin.close()
         return True
 
@@ -289,5 +308,6 @@ def main(arguments: list[str]) -> None:
     with mmap.mmap(shared, SHARED_BYTES) as memory, memoryview(memory) as raw, raw.cast("Q") as totals:
         os.close(shared)
         os.chdir("/")
-        sides[1].send(READY)
+        with contextlib.suppress(OSError):  # the plugin may have gone meanwhile
+            sides[1].send(Answer().packet())
         Loop(sides[0], sides[1], totals, spin / 1e6, bool(forward_utxo)).run()

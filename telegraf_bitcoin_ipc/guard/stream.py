@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     class Outbox(Protocol):
         """Where frames for one side go."""
 
-        open: bool
-        """Whether the side is there. Its owner sets it to False when the peer has gone."""
+        @property
+        def open(self) -> bool:
+            """Whether the side is there."""
 
-        size: int
-        """Bytes that wait."""
+        @property
+        def size(self) -> int:
+            """Bytes that wait."""
 
         def send(self, frame: Frame, event: bool = False) -> int:
             """Send a frame in its turn; returns how many events were dropped to make room. No effect if closed."""
@@ -62,9 +64,10 @@ class BufferPool:
 class FrameSplitter:
     """Splits a stream into frames, however it arrives."""
 
-    def __init__(self, buffers: BufferPool | None = None) -> None:
-        """Begin with an empty stream; large frames are gathered in `buffers`."""
+    def __init__(self, buffers: BufferPool | None = None, most: int = FRAME_BYTES) -> None:
+        """Begin with an empty stream; large frames, up to `most` bytes, are gathered in `buffers`."""
         self._buffers = buffers or BufferPool()
+        self._most = most
         self._rest = bytearray()
         self._needed = 8
         self._raw = False
@@ -137,8 +140,7 @@ class FrameSplitter:
         self._rest += part
         self._needed = needed
 
-    @staticmethod
-    def _length(data: Frame, at: int, size: int) -> int | None:
+    def _length(self, data: Frame, at: int, size: int) -> int | None:
         """Return how many bytes a frame takes, at least; None if that is more than a reader would take."""
         if size - at < 8:
             return 8
@@ -152,4 +154,4 @@ class FrameSplitter:
             if size - at < header:
                 return int(header)
             length = header + 8 * sum(struct.unpack_from(f"<{count + 1}I", data, at + 4))
-        return int(length) if length <= FRAME_BYTES else None
+        return int(length) if length <= self._most else None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Frame = bytes | bytearray | memoryview
 
 # Message (rpc.capnp): the union's discriminant is the first u16 of its data.
-ABORT, CALL, RETURN, FINISH, RELEASE, BOOTSTRAP = 1, 2, 3, 4, 6, 8
+ABORT, CALL, RETURN, FINISH, RESOLVE, RELEASE, BOOTSTRAP = 1, 2, 3, 4, 5, 6, 8
 # Return's union, u16 at 6 of its data: 0 results, 1 exception. CapDescriptor's, u16 at 0: 1 senderHosted,
 # 2 senderPromise, 3 receiverHosted; 0 is none.
 RESULTS, EXCEPTION = 0, 1
@@ -203,6 +203,15 @@ class Struct:
         start, length = self.data_range(index)
         return bytes(self.segments.frame[start : start + length])
 
+    def text(self, index: int) -> str:
+        """Return a Text of ASCII: bytes that end with the only NUL. Empty if the pointer is null."""
+        if not self.has(index):
+            return ""
+        data = self.data(index)
+        if not data or data.find(0) != len(data) - 1 or not data.isascii():
+            raise Malformed
+        return data[:-1].decode("ascii")
+
     # Structs of rpc.capnp
 
     def call(self) -> tuple[int, int, int]:
@@ -269,6 +278,17 @@ def message_of(kind: int, data: int, pointers: int, *words: int) -> bytes:
 def answer_to(question: int) -> bytes:
     """Return a Return with empty results; releaseParamCaps, stored inverted, is true."""
     return message_of(RETURN, 2, 1, question, 0, pointer(0, 0, 2), 0, 0)
+
+
+def exception_to(question: int, reason: str) -> bytes:
+    """Return a Return with an exception of type `failed`; `reason` is ASCII."""
+    text = reason.encode("ascii") + b"\0"
+    words = struct.unpack(f"<{-(-len(text) // 8)}Q", text + bytes(-len(text) % 8))
+    return message_of(
+        RETURN, 2, 1,
+        question | EXCEPTION << 48, 0, pointer(0, 1, 1),
+        0, LIST_POINTER | BYTE_LIST << 32 | len(text) << 35, *words,
+    )  # fmt: skip
 
 
 def finish_of(question: int) -> bytes:

@@ -1,18 +1,20 @@
-"""A session with the node at a path, through a guard."""
+"""A session with the node at a path, through a guard: a standing one, or one of its own."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 import capnp
 
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
-from telegraf_bitcoin_ipc.ipc.guard_process import GuardFailed, guarded
+from telegraf_bitcoin_ipc.ipc.guard_process import Guarded, GuardFailed, guarded
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session, prepare
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.session import Session
+from telegraf_bitcoin_ipc.ipc.standing_guard import introduced
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +37,10 @@ LOOK_LIMIT: Final = 20.0
 
 
 class Connection(NamedTuple):
-    """A session, the guard's totals (None without a guard), and whether it is safe to subscribe."""
+    """A session, the guard before it (None without), and whether it is safe to subscribe."""
 
     session: Session
-    totals: Callable[[], Mapping[str, int]] | None
+    guard: Guarded | None
     may_subscribe: bool
 
 
@@ -59,19 +61,22 @@ async def connect(
     """
     async with AsyncExitStack() as stack:
         connection = stack.enter_context(node_socket.connect())
-        totals, patience = None, None
-        if not unguarded:
+        guard, patience = None, None
+        if connection.type == socket.SOCK_SEQPACKET:
+            guard = await stack.enter_async_context(introduced(connection, node_socket, forward_utxo=forward_utxo))
+        elif not unguarded:
             try:
                 guard = await stack.enter_async_context(
                     guarded(connection, forward_utxo=forward_utxo, meanwhile=prepare)
                 )
-                connection, totals, patience = guard.connection, guard.totals, PATIENCE
             except GuardFailed as error:
                 log.log(level, "%s; nothing is subscribed without it, the node is only polled", error)
+        if guard is not None:
+            connection, patience = guard.connection, PATIENCE
         loading = Loading(node_socket.is_loaded, on_wait=on_wait)
         try:
             session = await stack.enter_async_context(open_session(connection, patience, loading))
-            yield Connection(session, totals, unguarded or totals is not None)
+            yield Connection(session, guard, unguarded or guard is not None)
         except NodeStopping:
             node_socket.stopping()
             raise

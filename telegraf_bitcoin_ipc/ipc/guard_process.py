@@ -8,12 +8,11 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
-from telegraf_bitcoin_ipc.guard import contract
+from telegraf_bitcoin_ipc.guard import contract, hello, memory
 
 log = logging.getLogger(__name__)
 
@@ -31,58 +30,52 @@ PAUSE: Final = 0.005
 STDERR_BYTES: Final = 4000
 """How much of what the guard wrote on stderr, at most a traceback, is logged: its end."""
 
-MEMORY_DIRECTORY: Final = "/dev/shm"
-"""Where a file is memory, on Linux."""
-
 GUARD: Final = os.path.dirname(os.path.abspath(contract.__file__))
 """The directory of the guard's package."""
 
 RUN: Final = (
     "import os, sys; sys.path.append(os.path.dirname(sys.argv[1])); "
-    "from guard import loop; sys.path.pop(); loop.main(sys.argv[2:])"
+    "from guard import {0}; sys.path.pop(); sys.exit({0}.main(sys.argv[2:]))"
 )
-"""Runs the guard, given its directory and its arguments, as a package of its own: nothing else of this one is
-imported, and Python keeps its compiled form, where a script would be compiled at each start."""
+"""Runs a module of the guard, given the guard's directory and arguments, as a package of its own: nothing else of
+this one is imported, and Python keeps its compiled form, where a script would be compiled at each start."""
 
 
 class Guarded(NamedTuple):
-    """The socket on which the node is spoken to, and what the guard has added up since its start."""
+    """The socket on which the node is spoken to, and what the guard has added up since its start.
+
+    `standing` is whether it is a service, and not of the plugin's own.
+    """
 
     connection: socket.socket
     totals: Callable[[], Mapping[str, int]]
+    standing: bool
 
 
 class GuardFailed(Exception):
     """The guard could not be started: its caller must not subscribe."""
 
 
-def unnamed_memory() -> int:
-    """Return the descriptor of an empty file in memory that no name leads to. Raises OSError.
-
-    Not every Python has memfd_create: it depends on the C library that it was built with.
-    """
-    try:
-        return os.memfd_create("telegraf-bitcoin-ipc", os.MFD_CLOEXEC)
-    except (AttributeError, OSError):
-        directory = MEMORY_DIRECTORY if os.access(MEMORY_DIRECTORY, os.W_OK) else None
-        with tempfile.TemporaryFile(dir=directory) as file:
-            return os.dup(file.fileno())
-
-
 class Totals:
-    """The guard's totals, in memory that both processes have mapped.
+    """A guard's totals, in memory that both processes have mapped.
 
     They can be read after `close`, too, as they were then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int) -> None:
+        """Map the memory to read it; the descriptor is closed by `close`. Raises OSError and ValueError."""
+        self.descriptor = descriptor
+        self._memory: mmap.mmap | bytes = mmap.mmap(descriptor, contract.SHARED_BYTES, prot=mmap.PROT_READ)
+
+    @classmethod
+    def new(cls) -> Self:
         """Make the memory, filled with zeros. Raises OSError."""
-        self.descriptor = unnamed_memory()
+        descriptor = memory.unnamed()
         try:
-            os.ftruncate(self.descriptor, contract.SHARED_BYTES)
-            self._memory: mmap.mmap | bytes = mmap.mmap(self.descriptor, contract.SHARED_BYTES)
+            os.ftruncate(descriptor, contract.SHARED_BYTES)
+            return cls(descriptor)
         except OSError:
-            os.close(self.descriptor)
+            os.close(descriptor)
             raise
 
     def read(self) -> Mapping[str, int]:
@@ -110,16 +103,16 @@ async def guarded(
     """
     with ExitStack() as stack:
         with _failing():
-            totals = stack.enter_context(closing(Totals()))
+            totals = stack.enter_context(closing(Totals.new()))
             side = stack.enter_context(closing(Side(*socket.socketpair())))
-            stderr = unnamed_memory()
+            stderr = memory.unnamed()
             stack.callback(os.close, stderr)
             process = _start(connection, side.its, totals.descriptor, stderr, forward_utxo)
         try:
             meanwhile()
             await _ready(side.ours, process, stderr)
             connection.close()
-            yield Guarded(side.ours, totals.read)
+            yield Guarded(side.ours, totals.read, standing=False)
         finally:
             failure = sys.exc_info()[1]
             side.close()
@@ -173,20 +166,23 @@ def _start(
         its.close()
 
 
-def command(*arguments: int) -> list[str]:
+def command(*arguments: object, module: str = "loop") -> list[str]:
     """Return the command that runs the guard, without anything but the standard library, with its arguments."""
-    return [sys.executable, "-I", "-S", "-c", RUN, GUARD, *map(str, arguments)]
+    return [sys.executable, "-I", "-S", "-c", RUN.format(module), GUARD, *map(str, arguments)]
 
 
 async def _ready(ours: socket.socket, process: subprocess.Popen[bytes], stderr: int) -> None:
-    """Wait for the guard's first byte."""
+    """Wait for the guard's answer."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(START_LIMIT):
-            if await loop.sock_recv(ours, len(contract.READY)) == contract.READY:
+            if answer := await loop.sock_recv(ours, hello.HEAD.size):
+                hello.Answer.of(answer)
                 return
             await _wait_for_exit(process, None)
         why = f"exit status {process.returncode}"
+    except hello.NotSpoken as error:
+        why = str(error)
     except TimeoutError:
         why = f"it was not ready within {START_LIMIT:g} seconds"
     except OSError as error:

@@ -1,0 +1,152 @@
+"""Whether a call of the client's is allowed: its layout, its target, its capabilities, and what it asks for."""
+
+from . import contract, wire
+from .allowed import CALLS
+from .contract import SUBSCRIBING
+from .ledger import Ledger, Violation
+from .wire import CAP_TABLE, PARAMS, TARGET, Malformed, Struct
+
+SERVER_THREADS = 8
+NAME_CHARACTERS = 100  # of a server thread's name
+
+# Call (rpc.capnp): 3 words of data, 3 pointers; sendResultsTo's union u16 at 6: 0 caller; flags in the last word,
+# of which bit 1 (noPromisePipelining) changes nothing for the callee.
+CALL_BYTES, CALL_POINTERS, THIRD_PARTY, RESULTS_TO, FLAGS, HARMLESS_FLAG = 24, 3, 2, 6, 16, 2
+IMPORTED, PROMISED = 0, 1  # MessageTarget's union, u16 at 4
+CAPABILITY_POINTER = 3
+
+
+class Refused(Exception):
+    """A call is not allowed; the message is its name."""
+
+
+def check(call: Struct, asked: tuple[int, int], ledger: Ledger) -> None:
+    """Take note of a call that the node may get. Raises Refused, Violation and Malformed for any other."""
+    if call.pointers_at - call.start != CALL_BYTES or call.pointers != CALL_POINTERS or call.has(THIRD_PARTY):
+        raise Violation("a Call of another layout")
+    if call.u16(RESULTS_TO) or call.u64(FLAGS) & ~HARMLESS_FLAG:
+        raise Violation("a Call whose results are not for its caller")
+    name = CALLS.get(asked)
+    if name is None:
+        raise Refused("method {1} of interface {0:#018x}".format(*asked))
+    target = _target(call, ledger, name)
+    table = _table(call, ledger, asked in SUBSCRIBING, name)
+    given = contract.parameters(call)
+    if asked not in contract.EVENT_LOOP_CALLS:
+        _check_context(given, table, ledger, name)
+    elif table:
+        raise Violation(f"{name} with capabilities")
+    if asked == contract.MAKE_THREAD:
+        _check_thread(given, ledger, name)
+    elif asked == contract.EXECUTE_BY_NODE:
+        _check_json_rpc(given, by_node=True)
+    elif asked == contract.EXECUTE_BY_RPC:
+        _check_json_rpc(given, by_node=False)
+    elif asked == (contract.MINING, contract.WAIT_TIP_CHANGED):
+        _check_wait(call, ledger, name)
+    elif asked == (contract.HANDLER, contract.DISCONNECT):
+        _check_disconnect(target, ledger, name)
+    elif asked in SUBSCRIBING:
+        _check_subscription(asked[0], given, table, ledger, name)
+
+
+def _target(call: Struct, ledger: Ledger, name: str) -> int | None:
+    """Return the capability that is called; None for the one that an open Bootstrap will give."""
+    target = call.struct(TARGET)
+    kind = target.u16(4)
+    if kind == IMPORTED:
+        capability = target.u32(0)
+        if not ledger.holds(capability):
+            raise Violation(f"{name} of a capability that the client does not hold")
+        return capability
+    if kind != PROMISED:
+        raise Violation(f"{name} of an unknown target")
+    promised = target.struct(0)
+    question = ledger.open(promised.u32(0))
+    if question is None:
+        raise Violation(f"{name} of no open question's answer")
+    if question.asked is not None or promised.structs(0):
+        raise Refused(f"{name} of an answer that has not come")
+    return None
+
+
+def _table(call: Struct, ledger: Ledger, subscribing: bool, name: str) -> list[Struct]:
+    """Return a Call's capabilities: what the client holds, and one callback where it subscribes."""
+    payload = call.struct(PARAMS)
+    table = payload.structs(CAP_TABLE) if payload.pointers > CAP_TABLE else []
+    callbacks = 0
+    for each in table:
+        kind = each.u16(0)
+        if kind not in (wire.NONE, wire.RECEIVER_HOSTED, wire.SENDER_HOSTED):
+            raise Violation(f"{name} with a capability of kind {kind}")
+        if each.has(0) or (kind == wire.RECEIVER_HOSTED and not ledger.holds(each.u32(4))):
+            raise Violation(f"{name} with a capability that the client does not hold")
+        callbacks += kind == wire.SENDER_HOSTED
+    if callbacks != int(subscribing):
+        raise Violation(f"{name} with {callbacks} callbacks")
+    return table
+
+
+def _check_context(given: Struct, table: list[Struct], ledger: Ledger, name: str) -> None:
+    """Require a server thread of the client's in the Context: pointers thread and callbackThread."""
+    context = given.struct(0)
+    thread = _capability(context, 0, table)
+    if thread is None or thread.u16(0) != wire.RECEIVER_HOSTED or thread.u32(4) not in ledger.threads:
+        raise Violation(f"{name} on no server thread of the client's")
+    if context.has(1):
+        raise Violation(f"{name} with a thread to call back on")
+
+
+def _check_thread(given: Struct, ledger: Ledger, name: str) -> None:
+    ledger.threads_asked += 1
+    if ledger.threads_asked > SERVER_THREADS:
+        raise Violation(f"more than {SERVER_THREADS} server threads")
+    text = given.text(0)
+    if len(text) > NAME_CHARACTERS or not text.isprintable():
+        raise Refused(f"{name} of such a name")
+
+
+def _check_json_rpc(given: Struct, *, by_node: bool) -> None:
+    from . import json_rpc  # its parser takes a fifth of the guard's start, and not every node has JSON-RPC
+
+    problem = json_rpc.of_node(given) if by_node else json_rpc.of_rpc(given)
+    if problem:
+        raise Refused(f"JSON-RPC {problem}")
+
+
+def _check_wait(call: Struct, ledger: Ledger, name: str) -> None:
+    """Allow one wait without a time limit, which the relay repeats, and short ones."""
+    limit = contract.limit_of_wait(call)
+    if limit is None:
+        if ledger.endless_wait is not None:
+            raise Refused(f"{name} without a time limit for a second time")
+        ledger.endless_wait = call.u32(0)
+    elif not 0 <= limit <= contract.LONGEST_WAIT_MILLISECONDS:
+        raise Refused(f"{name} with such a time limit")
+
+
+def _check_disconnect(handler: int | None, ledger: Ledger, name: str) -> None:
+    """Allow it once for each subscription: a second one can hang the node's thread."""
+    if handler is None or handler not in ledger.handlers:
+        raise Refused(f"{name} of no subscription")
+    ledger.handlers.discard(handler)
+
+
+def _check_subscription(interface: int, given: Struct, table: list[Struct], ledger: Ledger, name: str) -> None:
+    """Allow one subscription of a kind. The second parameter is the callback: a node aborts without one."""
+    callback = _capability(given, 1, table)
+    if callback is None or callback.u16(0) != wire.SENDER_HOSTED:
+        raise Violation(f"{name} without a callback")
+    if interface in ledger.subscribed:
+        raise Violation(f"{name} for a second time")
+    ledger.subscribed.add(interface)
+
+
+def _capability(place: Struct, index: int, table: list[Struct]) -> Struct | None:
+    """Return the CapDescriptor that a capability pointer (type 3, its index in bits 32 to 63) leads to."""
+    if not place.has(index):
+        return None
+    word: int = wire.U64.unpack_from(place.segments.frame, place.pointers_at + 8 * index)[0]
+    if word & 0xFFFFFFFF != CAPABILITY_POINTER or word >> 32 >= len(table):
+        raise Malformed
+    return table[word >> 32]

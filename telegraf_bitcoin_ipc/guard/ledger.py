@@ -1,0 +1,135 @@
+"""Which of a client's questions are open, and which of the node's capabilities it holds.
+
+A node closes the connection at a frame that names anything else, and is harmed if there is a subscription.
+"""
+
+from . import contract, wire
+from .contract import SUBSCRIBING
+from .wire import Struct
+
+OPEN_QUESTIONS = 64
+KEEPS_RESULTS = 1  # Finish: releaseResultCaps, bit 0 at 4, is stored inverted
+NO_FINISH_NEEDED = 2  # Return: bit 1 at 4
+
+
+class Violation(Exception):
+    """No well-behaved client sends this, and the session has to end; the message is the reason."""
+
+
+class Question:
+    """A question of the client's. It is open until it was answered and finished."""
+
+    __slots__ = ("answered", "asked", "finished", "granted", "kept")
+
+    def __init__(self, asked: tuple[int, int] | None) -> None:
+        """Begin with a call of (interface, method); None for Bootstrap."""
+        self.asked = asked
+        self.kept = False  # the node does not know it
+        self.answered = self.finished = False
+        self.granted: list[int] = []  # capabilities in its answer
+
+
+class Ledger:
+    """What one client may name in its frames."""
+
+    def __init__(self) -> None:
+        """Begin without anything."""
+        self.threads: set[int] = set()  # capabilities that are server threads
+        self.handlers: set[int] = set()  # capabilities that end a subscription
+        self.threads_asked = 0
+        self.subscribed: set[int] = set()  # interfaces with a subscription, or a subscribing call
+        self.endless_wait: int | None = None  # the question that waits for a tip without a time limit
+        self._questions: dict[int, Question] = {}
+        self._done: set[int] = set()  # questions that need no Finish; one may be on its way all the same
+        self._held: dict[int, int] = {}  # references that the client has, by capability
+
+    def holds(self, capability: int) -> bool:
+        """Return whether the node has given the client a capability."""
+        return capability in self._held
+
+    def open(self, number: int) -> Question | None:
+        """Return a question that is not finished."""
+        question = self._questions.get(number)
+        return None if question is None or question.finished else question
+
+    def ask(self, number: int, asked: tuple[int, int] | None) -> Question:
+        """Open a question. Raises Violation."""
+        if number in self._questions or number >= wire.OWN_IDS:
+            raise Violation("a question's id that is in use")
+        if len(self._questions) >= OPEN_QUESTIONS:
+            raise Violation(f"more than {OPEN_QUESTIONS} open questions")
+        self._done.discard(number)
+        question = self._questions[number] = Question(asked)
+        return question
+
+    def finish(self, finish: Struct) -> bool:
+        """Take a Finish; returns whether the node knows the question. Raises Violation."""
+        number = finish.u32(0)
+        question = self.open(number)
+        if question is None and number in self._done:
+            self._done.discard(number)
+            return False
+        if question is None:
+            raise Violation("a Finish of no open question")
+        question.finished = True
+        if not finish.u32(4) & KEEPS_RESULTS:
+            for capability in question.granted:
+                self._drop(capability, 1)
+        self._forget(number, question)
+        return not question.kept
+
+    def release(self, capability: int, count: int) -> None:
+        """Take a Release. Raises Violation."""
+        if not 0 < count <= self._held.get(capability, 0):
+            raise Violation("a Release of what the client does not hold")
+        self._drop(capability, count)
+
+    def answer(self, answer: Struct) -> None:
+        """Take an answer that goes to the client, and what it gives. Raises Malformed."""
+        number = answer.u32(0)
+        question = self._questions.get(number)
+        if question is None or question.answered:
+            return
+        question.answered = True
+        if answer.u16(6) == wire.RESULTS and not question.finished:
+            for each in answer.capabilities(0):
+                if each.u16(0) in (wire.SENDER_HOSTED, wire.SENDER_PROMISE):
+                    self._grant(each.u32(4), question)
+        if question.asked in SUBSCRIBING and not question.granted:
+            self.subscribed.discard(question.asked[0])
+        if number == self.endless_wait:
+            self.endless_wait = None
+        if answer.u32(4) & NO_FINISH_NEEDED and not question.finished:
+            question.finished = True
+            self._done.add(number)
+        self._forget(number, question)
+
+    def resolve(self, resolve: Struct) -> None:
+        """Take what a promise became: Resolve, u16 at 4: 0 a CapDescriptor. Raises Malformed."""
+        if resolve.u16(4) == 0:
+            descriptor = resolve.struct(0)
+            if descriptor.u16(0) in (wire.SENDER_HOSTED, wire.SENDER_PROMISE):
+                self._hold(descriptor.u32(4))
+
+    def _hold(self, capability: int) -> None:
+        self._held[capability] = self._held.get(capability, 0) + 1
+
+    def _grant(self, capability: int, question: Question) -> None:
+        self._hold(capability)
+        question.granted.append(capability)
+        if question.asked == contract.MAKE_THREAD:
+            self.threads.add(capability)
+        elif question.asked in SUBSCRIBING:
+            self.handlers.add(capability)
+
+    def _drop(self, capability: int, count: int) -> None:
+        left = self._held.pop(capability, 0) - count
+        if left > 0:
+            self._held[capability] = left
+        else:
+            self.threads.discard(capability)
+            self.handlers.discard(capability)
+
+    def _forget(self, number: int, question: Question) -> None:
+        if question.answered and question.finished:
+            del self._questions[number]

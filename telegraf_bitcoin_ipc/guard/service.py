@@ -1,0 +1,293 @@
+"""The standing guard: lets others watch a node whose socket only the node's user can open.
+
+It listens on a socket of type SOCK_SEQPACKET, and serves each client in a process of its own, so that no client
+can hold up another. Arguments of `main`: NODE_SOCKET PATH MODE GROUP MOST_CLIENTS SPIN_MICROSECONDS. PATH is empty
+if systemd has handed over the socket; MODE is octal; GROUP is a number, or empty to leave the socket's as it is.
+"""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import stat
+import sys
+import time
+
+from . import hello, notify
+from .contract import SHARED_BYTES
+from .loop import Loop
+from .memory import readable
+from .node import NoConnection, NodeSocket, Stopping, peer_of
+
+LISTEN_FD = 3  # the first socket that systemd hands over (sd_listen_fds)
+BACKLOG = 16
+HELLO_SECONDS = 5.0  # that a client has for its request
+ACCEPT_PAUSE = 0.1  # after the system could not accept or fork
+LINE_BYTES = 512  # of a relay's line for the log
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+
+
+class NotListening(Exception):
+    """The guard cannot listen; the message is a sentence."""
+
+
+def log(text: str) -> None:
+    """Write a line on stderr, for the journal."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+class Service:
+    """Accepts clients, starts a relay for each, and ends when it is told to and all relays have ended."""
+
+    def __init__(self, listener: socket.socket, node_path: str, most_clients: int, spin: float) -> None:
+        """Serve at most `most_clients` at a time; a relay polls busily for `spin` seconds after a UTXO event."""
+        self._listener = listener
+        self._node = NodeSocket(node_path)
+        self._most_clients = most_clients
+        self._spin = spin
+        self._relays: dict[int, str] = {}  # clients by the process of their relay
+        self._stopping = False
+        self._lines, self._from_relays = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._signals, self._on_signal = socket.socketpair()
+        for each in (listener, self._lines, self._from_relays, self._signals, self._on_signal):
+            each.setblocking(False)
+
+    def run(self) -> None:
+        """Serve until told to stop by SIGTERM or SIGINT."""
+        signal.set_wakeup_fd(self._on_signal.fileno())
+        for number in SIGNALS:
+            signal.signal(number, self._take_signal)
+        self._node.look()
+        gc.freeze()  # what is there now stays shared with the relays
+        notify.tell("READY=1")
+        poller = select.poll()
+        for each in (self._listener, self._lines, self._signals):
+            poller.register(each, select.POLLIN)
+        while self._relays or not self._stopping:
+            ready = {descriptor for descriptor, _ in poller.poll()}
+            with contextlib.suppress(BlockingIOError):
+                self._signals.recv(BACKLOG)
+            self._log_lines()
+            self._reap()
+            if self._stopping and self._listener.fileno() >= 0:
+                poller.unregister(self._listener)
+                self._stop()
+            elif self._listener.fileno() in ready:
+                self._accept()
+
+    def _take_signal(self, number: int, _: object) -> None:
+        self._stopping |= number != signal.SIGCHLD
+
+    def _stop(self) -> None:
+        """Take no more clients, and have each relay end its subscriptions."""
+        self._listener.close()
+        notify.tell("STOPPING=1")
+        log(f"stopping: {len(self._relays)} clients")
+        for relay in self._relays:
+            os.kill(relay, signal.SIGTERM)
+
+    def _log_lines(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                log(self._lines.recv(LINE_BYTES).decode(errors="replace"))
+
+    def _reap(self) -> None:
+        while self._relays:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            self._log_lines()  # its last words, before its end
+            client = self._relays.pop(pid, "?")
+            code = os.waitstatus_to_exitcode(status)
+            log(f"{client}: gone" if not code else f"{client}: its relay ended with status {code}")
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            log(f"a client could not be accepted: {error.strerror}")
+            time.sleep(ACCEPT_PAUSE)
+            return
+        with connection:
+            pid, user, _ = peer_of(connection)
+            client = f"client {pid} (user {name_of(user)})"
+            if len(self._relays) >= self._most_clients:
+                log(f"{client}: refused, {self._most_clients} clients are connected")
+                say_no(connection, f"{self._most_clients} clients are connected, as many as it allows")
+                return
+            self._node.look()
+            self._fork(connection, client)
+
+    def _fork(self, connection: socket.socket, client: str) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the relay has its own handlers
+        try:
+            pid = os.fork()
+        except OSError as error:
+            log(f"{client}: no process for it: {error.strerror}")
+            say_no(connection, f"no process for another client ({error.strerror})")
+            pid = -1
+        if not pid:
+            self._become_relay(connection, client)
+        if pid > 0:
+            self._relays[pid] = client
+            log(f"{client}: connected")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def _become_relay(self, connection: socket.socket, client: str) -> None:
+        """Serve the client, in a process of its own, and end that."""
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):  # Ctrl-C is for the service
+                signal.signal(number, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            for each in (self._listener, self._lines, self._signals, self._on_signal):
+                each.close()
+            relay(connection, self._node, self._spin, Line(self._from_relays, client))
+            status = 0
+        except BaseException as error:
+            Line(self._from_relays, client)(f"{type(error).__name__}: {error}")
+        finally:
+            os._exit(status)
+
+
+class Line:
+    """Hands lines about a client to the service, to be logged. Never waits: without room a line is lost."""
+
+    def __init__(self, to: socket.socket, client: str) -> None:
+        """Begin each line with the client."""
+        self._to = to
+        self._client = client
+
+    def __call__(self, text: str) -> None:
+        """Hand over one line."""
+        with contextlib.suppress(OSError):
+            self._to.send(f"{self._client}: {text}".encode()[:LINE_BYTES])
+
+
+def relay(connection: socket.socket, node: NodeSocket, spin: float, line: Line) -> None:
+    """Open a session with the node for a client, and relay until both sides have gone."""
+    connection.settimeout(HELLO_SECONDS)
+    try:
+        forward_utxo, stopped = hello.read_request(connection.recv(hello.MOST_BYTES))
+        to_node = node.connect(stopped)
+        memory, descriptor = readable(SHARED_BYTES)
+        side, theirs = socket.socketpair()
+        answer = hello.Answer(loaded=node.is_loaded(), run=node.run).packet()
+        socket.send_fds(connection, [answer], [theirs.fileno(), descriptor])
+    except (OSError, hello.NotSpoken, NoConnection) as problem:
+        sentence = str(problem) or "it has not said what it wants"
+        line(sentence)
+        say_no(connection, sentence, stopping=isinstance(problem, Stopping))
+        return
+    connection.close()
+    theirs.close()
+    os.close(descriptor)
+    side.setblocking(False)
+    signal.signal(signal.SIGTERM, lambda *_: _lose(side))
+    with memory, memoryview(memory) as raw, raw.cast("Q") as totals:
+        Loop(to_node, side, totals, spin, forward_utxo, log=line).run()
+
+
+def _lose(client: socket.socket) -> None:
+    """Have the loop see the client as gone, after which it ends every subscription."""
+    with contextlib.suppress(OSError):  # it has gone already
+        client.shutdown(socket.SHUT_RDWR)
+
+
+def say_no(connection: socket.socket, sentence: str, *, stopping: bool = False) -> None:
+    """Tell a client why there is no session; it may have gone."""
+    with contextlib.suppress(OSError):
+        connection.setblocking(False)
+        connection.send(hello.Answer(sentence=sentence, stopping=stopping).packet())
+
+
+def name_of(user: int) -> str:
+    """Return a user's name, or the number if there is none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+def inherited() -> socket.socket:
+    """Return the socket that systemd has handed over. Raises NotListening."""
+    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or os.environ.pop("LISTEN_FDS", "") != "1":
+        raise NotListening("give --listen PATH, or one socket by systemd (LISTEN_FDS)")
+    listener = socket.socket(fileno=LISTEN_FD)
+    if listener.family != socket.AF_UNIX or listener.type != socket.SOCK_SEQPACKET:
+        raise NotListening("the socket from systemd is not of ListenSequentialPacket=")
+    os.set_inheritable(LISTEN_FD, False)
+    return listener
+
+
+def listening(path: str, mode: int, group: int | None) -> socket.socket:
+    """Make a socket at a path and listen on it; never in the place of one that is alive. Raises NotListening."""
+    _clear(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = os.umask(0o777)  # nobody may connect until mode and group are right
+    try:
+        listener.bind(path)
+        if group is not None:
+            os.chown(path, -1, group)
+        os.chmod(path, mode)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise NotListening(f"cannot listen on {path}: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    return listener
+
+
+def _clear(path: str) -> None:
+    """Remove a socket that a guard has left behind."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise NotListening(f"{path} exists and is not a socket")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise NotListening(f"cannot listen on {path}: {error.strerror}") from error
+    with socket.socket(socket.AF_UNIX) as probe:  # of a node's type: a guard does not take it for a client
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except OSError:
+            pass
+    raise NotListening(f"cannot listen on {path}: somebody does already")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the service; returns the exit status."""
+    node_path, path, mode, group, most_clients, spin = arguments
+    made: tuple[int, int] | None = None
+    try:
+        if path:
+            listener = listening(path, int(mode, 8), int(group) if group else None)
+            status = os.stat(path)
+            made = status.st_dev, status.st_ino
+        else:
+            listener = inherited()
+    except NotListening as error:
+        log(f"telegraf-bitcoin-ipc guard: {error}")
+        return 1
+    log(f"watching {node_path} for those who may open {path or 'the socket from systemd'}")
+    Service(listener, node_path, int(most_clients), int(spin) / 1e6).run()
+    if made is not None:
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) == made:
+                os.unlink(path)
+    return 0

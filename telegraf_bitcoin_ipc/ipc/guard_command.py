@@ -1,0 +1,80 @@
+"""The command `guard`: the options of the standing guard, and the command that becomes it."""
+
+import argparse
+import grp
+import os
+from typing import Final
+
+from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.ipc.guard_process import SPIN_MICROSECONDS, command
+from telegraf_bitcoin_ipc.ipc.working_directory import checked
+
+MODE: Final = 0o660
+"""The owner and the group may watch."""
+
+MOST_CLIENTS: Final = 8
+"""The node has a limited number of file descriptors for clients, and each takes one."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `guard`."""
+    add = parser.add_argument
+    add("node_socket", metavar="NODE_SOCKET", help="path of the node's IPC socket")
+    add("--listen", metavar="PATH", help="listen on a new socket at PATH; systemd can hand one over instead")
+    add("--mode", type=_mode, metavar="MODE", help=f"who may open that socket (default: {MODE:04o})")
+    add("--group", type=_group, metavar="NAME", help="the group of that socket (default: this user's)")
+    add(
+        "--max-clients",
+        type=_count,
+        default=MOST_CLIENTS,
+        metavar="N",
+        help="serve at most N clients at a time (default: %(default)s)",
+    )
+
+
+def become(options: argparse.Namespace) -> list[str]:
+    """Return the command to execute: the guard as a program of its own. Raises ConfigError."""
+    checked("NODE_SOCKET", options.node_socket)
+    if options.listen is None:
+        if "LISTEN_FDS" not in os.environ:
+            raise ConfigError("guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)")
+        if options.mode is not None or options.group is not None:
+            raise ConfigError(
+                "guard: --mode and --group need --listen; SocketMode= and SocketGroup= are systemd's"
+            )
+    else:
+        checked("--listen", options.listen)
+    mode = MODE if options.mode is None else options.mode
+    group = "" if options.group is None else options.group
+    return command(
+        os.path.abspath(options.node_socket),
+        os.path.abspath(options.listen) if options.listen else "",
+        f"{mode:o}",
+        group,
+        options.max_clients,
+        SPIN_MICROSECONDS,
+        module="service",
+    )
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mode such as 0660")
+    return mode
+
+
+def _group(text: str) -> int:
+    try:
+        return grp.getgrnam(text).gr_gid
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"there is no group {text!r}") from None
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of clients")
+    return int(text)

@@ -1,0 +1,78 @@
+"""Opens a session with the node by way of a standing guard."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, closing
+from typing import Final
+
+from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
+from telegraf_bitcoin_ipc.guard import hello
+from telegraf_bitcoin_ipc.ipc.guard_process import Guarded, Totals
+from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
+
+ANSWER_LIMIT: Final = 10.0
+"""Seconds that a standing guard has to answer; it takes some milliseconds."""
+
+DESCRIPTORS: Final = 2
+"""What comes with an answer: the socket on which the node is spoken to, and the memory of the totals."""
+
+
+@asynccontextmanager
+async def introduced(
+    connection: socket.socket, node_socket: NodeSocket, *, forward_utxo: bool
+) -> AsyncIterator[Guarded]:
+    """Ask the guard at the other end of a socket of type SOCK_SEQPACKET for a session, and hold the session.
+
+    Raises NodeStopping, and NodeUnavailable with the guard's sentence if there is no session.
+    """
+    with ExitStack() as stack:
+        try:
+            with closing(connection):
+                request = hello.request(forward_utxo=forward_utxo, stopped=node_socket.stopped)
+                async with asyncio.timeout(ANSWER_LIMIT):
+                    packet, descriptors = await _answered(connection, request)
+            for descriptor in descriptors:
+                stack.callback(os.close, descriptor)
+            answer = hello.Answer.of(packet)
+        except TimeoutError:
+            raise NodeUnavailable(f"the guard has not answered within {ANSWER_LIMIT:g} seconds") from None
+        except (OSError, hello.NotSpoken) as error:
+            raise NodeUnavailable(f"the guard gave no session: {error}") from error
+        if answer.stopping:
+            raise NodeStopping
+        if answer.sentence or len(descriptors) != DESCRIPTORS:
+            raise NodeUnavailable(f"the guard gave no session: {answer.sentence or 'its answer is malformed'}")
+        node_socket.introduced(answer)
+        try:
+            session = stack.enter_context(socket.socket(fileno=os.dup(descriptors[0])))
+            session.setblocking(False)
+            totals = stack.enter_context(closing(Totals(os.dup(descriptors[1]))))
+        except (OSError, ValueError) as error:
+            raise NodeUnavailable(f"the guard gave no session: {error}") from error
+        yield Guarded(session, totals.read, standing=True)
+
+
+async def _answered(connection: socket.socket, request: bytes) -> tuple[bytes, list[int]]:
+    """Send the request, and return the answer and the descriptors that come with it."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connection, request)
+    readable = asyncio.Event()
+    loop.add_reader(connection, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(connection)
+    packet, descriptors = _receive(connection)
+    if not packet:
+        raise hello.NotSpoken("it closed the connection")
+    return packet, descriptors
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """Read one packet: behind the reset by a guard that answers without reading the request."""
+    try:
+        return socket.recv_fds(connection, hello.MOST_BYTES, DESCRIPTORS)[:2]
+    except ConnectionResetError:
+        return socket.recv_fds(connection, hello.MOST_BYTES, DESCRIPTORS)[:2]
