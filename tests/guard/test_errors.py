@@ -14,7 +14,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from support.guard import DEADLINE, Side, transaction
+from support.frames import transaction
+from support.guard import DEADLINE, Side
 
 from telegraf_bitcoin_ipc.guard import contract, loop, stream, wire
 

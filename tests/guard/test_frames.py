@@ -8,13 +8,12 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from support.guard import (
+from support.frames import (
     CHAIN_NOTIFICATIONS,
     HANDLER,
     MINING,
     TRACING,
     UTXO_CACHE_TRACE,
-    Place,
     abort,
     answer,
     bootstrap,
@@ -23,22 +22,20 @@ from support.guard import (
     disembargo,
     failure,
     finish,
-    frame_with,
     handler_for,
     interface_id,
     method_id,
     reading,
     release,
-    respread,
     rpc,
     subscribe_chain,
     subscribe_utxo,
     tip_is,
     transaction,
-    tree_of,
     utxo,
     wait_tip,
 )
+from support.layouts import Place, frame_with, respread, tree_of
 
 from telegraf_bitcoin_ipc.guard import contract, wire
 from telegraf_bitcoin_ipc.guard.stream import (

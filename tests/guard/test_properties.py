@@ -18,12 +18,9 @@ import capnp
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.guard import (
+from support.frames import (
     CHAIN_NOTIFICATIONS,
-    DEADLINE,
     UTXO_CACHE_TRACE,
-    Place,
-    RunningGuard,
     abort,
     answer,
     bootstrap,
@@ -31,20 +28,19 @@ from support.guard import (
     disembargo,
     failure,
     finish,
-    frame_with,
     handler_for,
     interface_id,
     reading,
     release,
-    respread,
     subscribe_chain,
     subscribe_utxo,
     tip_is,
     transaction,
-    tree_of,
     utxo,
     wait_tip,
 )
+from support.guard import DEADLINE, RunningGuard
+from support.layouts import Place, frame_with, respread, tree_of
 from support.properties import examples
 
 from telegraf_bitcoin_ipc.guard import contract, wire

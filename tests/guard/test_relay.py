@@ -23,25 +23,24 @@ from support.conversation import (
     still_answers,
     teardown,
 )
-from support.guard import (
+from support.frames import (
     CHAIN_NOTIFICATIONS,
     NODE_TABLE,
     UTXO_CACHE_TRACE,
-    Place,
-    RunningGuard,
     abort,
     answer,
     call,
     finish,
     handler_for,
     reading,
-    respread,
     subscribe_chain,
     tip_is,
     transaction,
     utxo,
     wait_tip,
 )
+from support.guard import RunningGuard
+from support.layouts import Place, respread
 
 from telegraf_bitcoin_ipc.guard import contract, wire
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.guard import rpc
+from support.frames import rpc
 from support.in_process import BLOCKS, Node, serving, session_with
 from support.listener import Connected
 

@@ -25,16 +25,13 @@ from support.conversation import (
     still_answers,
     teardown_in_any_order,
 )
-from support.guard import (
+from support.frames import (
     CHAIN_NOTIFICATIONS,
     INIT,
     SERVER_THREAD,
     THREAD,
     THREAD_MAP,
     UTXO_CACHE_TRACE,
-    Capability,
-    Place,
-    Struct,
     answer,
     bootstrap,
     call,
@@ -42,18 +39,16 @@ from support.guard import (
     disembargo,
     failure,
     finish,
-    frame_with,
     handler_for,
     release,
-    respread,
     subscribe_chain,
     subscribe_utxo,
     tip_is,
     transaction,
-    tree_of,
     utxo,
     wait_tip,
 )
+from support.layouts import Capability, Place, Struct, frame_with, respread, tree_of
 
 from telegraf_bitcoin_ipc.guard import contract, relay, subscriptions, wire
 
