@@ -6,16 +6,14 @@ import asyncio
 import json
 import logging
 import shutil
-import socket
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.frames import rpc
-from support.in_process import BLOCKS, Node, serving, session_with
+from support.in_process import BLOCKS, Node, relayed_session, session_with
 from support.listener import Connected
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
@@ -28,7 +26,7 @@ from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailabl
 from telegraf_bitcoin_ipc.ipc import handshake, schema
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, Dialect
-from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
+from telegraf_bitcoin_ipc.ipc.handshake import Loading
 from telegraf_bitcoin_ipc.ipc.origins import RPC, Polled
 from telegraf_bitcoin_ipc.ipc.session import Session, Tip
 from telegraf_bitcoin_ipc.simnode import connection as simnode_connection
@@ -281,16 +279,7 @@ def test_a_node_that_starts_is_not_there_yet(dialect: str) -> None:
     run(main())
 
 
-async def _frame(reader: asyncio.StreamReader) -> bytes:
-    """Read a frame of Cap'n Proto: its table of segments, and the segments."""
-    head = await reader.readexactly(4)
-    segments = int.from_bytes(head, "little") + 1
-    table = await reader.readexactly(segments // 2 * 8 + 4)
-    words = sum(struct.unpack_from(f"<{segments}I", table))
-    return head + table + await reader.readexactly(8 * words)
-
-
-def _unimplemented(frame: bytes) -> bytes:
+def unimplemented(is_node: bool, frame: bytes) -> bytes:
     """Return an answer that a Python server gives for a method that it lacks as a node would give it."""
     if b"Method not implemented" not in frame and b"object has no attribute 'make" not in frame:
         return frame
@@ -299,37 +288,6 @@ def _unimplemented(frame: bytes) -> bytes:
     exception = getattr(changed, "return").exception
     exception.type = "unimplemented"
     return bytes(changed.to_bytes())
-
-
-async def _relay(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
-) -> None:
-    try:
-        while True:
-            writer.write(change(await _frame(reader)))
-            await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
-
-
-@asynccontextmanager
-async def partial_session(node: Node, dialect: str) -> AsyncIterator[Session]:
-    """Hold a session with a node that may lack methods: pycapnp's servers have another word for it than a node."""
-    ours, outer = socket.socketpair()
-    inner, its = socket.socketpair()
-    client_side = await asyncio.open_connection(sock=outer)
-    node_side = await asyncio.open_connection(sock=inner)
-    relays = [
-        asyncio.ensure_future(_relay(client_side[0], node_side[1], lambda frame: frame)),
-        asyncio.ensure_future(_relay(node_side[0], client_side[1], _unimplemented)),
-    ]
-    try:
-        async with serving(its, node, dialect):
-            with ours:
-                async with open_session(ours) as session:
-                    yield session
-    finally:
-        await asyncio.gather(*relays)
 
 
 def lack(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
@@ -362,7 +320,7 @@ def test_a_node_that_offers_only_part(
     async def main() -> None:
         node = Node()
         with pytest.raises(UnsupportedNode) as raised:
-            async with partial_session(node, dialect):
+            async with relayed_session(node, dialect, unimplemented):
                 pass
         assert str(raised.value) == sentence
         assert node.aborts == []
@@ -375,7 +333,7 @@ def test_without_tracing_a_node_is_of_the_dialect_chain(monkeypatch: pytest.Monk
     lack(monkeypatch, "makeTracing")
 
     async def main() -> None:
-        async with partial_session(Node(), "tracing") as session:
+        async with relayed_session(Node(), "tracing", unimplemented) as session:
             assert session.dialect.name == "chain"
 
     run(main())

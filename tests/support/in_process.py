@@ -7,12 +7,14 @@ import io
 import json
 import random
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import capnp
 
+from telegraf_bitcoin_ipc.guard.stream import FrameSplitter
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.simnode.connection import Connection
@@ -74,3 +76,39 @@ async def session_with(
         with ours:
             async with open_session(ours, loading=loading) as session:
                 yield session
+
+
+Heard = Callable[[bool, bytes], bytes]
+"""Told whether it was the node that spoke, and the frame; returns what the other side gets."""
+
+
+@asynccontextmanager
+async def relayed_session(node: SimulatedNode, dialect: str, heard: Heard) -> AsyncIterator[Session]:
+    """Hold a session with a node of which every frame passes `heard`."""
+    ours, outer = socket.socketpair()
+    inner, its = socket.socketpair()
+    client_side = await asyncio.open_connection(sock=outer)
+    node_side = await asyncio.open_connection(sock=inner)
+    relays = [
+        asyncio.ensure_future(_relay(client_side[0], node_side[1], partial(heard, False))),
+        asyncio.ensure_future(_relay(node_side[0], client_side[1], partial(heard, True))),
+    ]
+    try:
+        async with serving(its, node, dialect):
+            with ours:
+                async with open_session(ours) as session:
+                    yield session
+    finally:
+        await asyncio.gather(*relays)
+
+
+async def _relay(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
+) -> None:
+    cutter = FrameSplitter()
+    with suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            for frame in cutter.feed(data)[0]:
+                writer.write(change(bytes(frame)))
+            await writer.drain()
+    writer.close()

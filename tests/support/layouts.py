@@ -50,7 +50,10 @@ class Capability:
 
 Tree = Struct | Plain | Structs | Pointers | Capability | None
 Place = Literal["near", "far", "double far"]
+PLACES: tuple[Place, ...] = ("near", "far", "double far")
 Choice = Callable[[], Place]
+Spread = Callable[[bytes], bytes]
+"""Lays a message out in another way."""
 
 _LIST_BITS = (0, 1, 8, 16, 32, 64)
 
