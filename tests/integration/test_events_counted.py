@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from support.counts import differences
-from support.nodes import Plugin, Series, SimulatedNode, value
+from support.nodes import Plugin, SimulatedNode, value
+from support.scene import counted
 
 StartNode = Callable[..., SimulatedNode]
 StartPlugin = Callable[..., Plugin]
@@ -16,11 +16,6 @@ def subscribed(plugin: Plugin, *names: str) -> None:
     """Wait until the plugin has made these subscriptions."""
     for name in names:
         plugin.logged(f"subscribed: {name}")
-
-
-def counted(plugin: Plugin, node: SimulatedNode) -> Series:
-    """Wait until every counter made from events is what the node says it delivered."""
-    return plugin.shows(lambda series: not differences(series, node), "every event")
 
 
 def test_a_full_life_is_counted_to_the_last_event(start_node: StartNode, start_plugin: StartPlugin) -> None:
@@ -86,8 +81,6 @@ def test_polled_values_are_the_nodes(start_node: StartNode, start_plugin: StartP
     node.do("accept", count=4)
     state = node.do("headers", height=200)
     plugin = start_plugin()
-    subscribed(plugin, "utxo_cache")
-    series = plugin.ask()
     expected = {
         "chain_height": state["height"],
         "header_height": 200,
@@ -102,7 +95,10 @@ def test_polled_values_are_the_nodes(start_node: StartNode, start_plugin: StartP
         "up": 1,
         "connects_total": 1,
     }
-    assert {field: value(series, field) for field in expected} == expected
+    subscribed(plugin, "utxo_cache")
+    series = plugin.shows(
+        lambda series: {field: value(series, field) for field in expected} == expected, str(expected)
+    )
     assert value(series, "node_info", version="/Satoshi:30.99.0/", chain="regtest", dialect="tracing") == 1
 
 
