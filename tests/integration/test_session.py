@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from support.in_process import Node, session_with
+from support.in_process import Node, session_with, until
 
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered
 from telegraf_bitcoin_ipc.ipc import schema
@@ -159,13 +159,6 @@ def test_a_node_that_stops_ends_the_session() -> None:
                 await task
 
     run(main())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_a_busy_thread_does_not_end_the_session() -> None:

@@ -13,18 +13,24 @@ from functools import partial
 from typing import Any
 
 import capnp
+import pytest
 
 from telegraf_bitcoin_ipc.guard.stream import FrameSplitter
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.session import Session
+from telegraf_bitcoin_ipc.simnode import connection as simnode_connection
 from telegraf_bitcoin_ipc.simnode.connection import Connection
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.rpc.service import ask
 from telegraf_bitcoin_ipc.simnode.servers import serve
 
 NOW = 1_700_000_000
 BLOCKS = 3
+
+VERSIONS = {"tracing": "/Satoshi:30.99.0/", "chain": "/Satoshi:30.99.0/", "stock": "/Satoshi:31.99.0/"}
+"""What nodes with JSON-RPC say of themselves."""
 
 
 class Node(SimulatedNode):
@@ -51,6 +57,26 @@ class Node(SimulatedNode):
         self.journal.write("asked")
         last: dict[str, Any] = json.loads(self._said.getvalue().splitlines()[-1])
         return {**last["calls"], **last["rpc_calls"]}
+
+
+def busy_node() -> Node:
+    """Return a node that has a value for every metric."""
+    node = Node()
+    model = node.model
+    model.peers.change(inbound=2, outbound=3)
+    model.peers.traffic(5000, 4000)
+    model.peers.ban(2)
+    model.fee_estimates = {2: 12.0, 6: 5.0, 144: 1.0}
+    model.indexes = {"txindex": None, "coinstatsindex": 1}
+    model.prune(0)
+    return node
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -112,3 +138,13 @@ async def _relay(
                 writer.write(change(bytes(frame)))
             await writer.drain()
     writer.close()
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, method: str, change: Callable[[Any, Any], Any]) -> None:
+    """Have every node give another result of a method: what `change` makes of the parameters and the true one."""
+
+    async def spoilt(node: Any, subversion: str, asked: str, params: Any) -> object:
+        result = await ask(node, subversion, asked, params)
+        return change(params, result) if asked == method else result
+
+    monkeypatch.setattr(simnode_connection, "ask", spoilt)
