@@ -60,7 +60,7 @@ def test_a_call_without_an_answer_fails_and_is_left_alone() -> None:
                 with pytest.raises(NotAnswered, match="has not answered the previous call"):
                     await session.read(ibd)
             assert thread._pending is not None
-            await asyncio.wait({thread._pending}, timeout=5)
+            await asyncio.wait({thread._pending}, timeout=60)
             assert await session.read(height) == {"chain_height": 3}
 
     run(main())
