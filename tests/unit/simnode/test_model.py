@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from bitcoin.core import COIN, CBlock, CheckBlock, CoreRegTestParams, CTransaction
+from bitcoin.core import CBlock, CheckBlock, CoreRegTestParams, CTransaction
 from bitcoin.core.script import OP_RETURN, CScript
 from bitcoin.net import CBlockLocator
 from hypothesis import given
@@ -27,7 +27,7 @@ from telegraf_bitcoin_ipc.simnode.events import (
 )
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint
-from telegraf_bitcoin_ipc.simnode.wallet import FEW, MANY, MIN_VALUE, Payment, Wallet, bumped
+from telegraf_bitcoin_ipc.simnode.wallet import FEW, MANY, Wallet
 
 NOW = 1_700_000_000
 COINBASE_MATURITY = 100
@@ -174,21 +174,6 @@ def test_first_chain() -> None:
     check_blocks(model)
 
 
-def test_no_block_at_all() -> None:
-    """A model without blocks has the genesis block, no coins and nothing to do with them."""
-    model = made(blocks=0)
-    assert (model.height, dict(model.coins)) == (0, {})
-    assert model.accept_transaction(NOW) == []
-    assert model.disconnect_tip() == []
-    assert kinds(model.connect_block(NOW)) == ["UtxoEvent", "BlockConnected", "TipUpdated"]
-
-
-def test_subsidy_halves() -> None:
-    """The subsidy halves every 150 blocks, as on regtest."""
-    halving = [subsidy(height) for height in (1, 149, 150, 299, 300, 150 * 33, 150 * 64)]
-    assert halving == [50 * COIN, 50 * COIN, 25 * COIN, 25 * COIN, 1_250_000_000, 0, 0]
-
-
 def test_transaction_is_replaced() -> None:
     """A replacement removes the old transaction first, spends the same and pays more."""
     model = made(transactions=20)
@@ -220,23 +205,6 @@ def test_transaction_is_evicted(reason: RemovalReason) -> None:
         ]
         check_mempool(model)
     assert model.remove_transaction(reason) == []
-
-
-def test_transaction_conflicts() -> None:
-    """A conflict removes a transaction and uncaches nothing."""
-    model = made(transactions=1)
-    (removed,) = model.remove_transaction(4)
-    assert isinstance(removed, TransactionRemoved)
-    assert removed.reason == RemovalReason.CONFLICT
-
-
-def test_expiry_takes_the_oldest() -> None:
-    """Of the transactions without descendants the one with the earliest time of entry expires."""
-    model = made()
-    accepted = [model.accept_transaction(NOW - age) for age in range(10)]
-    for ((added,),) in zip(reversed(accepted), strict=True):
-        assert isinstance(added, TransactionAdded)
-        assert model.remove_transaction(RemovalReason.EXPIRY)[0] == TransactionRemoved(added.tx, 0)
 
 
 @pytest.mark.parametrize("reason", [RemovalReason.REORG, RemovalReason.BLOCK, RemovalReason.REPLACED, 6])
@@ -453,14 +421,6 @@ def test_coins_do_not_pile_up() -> None:
             assert sum(payment.outputs) + payment.fee == 1_000_000 * len(payment.inputs)
 
 
-def test_small_coins_stay_where_they_are() -> None:
-    """An output that cannot pay for its own fee is not spent, and a payment too small is not bumped."""
-    wallet = Wallet()
-    wallet.add(OutPoint(bytes(32), 0), MIN_VALUE - 1)
-    assert wallet.next_payment(random.Random(1)) is None
-    assert bumped(random.Random(1), Payment([OutPoint(bytes(32), 0)], [MIN_VALUE], 100), 110) is None
-
-
 def test_initial_block_download() -> None:
     """While headers are ahead the progress is their share; after that it is nearly 1."""
     model = made(blocks=50)
@@ -471,16 +431,6 @@ def test_initial_block_download() -> None:
     model.header_height = 0
     assert model.header_height == 50
     assert model.verification_progress < 1
-
-
-def test_size_on_disk_keeps_stale_blocks() -> None:
-    """A disconnected block stays on disk."""
-    model = made(blocks=3)
-    size = model.size_on_disk
-    model.disconnect_tip()
-    assert model.size_on_disk == size
-    model.connect_block(NOW)
-    assert model.size_on_disk == size + len(model.block(3).data) + 8
 
 
 ACTIONS = st.one_of(
