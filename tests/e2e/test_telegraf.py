@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.nodes import SimulatedNode
+from support.nodes import SimulatedNode, StartNode
 from support.processes import START_SECONDS, STOP_SECONDS, alive, children, free_port, get, wait_until
 from support.prometheus import Prometheus
 from support.telegraf import Telegraf, configuration
@@ -21,7 +21,6 @@ from telegraf_bitcoin_ipc.ipc.dialects import TRACING
 
 pytestmark = pytest.mark.telegraf
 
-StartNode = Callable[..., SimulatedNode]
 StartTelegraf = Callable[..., Telegraf]
 StartPrometheus = Callable[..., Prometheus]
 

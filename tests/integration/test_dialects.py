@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.in_process import BLOCKS, VERSIONS, Node, busy_node, session_with, spoil, until
+from support.in_process import BLOCKS, VERSIONS, WITH_RPC, Node, busy_node, session_with, spoil, until
 
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
 from telegraf_bitcoin_ipc.ipc.connection import run
@@ -15,7 +15,6 @@ from telegraf_bitcoin_ipc.ipc.origins import Polled
 from telegraf_bitcoin_ipc.ipc.session import Tip
 
 ALL = [dialect.name for dialect in DIALECTS]
-WITH_RPC = ["tracing", "chain", "stock"]
 TIPS_ONLY = ["stock", "stock-31", "stock-30"]
 
 

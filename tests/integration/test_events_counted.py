@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from support.nodes import Plugin, SimulatedNode, value
+from support.nodes import Plugin, StartNode, StartPlugin, value
 from support.scene import counted
-
-StartNode = Callable[..., SimulatedNode]
-StartPlugin = Callable[..., Plugin]
 
 
 def subscribed(plugin: Plugin, *names: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
-from support.in_process import BLOCKS, VERSIONS, Node, busy_node, session_with, spoil, until
+from support.in_process import BLOCKS, VERSIONS, WITH_RPC, Node, busy_node, session_with, spoil, until
 
 from telegraf_bitcoin_ipc.collect.metrics import FEE_TARGETS, METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
@@ -25,8 +25,6 @@ from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR, RpcError
 from telegraf_bitcoin_ipc.simnode.rpc.service import execute
 
 ALL = [dialect.name for dialect in DIALECTS]
-WITH_RPC = ["tracing", "chain", "stock"]
-TIPS_ONLY = ["stock", "stock-31", "stock-30"]
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, methods: Collection[str]) -> None:

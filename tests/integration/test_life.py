@@ -6,17 +6,13 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
+from support.nodes import PROGRAM, Series, StartNode, StartPlugin, value
 from support.processes import START_SECONDS, STOP_SECONDS, wait_until
 from support.scene import watched
-
-StartNode = Callable[..., SimulatedNode]
-StartPlugin = Callable[..., Plugin]
 
 GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
 

@@ -1,4 +1,4 @@
-"""Every dialect of the simulated node, over a real socket with its own schema: what it offers, and what not."""
+"""What each kind of simulated node does to a client that harms it, over a real socket with its own schema."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from typing import Any
 
 import capnp
 import pytest
-from support.nodes import SimulatedNode
+from support.nodes import SimulatedNode, StartNode
+from support.processes import START_SECONDS
 
 from telegraf_bitcoin_ipc.ipc import schema
 
-StartNode = Callable[..., SimulatedNode]
-
 ABORTED = 134
-WITH_RPC = ("tracing", "chain", "stock")
 STOCK = ("stock", "stock-31", "stock-30")
 ALL = tuple(schema.INTERFACES)
 
@@ -117,7 +115,7 @@ def test_asked_for_its_chain_in_warm_up_it_aborts(
     start_node: StartNode, dialect: str, interface: str, method: str
 ) -> None:
     """Before the chain is loaded a Chain method aborts a node, and on Core 30 a Mining method does."""
-    node = start_node("--dialect", dialect, "--warmup", "60")
+    node = start_node("--dialect", dialect, "--warmup", "3600")
 
     @talk(node, dialect)
     async def main(client: Client) -> None:
@@ -217,9 +215,11 @@ def test_peers_come_and_go_in_a_steady_life(start_node: StartNode) -> None:
         assert "feerate" in await client.rpc("estimatesmartfee", 6)
         assert (await client.rpc("getindexinfo"))["txindex"]["synced"]
         totals = await client.rpc("getnettotals")
-        node.says("peers")
-        peers = await client.rpc("getpeerinfo")
-        assert {peer["id"] for peer in peers} != before
+        async with asyncio.timeout(START_SECONDS):
+            peers = await client.rpc("getpeerinfo")
+            while {peer["id"] for peer in peers} == before:
+                await asyncio.sleep(0.05)
+                peers = await client.rpc("getpeerinfo")
         later = await client.rpc("getnettotals")
         assert later["totalbytesrecv"] >= totals["totalbytesrecv"]
         assert later["totalbytesrecv"] >= sum(sum(peer["bytesrecv_per_msg"].values()) for peer in peers)

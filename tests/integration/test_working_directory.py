@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.directories import UNUSABLE, USABLE, started_in
-from support.nodes import PROGRAM, SimulatedNode
+from support.nodes import PROGRAM, StartNode
 from support.processes import START_SECONDS, STOP_SECONDS, wait_until
-
-StartNode = Callable[..., SimulatedNode]
 
 Start = Callable[..., subprocess.Popen[str]]
 

@@ -167,7 +167,7 @@ def _built(kind: str, **fields: Any) -> bytes:
 
 # What a node and a plugin say to each other
 
-THREAD, CALLBACK_THREAD = 11, 12
+THREAD = 11
 NODE_TABLE: Table = (("senderHosted", 71), ("receiverHosted", 72))
 
 

@@ -32,6 +32,8 @@ BLOCKS = 3
 VERSIONS = {"tracing": "/Satoshi:30.99.0/", "chain": "/Satoshi:30.99.0/", "stock": "/Satoshi:31.99.0/"}
 """What nodes with JSON-RPC say of themselves."""
 
+WITH_RPC = tuple(VERSIONS)
+
 
 class Node(SimulatedNode):
     """A node of three blocks; what would abort it only makes a line in `aborts`."""

@@ -15,7 +15,7 @@ from telegraf_bitcoin_ipc.collect.events import (
     GuardTotals,
     UtxoEvents,
 )
-from telegraf_bitcoin_ipc.collect.listeners import Block, ChainLog
+from telegraf_bitcoin_ipc.collect.listeners import ChainLog
 from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, Subscription
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Number
@@ -27,7 +27,6 @@ from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction, pay
 
 NOW = 1_700_000_000
 HASH = bytes(range(32))
-BLOCK = Block(7, "a")
 HASH_TEXT = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100"
 MALFORMED = b"\x02\x00\x00\x00\x00\x01"
 

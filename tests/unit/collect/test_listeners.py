@@ -9,11 +9,7 @@ from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Number
 
-NOW = 1_700_000_000
-HASH = bytes(range(32))
 BLOCK = Block(7, "a")
-HASH_TEXT = "1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100"
-MALFORMED = b"\x02\x00\x00\x00\x00\x01"
 
 
 class Branches:
