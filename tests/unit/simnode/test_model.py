@@ -1,6 +1,5 @@
 """The simulated node's model: valid blocks, balanced values, and the events in a real node's order."""
 
-import random
 from typing import Any
 
 import pytest
@@ -35,8 +34,7 @@ from telegraf_bitcoin_ipc.simnode.events import (
     TransactionRemoved,
     UtxoEvent,
 )
-from telegraf_bitcoin_ipc.simnode.transactions import OutPoint
-from telegraf_bitcoin_ipc.simnode.wallet import FEW, MANY, Wallet
+from telegraf_bitcoin_ipc.simnode.wallet import FEW
 
 
 def test_first_chain() -> None:
@@ -263,15 +261,6 @@ def test_mempool_check() -> None:
     assert {e.height == 2147483647 for e in spends} == {True, False}
 
 
-def test_coinbase_matures() -> None:
-    """The first coinbase can be spent in block 101, and not before."""
-    model = made(blocks=99)
-    assert model.accept_transaction(NOW) == []
-    model.connect_block(NOW)
-    (event,) = model.accept_transaction(NOW)
-    assert outpoints_of(tx_of(event)) == [OutPoint(model.block(1).transactions[0].txid, 0)]
-
-
 def test_coins_do_not_run_out() -> None:
     """Payments go on for as long as they like."""
     model = made()
@@ -280,20 +269,6 @@ def test_coins_do_not_run_out() -> None:
             assert model.accept_transaction(NOW)
         model.connect_block(NOW)
     assert len(model.coins) > FEW
-
-
-def test_coins_do_not_pile_up() -> None:
-    """Many outputs become fewer, few become more, and no value is lost but the fee."""
-    for outputs, more in ((MANY + 1, False), (1, True)):
-        wallet = Wallet()
-        for n in range(outputs):
-            wallet.add(OutPoint(bytes(32), n), 1_000_000)
-        for seed in range(20):
-            payment = wallet.next_payment(random.Random(seed))
-            assert payment is not None
-            assert len(set(payment.inputs)) == len(payment.inputs)
-            assert (len(payment.outputs) > len(payment.inputs)) == more
-            assert sum(payment.outputs) + payment.fee == 1_000_000 * len(payment.inputs)
 
 
 def test_initial_block_download() -> None:
