@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from support import guard as speech
+from support import frames as speech
 from support.processes import Failure, wait_until
 
 from bench import frames

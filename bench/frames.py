@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import capnp
-from support import guard as speech
+from support import frames as speech
 
 from telegraf_bitcoin_ipc.guard import stream, wire
 from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, READ_ONLY

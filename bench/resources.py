@@ -16,7 +16,6 @@ MB = 1e6
 HOUR_UTXO_BURSTS, HOUR_BURST = 6, 10_000  # six blocks; events of one (node-behaviour: about 10,000)
 HOUR_TRANSACTIONS = 25_000  # seven a second
 HOUR_EMISSIONS = 360
-SPIN_END = 1e-3
 MAKES_SLEEP = 0.02
 NEVER = "86400"  # seconds between two polls: none falls into the time in which nothing is to wake
 

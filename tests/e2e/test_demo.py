@@ -1,4 +1,4 @@
-"""`make demo`, by the script that it runs: everything run_until_first_done, and nothing left after it."""
+"""`make demo`, by the script that it runs: everything runs together, and nothing is left after it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.defective import impatient
-from support.nodes import SimulatedNode
+from support.nodes import SimulatedNode, StartNode
 from support.processes import START_SECONDS, free_port, wait_until
 from support.prometheus import Prometheus
 from support.telegraf import Telegraf, configuration
@@ -18,7 +18,6 @@ from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, TRACING, Dialect
 
 pytestmark = pytest.mark.telegraf
 
-StartNode = Callable[..., SimulatedNode]
 StartTelegraf = Callable[..., Telegraf]
 StartPrometheus = Callable[..., Prometheus]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.nodes import SimulatedNode
-from support.processes import START_SECONDS, alive, children, free_port, get, wait_until
+from support.nodes import SimulatedNode, StartNode
+from support.processes import START_SECONDS, STOP_SECONDS, alive, children, free_port, get, wait_until
 from support.prometheus import Prometheus
 from support.telegraf import Telegraf, configuration
 
@@ -21,7 +21,6 @@ from telegraf_bitcoin_ipc.ipc.dialects import TRACING
 
 pytestmark = pytest.mark.telegraf
 
-StartNode = Callable[..., SimulatedNode]
 StartTelegraf = Callable[..., Telegraf]
 StartPrometheus = Callable[..., Prometheus]
 
@@ -127,7 +126,7 @@ def test_telegraf_and_node_come_and_go(
     telegraf.reload()
     node.says("unsubscribed", 2)
     node.says("subscribed", 4)
-    assert not any(map(alive, before))
+    wait_until(lambda: not any(map(alive, before)), STOP_SECONDS, "the end of the plugin before")
     node.do("block")
     prometheus.wait_for("bitcoin_blocks_connected_total == 1 and bitcoin_connects_total == 1")
 

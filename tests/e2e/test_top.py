@@ -14,14 +14,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, SimulatedNode
+from support.nodes import PROGRAM, StartNode
 from support.processes import START_SECONDS, STOP_SECONDS, wait_until
 from support.scene import MARK, Scene
 from support.terminal import Terminal
 
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING
 
-StartNode = Callable[..., SimulatedNode]
 StartTop = Callable[..., Terminal]
 
 NOT_TOLD = "not offered by this node"

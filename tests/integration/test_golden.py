@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.nodes import Plugin, Series, SimulatedNode, value
+from support.nodes import Plugin, Series, StartNode, StartPlugin, value
 
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
-
-StartNode = Callable[..., SimulatedNode]
-StartPlugin = Callable[..., Plugin]
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -13,6 +13,7 @@ from support.nodes import PROGRAM, Plugin, SimulatedNode, value
 from support.processes import START_SECONDS, Process, alive, children, wait_until
 
 from telegraf_bitcoin_ipc.errors import NodeUnavailable
+from telegraf_bitcoin_ipc.ipc import handshake
 from telegraf_bitcoin_ipc.ipc.connection import look_at, run
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 
@@ -50,15 +51,18 @@ def test_a_look_at_a_node_that_does_not_answer_ends(mute: Path, unguarded: bool)
         run(main())
 
 
-def test_a_look_at_a_node_that_loads_ends(start_node: Callable[..., SimulatedNode], socket_path: Path) -> None:
+def test_a_look_at_a_node_that_loads_ends(
+    start_node: Callable[..., SimulatedNode], socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A Core 31 that goes on loading its chain is not waited for by a command, and no guard stays with it."""
+    monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)  # long before the limit
     node = start_node("--dialect", "stock-31", "--warmup", "1000")
 
     async def main() -> None:
-        async with look_at(NodeSocket(str(socket_path)), limit=3):
+        async with look_at(NodeSocket(str(socket_path)), limit=6):
             raise AssertionError("it answered")
 
-    with pytest.raises(NodeUnavailable, match="within 3 seconds: the node is still starting"):
+    with pytest.raises(NodeUnavailable, match="within 6 seconds: the node is still starting"):
         run(main())
     guards = set(children(os.getpid())) - {node.pid}
     wait_until(lambda: not any(map(alive, guards)), START_SECONDS, "the end of its guard")
@@ -74,7 +78,7 @@ def test_a_frozen_node_ends_a_command_and_lives(
 ) -> None:
     """A node that is stopped (SIGSTOP) answers nothing: the command says so, exits with 1, and harms no node."""
     node = start_node()
-    node.send(signal.SIGSTOP)
+    node.freeze()
     look = start_process([PROGRAM, command, socket_path], name=command)
     assert look.wait(timeout=30 + START_SECONDS) == 1
     assert "telegraf-bitcoin-ipc: construct: no answer within 10 seconds" in look.stderr

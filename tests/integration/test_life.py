@@ -6,16 +6,13 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
-from support.processes import START_SECONDS, STOP_SECONDS, wait_until, wait_until_full
-
-StartNode = Callable[..., SimulatedNode]
-StartPlugin = Callable[..., Plugin]
+from support.nodes import PROGRAM, Series, StartNode, StartPlugin, value
+from support.processes import START_SECONDS, STOP_SECONDS, wait_until
+from support.scene import watched
 
 GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
 
@@ -30,13 +27,6 @@ def is_down(series: Series) -> bool:
     return value(series, "up") == 0
 
 
-def watched(plugin: Plugin, times: int = 1) -> None:
-    """Wait until both subscriptions stand, for the given time."""
-    plugin.wait_until(
-        lambda: plugin.stderr.count("subscribed: utxo_cache") == times, f"subscription number {times}"
-    )
-
-
 def test_a_node_that_is_not_there_yet(start_node: StartNode, start_plugin: StartPlugin) -> None:
     """Without a node the plugin says so once, shows up 0 and nothing stale, and serves the node when it comes."""
     plugin = start_plugin()
@@ -48,18 +38,6 @@ def test_a_node_that_is_not_there_yet(start_node: StartNode, start_plugin: Start
     node.do("block")
     assert is_up(plugin.shows(is_up, "the node is up"))
     assert plugin.stderr.count("W! ") == 1
-
-
-def test_a_node_that_is_starting_is_not_asked_for_its_chain(
-    start_node: StartNode, start_plugin: StartPlugin
-) -> None:
-    """A Chain or Mining call in warm-up aborts a node: the plugin waits until JSON-RPC says that it is over."""
-    node, plugin = start_node("--warmup", "3600"), start_plugin()
-    plugin.logged("W! the node is still starting (Loading block index…)")
-    node.do("load")
-    watched(plugin)
-    assert node.running
-    assert not node.lines("abort")
 
 
 @pytest.mark.parametrize("how", ["end of file", "SIGTERM", "SIGINT"])
@@ -138,69 +116,6 @@ def fill(descriptor: int) -> int:
         while True:
             written += os.write(descriptor, b"." * 4096)
     return written
-
-
-def test_output_that_nobody_reads_holds_nothing_up(start_node: StartNode, socket_path: Path) -> None:
-    """With full pipes on stdout and stderr the node's callbacks are answered as ever, and the end is clean."""
-    node = start_node()
-    command = [str(PROGRAM), "--debug", "--emit-interval", "0.1", str(socket_path)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as plugin:
-        assert plugin.stdin is not None
-        node.says("subscribed", 2)
-        for _ in range(3):  # some 700 lines of debug log each: more than pipe and queue hold
-            node.do("block", outputs=700)
-        wait_until_full(plugin.stdout, plugin.stderr)
-        node.do("block", outputs=100)
-        assert node.totals["delivered"]["add"] >= 2100
-        plugin.stdin.close()
-        plugin.stdin = None
-        wait_until(lambda: plugin.poll() is not None, STOP_SECONDS, "the end of the plugin")
-        assert plugin.returncode == 0
-    node.do("block")
-    assert not node.lines("abort")
-
-
-def test_a_node_that_is_told_to_stop_stops_cleanly(start_node: StartNode, start_plugin: StartPlugin) -> None:
-    """A watched node shuts down with status 0: the plugin has left it in time."""
-    node, plugin = start_node(), start_plugin()
-    watched(plugin)
-    node.do("block")
-    assert node.stop() == 0
-    assert not node.lines("abort")
-    plugin.logged("W! the node is stopping; trying again until it answers")
-    series = plugin.shows(is_down, "the node is down")
-    assert not [field for field in GAUGES if value(series, field) is not None]
-    assert value(series, "blocks_connected_total") == 1
-
-
-def test_counters_go_on_after_a_restart_of_the_node(start_node: StartNode, start_plugin: StartPlugin) -> None:
-    """A node that comes back is watched again, its events are added to the old ones, and its gauges return."""
-    node, plugin = start_node(), start_plugin()
-    watched(plugin)
-    node.do("block")
-    node.stop()
-    plugin.shows(is_down, "the node is down")
-    node.start()
-    watched(plugin, 2)
-    node.do("block")
-    series = plugin.shows(lambda series: value(series, "blocks_connected_total") == 2, "the second block")
-    assert is_up(series)
-    assert value(series, "connects_total") == 2
-    assert value(series, "chain_height") is not None
-    assert plugin.stderr.count("W! ") == 1
-
-
-def test_a_node_that_is_killed_is_missed_at_once(start_node: StartNode, start_plugin: StartPlugin) -> None:
-    """When the node dies the plugin shows it without waiting for a poll, and goes on when it is back."""
-    node, plugin = start_node(), start_plugin("--poll-interval", "3600")
-    watched(plugin)
-    node.kill()
-    series = plugin.shows(is_down, "the node is down")
-    assert value(series, "subscription_active", subscription="chain") == 0
-    node.start()
-    watched(plugin, 2)
 
 
 def test_initial_block_download_defers_the_trace(start_node: StartNode, start_plugin: StartPlugin) -> None:

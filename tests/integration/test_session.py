@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from support.in_process import Node, session_with
+from support.in_process import Node, session_with, until
 
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered
 from telegraf_bitcoin_ipc.ipc import schema
@@ -60,7 +60,7 @@ def test_a_call_without_an_answer_fails_and_is_left_alone() -> None:
                 with pytest.raises(NotAnswered, match="has not answered the previous call"):
                     await session.read(ibd)
             assert thread._pending is not None
-            await asyncio.wait({thread._pending}, timeout=5)
+            await asyncio.wait({thread._pending}, timeout=60)
             assert await session.read(height) == {"chain_height": 3}
 
     run(main())
@@ -159,13 +159,6 @@ def test_a_node_that_stops_ends_the_session() -> None:
                 await task
 
     run(main())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_a_busy_thread_does_not_end_the_session() -> None:

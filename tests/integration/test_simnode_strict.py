@@ -6,10 +6,9 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from support.nodes import Plugin, SimulatedNode
+from support.nodes import Plugin, StartNode
 from support.subscriber import Misbehaviour, Subscriber
 
-StartNode = Callable[..., SimulatedNode]
 StartSubscriber = Callable[..., Subscriber]
 
 ABORTED = 134

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.directories import UNUSABLE, USABLE, started_in
-from support.nodes import PROGRAM, SimulatedNode
-from support.processes import wait_until
-
-StartNode = Callable[..., SimulatedNode]
+from support.nodes import PROGRAM, StartNode
+from support.processes import START_SECONDS, STOP_SECONDS, wait_until
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -62,7 +60,7 @@ def test_a_command_works(start_node: StartNode, start: Start, command: str) -> N
     """With an absolute path the working directory does not matter."""
     start_node()
     process = start(command, SOCKET)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=START_SECONDS)
     assert (process.returncode, err) == (0, "")
     assert "chain_height" in out
 
@@ -72,7 +70,7 @@ def test_the_plugin_works(start_node: StartNode, start: Start) -> None:
     node = start_node()
     plugin = start(SOCKET)
     node.says("subscribed", 2)
-    _, err = plugin.communicate(timeout=60)
+    _, err = plugin.communicate(timeout=START_SECONDS)
     assert plugin.returncode == 0, err
     node.says("unsubscribed", 2)
 
@@ -83,9 +81,9 @@ def test_the_simulated_node_works(start: Start, socket_path: Path) -> None:
     assert node.stdout is not None
     assert '"listening"' in node.stdout.readline()
     node.terminate()
-    _, err = node.communicate(timeout=60)
+    _, err = node.communicate(timeout=START_SECONDS)
     assert (node.returncode, err) == (0, "")
-    wait_until(lambda: not socket_path.exists(), 15, "the socket removed")
+    wait_until(lambda: not socket_path.exists(), STOP_SECONDS, "the socket removed")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +101,7 @@ def test_the_simulated_node_works(start: Start, socket_path: Path) -> None:
 def test_a_relative_path_is_refused(start: Start, arguments: list[str | Path], option: str) -> None:
     """A path that leads nowhere from there is a mistake, in one sentence; it is not looked for elsewhere."""
     process = start(*arguments)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=START_SECONDS)
     assert (process.returncode, out) == (2, "")
     assert err == (
         f"telegraf-bitcoin-ipc: {option}: node.sock is relative, and the working directory cannot be entered: "
@@ -119,6 +117,6 @@ def test_a_relative_path_is_taken_where_it_leads_somewhere(
     start_node()
     (tmp_path / "home" / "directory" / "node.sock").symlink_to(socket_path)
     process = start_in(what, "once", "node.sock")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=START_SECONDS)
     assert (process.returncode, err) == (0, "")
     assert "chain_height" in out

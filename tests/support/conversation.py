@@ -7,24 +7,21 @@ from collections import deque
 from types import TracebackType
 from typing import Literal, Self
 
-from support.guard import (
+from support.frames import (
     CHAIN_NOTIFICATIONS,
     NODE,
     THREAD,
     UTXO_CACHE_TRACE,
-    Guarded,
-    Struct,
-    Structs,
     answer,
     call,
     destroy,
     finish,
-    frame_with,
     reading,
     transaction,
-    tree_of,
     wait_tip,
 )
+from support.guard import Guarded
+from support.layouts import Struct, Structs, frame_with, tree_of
 
 from telegraf_bitcoin_ipc.guard import contract, relay, stream, wire
 

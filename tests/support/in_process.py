@@ -7,22 +7,32 @@ import io
 import json
 import random
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import capnp
+import pytest
 
+from telegraf_bitcoin_ipc.guard.stream import FrameSplitter
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.session import Session
+from telegraf_bitcoin_ipc.simnode import connection as simnode_connection
 from telegraf_bitcoin_ipc.simnode.connection import Connection
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.rpc.service import ask
 from telegraf_bitcoin_ipc.simnode.servers import serve
 
 NOW = 1_700_000_000
 BLOCKS = 3
+
+VERSIONS = {"tracing": "/Satoshi:30.99.0/", "chain": "/Satoshi:30.99.0/", "stock": "/Satoshi:31.99.0/"}
+"""What nodes with JSON-RPC say of themselves."""
+
+WITH_RPC = tuple(VERSIONS)
 
 
 class Node(SimulatedNode):
@@ -51,6 +61,26 @@ class Node(SimulatedNode):
         return {**last["calls"], **last["rpc_calls"]}
 
 
+def busy_node() -> Node:
+    """Return a node that has a value for every metric."""
+    node = Node()
+    model = node.model
+    model.peers.change(inbound=2, outbound=3)
+    model.peers.traffic(5000, 4000)
+    model.peers.ban(2)
+    model.fee_estimates = {2: 12.0, 6: 5.0, 144: 1.0}
+    model.indexes = {"txindex": None, "coinstatsindex": 1}
+    model.prune(0)
+    return node
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def serving(connection: socket.socket, node: SimulatedNode, dialect: str) -> AsyncIterator[None]:
     """Have a node serve a connected socket."""
@@ -74,3 +104,49 @@ async def session_with(
         with ours:
             async with open_session(ours, loading=loading) as session:
                 yield session
+
+
+Heard = Callable[[bool, bytes], bytes]
+"""Told whether it was the node that spoke, and the frame; returns what the other side gets."""
+
+
+@asynccontextmanager
+async def relayed_session(node: SimulatedNode, dialect: str, heard: Heard) -> AsyncIterator[Session]:
+    """Hold a session with a node of which every frame passes `heard`."""
+    ours, outer = socket.socketpair()
+    inner, its = socket.socketpair()
+    client_side = await asyncio.open_connection(sock=outer)
+    node_side = await asyncio.open_connection(sock=inner)
+    relays = [
+        asyncio.ensure_future(_relay(client_side[0], node_side[1], partial(heard, False))),
+        asyncio.ensure_future(_relay(node_side[0], client_side[1], partial(heard, True))),
+    ]
+    try:
+        async with serving(its, node, dialect):
+            with ours:
+                async with open_session(ours) as session:
+                    yield session
+    finally:
+        await asyncio.gather(*relays)
+
+
+async def _relay(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
+) -> None:
+    cutter = FrameSplitter()
+    with suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            for frame in cutter.feed(data)[0]:
+                writer.write(change(bytes(frame)))
+            await writer.drain()
+    writer.close()
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, method: str, change: Callable[[Any, Any], Any]) -> None:
+    """Have every node give another result of a method: what `change` makes of the parameters and the true one."""
+
+    async def spoilt(node: Any, subversion: str, asked: str, params: Any) -> object:
+        result = await ask(node, subversion, asked, params)
+        return change(params, result) if asked == method else result
+
+    monkeypatch.setattr(simnode_connection, "ask", spoilt)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from telegraf_bitcoin_ipc.parity.compare import Verdict, compare
 from telegraf_bitcoin_ipc.parity.exposition import Page, read
 from telegraf_bitcoin_ipc.parity.looks import Look, Record
+from telegraf_bitcoin_ipc.parity.row import Exporter
 
 LONG = 1000.0
 """Seconds of a window in which even polled counters can be compared."""
@@ -37,3 +39,14 @@ def record(
 def labels(pairs: dict[str, str]) -> str:
     """Labels as they stand on a page."""
     return "{" + ",".join(f'{key}="{text}"' for key, text in pairs.items()) + "}" if pairs else ""
+
+
+def polled(second: int, line: str = "") -> str:
+    """A page of the plugin's whose last poll was at that time."""
+    return f"bitcoin_last_poll_timestamp_seconds {second}\n{line}"
+
+
+def verdict(exporter: Exporter, seen: Record, tolerance: float = 0) -> Verdict:
+    """Return the verdict of the only finding."""
+    (finding,) = compare(exporter, seen, tolerance)
+    return finding.verdict

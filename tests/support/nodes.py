@@ -135,6 +135,10 @@ class Plugin(Process):
         self.wait_until(lambda: text in self.stderr, f"{text!r} in the log", timeout)
 
 
+StartNode = Callable[..., SimulatedNode]
+StartPlugin = Callable[..., Plugin]
+
+
 def value(series: Series, field: str, **tags: str) -> float | None:
     """The value of a field, or None where it is absent."""
     return series.get((field, frozenset(tags.items())))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.conversation import NO_TIP, TIP, Conversation, ask_node, question_of
-from support.guard import (
+from support.frames import (
     CHAIN_NOTIFICATIONS,
     THREAD,
     UTXO_CACHE_TRACE,

@@ -1,19 +1,28 @@
 """The simulated node's model: valid blocks, balanced values, and the events in a real node's order."""
 
-import random
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from bitcoin.core import COIN, CBlock, CheckBlock, CoreRegTestParams, CTransaction
-from bitcoin.core.script import OP_RETURN, CScript
+from bitcoin.core import CoreRegTestParams, CTransaction
 from bitcoin.net import CBlockLocator
 from hypothesis import given
 from hypothesis import strategies as st
+from support.blocks import (
+    NOW,
+    check_blocks,
+    check_mempool,
+    connected_coins,
+    kinds,
+    made,
+    outpoints_of,
+    parsed,
+    replay,
+    tx_of,
+    undone,
+    utxo,
+)
 from support.properties import examples
 
-from telegraf_bitcoin_ipc.simnode.chain import TARGET, subsidy
-from telegraf_bitcoin_ipc.simnode.coins import UNCONFIRMED_HEIGHT, Coin
 from telegraf_bitcoin_ipc.simnode.events import (
     BlockConnected,
     BlockDisconnected,
@@ -25,143 +34,7 @@ from telegraf_bitcoin_ipc.simnode.events import (
     TransactionRemoved,
     UtxoEvent,
 )
-from telegraf_bitcoin_ipc.simnode.model import Model
-from telegraf_bitcoin_ipc.simnode.transactions import OutPoint
-from telegraf_bitcoin_ipc.simnode.wallet import FEW, MANY, MIN_VALUE, Payment, Wallet, bumped
-
-NOW = 1_700_000_000
-COINBASE_MATURITY = 100
-
-Coins = dict[OutPoint, Coin]
-
-
-def made(*, transactions: int = 0, seed: int = 1, blocks: int = 110, check_mempool: bool = False) -> Model:
-    """Return a model with that many blocks and transactions in its mempool."""
-    model = Model(rng=random.Random(seed), now=NOW, blocks=blocks, check_mempool=check_mempool)
-    for _ in range(transactions):
-        assert model.accept_transaction(NOW)
-    return model
-
-
-def parsed(data: bytes) -> Any:
-    """Return the block as python-bitcoinlib reads it."""
-    return CBlock.deserialize(data)
-
-
-def tx_of(event: Event) -> Any:
-    """Return the transaction that an event of the mempool carries."""
-    assert isinstance(event, TransactionAdded | TransactionRemoved)
-    return CTransaction.deserialize(event.tx)
-
-
-def outpoints_of(tx: Any) -> list[OutPoint]:
-    """Return what a transaction of python-bitcoinlib spends."""
-    return [OutPoint(txin.prevout.hash, txin.prevout.n) for txin in tx.vin]
-
-
-def coins_of(tx: Any, height: int) -> Coins:
-    """Return the coins that a transaction of python-bitcoinlib creates."""
-    txid, coinbase = tx.GetTxid(), tx.is_coinbase()
-    return {
-        OutPoint(txid, n): Coin(out.nValue, height, coinbase)
-        for n, out in enumerate(tx.vout)
-        if out.scriptPubKey[:1] != bytes([OP_RETURN])
-    }
-
-
-def utxo(kind: Any, outpoint: OutPoint, coin: Coin) -> UtxoEvent:
-    """Return the event of a coin."""
-    return UtxoEvent(kind, outpoint.txid, outpoint.n, coin.height, coin.value, coin.coinbase)
-
-
-def connected_coins(txs: Iterable[Any], coins: Coins, height: int) -> list[UtxoEvent]:
-    """Return the UTXO events of connecting `txs`, and change `coins` as that does."""
-    events = []
-    for tx in txs:
-        if not tx.is_coinbase():
-            events += [utxo("spend", spent, coins.pop(spent)) for spent in outpoints_of(tx)]
-        created = coins_of(tx, height)
-        coins.update(created)
-        events += [utxo("add", outpoint, coin) for outpoint, coin in created.items()]
-    return events
-
-
-def undone(events: Iterable[Event], txs: Iterable[Any]) -> list[UtxoEvent]:
-    """Return the UTXO events of disconnecting the block of `txs` whose connection was `events`."""
-    coins = {(e.kind, e.txid, e.index): e for e in events if isinstance(e, UtxoEvent)}
-    expected = []
-    for tx in reversed(list(txs)):
-        adds = [coins["add", txid, n] for txid, n in coins_of(tx, 0)]
-        expected += [UtxoEvent("spend", e.txid, e.index, e.height, e.value, e.coinbase) for e in adds]
-        if not tx.is_coinbase():
-            spends = [coins["spend", txid, n] for txid, n in reversed(outpoints_of(tx))]
-            expected += [UtxoEvent("add", e.txid, e.index, e.height, e.value, e.coinbase) for e in spends]
-    return expected
-
-
-def replay(events: Iterable[Event], coins: Coins) -> None:
-    """Apply the UTXO events to `coins`; each has to fit."""
-    for event in events:
-        if isinstance(event, UtxoEvent):
-            outpoint = OutPoint(event.txid, event.index)
-            coin = Coin(event.value, event.height, event.coinbase)
-            if event.kind == "add":
-                assert outpoint not in coins
-                coins[outpoint] = coin
-            elif event.kind == "spend":
-                assert coins.pop(outpoint) == coin
-            else:
-                assert coins[outpoint] == coin
-
-
-def kinds(events: Iterable[Event]) -> list[str]:
-    """Return the events' names, runs of UTXO events as one name."""
-    names: list[str] = []
-    for event in events:
-        name = type(event).__name__
-        if name != "UtxoEvent" or names[-1:] != [name]:
-            names.append(name)
-    return names
-
-
-def check_blocks(model: Model) -> None:
-    """Check every block as python-bitcoinlib sees it, and that no value appears or gets lost."""
-    values: dict[OutPoint, int] = {}
-    prev_hash = model.block(0).hash
-    for height in range(1, model.height + 1):
-        block = parsed(model.block(height).data)
-        CheckBlock(block, fCheckPoW=False)  # that would need the library's global choice of a network
-        assert int.from_bytes(block.GetHash(), "little") <= TARGET
-        assert block.nBits == CoreRegTestParams.GENESIS_BLOCK.nBits
-        assert block.hashPrevBlock == prev_hash
-        assert bytes(block.vtx[0].vin[0].scriptSig).startswith(bytes(CScript([height])))
-        assert block.GetHash() == model.block_hash(height) == model.block(height).hash
-        prev_hash = block.GetHash()
-        fees = 0
-        for tx in block.vtx[1:]:
-            fee = sum(values.pop(spent) for spent in outpoints_of(tx)) - sum(out.nValue for out in tx.vout)
-            assert fee > 0
-            fees += fee
-            values |= {OutPoint(tx.GetTxid(), n): out.nValue for n, out in enumerate(tx.vout)}
-        assert sum(out.nValue for out in block.vtx[0].vout) == subsidy(height) + fees
-        values |= {outpoint: coin.value for outpoint, coin in coins_of(block.vtx[0], height).items()}
-    assert values == {outpoint: coin.value for outpoint, coin in model.coins.items()}
-
-
-def check_mempool(model: Model) -> None:
-    """Check that the next block can confirm the whole mempool, and that its totals are right."""
-    coins = dict(model.coins)
-    vbytes = total_fee = 0
-    for entry in model.mempool:
-        tx = CTransaction.deserialize(entry.tx.data)
-        spent = [coins.pop(outpoint) for outpoint in outpoints_of(tx)]
-        assert all(not coin.coinbase or model.height + 1 - coin.height >= COINBASE_MATURITY for coin in spent)
-        coins |= coins_of(tx, UNCONFIRMED_HEIGHT)
-        vbytes += -(-tx.calc_weight() // 4)
-        total_fee += sum(coin.value for coin in spent) - sum(out.nValue for out in tx.vout)
-    assert (model.mempool_vbytes, model.mempool_total_fee) == (vbytes, total_fee)
-    assert model.mempool_usage_bytes >= vbytes
-    assert bool(model.mempool_usage_bytes) == bool(model.mempool_size)
+from telegraf_bitcoin_ipc.simnode.wallet import FEW
 
 
 def test_first_chain() -> None:
@@ -172,21 +45,6 @@ def test_first_chain() -> None:
     assert (model.height, model.tip_time, model.median_time) == (12, NOW, NOW - 5 * 600)
     assert model.tip_hash == model.block_hash(12)
     check_blocks(model)
-
-
-def test_no_block_at_all() -> None:
-    """A model without blocks has the genesis block, no coins and nothing to do with them."""
-    model = made(blocks=0)
-    assert (model.height, dict(model.coins)) == (0, {})
-    assert model.accept_transaction(NOW) == []
-    assert model.disconnect_tip() == []
-    assert kinds(model.connect_block(NOW)) == ["UtxoEvent", "BlockConnected", "TipUpdated"]
-
-
-def test_subsidy_halves() -> None:
-    """The subsidy halves every 150 blocks, as on regtest."""
-    halving = [subsidy(height) for height in (1, 149, 150, 299, 300, 150 * 33, 150 * 64)]
-    assert halving == [50 * COIN, 50 * COIN, 25 * COIN, 25 * COIN, 1_250_000_000, 0, 0]
 
 
 def test_transaction_is_replaced() -> None:
@@ -220,23 +78,6 @@ def test_transaction_is_evicted(reason: RemovalReason) -> None:
         ]
         check_mempool(model)
     assert model.remove_transaction(reason) == []
-
-
-def test_transaction_conflicts() -> None:
-    """A conflict removes a transaction and uncaches nothing."""
-    model = made(transactions=1)
-    (removed,) = model.remove_transaction(4)
-    assert isinstance(removed, TransactionRemoved)
-    assert removed.reason == RemovalReason.CONFLICT
-
-
-def test_expiry_takes_the_oldest() -> None:
-    """Of the transactions without descendants the one with the earliest time of entry expires."""
-    model = made()
-    accepted = [model.accept_transaction(NOW - age) for age in range(10)]
-    for ((added,),) in zip(reversed(accepted), strict=True):
-        assert isinstance(added, TransactionAdded)
-        assert model.remove_transaction(RemovalReason.EXPIRY)[0] == TransactionRemoved(added.tx, 0)
 
 
 @pytest.mark.parametrize("reason", [RemovalReason.REORG, RemovalReason.BLOCK, RemovalReason.REPLACED, 6])
@@ -420,15 +261,6 @@ def test_mempool_check() -> None:
     assert {e.height == 2147483647 for e in spends} == {True, False}
 
 
-def test_coinbase_matures() -> None:
-    """The first coinbase can be spent in block 101, and not before."""
-    model = made(blocks=99)
-    assert model.accept_transaction(NOW) == []
-    model.connect_block(NOW)
-    (event,) = model.accept_transaction(NOW)
-    assert outpoints_of(tx_of(event)) == [OutPoint(model.block(1).transactions[0].txid, 0)]
-
-
 def test_coins_do_not_run_out() -> None:
     """Payments go on for as long as they like."""
     model = made()
@@ -437,28 +269,6 @@ def test_coins_do_not_run_out() -> None:
             assert model.accept_transaction(NOW)
         model.connect_block(NOW)
     assert len(model.coins) > FEW
-
-
-def test_coins_do_not_pile_up() -> None:
-    """Many outputs become fewer, few become more, and no value is lost but the fee."""
-    for outputs, more in ((MANY + 1, False), (1, True)):
-        wallet = Wallet()
-        for n in range(outputs):
-            wallet.add(OutPoint(bytes(32), n), 1_000_000)
-        for seed in range(20):
-            payment = wallet.next_payment(random.Random(seed))
-            assert payment is not None
-            assert len(set(payment.inputs)) == len(payment.inputs)
-            assert (len(payment.outputs) > len(payment.inputs)) == more
-            assert sum(payment.outputs) + payment.fee == 1_000_000 * len(payment.inputs)
-
-
-def test_small_coins_stay_where_they_are() -> None:
-    """An output that cannot pay for its own fee is not spent, and a payment too small is not bumped."""
-    wallet = Wallet()
-    wallet.add(OutPoint(bytes(32), 0), MIN_VALUE - 1)
-    assert wallet.next_payment(random.Random(1)) is None
-    assert bumped(random.Random(1), Payment([OutPoint(bytes(32), 0)], [MIN_VALUE], 100), 110) is None
 
 
 def test_initial_block_download() -> None:
@@ -471,16 +281,6 @@ def test_initial_block_download() -> None:
     model.header_height = 0
     assert model.header_height == 50
     assert model.verification_progress < 1
-
-
-def test_size_on_disk_keeps_stale_blocks() -> None:
-    """A disconnected block stays on disk."""
-    model = made(blocks=3)
-    size = model.size_on_disk
-    model.disconnect_tip()
-    assert model.size_on_disk == size
-    model.connect_block(NOW)
-    assert model.size_on_disk == size + len(model.block(3).data) + 8
 
 
 ACTIONS = st.one_of(

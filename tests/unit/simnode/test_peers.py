@@ -8,20 +8,6 @@ from support.properties import examples
 from telegraf_bitcoin_ipc.simnode.peers import CONNECTION_TYPES, NETWORK_PINGS, TRANSPORTS, Peer, Peers
 
 
-def test_a_peer_joins() -> None:
-    """A peer has what it was given, an id that no other had, and no ping before the first."""
-    peers = Peers()
-    peers.join("onion", "inbound", "v1")
-    peer = peers.join("i2p", "manual", "detecting", ping=0.7)
-    assert [each.id for each in peers] == [0, 1]
-    assert [each.ping for each in peers] == [None, 0.7]
-    assert (peer.network, peer.connection_type, peer.transport) == ("i2p", "manual", "detecting")
-    assert (peers.inbound, peers.outbound) == (1, 1)
-    peers.leave()
-    peers.leave()
-    assert peers.join().id == 2
-
-
 @pytest.mark.parametrize(
     ("given_", "message"),
     [
@@ -50,24 +36,6 @@ def test_a_peer_leaves() -> None:
         Peers().leave()
 
 
-def test_numbers_are_set() -> None:
-    """Peers join and the oldest leave, of each direction, until the numbers are right; all have a ping."""
-    peers = Peers()
-    peers.change(3, 10)
-    assert (peers.inbound, peers.outbound, len(peers)) == (3, 10, 13)
-    assert all(peer.ping for peer in peers)
-    kinds = [peer.connection_type for peer in peers if not peer.inbound]
-    assert kinds == ["outbound-full-relay"] * 8 + ["block-relay-only"] * 2
-    assert {peer.network for peer in peers} == set(NETWORK_PINGS)
-    assert {peer.transport for peer in peers} == {"v1", "v2"}
-    newest = max(peer.id for peer in peers if peer.inbound)
-    peers.change(1, 12)
-    assert [peer.id for peer in peers if peer.inbound] == [newest]
-    assert peers.outbound == 12
-    peers.change(0, 0)
-    assert len(peers) == 0
-
-
 def test_traffic_of_one_message() -> None:
     """Traffic can be one peer's and one message's."""
     peers = Peers()
@@ -81,43 +49,6 @@ def test_traffic_of_one_message() -> None:
     with pytest.raises(ValueError, match="do not become fewer"):
         peers.traffic(-1, 1)
     assert (peers.bytes_received, peers.bytes_sent) == (700, 30)
-
-
-def test_traffic_is_a_mix() -> None:
-    """Traffic without a message is a mix of them; a peer for blocks only gets no transactions."""
-    peers = Peers()
-    peers.join()
-    peers.join(connection_type="block-relay-only")
-    peers.traffic(20_000, 20_000)
-    full, blocks = peers
-    assert {"tx", "inv", "ping"} <= full.received.keys()
-    assert "cmpctblock" in blocks.sent
-    assert not {"tx", "inv"} & blocks.received.keys()
-
-
-def test_traffic_without_peers() -> None:
-    """Without peers the node's totals grow all the same."""
-    peers = Peers()
-    peers.traffic(100, 20)
-    assert (peers.bytes_received, peers.bytes_sent) == (100, 20)
-
-
-def test_handshake() -> None:
-    """A handshake is bytes of the messages that a connection begins with."""
-    peers = Peers()
-    peer = peers.join()
-    peers.greet(peer)
-    assert peer.received == peer.sent
-    assert peer.received["version"] == 136
-    assert peers.bytes_received == peer.received.total()
-
-
-def test_bans() -> None:
-    """Bans add up, each of another address."""
-    peers = Peers()
-    peers.ban(2)
-    peers.ban(300)
-    assert len(set(peers.bans)) == 302
 
 
 STEPS = st.one_of(

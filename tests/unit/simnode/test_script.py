@@ -58,17 +58,6 @@ def test_bans_and_warnings(model: Model) -> None:
         assert ask(model, "getblockchaininfo")["warnings"] == texts
 
 
-def test_indexes(model: Model) -> None:
-    """An index follows the tip, or is behind at a height."""
-    do(model, "indexes", heights={"txindex": None, "coinstatsindex": 7})
-    model.connect_block(NOW)
-    behind = {"synced": False, "best_block_height": 7}
-    assert ask(model, "getindexinfo") == {
-        "txindex": {"synced": True, "best_block_height": 21},
-        "coinstatsindex": behind,
-    }
-
-
 def test_mempool_loaded(model: Model) -> None:
     """The mempool can be still loading."""
     do(model, "mempool_loaded", on=False)

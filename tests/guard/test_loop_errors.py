@@ -14,13 +14,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from support.guard import DEADLINE, Side, transaction
+from support.frames import transaction
+from support.guard import DEADLINE, Side
 
 from telegraf_bitcoin_ipc.guard import contract, loop, stream, wire
 
 PASSING = (errno.ENOBUFS, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
 GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN)
-NO_TIP, TIP = bytes(32), b"\x01" * 32
 
 
 class Refusing(socket.socket):

@@ -1,0 +1,216 @@
+"""However the plugin or Telegraf ends: the node lives, and nothing is left.
+
+Real processes: a merciless simulated node, the plugin, its guard. `Scene.unharmed` ends every case.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
+from support.processes import START_SECONDS, alive, free_port, wait_until
+from support.scene import Scene, watched
+from support.subscriber import BRAKE_AFTER, Subscriber
+from support.telegraf import Telegraf
+
+StartTelegraf = Callable[..., Telegraf]
+
+# An event is answered before the next is sent: on a busy machine each costs two turns of the scheduler.
+BURST = 5 * BRAKE_AFTER
+
+StartSubscriber = Callable[..., Subscriber]
+HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]
+
+
+@pytest.fixture
+def hold_a_burst(start_subscriber: StartSubscriber) -> HoldABurst:
+    """Have a node send a burst of UTXO events, and hold it up in the middle, until SIGCONT to what it returns.
+
+    That is a second subscriber, which has to be stopped at the end.
+    """
+
+    def hold(node: SimulatedNode, plugin: Plugin) -> Subscriber:
+        brake = start_subscriber("utxo_cache", "brake")
+        brake.logged("ready")
+        node.begin("block", outputs=BURST)
+        brake.wait_until(lambda: brake.frozen, "the burst was held up")
+        plugin.shows(lambda series: (value(series, "utxo_cache_add_total") or 0) > 0, "a burst")
+        assert not node.lines("block")
+        return brake
+
+    return hold
+
+
+def test_killed_while_idle(scene: Scene) -> None:
+    """SIGKILL while nothing happens: the guard leaves the node in its stead."""
+    node = scene.node()
+    plugin = scene.watching()
+    node.do("block")
+    plugin.kill()
+    node.says("unsubscribed", 2)
+    scene.unharmed(node)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=lambda number: number.name)
+def test_killed_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signal.Signals) -> None:
+    """SIGKILL or SIGSEGV in the middle of thousands of UTXO events: each that was sent is answered."""
+    node = scene.node()
+    plugin = scene.watching()
+    brake = hold_a_burst(node, plugin)
+    plugin.send(number)
+    brake.send(signal.SIGCONT)
+    assert plugin.wait() == -number
+    node.says("unsubscribed", 2)
+    node.says("settled")
+    brake.stop()
+    scene.unharmed(node)
+
+
+def test_killed_in_a_poll(scene: Scene, hold_a_burst: HoldABurst) -> None:
+    """SIGKILL while the node is at work on a poll, which its validation holds up."""
+    node = scene.node()
+    plugin = scene.watching("--poll-interval", "0.1")
+    brake = hold_a_burst(node, plugin)
+
+    def held_up(series: Series) -> bool:  # ten polls are due by then
+        return time.time() - (value(series, "last_poll_timestamp_seconds") or time.time()) > 1
+
+    plugin.shows(held_up, "a poll that is held up")
+    plugin.kill()
+    brake.send(signal.SIGCONT)
+    node.says("settled")
+    brake.stop()
+    scene.unharmed(node)
+
+
+def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
+    """SIGKILL with one subscription made and the other still to come."""
+    node = scene.node()
+    node.do("ibd", on=True)
+    plugin = scene.plugin()
+    plugin.logged("the UTXO cache trace waits for the end of initial block download")
+    plugin.kill()
+    node.says("unsubscribed")
+    scene.unharmed(node)
+
+
+def test_killed_in_the_handshake(scene: Scene) -> None:
+    """SIGKILL with the node's first answers outstanding: it has been connected to, and does not answer yet."""
+    node = scene.node()
+    node.freeze()
+    plugin = scene.plugin()
+    guard = scene.guard()  # it is started with a socket that is connected
+    plugin.kill()
+    node.send(signal.SIGCONT)
+    wait_until(lambda: not alive(guard), START_SECONDS, "the end of the guard")
+    scene.unharmed(node)
+
+
+def test_killed_while_the_node_warms_up(scene: Scene) -> None:
+    """SIGKILL while the node still loads its chain, when the wrong question would abort it."""
+    node = scene.node("--warmup", "3600")
+    plugin = scene.plugin()
+    plugin.logged("the node is still starting")
+    plugin.kill()
+    scene.empty()
+    node.do("load")
+    watched(late := scene.plugin())
+    assert late.stop() == 0
+    scene.unharmed(node)
+
+
+def test_killed_at_any_moment_of_its_start(scene: Scene) -> None:
+    """SIGKILL at increasing delays after the start, while the node is at work."""
+    node = scene.node()
+    plugin = scene.plugin()
+    began = time.monotonic()
+    watched(plugin)
+    whole = time.monotonic() - began
+    assert plugin.stop() == 0
+    for sixth in range(2, 8):
+        plugin.start()
+        node.begin("block", outputs=20)
+        time.sleep(whole * sixth / 6)
+        plugin.kill()
+    scene.unharmed(node)
+
+
+@pytest.mark.parametrize("delay", [0, 0.01, 0.05])
+def test_killed_while_it_unsubscribes(scene: Scene, hold_a_burst: HoldABurst, delay: float) -> None:
+    """SIGTERM, and SIGKILL right after it, in the middle of a burst: the guard goes on with what was begun."""
+    node = scene.node()
+    plugin = scene.watching()
+    brake = hold_a_burst(node, plugin)
+    plugin.send(signal.SIGTERM)
+    time.sleep(delay)
+    plugin.kill()
+    brake.send(signal.SIGCONT)
+    node.says("unsubscribed", 2)
+    node.says("settled")
+    brake.stop()
+    scene.unharmed(node)
+
+
+def test_a_real_segmentation_fault(scene: Scene) -> None:
+    """C code that the plugin runs in a callback crashes."""
+    node = scene.node()
+    plugin = scene.watching(defect="segmentation fault")
+    node.do("block", outputs=200)
+    assert plugin.wait() == -signal.SIGSEGV
+    scene.unharmed(node)
+
+
+def test_out_of_memory(scene: Scene) -> None:
+    """The plugin uses up its memory in a callback, and dies or is of no more use."""
+    node = scene.node()
+    plugin = scene.watching(defect="memory used up")
+    for _ in range(3):
+        node.do("block", outputs=200)
+        node.do("accept", count=200)
+    plugin.kill()
+    scene.unharmed(node)
+
+
+def telegraf_with(scene: Scene, node: SimulatedNode, start_telegraf: StartTelegraf) -> Telegraf:
+    """Start a Telegraf that watches the node, and wait until it does."""
+    command = [str(PROGRAM), "config", "--metrics-addr", f"127.0.0.1:{free_port()}", str(node.socket)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    telegraf = start_telegraf(text, environment=scene.mark)
+    node.says("subscribed", 2)
+    return telegraf
+
+
+@pytest.mark.telegraf
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_telegraf_ends(scene: Scene, start_telegraf: StartTelegraf, number: signal.Signals) -> None:
+    """Telegraf is stopped, or killed, in the middle of a burst: plugin and guard go with it."""
+    node = scene.node()
+    telegraf = telegraf_with(scene, node, start_telegraf)
+    node.begin("block", outputs=2000)
+    telegraf.send(number)
+    telegraf.wait()
+    node.says("unsubscribed", 2)
+    node.says("settled")
+    scene.unharmed(node)
+
+
+@pytest.mark.telegraf
+def test_telegraf_is_reloaded(scene: Scene, start_telegraf: StartTelegraf) -> None:
+    """SIGHUP: the old plugin leaves with its guard, a new one comes, and the node notices nothing else."""
+    node = scene.node()
+    telegraf = telegraf_with(scene, node, start_telegraf)
+    (guard,) = scene.guards()
+    node.begin("block", outputs=2000)
+    telegraf.reload()
+    node.says("unsubscribed", 2)
+    node.says("subscribed", 4)
+    wait_until(lambda: not alive(guard), START_SECONDS, "the end of the first guard")
+    assert len(scene.guards()) == 1
+    node.says("settled")
+    node.do("block")
+    assert telegraf.stop() == 0
+    scene.unharmed(node)

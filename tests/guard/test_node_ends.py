@@ -1,0 +1,117 @@
+"""The node stops, is killed, or cannot tell of its stop: it is left in time, and watched again.
+
+Real processes: a merciless simulated node, the plugin, its guard. `Scene.unharmed` ends every case.
+"""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from support.counts import delivered
+from support.nodes import Series, value
+from support.processes import START_SECONDS, alive, wait_until
+from support.scene import Scene, counted, descriptors, watched
+
+GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
+
+
+def down(series: Series) -> bool:
+    """Whether the plugin says that the node does not answer."""
+    return value(series, "up") == 0
+
+
+@pytest.mark.parametrize("plugin_is", ["alive", "stopped", "dead"])
+def test_the_node_is_told_to_stop(scene: Scene, plugin_is: str) -> None:
+    """A node that is told to stop stops cleanly, be the plugin alive, stopped or just killed."""
+    node = scene.node()
+    plugin = scene.watching()
+    node.do("block", outputs=100)
+    if plugin_is == "stopped":
+        plugin.freeze()
+        node.do("accept", count=100)
+    elif plugin_is == "dead":
+        plugin.kill()
+    assert node.stop() == 0, node.log
+    assert not node.lines("abort")
+    if plugin_is == "stopped":
+        plugin.send(signal.SIGCONT)
+    if plugin_is != "dead":
+        series = plugin.shows(down, "the node is down")
+        assert not [field for field in GAUGES if value(series, field) is not None]
+        plugin.logged("W! the node is stopping; trying again until it answers")
+        counted(plugin, node)
+        assert not scene.guards()
+        assert plugin.stop() == 0
+    scene.empty()
+    assert list(node.socket.parent.iterdir()) == []
+
+
+def test_the_node_is_killed(scene: Scene) -> None:
+    """Guard and plugin notice at once, the guard ends, and a node that is started again is watched as before."""
+    node = scene.node()
+    plugin = scene.watching("--poll-interval", "3600")
+    guard = scene.guard()
+    node.do("block", outputs=100)
+    counted(plugin, node)
+    before = descriptors(plugin.pid)
+    node.kill()
+    series = plugin.shows(down, "the node is down")
+    assert value(series, "subscription_active", subscription="chain") == 0
+    wait_until(lambda: not alive(guard), START_SECONDS, "the end of the guard")
+    counts = delivered(node)
+    node.start()
+    watched(plugin, 2)
+    assert scene.guard() != guard
+    node.do("block")
+    wanted = {field: counts[field] + 1 for field in ("blocks_connected_total", "utxo_cache_add_total")}
+    series = plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
+    assert (value(series, "up"), value(series, "connects_total")) == (1, 2)
+    assert value(series, "chain_height") is not None
+    assert plugin.stderr.count("W! ") == 1
+    wait_until(lambda: descriptors(plugin.pid) == before, START_SECONDS, "no descriptor is left over")
+    assert plugin.stop() == 0
+    scene.unharmed(node)
+
+
+NO_WAIT = "Mining.waitTipChanged"
+
+
+@pytest.mark.parametrize("dialect", ["tracing", "stock"])
+@pytest.mark.parametrize("options", [[], ["--no-guard"]], ids=["guard", "no guard"])
+def test_a_node_that_cannot_tell_of_its_stop(scene: Scene, dialect: str, options: list[str]) -> None:
+    """It is polled and not subscribed to, which the log says once, and stops cleanly."""
+    node = scene.node("--dialect", dialect)
+    node.do("fail", method=NO_WAIT)
+    plugin = scene.plugin("--poll-interval", "0.1", *options)
+    plugin.logged("nothing is subscribed, for the node's stop would go unnoticed; polls go on")
+    for _ in range(3):
+        state = node.do("block")
+    series = plugin.shows(lambda series: value(series, "chain_height") == state["height"], "a poll")
+    assert value(series, "up") == 1
+    assert value(series, "blocks_connected_total") is None
+    for subscription in ("chain", "utxo_cache"):
+        assert value(series, "subscription_active", subscription=subscription) == 0
+    assert not node.lines("subscribed")
+    assert plugin.stderr.count("W! waitTipChanged: ") == 1
+    assert node.stop() == 0, node.log
+    assert not node.lines("abort")
+    assert plugin.stop() == 0
+    scene.empty()
+
+
+@pytest.mark.parametrize("options", [[], ["--no-guard"]], ids=["guard", "no guard"])
+def test_a_node_that_can_no_longer_tell_of_its_stop(scene: Scene, options: list[str]) -> None:
+    """Its subscriptions are ended, polls go on; when it can tell again they are made again."""
+    node = scene.node()
+    plugin = scene.watching("--poll-interval", "0.1", *options)
+    node.do("fail", method=NO_WAIT)
+    node.do("block")  # without a guard the wait has no time limit: it is asked again at the next tip
+    node.says("unsubscribed", 2)
+    plugin.logged("nothing is subscribed, for the node's stop would go unnoticed; polls go on")
+    plugin.shows(lambda series: value(series, "up") == 1, "polls")
+    node.do("heal", method=NO_WAIT)
+    watched(plugin, 2)
+    plugin.logged("I! waitTipChanged works again")
+    assert plugin.stop() == 0
+    scene.unharmed(node)

@@ -1,0 +1,132 @@
+"""With the guard, without it, and where it cannot be started.
+
+Real processes: a merciless simulated node, the plugin, its guard. `Scene.unharmed` ends every case.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.defective import GUARD_MAY_START, LAST_WORDS
+from support.nodes import Series, value
+from support.processes import children
+from support.scene import Scene, connections, counted, watched
+
+
+@pytest.mark.parametrize(
+    ("defect", "reason"),
+    [
+        ("no interpreter", "the guard cannot be started: "),
+        ("guard ends", "the guard did not start (exit status 1); "),
+        ("guard late", "the guard did not start (it was not ready within 0.2 seconds); "),
+        ("no memory", "the guard cannot be started: "),
+    ],
+)
+def test_the_guard_cannot_be_started(scene: Scene, defect: str, reason: str) -> None:
+    """Without its guard the plugin subscribes to nothing, polls, says so, and may be killed."""
+    node = scene.node()
+    plugin = scene.plugin("--poll-interval", "0.1", defect=defect)
+    plugin.logged(f"E! {reason}")
+    plugin.logged("nothing is subscribed without it, the node is only polled")
+    state = node.do("block", outputs=100)
+
+    def polled(series: Series) -> bool:
+        return value(series, "chain_height") == state["height"] and value(series, "up") == 1
+
+    series = plugin.shows(polled, "a poll")
+    for subscription in ("chain", "utxo_cache"):
+        assert value(series, "subscription_active", subscription=subscription) == 0
+    assert value(series, "blocks_connected_total") is None
+    assert not node.lines("subscribed")
+    assert plugin.stop() == 0
+    scene.unharmed(node)
+
+
+def test_a_python_without_memfd(scene: Scene) -> None:
+    """Where Python has no memfd_create the totals are in an unnamed file, and everything is counted as ever."""
+    node = scene.node()
+    shared = set(Path("/dev/shm").iterdir())
+    plugin = scene.watching(defect="no memfd")
+    node.do("accept", count=20)
+    node.do("block", outputs=100)
+    counted(plugin, node)
+    assert set(Path("/dev/shm").iterdir()) <= shared
+    plugin.kill()
+    node.says("unsubscribed", 2)
+    scene.unharmed(node)
+
+
+def test_a_guard_that_starts_later(scene: Scene, tmp_path: Path) -> None:
+    """A session without its guard ends after a while and a new one tries again; the log says why, once."""
+    node = scene.node()
+    plugin = scene.plugin("--poll-interval", "0.1", defect="no luck")
+    plugin.logged("E! the guard did not start (exit status 3); it wrote: " + LAST_WORDS)
+    plugin.shows(lambda series: (value(series, "connects_total") or 0) >= 4, "some tries")
+    assert not node.lines("subscribed")
+    (tmp_path / GUARD_MAY_START).touch()
+    watched(plugin)
+    node.do("accept", count=20)
+    node.do("block", outputs=100)
+    counted(plugin, node)
+    assert plugin.stderr.count("the guard did not start") == 1
+    assert "W! " not in plugin.stderr
+    assert plugin.stop() == 0
+    scene.unharmed(node)
+
+
+def test_a_guard_that_dies_is_reported(scene: Scene) -> None:
+    """The log says that the guard has ended, and how, for the node aborts by it."""
+    node = scene.node("--lenient")
+    plugin = scene.watching()
+    os.kill(scene.guard(), signal.SIGABRT)
+    plugin.logged("E! the guard ended with status -6")
+    node.says("abort")
+    assert plugin.stop() == 0
+
+
+def test_no_guard(scene: Scene) -> None:
+    """--no-guard works, says what it risks, starts no process, and leaves as cleanly."""
+    node = scene.node()
+    plugin = scene.watching("--no-guard")
+    assert "W! without the guard" in plugin.stderr
+    assert list(scene.processes()) == [plugin.pid]
+    node.do("accept", count=20)
+    node.do("block", outputs=100)
+    node.do("reorg", depth=2)
+    counted(plugin, node)
+    node.begin("block", outputs=2000)
+    assert plugin.stop() == 0
+    node.says("unsubscribed", 2)
+    scene.unharmed(node)
+
+
+def test_nothing_is_left_after_a_clean_stop(scene: Scene) -> None:
+    """The guard is the plugin's only child and holds what it needs; both go, with their memory and sockets."""
+    node = scene.node()
+    plugin = scene.watching()
+    guard = scene.guard()
+    assert children(plugin.pid) == [guard]
+    assert set(scene.processes()) == {plugin.pid, guard}
+    assert connections(node) == 1
+    links = [os.readlink(path) for path in Path(f"/proc/{guard}/fd").iterdir()]
+    assert sorted(link.partition(":")[0] for link in links) == ["/dev/null"] * 2 + ["/memfd"] * 2 + ["socket"] * 2
+    assert os.readlink(f"/proc/{guard}/cwd") == "/"
+    node.do("accept", count=20)
+    node.do("block", outputs=100)
+    counted(plugin, node)
+    for pid in (plugin.pid, guard):
+        assert "/dev/shm" not in Path(f"/proc/{pid}/maps").read_text(), "their memory has no name"
+    assert plugin.stop() == 0
+    scene.unharmed(node)
+
+
+def test_a_short_soak(pytestconfig: pytest.Config) -> None:
+    """Under steady load the guard's memory stays as it is, and every event is counted."""
+    command = [sys.executable, "-P", str(pytestconfig.rootpath / "scripts" / "soak.py"), "--seconds", "10"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,170 @@
+"""What the guard knows of Bitcoin Core's interfaces, against the schema and pycapnp's frames."""
+
+from __future__ import annotations
+
+import struct
+import sys
+
+import pytest
+from support.frames import (
+    CHAIN_NOTIFICATIONS,
+    HANDLER,
+    MINING,
+    TRACING,
+    UTXO_CACHE_TRACE,
+    answer,
+    call,
+    failure,
+    interface_id,
+    method_id,
+    reading,
+    rpc,
+    tip_is,
+    utxo,
+    wait_tip,
+)
+from support.layouts import Place, Spread, respread, tree_of
+
+from telegraf_bitcoin_ipc.guard import contract, wire
+
+LIMIT = 0xFFFFFFFF
+TIP = bytes(range(100, 132))
+
+
+@pytest.mark.parametrize(("question", "handler", "thread"), [(wire.OWN_IDS, 5, 9), (LIMIT, 0, LIMIT)])
+def test_a_disconnect_is_a_call_on_the_handler_with_a_thread(question: int, handler: int, thread: int) -> None:
+    """A disconnect has the handler as its target and the server thread as its context's only capability."""
+    frame = contract.disconnect_of(question, handler, thread)
+    with reading(frame) as message:
+        body = message.call
+        assert message.which() == "call"
+        assert (body.questionId, body.interfaceId) == (question, interface_id(HANDLER))
+        assert body.methodId == method_id(HANDLER, "disconnect")
+        assert (body.target.which(), body.target.importedCap) == ("importedCap", handler)
+        assert body.sendResultsTo.which() == "caller"
+        assert not body.allowThirdPartyTailCall
+        assert not body.noPromisePipelining
+        assert not body.onlyPromisePipeline
+        (descriptor,) = body.params.capTable
+        assert (descriptor.which(), descriptor.receiverHosted) == ("receiverHosted", thread)
+    expected = tree_of(
+        call(
+            question,
+            HANDLER,
+            "disconnect",
+            target=handler,
+            table=(("receiverHosted", thread),),
+            pins={(0, 0): 0},
+            context={},
+        )
+    )
+    assert tree_of(frame) == expected, "every word that pycapnp writes, capability pointers too"
+
+
+def test_ids_are_those_of_the_contract() -> None:
+    """The ids and ordinals in the guard are those of the schema and of rpc.capnp."""
+    assert interface_id(CHAIN_NOTIFICATIONS) == contract.CHAIN_NOTIFICATIONS
+    assert interface_id(UTXO_CACHE_TRACE) == contract.UTXO_CACHE_TRACE
+    assert interface_id(HANDLER) == contract.HANDLER
+    assert method_id(HANDLER, "disconnect") == contract.DISCONNECT
+    assert (interface_id(MINING), method_id(MINING, "waitTipChanged")) == (
+        contract.MINING,
+        contract.WAIT_TIP_CHANGED,
+    )
+    assert (interface_id(TRACING), method_id(TRACING, "traceUtxoCache")) == (
+        contract.TRACING,
+        contract.TRACE_UTXO_CACHE,
+    )
+    for interface in (CHAIN_NOTIFICATIONS, UTXO_CACHE_TRACE):
+        assert method_id(interface, "destroy") == contract.DESTROY
+    assert tuple(method_id(UTXO_CACHE_TRACE, name) for name in contract.TOTALS[:3]) == contract.UTXO_METHODS
+    by_ordinal = {each.name: each.discriminantValue for each in rpc.Message.schema.node.struct.fields}
+    names = ("abort", "call", "return", "finish", "release", "bootstrap")
+    kinds = (wire.ABORT, wire.CALL, wire.RETURN, wire.FINISH, wire.RELEASE, wire.BOOTSTRAP)
+    assert tuple(by_ordinal[name] for name in names) == kinds
+
+
+@pytest.mark.parametrize(
+    ("height", "value"),
+    [(0, 0), (contract.UNCONFIRMED_HEIGHT, 21_000_000 * 10**8), (LIMIT, -1), (840_000, 2**63 - 1), (1, -(2**63))],
+)
+def test_a_coin_is_read_from_any_layout(spread: Spread, height: int, value: int) -> None:
+    """Height and value of a UTXO event are read as they were written, whatever their signs."""
+    frame = spread(utxo(1, "spend", height=height, value=value))
+    assert contract.read_utxo(wire.Message.of(frame).body) == (height, value)
+
+
+def template_of(frame: bytes) -> contract.EventTemplate | None:
+    """What the guard learns from a UTXO event."""
+    return contract.EventTemplate.learn(wire.Message.of(frame))
+
+
+@pytest.mark.parametrize("action", ["add", "spend", "uncache"])
+@pytest.mark.parametrize("value", [0, -1, 21 * 10**14])
+def test_an_event_like_the_last_is_read_the_same_without_parsing(action: str, value: int) -> None:
+    """What is read by the form of another event is what parsing would have read."""
+    template = template_of(utxo(1, "add"))
+    assert template is not None
+    frame = utxo(LIMIT, action, height=contract.UNCONFIRMED_HEIGHT, value=value)
+    method = method_id(UTXO_CACHE_TRACE, action)
+    assert template.read(frame) == (LIMIT, method, contract.UNCONFIRMED_HEIGHT, value)
+
+
+def test_a_frame_that_is_otherwise_made_is_not_taken_for_an_event() -> None:
+    """Whatever bit leads to the coin, or says what a frame is: where it is another, the frame is parsed."""
+    frame = utxo(1, "add")
+    template = template_of(frame)
+    assert template is not None
+    known = {*range(template.question_at, template.method_end)}
+    for place in range(template.coin_at):
+        other = bytearray(frame)
+        other[place] ^= 1
+        assert (template.read(bytes(other)) is None) == (place not in known)
+    assert template.read(frame + bytes(8)) is None
+    assert template.read(frame[:-8]) is None
+
+
+@pytest.mark.parametrize("place", ["far", "double far"])
+def test_no_form_is_learned_from_several_segments(place: Place) -> None:
+    """An event whose parts lie apart is parsed, each time."""
+    assert template_of(respread(utxo(1, "add"), place)) is None
+
+
+def test_a_wait_for_the_tip_is_read_from_any_layout(spread: Spread) -> None:
+    """Time limit and tip of a waitTipChanged call are found, and a limit of its own shows."""
+    for limit in (None, 250.0):
+        frame = spread(wait_tip(1, TIP, timeout=limit))
+        limit_at, tip_at = contract.read_wait(wire.Message.of(frame).body)
+        assert frame[tip_at : tip_at + 32] == TIP
+        stored = struct.unpack_from("<Q", frame, limit_at)[0]
+        read = struct.unpack("<d", struct.pack("<Q", stored ^ contract.NO_LIMIT))[0]
+        assert read == (sys.float_info.max if limit is None else limit)
+        assert (stored == 0) == (limit is None)
+
+
+def test_a_wait_without_a_tip_is_not_understood() -> None:
+    """A waitTipChanged call whose tip is no hash is not the guard's."""
+    for tip in (b"", TIP[:31], TIP + b"x"):
+        body = wire.Message.of(wait_tip(1, tip)).body
+        with pytest.raises(wire.Malformed):
+            contract.read_wait(body)
+
+
+def test_the_tip_of_an_answer_is_read_from_any_layout(spread: Spread) -> None:
+    """The hash of an answer is read, and what is not there is no bytes."""
+    for frame, expected in (
+        (tip_is(1, TIP), TIP),
+        (tip_is(1, None), b""),
+        (answer(1, MINING, "waitTipChanged", result={"height": 3}), b""),
+        (answer(1), b""),
+        (wire.answer_to(1), b""),
+    ):
+        assert contract.read_tip(wire.Message.of(spread(frame)).body) == expected
+
+
+def test_a_failure_is_read_as_one() -> None:
+    """An answer's outcome is where the guard looks for it, and not that of results."""
+    message = wire.Message.of(failure(9, "thread busy"))
+    assert (message.kind, message.body.u32(0), message.body.u16(6)) == (wire.RETURN, 9, wire.EXCEPTION)
+    assert contract.read_reason(message.body).rstrip(b"\0") == b"thread busy"
+    assert wire.RESULTS == 0

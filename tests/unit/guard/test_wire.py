@@ -1,0 +1,191 @@
+"""The guard's frames as pycapnp reads them, and any frame in any layout as the guard reads it."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from support.frames import (
+    CHAIN_NOTIFICATIONS,
+    abort,
+    answer,
+    bootstrap,
+    destroy,
+    disembargo,
+    finish,
+    handler_for,
+    interface_id,
+    reading,
+    release,
+    rpc,
+    subscribe_chain,
+    transaction,
+    utxo,
+)
+from support.layouts import PLACES, Place, Spread, respread, tree_of
+
+from telegraf_bitcoin_ipc.guard import contract, wire
+
+LIMIT = 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("question", [0, 1, 12345, LIMIT])
+def test_an_answer_is_empty_and_releases_the_parameters(question: int) -> None:
+    """An answer has the question's id, no content, no capabilities, and releases those of the call."""
+    with reading(wire.answer_to(question)) as message:
+        assert message.which() == "return"
+        body = getattr(message, "return")
+        assert (body.answerId, body.releaseParamCaps, body.noFinishNeeded) == (question, True, False)
+        assert body.which() == "results"
+        assert len(body.results.capTable) == 0
+    assert tree_of(wire.answer_to(question)) == tree_of(answer(question))
+
+
+@pytest.mark.parametrize("question", [0, 7, wire.OWN_IDS + 1, LIMIT])
+def test_a_finish_is_what_pycapnp_would_write(question: int) -> None:
+    """A finish names its question and releases the results' capabilities."""
+    with reading(wire.finish_of(question)) as message:
+        assert message.to_dict() == {
+            "finish": {
+                "questionId": question,
+                "releaseResultCaps": True,
+                "requireEarlyCancellationWorkaround": True,
+            }
+        }
+    assert wire.finish_of(question) == finish(question)
+
+
+@pytest.mark.parametrize(("capability", "count"), [(0, 1), (5, 2), (LIMIT, LIMIT)])
+def test_a_release_is_what_pycapnp_would_write(capability: int, count: int) -> None:
+    """A release names its capability and how many references."""
+    with reading(wire.release_of(capability, count)) as message:
+        assert message.to_dict() == {"release": {"id": capability, "referenceCount": count}}
+    assert wire.release_of(capability, count) == release(capability, count)
+
+
+def test_the_kind_of_each_message_is_read(spread: Spread) -> None:
+    """The kind of every message that either side sends is read from any layout."""
+    frames = {
+        wire.ABORT: abort("no"),
+        wire.CALL: transaction(1),
+        wire.RETURN: answer(1),
+        wire.FINISH: finish(1),
+        wire.RELEASE: release(1),
+        wire.BOOTSTRAP: bootstrap(1),
+        13: disembargo(1),
+    }
+    for kind, frame in frames.items():
+        laid_out = spread(frame)
+        with reading(laid_out) as message, reading(frame) as original:
+            assert message.which() == original.which(), "the layout is one that pycapnp reads"
+        assert wire.Message.of(laid_out).kind == kind
+
+
+def test_a_call_is_read_from_any_layout(spread: Spread) -> None:
+    """Question, method, interface and target of a call are read, and point into the frame."""
+    frame = spread(transaction(0xABCDEF, callback=77))
+    body = wire.Message.of(frame).body
+    assert body.call() == (0xABCDEF, 1, interface_id(CHAIN_NOTIFICATIONS))
+    assert (body.u32(0), body.u16(4), body.u64(8)) == body.call()
+    assert struct.unpack_from("<IH", frame, body.start) == (0xABCDEF, 1)
+    assert body.imported_target() == 77
+
+
+def test_a_target_that_is_promised_is_no_capability() -> None:
+    """A call on the result of another call has no capability for its target."""
+    message = rpc.Message.new_message()
+    message.init("call").target.init("promisedAnswer").questionId = 3
+    frame = message.to_bytes()
+    assert wire.Message.of(frame).body.imported_target() is None
+
+
+def test_capabilities_are_found_in_calls_and_answers(spread: Spread) -> None:
+    """The offsets are those of the descriptors, in the order of the table."""
+    frame = spread(subscribe_chain(1, thread=8, callback=9))
+    found = wire.Message.of(frame).body.capabilities(wire.PARAMS)
+    assert [struct.unpack_from("<HxxI", frame, each.start) for each in found] == [
+        (wire.RECEIVER_HOSTED, 8),
+        (wire.SENDER_HOSTED, 9),
+    ]
+    frame = spread(handler_for(1, 41))
+    (descriptor,) = wire.Message.of(frame).body.capabilities(0)
+    assert (descriptor.u16(0), descriptor.u32(4)) == (wire.SENDER_HOSTED, 41)
+
+
+def test_no_table_is_no_capabilities(spread: Spread) -> None:
+    """A payload without a table, with an empty one, and no payload at all have no capabilities."""
+    empty = rpc.Message.new_message()
+    empty.init("return").init("results").init("capTable", 0)
+    for frame in (utxo(1, "add"), answer(1), empty.to_bytes()):
+        laid_out = spread(frame)
+        message = wire.Message.of(laid_out)
+        assert message.body.capabilities(wire.PARAMS if message.kind == wire.CALL else 0) == []
+    no_payload = rpc.Message.new_message()
+    no_payload.init("call")
+    assert wire.Message.of(no_payload.to_bytes()).body.capabilities(wire.PARAMS) == []
+
+
+def test_data_is_read_from_any_layout(spread: Spread) -> None:
+    """Bytes are found where they are, and no pointer is no bytes."""
+    for tx in (b"", b"x", b"0123456789"):
+        frame = spread(transaction(1, tx))
+        assert contract.parameters(wire.Message.of(frame).body).data(1) == tx
+
+
+def test_what_is_no_data_is_not_understood() -> None:
+    """A struct, or a list of other elements, where bytes should be is refused."""
+    message = wire.Message.of(destroy(1, CHAIN_NOTIFICATIONS, 2))
+    with pytest.raises(wire.Malformed):
+        message.data(0)
+    payload = message.body.struct(wire.PARAMS)
+    with pytest.raises(wire.Malformed):
+        payload.data(wire.CAP_TABLE)  # a list of structs
+    with pytest.raises(wire.Malformed):
+        payload.structs(wire.CONTENT)
+
+
+def test_reads_outside_of_a_struct_are_refused() -> None:
+    """What a struct's data or pointers do not hold is Malformed, not what lies behind them."""
+    body = wire.Message.of(finish(1)).body
+    for read in (body.u16, body.u32, body.u64):
+        with pytest.raises(wire.Malformed):
+            read(7)
+    for follow in (body.struct, body.structs, body.data):
+        with pytest.raises(wire.Malformed):
+            follow(body.pointers)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_message_that_is_cut_short_is_not_understood(place: Place) -> None:
+    """With its last segment's words gone, a message's pointers lead nowhere, and the reader says so."""
+    frame = respread(transaction(1, b"tx" * 50), place)
+    count = struct.unpack_from("<I", frame)[0] + 1
+    lengths = struct.unpack_from(f"<{count}I", frame, 4)
+    header = len(frame) - 8 * sum(lengths)
+    for index, length in enumerate(lengths):
+        cut = bytearray(frame)
+        struct.pack_into("<I", cut, 4 + 4 * index, 0)
+        start = header + 8 * sum(lengths[:index])
+        del cut[start : start + 8 * length]
+        with pytest.raises(wire.Malformed):
+            _read_all(bytes(cut))
+
+
+def _read_all(frame: bytes) -> None:
+    body = wire.Message.of(frame).body
+    body.call()
+    body.imported_target()
+    body.capabilities(wire.PARAMS)
+    content = contract.parameters(body)
+    content.data(1)
+    content.struct(0)
+
+
+def test_a_pointer_that_goes_round_ends() -> None:
+    """A far pointer to another far pointer, or to itself, is refused instead of followed."""
+    itself = wire.frame_of(2 | 0 << 3)
+    with pytest.raises(wire.Malformed):
+        wire.Message.of(itself)
+    nowhere = wire.frame_of(2 | 0 << 3 | 9 << 32)
+    with pytest.raises(wire.Malformed):
+        wire.Message.of(nowhere)
