@@ -16,7 +16,8 @@ from typing import Protocol, Self
 
 from support.frames import finish, handler_for, subscribe_chain, subscribe_utxo
 
-from telegraf_bitcoin_ipc.guard.contract import READY, SHARED_BYTES, TOTALS
+from telegraf_bitcoin_ipc.guard import hello
+from telegraf_bitcoin_ipc.guard.contract import SHARED_BYTES, TOTALS
 from telegraf_bitcoin_ipc.ipc import guard_process
 
 DEADLINE = 120.0
@@ -145,7 +146,8 @@ class RunningGuard(Guarded):
                     side.close()
                 os.close(shared)
             stack.callback(self._end)
-            assert self.plugin.exactly(1) == READY
+            ready = hello.Answer().packet()
+            assert self.plugin.exactly(len(ready)) == ready
             self._stack = stack.pop_all()
         return self
 
