@@ -16,9 +16,10 @@ from telegraf_bitcoin_ipc.aio import run_until_first_done
 from telegraf_bitcoin_ipc.collect.blocks import Blocks
 from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
 from telegraf_bitcoin_ipc.collect.listeners import ChainListener, ChainLog
-from telegraf_bitcoin_ipc.collect.metrics import METRICS, Subscription
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.tips import Tips
 from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.config import Config

@@ -14,7 +14,8 @@ from pydantic import (
     ValidationError,
 )
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, FEE_TARGETS, GROUPS
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS
+from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.telegraf.lines import UNPRINTABLE
 

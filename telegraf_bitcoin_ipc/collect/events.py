@@ -6,8 +6,8 @@ from typing import Final
 
 from telegraf_bitcoin_ipc.collect import decode
 from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
-from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, UNKNOWN
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS, UNKNOWN
 
 log = logging.getLogger(__name__)
 

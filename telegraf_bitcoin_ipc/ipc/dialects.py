@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from telegraf_bitcoin_ipc.collect.absence import Reason
-from telegraf_bitcoin_ipc.collect.metrics import (
+from telegraf_bitcoin_ipc.collect.tags import (
     CHAIN_TIP_STATUSES,
     CONNECTION_TYPES,
     FEE_TARGETS,

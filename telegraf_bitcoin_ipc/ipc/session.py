@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
-from telegraf_bitcoin_ipc.collect.metrics import Subscription
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.errors import (
     CallFailed,

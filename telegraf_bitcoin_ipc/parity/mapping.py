@@ -6,7 +6,8 @@ types, units, polled methods) and Bitcoin Core's.
 
 from typing import Final
 
-from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, REMOVAL_REASONS
+from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT
+from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS
 from telegraf_bitcoin_ipc.parity.row import POLL_INTERVAL, PUSHED_LAG, Exporter, Row
 
 SAT_PER_VB: Final = 100_000.0

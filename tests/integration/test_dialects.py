@@ -19,8 +19,9 @@ from support.in_process import BLOCKS, Node, serving, session_with
 from support.listener import Connected
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
-from telegraf_bitcoin_ipc.collect.metrics import FEE_TARGETS, METRICS
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS
 from telegraf_bitcoin_ipc.collect.tips import Tips
 from telegraf_bitcoin_ipc.collector import Measurements
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS

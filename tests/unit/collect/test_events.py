@@ -16,8 +16,8 @@ from telegraf_bitcoin_ipc.collect.events import (
     UtxoEvents,
 )
 from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener, ChainLog
-from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, Subscription
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS, Subscription
 from telegraf_bitcoin_ipc.collect.values import Number
 from telegraf_bitcoin_ipc.guard import contract
 from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, TRACING
