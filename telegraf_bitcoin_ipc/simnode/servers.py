@@ -27,7 +27,7 @@ async def serve(connection: Connection, stream: Any) -> None:
     """Serve one connection until it ends."""
     server = capnp.TwoPartyServer(stream, bootstrap=_init(connection))
     at_work = False  # where this is cancelled, or closed: then it is the node that ends
-    with connection.node.connection() as closed:
+    with connection.node.slow_stop.connection() as closed:
         ends = [asyncio.ensure_future(server.on_disconnect()), asyncio.ensure_future(closed.wait())]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
