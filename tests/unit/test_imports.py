@@ -27,7 +27,7 @@ ALLOWED = {
         "collect.absence", "collect.metrics", "collect.tags", "collect.values", "errors", "guard.contract", "ipc",
     },
     "simnode": {"errors", "ipc.schema", "ipc.working_directory", "simnode"},
-    "parity": {"collect.metrics", "collect.tags", "errors", "parity"},
+    "parity": {"collect.absence", "collect.metrics", "collect.tags", "errors", "ipc.dialects", "parity"},
     "check": {"collect.absence", "collect.metrics", "config", "errors", "ipc"},
     "collector": {"", "aio", "collect", "config", "errors", "ipc", "reconnect"},
     "plugin": {"aio", "collect.store", "collector", "config", "ipc.connection", "telegraf"},

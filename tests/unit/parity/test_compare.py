@@ -40,7 +40,7 @@ def test_every_row(exporter: Exporter, row: Row) -> None:
     there = (here - row.offset) / row.factor
 
     def seen(figure: float) -> Record:
-        if row.compare == "increase":
+        if row.compares_increases:
             return record(f"{old}7", f"{new}70", f"{old}{figure + 7}", f"{new}{here + 70}")
         return record(f"{old}{figure}", f"{new}{here}")
 
@@ -79,7 +79,7 @@ def test_gauge_is_equal_where_both_ranges_touch() -> None:
         (10, SIZE + "5200", polled(105, SIZE_HERE + "5050")),
         (20, SIZE + "5200", polled(115, SIZE_HERE + "60")),
     )
-    remark = "within the window 5000 to 5200 there, 60 to 5050 here"
+    remark = "range 5000 to 5200 there, 60 to 5050 here"
     assert verdict(RPC_EXPORTER, seen) == Verdict("equal", 5200, 60, remark=remark)
 
 
@@ -90,7 +90,7 @@ def test_gauge_differs_where_the_ranges_are_apart() -> None:
         (10, SIZE + "4000", polled(105, SIZE_HERE + "1500")),
         (30, SIZE + "5000", polled(115, SIZE_HERE + "1200")),
     )
-    remark = "by 2500 (62.500%); within the window 4000 to 5000 there, 1000 to 1500 here"
+    remark = "by 2500 (62.500%); range 4000 to 5000 there, 1000 to 1500 here"
     assert verdict(RPC_EXPORTER, seen) == Verdict("differs", 5000, 1200, remark=remark)
 
 
@@ -113,17 +113,22 @@ def test_what_was_before_the_window_does_not_count() -> None:
             RPC_EXPORTER,
             20,
             (100, 100),
-            "every 15 s there and every 60 s here: takes --window 75 (less with",
+            "every 15 s there and every 60 s here; use --window 75, or run the plugin with",
         ),
         (
             RPC_EXPORTER,
             40,
             (100, 130),
-            "every 15 s there and every 30 s here: takes --window 45 (less with",
+            "every 15 s there and every 30 s here; use --window 45, or run the plugin with",
         ),
-        (RPC_EXPORTER, 20, (100, 105), "every 15 s there and every 5 s here: takes --window 20"),
-        (IPC_EXPORTER_RUST, 59, (100, 105), "every 60 s there and every 5 s here: takes --window 65"),
-        (RPC_EXPORTER, 200, (100, 100), "every 15 s there and every 200 s here: takes --window 215 (less with "),
+        (RPC_EXPORTER, 20, (100, 105), "every 15 s there and every 5 s here; use --window 20"),
+        (IPC_EXPORTER_RUST, 59, (100, 105), "every 60 s there and every 5 s here; use --window 65"),
+        (
+            RPC_EXPORTER,
+            200,
+            (100, 100),
+            "every 15 s there and every 200 s here; use --window 215, or run ",
+        ),
     ],
 )
 def test_gauges_take_a_poll_within_the_window(
@@ -260,7 +265,7 @@ def test_restart_between_two_looks() -> None:
         (50, ADDED + "3", ADDED_HERE + "100"),
         (100, ADDED + "900", ADDED_HERE + "405"),
     )
-    assert verdict(USDT_EXPORTER, seen).remark == "reset there within the window: run it again"
+    assert verdict(USDT_EXPORTER, seen).remark == "the counter was reset there during the window; run it again"
 
 
 def test_counter_that_appears_within_the_window() -> None:
@@ -277,14 +282,17 @@ def test_reset_within_the_window(old_end: str, new_end: str, side: str) -> None:
     """A restart within the window is reported as undecided, not as a difference."""
     seen = record(ADDED + "5", ADDED_HERE + "5", ADDED + old_end, ADDED_HERE + new_end)
     found = verdict(USDT_EXPORTER, seen)
-    assert (found.status, found.remark) == ("undecided", f"reset {side} within the window: run it again")
+    assert (found.status, found.remark) == (
+        "undecided",
+        f"the counter was reset {side} during the window; run it again",
+    )
 
 
 def test_total_of_the_node_that_is_reset() -> None:
     """A node that restarts within the window resets its own totals: undecided, not a difference."""
     old, new = "bitcoind_net_bytes_recv_total ", "bitcoin_bytes_recv_total "
     seen = record(old + "900", new + "900", old + "3", new + "900")
-    assert verdict(RPC_EXPORTER, seen).remark == "reset there within the window: run it again"
+    assert verdict(RPC_EXPORTER, seen).remark == "the counter was reset there during the window; run it again"
 
 
 def test_polled_counter_takes_a_long_window() -> None:
@@ -294,7 +302,10 @@ def test_polled_counter_takes_a_long_window() -> None:
         'bitcoin_p2p_bytes_recv_total{message="tx"} ',
     )
     found = verdict(USDT_EXPORTER, record(old + "1", new + "1", old + "9999", new + "1", seconds=20))
-    assert (found.status, found.remark) == ("undecided", "behind by up to 62 s here: takes --window 248 or more")
+    assert (found.status, found.remark) == (
+        "undecided",
+        "the page here may lag by up to 62 s; use --window 248 or more",
+    )
 
 
 @pytest.mark.parametrize(("interval", "window"), [(5, 28), (30, 128)])
@@ -304,7 +315,7 @@ def test_interval_of_polls_is_read_from_the_page(interval: int, window: int) -> 
     seen = looks(*((10 * number, old + "1", polled(number * interval, new + "1")) for number in range(3)))
     short = looks(*((number, old + "1", polled(number * interval, new + "1")) for number in range(3)))
     assert verdict(USDT_EXPORTER, seen).status == ("equal" if 2 * (interval + 2) <= 20 else "undecided")
-    assert verdict(USDT_EXPORTER, short).remark.endswith(f"takes --window {window} or more")
+    assert verdict(USDT_EXPORTER, short).remark.endswith(f"use --window {window} or more")
 
 
 def test_message_headers_are_counted_in() -> None:
@@ -341,7 +352,7 @@ def test_virtual_bytes_and_memory_are_kept_apart() -> None:
         ("bitcoin_mempool_bytes", "bitcoin_mempool_vbytes", "equal"),
         ("bitcoin_mempool_usage", "bitcoin_mempool_bytes", "equal"),
     ]
-    assert findings[0].verdict.remark.startswith("virtual bytes there; here bitcoin_mempool_bytes is memory")
+    assert findings[0].verdict.remark.startswith("virtual bytes there; here, bitcoin_mempool_bytes is memory")
 
 
 def test_fee_targets_are_compared_one_by_one() -> None:
@@ -353,7 +364,7 @@ def test_fee_targets_are_compared_one_by_one() -> None:
         "bitcoin_est_smart_fee_2", 'bitcoin_fee_estimate_sat_per_vb{target="2"}', Verdict("equal", 20, 20)
     )
     assert (three.old, three.verdict.status) == ("bitcoin_est_smart_fee_3", "missing")
-    assert three.verdict.remark.startswith("not among the series here, target=2, target=6; ")
+    assert three.verdict.remark.startswith("no such series here, only target=2, target=6; ")
     assert "--fee-targets" in three.verdict.remark
 
 
@@ -363,7 +374,9 @@ def test_blocks_of_another_height_are_not_compared() -> None:
     new = "bitcoin_chain_height 8\nbitcoin_block_height 9\nbitcoin_last_block_transactions 70"
     height, transactions = compare(BITCOIN_PROMETHEUS_EXPORTER, record(old, new))
     assert height.verdict.status == "equal"
-    assert transactions.verdict == Verdict("undecided", 3, 70, remark="each shows another block: run it again")
+    assert transactions.verdict == Verdict(
+        "undecided", 3, 70, remark="the pages show different blocks; run it again"
+    )
 
 
 def test_blocks_are_compared_while_both_show_the_same() -> None:
@@ -381,7 +394,7 @@ def test_blocks_are_compared_while_both_show_the_same() -> None:
 def test_value_that_says_that_there_is_none() -> None:
     """The -1 that ipc-exporter-rust begins with is no height."""
     found = verdict(IPC_EXPORTER_RUST, record("bitcoin_block_height -1", ABOUT))
-    assert found == Verdict("undecided", -1, remark="there is no value there yet")
+    assert found == Verdict("undecided", -1, remark="no value there yet")
     assert verdict(IPC_EXPORTER_RUST, record("bitcoin_ibd 0", "bitcoin_ibd 1")).status == "differs"
 
 
@@ -394,21 +407,39 @@ def test_value_that_says_that_there_is_none() -> None:
             RPC_EXPORTER,
             "bitcoind_blockchain_difficulty 1",
             ABOUT + "bitcoin_uptime_seconds 3",
-            "not offered in the dialect tracing, or not known yet",
+            "no value yet",
         ),
-        (USDT_EXPORTER, "bitcoind_utxocache_coins_added_total 1", ABOUT, "--no-utxo-trace"),
         (
             USDT_EXPORTER,
             "bitcoind_utxocache_coins_added_total 1",
-            ABOUT.replace("ibd 0", "ibd 1"),
-            "before initial block download is over",
+            ABOUT + 'bitcoin_subscription_active{subscription="utxo_cache"} 0',
+            "--no-utxo-trace",
+        ),
+        (
+            USDT_EXPORTER,
+            "bitcoind_utxocache_coins_added_total 1",
+            ABOUT.replace("tracing", "chain") + 'bitcoin_subscription_active{subscription="utxo_cache"} 0',
+            "no Tracing interface",
+        ),
+        (
+            USDT_EXPORTER,
+            "bitcoind_utxocache_coins_added_total 1",
+            ABOUT.replace("ibd 0", "ibd 1") + 'bitcoin_subscription_active{subscription="utxo_cache"} 0',
+            "during initial block download",
         ),
         (
             USDT_EXPORTER,
             "bitcoind_mempool_added_total 1",
             ABOUT.replace("tracing", "stock"),
-            "in the dialect stock",
+            "no Chain interface",
         ),
+        (
+            RPC_EXPORTER,
+            "bitcoind_blockchain_difficulty 1",
+            ABOUT.replace("tracing", "stock-31"),
+            "no JSON-RPC",
+        ),
+        (RPC_EXPORTER, "bitcoind_mempool_size 1", ABOUT.replace("tracing", "new"), "the dialect new is unknown"),
     ],
 )
 def test_missing_has_a_likely_reason(exporter: Exporter, old: str, new: str, reason: str) -> None:
@@ -428,9 +459,9 @@ def test_exporter_is_known_by_its_page(exporter: Exporter) -> None:
 @pytest.mark.parametrize(
     ("old", "complaint"),
     [
-        ("node_load1 3", "no exporter that is known"),
+        ("node_load1 3", "no known exporter"),
         ("bitcoin_blocks 3\nbitcoind_blockchain_blocks 3", "rpc_exporter and bitcoin-prometheus-exporter"),
-        (ABOUT, "page of this plugin's"),
+        (ABOUT, "page of this plugin"),
     ],
 )
 def test_unclear_exporter_is_a_mistake(old: str, complaint: str) -> None:
@@ -448,7 +479,7 @@ def test_named_exporter_has_to_be_there(exporter: Exporter, named: str) -> None:
     if named == exporter.name:
         assert find_exporter(old, named) is exporter
         return
-    with pytest.raises(ConfigError, match=f"OLD_URL has nothing of {named}; it has metrics of {exporter.name}"):
+    with pytest.raises(ConfigError, match=f"OLD_URL has no metrics of {named}; it has metrics of {exporter.name}"):
         find_exporter(old, named)
 
 
@@ -472,7 +503,7 @@ def test_one_node_among_several() -> None:
     assert {each.value for each in of_one_node(both, {"node": "beta"})} == {1, 22}
     assert all("node" not in each.labels for each in of_one_node(both, {"node": "beta"}))
     for match in ({}, {"site": "home"}, {"node": "gamma"}):
-        with pytest.raises(ConfigError, match="--match has to choose one node") as error:
+        with pytest.raises(ConfigError, match="--match must select one node") as error:
             of_one_node(both, match)
         assert "node=alpha,site=home; node=beta,site=home" in str(error.value)
 
