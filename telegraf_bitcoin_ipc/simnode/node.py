@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 from telegraf_bitcoin_ipc.simnode.events import Event, TipUpdated, UtxoEvent
 from telegraf_bitcoin_ipc.simnode.faults import Failure
 from telegraf_bitcoin_ipc.simnode.journal import Journal
+from telegraf_bitcoin_ipc.simnode.mempool import MAX_USAGE
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.notifications import notification, utxo_info
 from telegraf_bitcoin_ipc.simnode.slow_stop import SlowStop
@@ -295,11 +296,11 @@ class SimulatedNode:
             "ibd": model.ibd,
             "progress": model.verification_progress,
             "mempool_size": model.mempool_size,
-            "mempool_usage": model.mempool_usage_bytes,
-            "mempool_max": model.mempool_max_bytes,
+            "mempool_usage": model.mempool.usage,
+            "mempool_max": MAX_USAGE,
             "peers": len(model.peers),
-            "bytes_recv": model.bytes_recv,
-            "bytes_sent": model.bytes_sent,
+            "bytes_recv": model.peers.bytes_received,
+            "bytes_sent": model.peers.bytes_sent,
         }
 
 

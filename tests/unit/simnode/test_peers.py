@@ -84,15 +84,11 @@ def test_traffic_of_one_message() -> None:
 
 
 def test_traffic_is_a_mix() -> None:
-    """Traffic without a message is a mix of them; a peer for blocks only gets no transactions."""
+    """Traffic without a message is a mix of them."""
     peers = Peers()
-    peers.join()
-    peers.join(connection_type="block-relay-only")
+    peer = peers.join()
     peers.traffic(20_000, 20_000)
-    full, blocks = peers
-    assert {"tx", "inv", "ping"} <= full.received.keys()
-    assert "cmpctblock" in blocks.sent
-    assert not {"tx", "inv"} & blocks.received.keys()
+    assert {"tx", "inv", "ping"} <= peer.received.keys()
 
 
 def test_traffic_without_peers() -> None:
@@ -100,16 +96,6 @@ def test_traffic_without_peers() -> None:
     peers = Peers()
     peers.traffic(100, 20)
     assert (peers.bytes_received, peers.bytes_sent) == (100, 20)
-
-
-def test_handshake() -> None:
-    """A handshake is bytes of the messages that a connection begins with."""
-    peers = Peers()
-    peer = peers.join()
-    peers.greet(peer)
-    assert peer.received == peer.sent
-    assert peer.received["version"] == 136
-    assert peers.bytes_received == peer.received.total()
 
 
 def test_bans() -> None:
