@@ -21,14 +21,14 @@ from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.tips import Tips
-from telegraf_bitcoin_ipc.collect.values import Value
+from telegraf_bitcoin_ipc.collect.values import Tip, Value
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
 from telegraf_bitcoin_ipc.ipc.connection import Connection, connect, look_at
 from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.origins import Followed
-from telegraf_bitcoin_ipc.ipc.session import Session, Tip
+from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.reconnect import delays, keep_serving, renewals
 
 log = logging.getLogger(__name__)

@@ -7,44 +7,13 @@ from typing import Final, Protocol
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
 from telegraf_bitcoin_ipc.collect.listeners import Block
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Header, Tip
 from telegraf_bitcoin_ipc.errors import CallFailed
 
 log = logging.getLogger(__name__)
 
 LONGEST_WALK: Final = 288
 """Blocks (two days' worth) beyond which headers are not requested one by one; only heights are compared then."""
-
-
-class Tip(Protocol):
-    """A tip of the active chain."""
-
-    @property
-    def hash(self) -> str:
-        """Its hash, in display order."""
-
-    @property
-    def height(self) -> int:
-        """Its height."""
-
-
-class Header(Protocol):
-    """A block's place in the chain."""
-
-    @property
-    def hash(self) -> str:
-        """Its hash."""
-
-    @property
-    def previous(self) -> str:
-        """The hash of the block before it."""
-
-    @property
-    def height(self) -> int:
-        """Its height."""
-
-    @property
-    def transactions(self) -> int:
-        """How many transactions it has."""
 
 
 class Node(Protocol):

@@ -1,6 +1,7 @@
-"""The kinds of value that a metric can have."""
+"""The values that come from a node: what a metric can have, tips and headers."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 Number = int | float
 
@@ -12,3 +13,19 @@ PeerTotals = Mapping[tuple[int, str], Number]
 
 Value = Number | Labelled | PeerTotals | None
 """A polled value; None where the node has none."""
+
+
+class Tip(NamedTuple):
+    """A tip of the active chain: its hash in display order, and its height."""
+
+    hash: str
+    height: int
+
+
+class Header(NamedTuple):
+    """A block header from getblockheader; `previous` is empty for the genesis block."""
+
+    hash: str
+    previous: str
+    height: int
+    transactions: int

@@ -7,10 +7,10 @@ aborts a busy tracing node about once in 30 times. waitTipChanged is the one exc
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc.collect.tags import Subscription
-from telegraf_bitcoin_ipc.collect.values import Value
+from telegraf_bitcoin_ipc.collect.values import Header, Tip, Value
 from telegraf_bitcoin_ipc.errors import (
     CallFailed,
     NodeStopping,
@@ -48,22 +48,6 @@ LONGEST_BUSY_PAUSE: Final = 1.0
 
 UNANSWERED_WARNING: Final = 5.0
 """Seconds after which the log mentions a subscription that has not ended yet."""
-
-
-class Tip(NamedTuple):
-    """A tip of the active chain: its hash in display order, and its height."""
-
-    hash: str
-    height: int
-
-
-class Header(NamedTuple):
-    """A block header from getblockheader; `previous` is empty for the genesis block."""
-
-    hash: str
-    previous: str
-    height: int
-    transactions: int
 
 
 class Subscribed:

@@ -23,6 +23,7 @@ from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS
 from telegraf_bitcoin_ipc.collect.tips import Tips
+from telegraf_bitcoin_ipc.collect.values import Tip
 from telegraf_bitcoin_ipc.collector import Measurements
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, UnsupportedNode
@@ -31,7 +32,7 @@ from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, READ_ONLY, Dialect
 from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.origins import RPC, Polled
-from telegraf_bitcoin_ipc.ipc.session import Session, Tip
+from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.simnode import connection as simnode_connection
 from telegraf_bitcoin_ipc.simnode import servers
 from telegraf_bitcoin_ipc.simnode.connection import Connection
@@ -105,8 +106,8 @@ def test_header(dialect: str) -> None:
     async def main() -> None:
         node = Node()
         async with session_with(node, dialect) as session:
-            tip, before = (node.model.block_hash(height)[::-1].hex() for height in (BLOCKS, BLOCKS - 1))
-            genesis = node.model.block_hash(0)[::-1].hex()
+            tip, before = (node.model.block(height).hash[::-1].hex() for height in (BLOCKS, BLOCKS - 1))
+            genesis = node.model.block(0).hash[::-1].hex()
             assert await session.header(tip) == (tip, before, BLOCKS, 1)
             assert (await session.header(genesis))[1:3] == ("", 0)
             node.model.disconnect_tip()
@@ -719,7 +720,7 @@ def test_a_header_that_fails_is_made_good() -> None:
             node.model.faults.heal("getblockheader")
             await node.connect_block()
             await until(lambda: value("blocks_connected_total") == 2)
-            blocks = [node.model.block_hash(height)[::-1].hex() for height in (BLOCKS + 1, BLOCKS + 2)]
+            blocks = [node.model.block(height).hash[::-1].hex() for height in (BLOCKS + 1, BLOCKS + 2)]
             assert connected.hashes == blocks
             await node.shut_down()
             with pytest.raises(NodeUnavailable):
