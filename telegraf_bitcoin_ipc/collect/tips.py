@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
-from telegraf_bitcoin_ipc.collect.listeners import Block
 from telegraf_bitcoin_ipc.collect.store import Store
-from telegraf_bitcoin_ipc.collect.values import Header, Tip
+from telegraf_bitcoin_ipc.collect.values import Block, Header, Tip
 from telegraf_bitcoin_ipc.errors import CallFailed
 
 log = logging.getLogger(__name__)

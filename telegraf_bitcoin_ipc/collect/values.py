@@ -1,4 +1,4 @@
-"""The values that come from a node: what a metric can have, tips and headers."""
+"""The values that come from a node: what a metric can have, tips, blocks and headers."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -20,6 +20,18 @@ class Tip(NamedTuple):
 
     hash: str
     height: int
+
+
+class Block(NamedTuple):
+    """A block; hashes are in display order, and `previous` is empty if unknown.
+
+    `chain_time_max` is the latest block time up to this block (Unix time); None if unknown.
+    """
+
+    height: int
+    hash: str
+    previous: str = ""
+    chain_time_max: int | None = None
 
 
 class Header(NamedTuple):
