@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import cycle, pairwise
 from typing import Final
 
+from telegraf_bitcoin_ipc.collect.tags import CONNECTION_TYPES, TRANSPORTS
+
 NETWORK_PINGS: Final[Mapping[str, float]] = {
     "ipv4": 0.04,
     "ipv6": 0.05,
@@ -15,18 +17,6 @@ NETWORK_PINGS: Final[Mapping[str, float]] = {
     "not_publicly_routable": 0.001,
 }
 """Every network that getpeerinfo names, and a plausible ping on it in seconds."""
-
-CONNECTION_TYPES: Final = (
-    "inbound",
-    "outbound-full-relay",
-    "block-relay-only",
-    "manual",
-    "addr-fetch",
-    "feeler",
-    "private-broadcast",
-)
-TRANSPORTS: Final = ("v1", "v2", "detecting")
-"""The node's own names (`ConnectionTypeAsString`, `TransportTypeAsString`)."""
 
 NETWORKS_IN_TURN: Final = ("ipv4", "onion", "ipv6", "ipv4", "i2p", "ipv4", "cjdns", "not_publicly_routable")
 """What peers that are only counted come over."""

@@ -26,7 +26,7 @@ ALLOWED = {
     "ipc": {
         "collect.absence", "collect.metrics", "collect.tags", "collect.values", "errors", "guard.contract", "ipc",
     },
-    "simnode": {"errors", "ipc.schema", "ipc.working_directory", "simnode"},
+    "simnode": {"collect.tags", "errors", "ipc.schema", "ipc.working_directory", "simnode"},
     "parity": {"collect.absence", "collect.metrics", "collect.tags", "errors", "ipc.dialects", "parity"},
     "check": {"collect.absence", "collect.metrics", "config", "errors", "ipc"},
     "collector": {"", "aio", "collect", "config", "errors", "ipc", "reconnect"},
