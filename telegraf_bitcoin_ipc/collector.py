@@ -21,7 +21,7 @@ from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.tips import Tips
-from telegraf_bitcoin_ipc.collect.values import Tip, Value
+from telegraf_bitcoin_ipc.collect.values import Block, Value
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
 from telegraf_bitcoin_ipc.ipc.connection import Connection, connect, look_at
@@ -302,7 +302,7 @@ class TipFollower:
                 log.info("waitTipChanged works again")
         await self._session.follow_tip(self._on_tip())
 
-    def _on_tip(self) -> Callable[[Tip], Awaitable[None]] | None:
+    def _on_tip(self) -> Callable[[Block], Awaitable[None]] | None:
         """Return what counts each new tip; None if the node has notifications for that."""
         session, measurements = self._session, self._measurements
         if session.dialect.subscriptions:
@@ -311,7 +311,7 @@ class TipFollower:
         tips = Tips(self._store, measurements.chain, lambda: measurements.blocks.downloading is not False)
         measurements.start_counters(session.dialect, *Followed)
 
-        async def count(tip: Tip) -> None:
+        async def count(tip: Block) -> None:
             await tips.moved(tip, headers)
             measurements.tip_changed()
 

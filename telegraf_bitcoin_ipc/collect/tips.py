@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
 from telegraf_bitcoin_ipc.collect.store import Store
-from telegraf_bitcoin_ipc.collect.values import Block, Header, Tip
+from telegraf_bitcoin_ipc.collect.values import Block, Header
 from telegraf_bitcoin_ipc.errors import CallFailed
 
 log = logging.getLogger(__name__)
@@ -30,14 +30,14 @@ class Tips:
         self._store = store
         self._chain = chain
         self._downloading = downloading
-        self._counted: Tip | None = None
+        self._counted: Block | None = None
 
-    async def moved(self, tip: Tip, headers: Node | None) -> None:
+    async def moved(self, tip: Block, headers: Node | None) -> None:
         """Count the blocks between the previous tip and this one; without `headers` only the tip."""
         first = self._counted is None
         self._store.set("block_height", tip.height)
         self._store.add("tip_updates_total", int(not first))
-        self._chain.new_tip(Block(tip.height, tip.hash))
+        self._chain.new_tip(tip)
         try:
             if headers is not None and self._counted is not None:
                 await self._count(self._counted, tip, headers)
@@ -47,7 +47,7 @@ class Tips:
             return
         self._counted = tip
 
-    async def _count(self, old: Tip, new: Tip, headers: Node) -> None:
+    async def _count(self, old: Block, new: Block, headers: Node) -> None:
         self._store.add("poll_errors_total", 0, "getblockheader")
         near = not self._downloading() and abs(new.height - old.height) <= LONGEST_WALK
         path = await walk(old.hash, new.hash, headers) if near else None

@@ -1,4 +1,4 @@
-"""The values that come from a node: what a metric can have, tips, blocks and headers."""
+"""The values that come from a node: what a metric can have, blocks and headers."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,13 +13,6 @@ PeerTotals = Mapping[tuple[int, str], Number]
 
 Value = Number | Labelled | PeerTotals | None
 """A polled value; None where the node has none."""
-
-
-class Tip(NamedTuple):
-    """A tip of the active chain: its hash in display order, and its height."""
-
-    hash: str
-    height: int
 
 
 class Block(NamedTuple):

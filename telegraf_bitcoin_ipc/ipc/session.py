@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc.collect.tags import Subscription
-from telegraf_bitcoin_ipc.collect.values import Header, Tip, Value
+from telegraf_bitcoin_ipc.collect.values import Block, Header, Value
 from telegraf_bitcoin_ipc.errors import (
     CallFailed,
     NodeStopping,
@@ -207,7 +207,7 @@ class Session:
         await self._next_tip(NO_TIP, limit=CALL_LIMIT, timeout=TIP_WAIT_MILLISECONDS)
         self.tip_works = True
 
-    async def follow_tip(self, on_tip: Callable[[Tip], Awaitable[None]] | None = None) -> NoReturn:
+    async def follow_tip(self, on_tip: Callable[[Block], Awaitable[None]] | None = None) -> NoReturn:
         """Call `on_tip` with the current tip and each new one, until the session is over.
 
         Raises NodeStopping when the node begins to stop, and NodeUnavailable when it is gone or its tip can no
@@ -228,7 +228,7 @@ class Session:
                 raise NodeUnavailable(str(error)) from error
             pause = BUSY_PAUSE
             if on_tip is not None and tip != before:
-                await on_tip(Tip(tip[::-1].hex(), height))
+                await on_tip(Block(height, tip[::-1].hex()))
 
     async def _next_tip(self, tip: bytes, *, limit: float | None, **limited: Any) -> tuple[bytes, int]:
         """Wait until the tip is not `tip`, or until the timeout; return the hash and height of the tip."""

@@ -23,7 +23,7 @@ from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS
 from telegraf_bitcoin_ipc.collect.tips import Tips
-from telegraf_bitcoin_ipc.collect.values import Tip
+from telegraf_bitcoin_ipc.collect.values import Block
 from telegraf_bitcoin_ipc.collector import Measurements
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeStopping, NodeUnavailable, PartlyFailed, UnsupportedNode
@@ -130,9 +130,9 @@ def test_tips_are_told(dialect: str) -> None:
     """A node without notifications has its tips told: the present one, each new one, and then its stop."""
 
     async def main() -> None:
-        node, told = Node(), list[Tip]()
+        node, told = Node(), list[Block]()
 
-        async def take(tip: Tip) -> None:
+        async def take(tip: Block) -> None:
             told.append(tip)
 
         async with session_with(node, dialect) as session:
@@ -445,9 +445,9 @@ def test_a_node_that_does_not_introduce_itself(
     """A stock node that refuses to tell version or chain is served with all that it allows, and warned of once."""
 
     async def main() -> None:
-        node, told = busy_node(), list[Tip]()
+        node, told = busy_node(), list[Block]()
 
-        async def take(tip: Tip) -> None:
+        async def take(tip: Block) -> None:
             told.append(tip)
 
         if by == "whitelist":
@@ -705,7 +705,7 @@ def test_a_header_that_fails_is_made_good() -> None:
         async with session_with(node, "stock") as session:
             tips = Tips(store, ActiveChain(store, connected), lambda: False)
 
-            async def follow(tip: Tip) -> None:
+            async def follow(tip: Block) -> None:
                 await tips.moved(tip, session)
 
             def value(name: str) -> float:

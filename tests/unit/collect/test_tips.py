@@ -12,7 +12,7 @@ from support.listener import Connected
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tips import LONGEST_WALK, Tips, walk
-from telegraf_bitcoin_ipc.collect.values import Header, Number, Tip
+from telegraf_bitcoin_ipc.collect.values import Block, Header, Number
 from telegraf_bitcoin_ipc.errors import CallFailed
 
 
@@ -135,7 +135,7 @@ class Followed:
     def move(self, *names: str, headers: bool = True) -> None:
         """Have the tip be one block after another."""
         for name in names:
-            tip = Tip(name, self.tree.blocks[name].height)
+            tip = Block(self.tree.blocks[name].height, name)
             asyncio.run(self._tips.moved(tip, self.tree if headers else None))
 
     @property
