@@ -12,12 +12,12 @@ from typing import Final
 
 import guard_states
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, OPTIONS, Config, Option
 from telegraf_bitcoin_ipc.ipc import catalogue
 from telegraf_bitcoin_ipc.ipc.catalogue import switch, table
 from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY, STOCK, TRACING, Dialect
-from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Polled
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import Row, in_braces
 from telegraf_bitcoin_ipc.telegraf.sample_config import EXAMPLE_SOCKET, render
@@ -46,9 +46,9 @@ def cost_table() -> str:
 
 def _cost(group: str, dialect: Dialect) -> str:
     """Return the calls that a group adds to those of core; a call that serves several groups is named in each."""
-    calls = _calls(group, dialect)
+    calls = dialect.calls(group)
     if group not in ALWAYS_ON:
-        calls = [call for call in calls if call not in _calls("core", dialect)]
+        calls = [call for call in calls if call not in dialect.calls("core")]
     per_poll = [call for call in calls if not call.once_per_tip]
     per_block = [call for call in calls if call not in per_poll]
     if group == "core" and Followed.HEADERS in dialect.origins.values():
@@ -59,15 +59,6 @@ def _cost(group: str, dialect: Dialect) -> str:
         if some
     ]
     return "; ".join(parts) or "nothing more"
-
-
-def _calls(group: str, dialect: Dialect) -> list[Call]:
-    calls = {
-        origin.call: None
-        for metric, origin in dialect.origins.items()
-        if METRICS[metric].group == group and isinstance(origin, Polled)
-    }
-    return list(calls)
 
 
 def method_list() -> str:

@@ -9,7 +9,7 @@ from telegraf_bitcoin_ipc.collect.absence import Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
+from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable, Page, Sample
 from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, new_values, old_values, series, value
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
@@ -264,7 +264,7 @@ def _why_missing(row: Row, page: Page) -> str:
         return "the plugin has no session with the node"
     if row.new in shown:
         return f"no such series here, only {listed(list(_others(row, page)))}; {row.note}"
-    dialect = next((each for each in DIALECTS if each.name == name), None)
+    dialect = BY_NAME.get(name)
     if dialect is None:
         return f"the dialect {name} is unknown"
     traced = {"subscription": Subscription.UTXO_CACHE}
