@@ -94,12 +94,8 @@ class Events(ChainListener):
         """Show a block, in one line with those just before it, and with the tip that announced it."""
         newest = self._recent()
         if newest and newest.kind is Kind.TIP and block.height <= newest.last:
-            newest.kind, newest.first, newest.last, newest.new_tip = (
-                Kind.CONNECTED,
-                block.height,
-                block.height,
-                True,
-            )
+            newest.kind, newest.new_tip = Kind.CONNECTED, True
+            newest.first = newest.last = block.height
         else:
             self._add(Kind.CONNECTED, block.height, following=1)
 
