@@ -28,7 +28,7 @@ MANY: Final = 20
 
 
 WORDS: Final = {
-    Reason.GROUP_OFF: "the group {group} is off (--metrics)",
+    Reason.GROUP_OFF: "the group {group} is off (--metrics) or has no values yet",
     Reason.NO_TRACING: "the node has no Tracing interface",
     Reason.NO_CHAIN: "the node has no Chain interface",
     Reason.NO_RPC: "the node has no JSON-RPC on its IPC socket",

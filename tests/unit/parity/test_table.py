@@ -33,7 +33,7 @@ def test_table() -> None:
         "status                 there             here  metric",
         "equal                    110              110  bitcoind_blockchain_blocks",
         "missing              4.6e-10                   bitcoind_blockchain_difficulty",
-        "            bitcoin_difficulty: the group chain is off (--metrics)",
+        "            bitcoin_difficulty: the group chain is off (--metrics) or has no values yet",
         "differs                    1             1000  bitcoind_mempool_minfee_per_kb",
         "            bitcoin_mempool_min_fee_sat_per_vb: by 999 (99.900%); bitcoin per 1,000 virtual bytes",
         "            there",
