@@ -204,10 +204,6 @@ def _off(dialect: Dialect, config: Config) -> Iterator[str]:
     if off:
         yield ""
     for group in off:
-        calls = {
-            origin.call.name: None
-            for metric, origin in dialect.origins.items()
-            if METRICS[metric].group == group and isinstance(origin, Polled)
-        }
-        cost = f" (with {', '.join(calls)})" if calls else ""
+        calls = ", ".join(call.name for call in dialect.calls(group))
+        cost = f" (with {calls})" if calls else ""
         yield f"off: group {group}, {GROUPS[group]}; --metrics adds it{cost}"

@@ -16,18 +16,19 @@ from telegraf_bitcoin_ipc.aio import run_until_first_done
 from telegraf_bitcoin_ipc.collect.blocks import Blocks
 from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
 from telegraf_bitcoin_ipc.collect.listeners import ChainListener, ChainLog
-from telegraf_bitcoin_ipc.collect.metrics import METRICS, Subscription
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.tips import Tips
-from telegraf_bitcoin_ipc.collect.values import Value
+from telegraf_bitcoin_ipc.collect.values import Block, Value
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
 from telegraf_bitcoin_ipc.ipc.connection import Connection, connect, look_at
 from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.origins import Followed
-from telegraf_bitcoin_ipc.ipc.session import Session, Tip
+from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.reconnect import delays, keep_serving, renewals
 
 log = logging.getLogger(__name__)
@@ -301,7 +302,7 @@ class TipFollower:
                 log.info("waitTipChanged works again")
         await self._session.follow_tip(self._on_tip())
 
-    def _on_tip(self) -> Callable[[Tip], Awaitable[None]] | None:
+    def _on_tip(self) -> Callable[[Block], Awaitable[None]] | None:
         """Return what counts each new tip; None if the node has notifications for that."""
         session, measurements = self._session, self._measurements
         if session.dialect.subscriptions:
@@ -310,7 +311,7 @@ class TipFollower:
         tips = Tips(self._store, measurements.chain, lambda: measurements.blocks.downloading is not False)
         measurements.start_counters(session.dialect, *Followed)
 
-        async def count(tip: Tip) -> None:
+        async def count(tip: Block) -> None:
             await tips.moved(tip, headers)
             measurements.tip_changed()
 

@@ -14,7 +14,8 @@ from pydantic import (
     ValidationError,
 )
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, FEE_TARGETS, GROUPS
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS
+from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.telegraf.lines import UNPRINTABLE
 
@@ -176,15 +177,11 @@ class Config(BaseModel):
     tag: Tags = Field(default={}, description="a tag for every metric (may be given again)")
 
 
-def option_name(field: str) -> str:
-    """Return the name of a field's option as the user types it."""
-    return "SOCKET" if field == "socket" else "--" + field.replace("_", "-")
-
-
 class Option(NamedTuple):
     """One option of the command line and the environment, read from the model.
 
-    `default` is what a user would type, empty for a switch or a required option; `metavar` is empty for a switch.
+    `name` and `default` are what a user types. `default` is empty for a switch or a required option,
+    `metavar` for a switch.
     """
 
     field: str
@@ -201,7 +198,7 @@ def _options() -> tuple[Option, ...]:
     return tuple(
         Option(
             field,
-            option_name(field),
+            "SOCKET" if field == "socket" else "--" + field.replace("_", "-"),
             ENVIRONMENT_PREFIX + field.upper(),
             info.description or "",
             defaults[field] or "",

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from enum import Enum, auto
 from typing import Protocol
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS, Subscription
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 
 
 class Reason(Enum):

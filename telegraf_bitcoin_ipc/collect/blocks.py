@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
-from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
+from telegraf_bitcoin_ipc.collect.listeners import ChainListener
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.polls import Node, Poller, Source
 from telegraf_bitcoin_ipc.collect.store import Store
-from telegraf_bitcoin_ipc.collect.values import Value
+from telegraf_bitcoin_ipc.collect.values import Block, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NotAnswered
 
 LAST_BLOCK: Final = tuple(name for name in METRICS if name.startswith("last_block_"))

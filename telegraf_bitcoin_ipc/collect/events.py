@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from telegraf_bitcoin_ipc.collect import decode
-from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
-from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, UNKNOWN
+from telegraf_bitcoin_ipc.collect.listeners import ChainListener
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS, UNKNOWN
+from telegraf_bitcoin_ipc.collect.values import Block
 
 log = logging.getLogger(__name__)
 
@@ -95,29 +96,19 @@ class ChainEvents:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("mempool_remove: txid=%s reason=%s size=%d", decode.Transaction(tx).txid, name, len(tx))
 
-    def block_connected(
-        self,
-        *,
-        height: int,
-        block_hash: bytes,
-        previous: bytes,
-        data: bytes,
-        chain_time_max: int,
-        historical: bool,
-    ) -> None:
+    def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None:
         """Count a block of the active chain; one of a background chainstate (assumeutxo) does not count."""
-        block = Block(height, decode.hash_text(block_hash), decode.hash_text(previous), chain_time_max)
         if historical:
             self._chain.historical(block)
             return
-        self._store.set("block_height", height)
+        self._store.set("block_height", block.height)
         self._chain.connected(block)
         if self._wants_confirmed:
             self._store.add("mempool_tx_confirmed_total", decode.block_transactions(data) - 1)
 
-    def block_disconnected(self, *, height: int, block_hash: bytes) -> None:
+    def block_disconnected(self, block: Block) -> None:
         """Count a block that left the active chain."""
-        self._chain.disconnected(Block(height, decode.hash_text(block_hash)))
+        self._chain.disconnected(block)
         self._on_tip()
 
     def tip_updated(self) -> None:

@@ -1,21 +1,10 @@
 """What happens on the chain, as reported to listeners: block statistics, the debug log and `top` are three."""
 
 import logging
-from typing import NamedTuple
+
+from telegraf_bitcoin_ipc.collect.values import Block
 
 log = logging.getLogger(__name__)
-
-
-class Block(NamedTuple):
-    """A block; hashes are in display order, and `previous` is empty if unknown.
-
-    `chain_time_max` is the latest block time up to this block (Unix time); None if unknown.
-    """
-
-    height: int
-    hash: str
-    previous: str = ""
-    chain_time_max: int | None = None
 
 
 class ChainListener:

@@ -7,7 +7,8 @@ the node reported do not.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, METRICS, UNKNOWN, Metric
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, METRICS, Metric
+from telegraf_bitcoin_ipc.collect.tags import UNKNOWN
 from telegraf_bitcoin_ipc.collect.values import Labelled, Number
 
 

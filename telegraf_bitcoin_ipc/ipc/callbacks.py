@@ -10,11 +10,13 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Protocol
 
+from telegraf_bitcoin_ipc.collect.values import Block
+
 log = logging.getLogger(__name__)
 
 
 class ChainSink(Protocol):
-    """Receives the events of ChainNotifications. Hashes are in wire byte order, the reverse of display order."""
+    """Receives the events of ChainNotifications."""
 
     def transaction_added(self, tx: bytes) -> None:
         """Take a serialised transaction that entered the mempool."""
@@ -22,19 +24,10 @@ class ChainSink(Protocol):
     def transaction_removed(self, tx: bytes, reason: int) -> None:
         """Take a serialised transaction that left the mempool, and a MemPoolRemovalReason."""
 
-    def block_connected(
-        self,
-        *,
-        height: int,
-        block_hash: bytes,
-        previous: bytes,
-        data: bytes,
-        chain_time_max: int,
-        historical: bool,
-    ) -> None:
-        """Take a block that was connected; `historical` if to the background chainstate of an assumeutxo node."""
+    def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None:
+        """Take a block, and its bytes; a `historical` one is of an assumeutxo node's background chainstate."""
 
-    def block_disconnected(self, *, height: int, block_hash: bytes) -> None:
+    def block_disconnected(self, block: Block) -> None:
         """Take a block that left the active chain."""
 
     def tip_updated(self) -> None:
@@ -76,6 +69,11 @@ def _answered(take: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, No
     return method
 
 
+def _block(info: Any) -> Block:
+    """Return a BlockInfo without its data, with hashes in display order."""
+    return Block(info.height, bytes(info.hash)[::-1].hex(), bytes(info.prevHash)[::-1].hex(), info.chainTimeMax)
+
+
 def chain_notifications(schema: Any, sink: ChainSink) -> Subscriber:
     """Return a server of ChainNotifications that passes every event to `sink`."""
 
@@ -90,18 +88,11 @@ def chain_notifications(schema: Any, sink: ChainSink) -> Subscriber:
 
         @_answered
         def blockConnected(self, role: Any, block: Any, **_: Any) -> None:
-            sink.block_connected(
-                height=block.height,
-                block_hash=bytes(block.hash),
-                previous=bytes(block.prevHash),
-                data=bytes(block.data),
-                chain_time_max=block.chainTimeMax,
-                historical=role.historical,
-            )
+            sink.block_connected(_block(block), bytes(block.data), historical=role.historical)
 
         @_answered
         def blockDisconnected(self, block: Any, **_: Any) -> None:
-            sink.block_disconnected(height=block.height, block_hash=bytes(block.hash))
+            sink.block_disconnected(_block(block))
 
         @_answered
         def updatedBlockTip(self, **_: Any) -> None:

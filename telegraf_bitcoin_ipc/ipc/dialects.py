@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from telegraf_bitcoin_ipc.collect.absence import Reason
-from telegraf_bitcoin_ipc.collect.metrics import (
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
+from telegraf_bitcoin_ipc.collect.tags import (
     CHAIN_TIP_STATUSES,
     CONNECTION_TYPES,
     FEE_TARGETS,
@@ -281,6 +282,11 @@ class Dialect:
         origin = self.origins.get(metric)
         return isinstance(origin, Polled) and origin.call.once_per_tip
 
+    def calls(self, group: str) -> list[Call]:
+        """Return the calls that give the metrics of a group, in polling order."""
+        origins = (origin for metric, origin in self.origins.items() if METRICS[metric].group == group)
+        return list(dict.fromkeys(origin.call for origin in origins if isinstance(origin, Polled)))
+
     def event_metrics(self, *kinds: Subscription | Followed) -> list[str]:
         """Return the metrics made from a subscription, or from following the tip."""
         return [
@@ -307,6 +313,8 @@ STOCK_30 = _dialect("stock-30", lambda row: row.mining)
 
 DIALECTS: Final = (TRACING, CHAIN, STOCK, STOCK_31, STOCK_30)
 """The supported kinds of node."""
+
+BY_NAME: Final = {dialect.name: dialect for dialect in DIALECTS}
 
 READ_ONLY: Final = tuple(
     sorted(

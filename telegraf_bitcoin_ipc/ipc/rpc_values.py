@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
-from telegraf_bitcoin_ipc.collect.metrics import OTHER, PING_STATS
+from telegraf_bitcoin_ipc.collect.tags import OTHER, PING_STATS
 from telegraf_bitcoin_ipc.collect.values import Labelled, Number, PeerTotals, Value
 
 Read = Callable[[Any], Value]

@@ -1,6 +1,6 @@
 """The active chain of the simulated node: real blocks from regtest's genesis on, and the coins they leave."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from statistics import median_high
@@ -134,9 +134,9 @@ class Chain:
         return block, view.events
 
     def locator(self) -> bytes:
-        """Return a serialised `CBlockLocator` of the tip."""
+        """Return a serialised `CBlockLocator` with the tip alone: subscribers only read its size."""
         locator = CBlockLocator(LOCATOR_VERSION)
-        locator.vHave = [self.blocks[height].hash for height in _locator_heights(self.height)]
+        locator.vHave = [self.tip.hash]
         return bytes(locator.serialize())
 
 
@@ -164,15 +164,3 @@ def _mine(prev_hash: bytes, root: bytes, time: int) -> Any:
     """Return a header (`CBlockHeader`) whose hash satisfies the target."""
     headers = (CBlockHeader(BLOCK_VERSION, prev_hash, root, time, BITS, nonce) for nonce in count())
     return next(header for header in headers if int.from_bytes(header.GetHash(), "little") <= TARGET)
-
-
-def _locator_heights(height: int) -> Iterator[int]:
-    """Yield heights as `LocatorEntries` does: twelve one by one, then in doubling steps, then genesis."""
-    step = 1
-    for entries in count(1):
-        yield height
-        if height == 0:
-            return
-        height = max(height - step, 0)
-        if entries > 10:
-            step *= 2

@@ -26,6 +26,7 @@ from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
 from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import serve
+from telegraf_bitcoin_ipc.simnode.slow_stop import SlowStop
 from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
 
 SEEDED_START: Final = 1_700_000_000
@@ -84,11 +85,11 @@ async def _simulate(options: argparse.Namespace) -> int:
         strict=not options.lenient,
         warmup=options.warmup,
         patience=options.patience,
-        stop_seconds=options.stop_seconds,
+        slow_stop=SlowStop(options.stop_seconds),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: node.hasten() if stop.is_set() else stop.set())
+        loop.add_signal_handler(number, lambda: node.slow_stop.hasten() if stop.is_set() else stop.set())
     loading = asyncio.ensure_future(_show_when_loaded(node, network_stopped))
     server = await _listen(options.socket, node, options.dialect)
     try:

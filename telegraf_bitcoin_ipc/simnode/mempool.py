@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from telegraf_bitcoin_ipc.simnode.coins import UNCONFIRMED_HEIGHT, Coin, outpoints
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction
 
+MAX_USAGE = 300_000_000  # bytes: Bitcoin Core's default of -maxmempool
 ENTRY_OVERHEAD = 768  # bytes: the order of what Bitcoin Core needs for one entry's indexes and links
 
 

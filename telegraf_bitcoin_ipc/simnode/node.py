@@ -8,15 +8,17 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc.simnode.events import Event, TipUpdated, UtxoEvent
 from telegraf_bitcoin_ipc.simnode.faults import Failure
 from telegraf_bitcoin_ipc.simnode.journal import Journal
+from telegraf_bitcoin_ipc.simnode.mempool import MAX_USAGE
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.notifications import notification, utxo_info
+from telegraf_bitcoin_ipc.simnode.slow_stop import SlowStop
 
 ABORTED: Final = 134
 """Exit status of a process that SIGABRT ended, as a shell shows it."""
@@ -61,14 +63,12 @@ class SimulatedNode:
         strict: bool = True,
         warmup: float = 0.0,
         patience: float = 0.0,
-        stop_seconds: float = 0.0,
+        slow_stop: SlowStop | None = None,
     ) -> None:
         """Run `model`; unless it is `strict`, only report what would have aborted a real node.
 
-        The node loads its chain for `warmup` seconds, and takes `stop_seconds` to stop: it flushes for one half of
-        them, then closes every connection, and destroys its state for the other half. It listens all the while.
-        A stop takes up to `patience` seconds longer than a real node's as long as there are subscribers: a real
-        node's time says nothing on a machine that is busy with other things.
+        The node loads its chain for `warmup` seconds. While there are subscribers its stop takes up to `patience`
+        seconds longer than a real node's, whose time means nothing on a machine that is busy with other things.
         """
         self.model = model
         self.started_at = int(time.time())
@@ -76,11 +76,7 @@ class SimulatedNode:
         self.journal = journal
         self._strict = strict
         self._patience = patience
-        self._stop_seconds = stop_seconds
-        self._torn_down = False
-        self._connections: set[asyncio.Event] = set()
-        self._no_connection = asyncio.Event()
-        self._hastened = asyncio.Semaphore(0)
+        self.slow_stop = slow_stop or SlowStop()
         self._chain: list[Subscription] = []
         self._utxo: list[Subscription] = []
         self._leaving = 0  # subscriptions that are ending and have not ended
@@ -105,20 +101,8 @@ class SimulatedNode:
 
     def need_chain(self) -> None:
         """Abort, as a real node does when its chain is not loaded yet, or no longer there."""
-        if not self.loaded or self._torn_down:
+        if not self.loaded or self.slow_stop.torn_down:
             self.abort(NO_CHAIN)
-
-    @contextmanager
-    def connection(self) -> Iterator[asyncio.Event]:
-        """Count a connection as open; the event is set when the node closes it."""
-        closed = asyncio.Event()
-        self._connections.add(closed)
-        try:
-            yield closed
-        finally:
-            self._connections.discard(closed)
-            if not self._connections:
-                self._no_connection.set()
 
     async def chain_loaded(self) -> bool:
         """Wait until the chain is loaded; say whether it is, or the node stops."""
@@ -294,35 +278,13 @@ class SimulatedNode:
         for event in self.model.flush():
             await self._notify(event)
         await self.settle("flush")
-        if self._stop_seconds:
-            await self._tear_down()
-        elif self.subscribers:
-            self.abort(STILL_SUBSCRIBED)
-        self.journal.write("stopped", **self._state())
-
-    async def _tear_down(self) -> None:
-        """Stop as slowly as a node with a large cache: flush, close all connections, destroy the state."""
-        await self._phase()
+        await self.slow_stop.flush()
         if self.subscribers:
             self.abort(STILL_SUBSCRIBED)
-        for closed in self._connections:
-            closed.set()
-        self._torn_down = True
-        self.journal.write("torn down")
-        await self._phase()
-        if self._connections:  # made meanwhile: while one stays open the process does not end
-            self._no_connection.clear()
-            await self._no_connection.wait()
-
-    async def _phase(self) -> None:
-        """Wait for one half of the slow stop, or until it is hastened."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._stop_seconds / 2):
-                await self._hastened.acquire()
-
-    def hasten(self) -> None:
-        """End the present half of a slow stop; each call ends one."""
-        self._hastened.release()
+        if self.slow_stop.close_connections():
+            self.journal.write("torn down")
+            await self.slow_stop.destroy_state()
+        self.journal.write("stopped", **self._state())
 
     def _state(self) -> dict[str, object]:
         """Return the values that a poll would read now."""
@@ -334,11 +296,11 @@ class SimulatedNode:
             "ibd": model.ibd,
             "progress": model.verification_progress,
             "mempool_size": model.mempool_size,
-            "mempool_usage": model.mempool_usage_bytes,
-            "mempool_max": model.mempool_max_bytes,
+            "mempool_usage": model.mempool.usage,
+            "mempool_max": MAX_USAGE,
             "peers": len(model.peers),
-            "bytes_recv": model.bytes_recv,
-            "bytes_sent": model.bytes_sent,
+            "bytes_recv": model.peers.bytes_received,
+            "bytes_sent": model.peers.bytes_sent,
         }
 
 

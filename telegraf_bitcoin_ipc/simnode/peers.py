@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import cycle, pairwise
 from typing import Final
 
+from telegraf_bitcoin_ipc.collect.tags import CONNECTION_TYPES, TRANSPORTS
+
 NETWORK_PINGS: Final[Mapping[str, float]] = {
     "ipv4": 0.04,
     "ipv6": 0.05,
@@ -16,18 +18,6 @@ NETWORK_PINGS: Final[Mapping[str, float]] = {
 }
 """Every network that getpeerinfo names, and a plausible ping on it in seconds."""
 
-CONNECTION_TYPES: Final = (
-    "inbound",
-    "outbound-full-relay",
-    "block-relay-only",
-    "manual",
-    "addr-fetch",
-    "feeler",
-    "private-broadcast",
-)
-TRANSPORTS: Final = ("v1", "v2", "detecting")
-"""The node's own names (`ConnectionTypeAsString`, `TransportTypeAsString`)."""
-
 NETWORKS_IN_TURN: Final = ("ipv4", "onion", "ipv6", "ipv4", "i2p", "ipv4", "cjdns", "not_publicly_routable")
 """What peers that are only counted come over."""
 
@@ -35,19 +25,7 @@ FULL_RELAY: Final = 8
 """A node opens as many outbound connections that relay all before it opens those for blocks alone."""
 
 RELAYED: Final[Mapping[str, int]] = {"tx": 60, "inv": 24, "getdata": 10, "addrv2": 4, "ping": 1, "pong": 1}
-BLOCKS_ONLY: Final[Mapping[str, int]] = {"cmpctblock": 70, "headers": 20, "getheaders": 8, "ping": 1, "pong": 1}
 """How traffic that names no message is shared between messages."""
-
-HANDSHAKE: Final[Mapping[str, int]] = {
-    "version": 136,
-    "wtxidrelay": 33,
-    "sendaddrv2": 33,
-    "verack": 33,
-    "sendcmpct": 30,
-    "getheaders": 698,
-    "feefilter": 29,
-}
-"""Bytes by message that two nodes have sent each other when a connection is made (measured)."""
 
 
 @dataclass(slots=True)
@@ -142,11 +120,6 @@ class Peers:
         """Have a peer answer a ping as fast as its network lets it, each a little different."""
         peer.ping = round(NETWORK_PINGS[peer.network] * (1 + peer.id % 7 / 10), 6)
 
-    def greet(self, peer: Peer) -> None:
-        """Exchange the handshake with a peer."""
-        for message, size in HANDSHAKE.items():
-            self.traffic(size, size, peer.id, message)
-
     def traffic(self, received: int, sent: int, peer_id: int | None = None, message: str | None = None) -> None:
         """Add bytes to the totals, and to one peer or evenly to all, and to one message or to a mix of them.
 
@@ -159,8 +132,8 @@ class Peers:
         self.bytes_sent += sent
         shares = zip(peers, _shared(received, [1] * len(peers)), _shared(sent, [1] * len(peers)), strict=True)
         for peer, received_of_it, sent_of_it in shares:
-            _count(peer, peer.received, received_of_it, message)
-            _count(peer, peer.sent, sent_of_it, message)
+            _count(peer.received, received_of_it, message)
+            _count(peer.sent, sent_of_it, message)
 
     def ban(self, count: int) -> None:
         """Ban `count` more addresses."""
@@ -185,9 +158,8 @@ def _shared(total: int, weights: Sequence[int]) -> list[int]:
     return [high - low for low, high in pairwise(bounds)]
 
 
-def _count(peer: Peer, counter: Counter[str], size: int, message: str | None) -> None:
-    mix = BLOCKS_ONLY if peer.connection_type == "block-relay-only" else RELAYED
-    messages = mix if message is None else {message: 1}
+def _count(counter: Counter[str], size: int, message: str | None) -> None:
+    messages = RELAYED if message is None else {message: 1}
     for name, share in zip(messages, _shared(size, list(messages.values())), strict=True):
         if share:
             counter[name] += share

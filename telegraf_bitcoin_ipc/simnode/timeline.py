@@ -112,7 +112,7 @@ class Life:
             if self._one_leaves(len(peers)):
                 peers.leave(self._rng.choice([peer.id for peer in peers]))
             else:
-                peers.greet(peers.join_any(inbound=self._rng.random() < INBOUND_OF_JOINING))
+                peers.join_any(inbound=self._rng.random() < INBOUND_OF_JOINING)
             await self._node.perform("peers", [])
 
     def _one_leaves(self, peers: int) -> bool:

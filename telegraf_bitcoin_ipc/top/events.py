@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
+from telegraf_bitcoin_ipc.collect.listeners import ChainListener
+from telegraf_bitcoin_ipc.collect.values import Block
 from telegraf_bitcoin_ipc.top.words import printable
 
 KEPT: Final = 100
@@ -93,12 +94,8 @@ class Events(ChainListener):
         """Show a block, in one line with those just before it, and with the tip that announced it."""
         newest = self._recent()
         if newest and newest.kind is Kind.TIP and block.height <= newest.last:
-            newest.kind, newest.first, newest.last, newest.new_tip = (
-                Kind.CONNECTED,
-                block.height,
-                block.height,
-                True,
-            )
+            newest.kind, newest.new_tip = Kind.CONNECTED, True
+            newest.first = newest.last = block.height
         else:
             self._add(Kind.CONNECTED, block.height, following=1)
 

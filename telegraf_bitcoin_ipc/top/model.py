@@ -7,7 +7,7 @@ from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Sample
 from telegraf_bitcoin_ipc.collect.values import Number
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
+from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME, Dialect
 from telegraf_bitcoin_ipc.ipc.origins import Polled, Pushed
 from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
 
@@ -152,5 +152,5 @@ def _node(values: Mapping[Key, Number]) -> Node | None:
     for name, *tag_values in values:
         if name == "node_info":
             version, chain, dialect = tag_values
-            return Node(version, chain, next(known for known in DIALECTS if known.name == dialect))
+            return Node(version, chain, BY_NAME[dialect])
     return None

@@ -16,7 +16,7 @@ from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
 
-from telegraf_bitcoin_ipc.collect.metrics import UNKNOWN
+from telegraf_bitcoin_ipc.collect.tags import UNKNOWN
 from telegraf_bitcoin_ipc.top.events import Event, Events
 from telegraf_bitcoin_ipc.top.model import Model
 from telegraf_bitcoin_ipc.top.words import printable, sparkline

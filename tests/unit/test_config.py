@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from telegraf_bitcoin_ipc.config import OPTIONS, Config, from_environment, make_config, option_name, to_arguments
+from telegraf_bitcoin_ipc.config import OPTIONS, Config, from_environment, make_config, to_arguments
 from telegraf_bitcoin_ipc.errors import ConfigError
 
 SOCKET = "/run/bitcoind/node.sock"
@@ -219,8 +219,8 @@ def test_environment_of_others() -> None:
 
 def test_option_names() -> None:
     """An option is called by the name that is typed."""
-    assert option_name("socket") == "SOCKET"
-    assert all(re.fullmatch(r"--[a-z-]+|SOCKET", option_name(name)) for name in Config.model_fields)
+    assert OPTIONS["socket"].name == "SOCKET"
+    assert all(re.fullmatch(r"--[a-z-]+|SOCKET", option.name) for option in OPTIONS.values())
 
 
 @pytest.mark.parametrize(

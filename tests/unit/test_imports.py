@@ -21,17 +21,20 @@ ALLOWED = {
     "telegraf": {"collect"},
     "telegraf.execd": set(),
     "telegraf.sample_config": {"collect.metrics", "config", "errors"},
-    "config": {"collect.metrics", "errors", "telegraf.lines"},
+    "config": {"collect.metrics", "collect.tags", "errors", "telegraf.lines"},
     "guard": {"guard"},  # runs with nothing but the standard library, and without the rest of the package
-    "ipc": {"collect.absence", "collect.metrics", "collect.values", "errors", "guard.contract", "ipc"},
-    "simnode": {"errors", "ipc.schema", "ipc.working_directory", "simnode"},
-    "parity": {"collect.metrics", "errors", "parity"},
+    "ipc": {
+        "collect.absence", "collect.metrics", "collect.tags", "collect.values", "errors", "guard.contract", "ipc",
+    },
+    "simnode": {"collect.tags", "errors", "ipc.schema", "ipc.working_directory", "simnode"},
+    "parity": {"collect.absence", "collect.metrics", "collect.tags", "errors", "ipc.dialects", "parity"},
     "check": {"collect.absence", "collect.metrics", "config", "errors", "ipc"},
     "collector": {"", "aio", "collect", "config", "errors", "ipc", "reconnect"},
     "plugin": {"aio", "collect.store", "collector", "config", "ipc.connection", "telegraf"},
     "top": {
-        "aio", "collect.absence", "collect.listeners", "collect.metrics", "collect.store", "collect.values",
-        "collector", "config", "errors", "ipc.connection", "ipc.dialects", "ipc.origins", "telegraf.execd", "top",
+        "aio", "collect.absence", "collect.listeners", "collect.metrics", "collect.store", "collect.tags",
+        "collect.values", "collector", "config", "errors", "ipc.connection", "ipc.dialects", "ipc.origins",
+        "telegraf.execd", "top",
     },
     "cli": {
         "", "check", "config", "errors", "ipc.catalogue", "ipc.working_directory", "parity", "plugin",

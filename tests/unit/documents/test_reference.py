@@ -17,7 +17,8 @@ from reference import (
 )
 
 from telegraf_bitcoin_ipc.cli import main
-from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS, Subscription
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING
 from telegraf_bitcoin_ipc.ipc.origins import Followed, Origin, Polled, Pushed
 
