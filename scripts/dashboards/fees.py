@@ -33,7 +33,7 @@ def row() -> Row:
                 {"mempool": IN_MEMPOOL, "last block": IN_BLOCK},
                 "sat/vB",
                 width=10,
-                note="Fees by virtual size, of all that waits and of what was mined last.",
+                note="Fees divided by virtual size: of the whole mempool, and of the last block.",
             ),
         ),
     )
