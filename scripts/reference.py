@@ -54,11 +54,11 @@ def _cost(group: str, dialect: Dialect) -> str:
     if group == "core" and Followed.HEADERS in dialect.origins.values():
         per_block.append(Call(RPC, Followed.HEADERS.value))
     parts = [
-        f"{sum(len(call.each) or 1 for call in some)} a {when} ({', '.join(f'`{call.name}`' for call in some)})"
+        f"{sum(len(call.each) or 1 for call in some)} per {when} ({', '.join(f'`{call.name}`' for call in some)})"
         for when, some in (("poll", per_poll), ("new block", per_block))
         if some
     ]
-    return "; ".join(parts) or "nothing more"
+    return "; ".join(parts) or "no additional calls"
 
 
 def _calls(group: str, dialect: Dialect) -> list[Call]:
