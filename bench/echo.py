@@ -1,4 +1,4 @@
-"""`echo`, the least that can answer at all: reads a frame, writes a prepared answer, blocking. SOCKET
+"""`echo`, a minimal subscriber: reads a frame, writes a prepared answer, blocking. SOCKET
 
 It subscribes to nothing. A call is known by its place in the message as Cap'n Proto's RPC system writes it.
 """
