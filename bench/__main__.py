@@ -1,7 +1,7 @@
 """Measure the installed plugin: prints a table, writes results.json, the plots and the table in bench/README.md.
 
-Usage: python -P bench [--short] [NAME ...]   (names of measures: only these, and nothing is written)
-With --short: seconds, nothing is written; exit status 1 on a gross step back, a ratio of more than twice its
+Usage: python -P bench [--short] [NAME ...]   (only the named measurements; writes nothing)
+With --short: takes seconds and writes nothing; exit status 1 on a gross regression, a ratio of more than twice its
 target in each of three runs, unless the machine's host has taken processor time meanwhile.
 """
 

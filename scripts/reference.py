@@ -1,6 +1,6 @@
-"""Write the parts of the documentation that are made from the code, and telegraf.conf.example.
+"""Write the generated parts of the documentation, and telegraf.conf.example.
 
-A page has such a part between `<!-- NAME -->` and `<!-- /NAME -->`; PARTS says which page has which.
+A page has a generated part between `<!-- NAME -->` and `<!-- /NAME -->`; PARTS says which page has which.
 """
 
 import ast
@@ -144,7 +144,7 @@ MIGRATION: Final = tuple(
     for name, exporter in EXPORTERS.items()
     if any(row.old != f"{MEASUREMENT}_{row.new}" for row in exporter.rows)
 )
-"""The exporters whose names are others than those here."""
+"""The exporters whose metric names differ from the names here."""
 
 PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "README.md": {"execd": execd_block, "options": option_table, "groups": group_table},
@@ -154,11 +154,11 @@ PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "docs/guard.md": {"states": guard_states.life},
     "docs/migration.md": {name: partial(migration_table, name) for name in MIGRATION},
 }
-"""The parts of each page that are made from the code, by their names."""
+"""The generated parts of each page, by their names."""
 
 
 def files() -> dict[str, str]:
-    """Return, by path, the text that each file with a made part should have."""
+    """Return, by path, the text that each file with a generated part should have."""
     made = {EXAMPLE: example_config()}
     for page, parts in PARTS.items():
         text = (ROOT / page).read_text()

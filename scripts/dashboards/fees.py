@@ -1,4 +1,4 @@
-"""Row: what a transaction has to pay."""
+"""Row: the fees that transactions pay."""
 
 from dashboards.panels import Row, graph, stat
 from dashboards.queries import WEIGHT_PER_VBYTE, value

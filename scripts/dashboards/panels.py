@@ -55,10 +55,10 @@ def stat(
     note: str = "",
     nothing: str = "",
 ) -> Stat:
-    """Return a panel with the present value.
+    """Return a panel with the current value.
 
-    `texts` are text and colour to show in place of a value. A `name` of its own is shown beside the value. What
-    the node does not tell any more is not shown: the query asks for now, not for the last value in the time range.
+    `texts` are text and colour to show in place of a value; `name` is shown beside it, if given. A value that the
+    node no longer reports is not shown: the query is for now, not for the last value in the time range.
     """
     panel = _common(Stat(), title, {name: expression}, unit, decimals, note, nothing, now=True)
     panel.height(4).span(width).color_mode(common.BigValueColorMode.VALUE)

@@ -1,4 +1,4 @@
-"""PromQL on metrics of the catalogue, for the nodes that the dashboard's variables choose."""
+"""PromQL on metrics of the catalogue, for the nodes selected by the dashboard's variables."""
 
 import re
 from typing import Final
