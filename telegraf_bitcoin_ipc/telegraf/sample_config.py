@@ -29,8 +29,8 @@ _TEMPLATE: Final = """\
 # Telegraf configuration for a Bitcoin node, watched over its IPC socket.
 # Made by `telegraf-bitcoin-ipc config`, which takes options for another node or address.
 #
-# To add this to an existing configuration, copy the two blocks after [agent]. They change neither the intervals nor
-# the tags of other inputs and outputs.
+# To add this to an existing configuration, copy the two blocks after [agent]. They do not change the intervals or
+# tags of other inputs and outputs.
 
 [agent]
   ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. No processors are used here.
@@ -39,7 +39,7 @@ _TEMPLATE: Final = """\
 [[inputs.execd]]
   ## The user that Telegraf runs as must be allowed to open the node's socket.
   command = {command}
-  ## The plugin decides when to emit: every {emit_interval} and after each new block. With "STDIN", Telegraf decides.
+  ## The plugin emits every {emit_interval} and after each new block; with "STDIN", whenever Telegraf asks for it.
   signal = "none"
   restart_delay = "10s"
   data_format = "influx"

@@ -106,7 +106,7 @@ def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
     node = scene.node()
     node.do("ibd", on=True)
     plugin = scene.plugin()
-    plugin.logged("the UTXO cache trace waits for the end of initial block download")
+    plugin.logged("the UTXO cache trace starts after initial block download")
     plugin.kill()
     node.says("unsubscribed")
     scene.unharmed(node)
@@ -448,7 +448,7 @@ def test_the_guard_cannot_be_started(scene: Scene, defect: str, reason: str) -> 
     node = scene.node()
     plugin = scene.plugin("--poll-interval", "0.1", defect=defect)
     plugin.logged(f"E! {reason}")
-    plugin.logged("nothing is subscribed without it, the node is only polled")
+    plugin.logged("polling only: without the guard, subscribing is not safe")
     state = node.do("block", outputs=100)
 
     def polled(series: Series) -> bool:
@@ -517,7 +517,7 @@ def test_a_node_that_cannot_tell_of_its_stop(scene: Scene, dialect: str, options
     node = scene.node("--dialect", dialect)
     node.do("fail", method=NO_WAIT)
     plugin = scene.plugin("--poll-interval", "0.1", *options)
-    plugin.logged("nothing is subscribed, for the node's stop would go unnoticed; polls go on")
+    plugin.logged("not subscribing, because the node's stop would go unnoticed; polls continue")
     for _ in range(3):
         state = node.do("block")
     series = plugin.shows(lambda series: value(series, "chain_height") == state["height"], "a poll")
@@ -541,7 +541,7 @@ def test_a_node_that_can_no_longer_tell_of_its_stop(scene: Scene, options: list[
     node.do("fail", method=NO_WAIT)
     node.do("block")  # without a guard the wait has no time limit: it is asked again at the next tip
     node.says("unsubscribed", 2)
-    plugin.logged("nothing is subscribed, for the node's stop would go unnoticed; polls go on")
+    plugin.logged("not subscribing, because the node's stop would go unnoticed; polls continue")
     plugin.shows(lambda series: value(series, "up") == 1, "polls")
     node.do("heal", method=NO_WAIT)
     watched(plugin, 2)
@@ -557,7 +557,7 @@ def test_no_guard(scene: Scene) -> None:
     """--no-guard works, says what it risks, starts no process, and leaves as cleanly."""
     node = scene.node()
     plugin = scene.watching("--no-guard")
-    assert "W! without the guard" in plugin.stderr
+    assert "W! running without the guard" in plugin.stderr
     assert list(scene.processes()) == [plugin.pid]
     node.do("accept", count=20)
     node.do("block", outputs=100)

@@ -36,7 +36,7 @@ MISTAKES = [
     (["--poll-interval", "0", "SOCKET"], "--poll-interval"),
     (["--emit-interval", "often", "SOCKET"], "--emit-interval"),
     (["--metrics", "weather", "SOCKET"], "--metrics: there is no group 'weather'"),
-    (["--fee-targets", "soon", "SOCKET"], "--fee-targets: it should be a valid integer, and is 'soon'"),
+    (["--fee-targets", "soon", "SOCKET"], "--fee-targets: it should be a valid integer, but is 'soon'"),
     (["--fee-targets", "", "SOCKET"], "--fee-targets: it should have at least 1 item, not 0"),
     (["--tag", "alpha", "SOCKET"], "--tag: 'alpha' is not KEY=VALUE"),
     (["--tag", "reason=x", "SOCKET"], "--tag: the tag 'reason'"),
@@ -52,8 +52,8 @@ MISTAKES = [
     (["simulate", "--utxo-burst", "2.5", "SOCKET"], "--utxo-burst: '2.5' is not a whole number of at least 0"),
     (["metrics", "--loud"], "--loud"),
     (["top", "--debug", "SOCKET"], "--debug"),
-    (["top", "SOCKET"], "top needs a terminal to draw on, and stdout is none"),
-    (["chekc"], "there is no command 'chekc'; 'check'?"),
+    (["top", "SOCKET"], "top needs a terminal to draw on, but stdout is not one"),
+    (["chekc"], "there is no command 'chekc'; did you mean 'check'?"),
 ]
 
 
