@@ -1,6 +1,6 @@
-"""Write the parts of the documentation that are made from the code, and telegraf.conf.example.
+"""Write the generated parts of the documentation, and telegraf.conf.example.
 
-A page has such a part between `<!-- NAME -->` and `<!-- /NAME -->`; PARTS says which page has which.
+A page has a generated part between `<!-- NAME -->` and `<!-- /NAME -->`; PARTS says which page has which.
 """
 
 import ast
@@ -54,11 +54,11 @@ def _cost(group: str, dialect: Dialect) -> str:
     if group == "core" and Followed.HEADERS in dialect.origins.values():
         per_block.append(Call(RPC, Followed.HEADERS.value))
     parts = [
-        f"{sum(len(call.each) or 1 for call in some)} a {when} ({', '.join(f'`{call.name}`' for call in some)})"
+        f"{sum(len(call.each) or 1 for call in some)} per {when} ({', '.join(f'`{call.name}`' for call in some)})"
         for when, some in (("poll", per_poll), ("new block", per_block))
         if some
     ]
-    return "; ".join(parts) or "nothing more"
+    return "; ".join(parts) or "no additional calls"
 
 
 def method_list() -> str:
@@ -125,7 +125,7 @@ MIGRATION: Final = tuple(
     for name, exporter in EXPORTERS.items()
     if any(row.old != f"{MEASUREMENT}_{row.new}" for row in exporter.rows)
 )
-"""The exporters whose names are others than those here."""
+"""The exporters whose metric names differ from the names here."""
 
 PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "README.md": {"execd": execd_block, "options": option_table, "groups": group_table},
@@ -135,11 +135,11 @@ PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "docs/guard.md": {"states": guard_states.life},
     "docs/migration.md": {name: partial(migration_table, name) for name in MIGRATION},
 }
-"""The parts of each page that are made from the code, by their names."""
+"""The generated parts of each page, by their names."""
 
 
 def files() -> dict[str, str]:
-    """Return, by path, the text that each file with a made part should have."""
+    """Return, by path, the text that each file with a generated part should have."""
     made = {EXAMPLE: example_config()}
     for page, parts in PARTS.items():
         text = (ROOT / page).read_text()

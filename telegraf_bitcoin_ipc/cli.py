@@ -90,7 +90,7 @@ def _writing() -> Iterator[None]:
 
 
 def _discard_stdout() -> None:
-    """Send what is still buffered to /dev/null: Python flushes it on exit, and would complain."""
+    """Redirect stdout to /dev/null: Python flushes its buffer on exit, and would report an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
@@ -127,7 +127,7 @@ def _once(values: Mapping[str, Any]) -> int:
 
 
 def _top(values: Mapping[str, Any]) -> int:
-    # With debug, which only the environment can set here, every single coin would be logged.
+    # Override debug from the environment: it would log every single coin.
     config = _configure({"debug": False, **values}, poll_interval=TOP_POLL_INTERVAL)
     with _from_extra("top", "rich"):
         from telegraf_bitcoin_ipc.top.loop import show
@@ -182,7 +182,7 @@ def _parity(values: Mapping[str, Any]) -> int:
 
 @contextmanager
 def _from_extra(command: str, package: str) -> Iterator[None]:
-    """Say how to get a package that is missing because the extra named as the command is not installed."""
+    """Raise ConfigError, with the command that installs the extra of that name, if `package` is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -210,9 +210,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options, and as `run` the function that they are for.
+    """Return the options, and as `run` the function to call with them.
 
-    Arguments that begin with no command are the plugin's.
+    Unless they begin with a command, the arguments are the plugin's.
     """
     first = next(iter(arguments), "")
     if first in _COMMANDS or first in ("-h", "--help"):
@@ -225,9 +225,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _make_program_parser(chosen: str) -> argparse.ArgumentParser:
-    """Return the parser whose help describes all, with a sub-parser for each command.
+    """Return the parser for --help and for commands, with a sub-parser for each command.
 
-    Only the `chosen` command has its options, so that nothing is imported for the others.
+    Only the `chosen` command gets its options, so that nothing is imported for the others.
     """
     usage = f"{PROGRAM} [OPTIONS] SOCKET\n       {PROGRAM} COMMAND ..."
     program = _Parser(prog=PROGRAM, usage=usage, description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
@@ -244,7 +244,7 @@ def _make_program_parser(chosen: str) -> argparse.ArgumentParser:
 def _add_options(
     parser: argparse.ArgumentParser, fields: Collection[str] = OPTIONS.keys(), **defaults: str
 ) -> None:
-    """Add options of Config; one that is not given is not in the result. `defaults` are shown in the help."""
+    """Add options of Config, absent from the result unless given; `defaults` only appear in the help."""
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     for field, option in OPTIONS.items():
         if field not in fields:
@@ -274,7 +274,7 @@ def _add_config_options(parser: argparse.ArgumentParser) -> None:
         "--metrics-addr",
         metavar="HOST:PORT",
         default=DEFAULT_ADDRESS,
-        help="serve on it (default: %(default)s)",
+        help="address of Telegraf's Prometheus page (default: %(default)s)",
     )
 
 
@@ -295,7 +295,7 @@ _AddOptions = Callable[[argparse.ArgumentParser], None]
 
 _COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], int]]]] = {
     "top": ("show a node on the terminal, live", _add_top_options, _top),
-    "check": ("connect to a node and say what it is and what works", _add_options, _check),
+    "check": ("connect to a node and report what it is and what works", _add_options, _check),
     "once": ("poll a node once and print the line protocol", _add_options, _once),
     "config": (
         "print a complete Telegraf configuration that runs the plugin with these options",
@@ -305,46 +305,51 @@ _COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], in
     "metrics": ("print the catalogue of metrics", lambda _: None, _metrics),
     "simulate": ("run a simulated Bitcoin node on a socket", _add_simulate_options, _simulate),
     "parity": (
-        "compare another exporter's Prometheus page with Telegraf's that has this plugin's metrics",
+        "compare another exporter's Prometheus page with Telegraf's page of this plugin's metrics",
         _add_parity_options,
         _parity,
     ),
 }
-"""Each command: its sentence for the help, what adds its options, and what runs it."""
+"""Each command: its sentence in --help, the function that adds its options, and the function that runs it."""
 
 _DESCRIPTION: Final = (
-    "Watch the Bitcoin node that listens on SOCKET, its IPC socket, and write its metrics as line protocol, "
-    "for Telegraf's inputs.execd."
+    "Watch a Bitcoin node over its IPC socket, SOCKET, and write its metrics as line protocol, for Telegraf's "
+    "inputs.execd."
 )
 
 _EPILOG: Final = (
-    f"Each option can be set as an environment variable, too: {ENVIRONMENT_PREFIX}POLL_INTERVAL=30 and so on. "
+    f"Each option can also be set as an environment variable, for instance {ENVIRONMENT_PREFIX}POLL_INTERVAL=30. "
     f"The options of a command: {PROGRAM} {{{','.join(_COMMANDS)}}} --help"
 )
 
 
 def _configure(values: Mapping[str, Any], **defaults: Any) -> Config:
-    """Return the configuration for a node that is to be connected to; the environment ranks below `values`."""
+    """Return the configuration for commands that connect to a node.
+
+    `values` override the environment, which overrides `defaults`. Raises ConfigError if SOCKET cannot be a socket.
+    """
     config = make_config({**defaults, **from_environment(os.environ), **values})
     _check_socket(config.socket)
     return config
 
 
 def _check_socket(path: str) -> None:
-    """Refuse a path that exists and is not a socket; one that does not exist yet may come with the node."""
+    """Reject a path that exists but is not a socket; a node that starts later may still create a missing one."""
     checked("SOCKET", path)
     try:
         mode = os.stat(path).st_mode
     except OSError:
         for command in difflib.get_close_matches(path, _COMMANDS, n=1):
-            raise ConfigError(f"there is no command {path!r}; {command!r}? (./{path} is a socket)") from None
+            raise ConfigError(
+                f"there is no command {path!r}; did you mean {command!r}? (./{path} names a socket)"
+            ) from None
         return
     if not stat.S_ISSOCK(mode):
         raise ConfigError(f"SOCKET: {path} is not a socket")
 
 
 def _program() -> list[str]:
-    """Return how Telegraf, whose PATH and working directory may differ, runs this program."""
+    """Return the command by which Telegraf, whose PATH and working directory may differ, runs this program."""
     if os.path.basename(sys.argv[0]) == "__main__.py":
         return [sys.executable, "-m", "telegraf_bitcoin_ipc"]
     return [os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])]

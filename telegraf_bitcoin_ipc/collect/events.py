@@ -20,14 +20,14 @@ class ActiveChain:
     """Counts what happens at the tip of the active chain, whatever reports it; outlives a session."""
 
     def __init__(self, store: Store, *listeners: ChainListener) -> None:
-        """Count in `store`, then tell each of the `listeners`, in their order."""
+        """Count in `store`, then notify each of the `listeners` in order."""
         self._store = store
         self._listeners = listeners
         self._leaving = 0  # blocks that have left the chain since the last one was connected
         self._deepest = 0
 
     def start(self) -> None:
-        """Begin with a node, wherever its tip is."""
+        """Start counting with a node at its current tip."""
         self._leaving = 0
         self._store.set("reorg_depth_max", self._deepest)
 
@@ -50,12 +50,12 @@ class ActiveChain:
             listener.disconnected(block)
 
     def historical(self, block: Block) -> None:
-        """Pass on a block of a background chainstate, which does not count."""
+        """Pass a block of a background chainstate to the listeners, without counting it."""
         for listener in self._listeners:
             listener.historical(block)
 
     def new_tip(self, tip: Block | None) -> None:
-        """Pass on a new tip; None if it is not known which block it is."""
+        """Pass a new tip to the listeners; None if its block is unknown."""
         for listener in self._listeners:
             listener.new_tip(tip)
 

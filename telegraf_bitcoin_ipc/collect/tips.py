@@ -43,7 +43,7 @@ class Tips:
                 await self._count(self._counted, tip, headers)
         except CallFailed as error:
             self._store.add("poll_errors_total", 1, "getblockheader")
-            log.warning("the blocks up to %d will be counted with the next one: %s", tip.height, error)
+            log.warning("the blocks up to height %d will be counted with the next tip: %s", tip.height, error)
             return
         self._counted = tip
 

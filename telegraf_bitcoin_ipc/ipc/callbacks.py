@@ -1,4 +1,4 @@
-"""Servers for the node's callbacks, which call a sink's plain methods.
+"""Cap'n Proto servers for the node's callbacks, which pass each event to a plain object, the sink.
 
 The node waits for each callback, and aborts if one raises or is missing. So every method of both interfaces is
 here, and each answers, whatever the sink does.
@@ -19,29 +19,29 @@ class ChainSink(Protocol):
     """Receives the events of ChainNotifications."""
 
     def transaction_added(self, tx: bytes) -> None:
-        """Take a serialised transaction that entered the mempool."""
+        """Receive a serialised transaction that entered the mempool."""
 
     def transaction_removed(self, tx: bytes, reason: int) -> None:
-        """Take a serialised transaction that left the mempool, and a MemPoolRemovalReason."""
+        """Receive a serialised transaction that left the mempool, and a MemPoolRemovalReason."""
 
     def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None:
-        """Take a block, and its bytes; a `historical` one is of an assumeutxo node's background chainstate."""
+        """Receive a block and its bytes; `historical` if in the background chainstate of an assumeutxo node."""
 
     def block_disconnected(self, block: Block) -> None:
-        """Take a block that left the active chain."""
+        """Receive a block that left the active chain."""
 
     def tip_updated(self) -> None:
-        """Take the announcement of a new tip."""
+        """Receive the announcement of a new tip."""
 
     def chain_state_flushed(self, *, historical: bool, locator: bytes) -> None:
-        """Take a flush of the coins cache to disk."""
+        """Receive a flush of the coins cache to disk."""
 
 
 class UtxoSink(Protocol):
     """Receives the events of UtxoCacheTrace."""
 
     def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
-        """Take one coin, its value in satoshi, and what the cache did with it: add, spend or uncache."""
+        """Receive one coin, its value in satoshi, and what the cache did with it: add, spend or uncache."""
 
 
 class Subscriber:
@@ -52,12 +52,12 @@ class Subscriber:
         self.destroyed = asyncio.Event()
 
     async def destroy(self, **_: Any) -> None:
-        """Note that the node will make no more calls."""
+        """Set `destroyed`: this is the node's last call."""
         self.destroyed.set()
 
 
 def _answered(take: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Make a server method of a plain one. Catches every exception, so that the node always gets an answer."""
+    """Turn a plain method into a server method that catches every exception: the node always gets an answer."""
 
     @wraps(take)
     async def method(self: Any, **parameters: Any) -> None:

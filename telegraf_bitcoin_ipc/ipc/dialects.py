@@ -79,7 +79,7 @@ def _traced(method: str) -> Pushed:
 
 
 def _everywhere(metric: str, method: str, read: Read, **options: Any) -> Row:
-    """Return the row of a value that only JSON-RPC has."""
+    """Return the row of a value that comes from JSON-RPC in every dialect that has JSON-RPC."""
     origin = _rpc(method, read, **options)
     return Row(metric, origin, origin)
 
@@ -206,7 +206,7 @@ TABLE: Final = (
 
 
 def _lacking(row: Row) -> Reason:
-    """Return which interface a node lacks that does not offer the row's metric."""
+    """Return which interface is missing on a node that does not offer the row's metric."""
     if isinstance(row.full, Pushed) and row.full.subscription is Subscription.UTXO_CACHE:
         return Reason.NO_TRACING
     return Reason.NO_CHAIN if row.stock is None else Reason.NO_RPC
@@ -217,7 +217,7 @@ _LACKING: Final = {row.metric: _lacking(row) for row in TABLE}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One call, and the reader of each metric that it has a value for."""
+    """One call, and the reader of each metric whose value it returns."""
 
     call: Call
     values: Mapping[str, Read]
@@ -297,7 +297,7 @@ class Dialect:
 
 
 def _dialect(name: str, origin: Callable[[Row], Origin], *subscriptions: Subscription) -> Dialect:
-    """Return the dialect with each row's `origin`; what needs another subscription is left out."""
+    """Return the dialect with each row's `origin`; metrics of other subscriptions than these have none."""
     origins = {row.metric: origin(row) for row in TABLE}
     for metric, where in origins.items():
         if isinstance(where, Pushed) and where.subscription not in subscriptions:

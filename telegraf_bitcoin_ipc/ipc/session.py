@@ -1,4 +1,4 @@
-"""A session with a node of a known dialect: polls, subscriptions, the tip, and leaving without harm.
+"""A session with a node of a known dialect: polls, subscriptions, following the tip, and a safe end.
 
 A socket with a subscription must not be closed: a real node aborts. Nor may one with an unanswered call, which
 aborts a busy tracing node about once in 30 times. waitTipChanged is the one exception.
@@ -37,7 +37,7 @@ NO_TIP: Final = bytes(32)
 """A hash that no block has: the first wait returns the current tip at once."""
 
 TIP_WAIT_MILLISECONDS: Final = 1000.0
-"""Time limit of a wait for a new tip: before it closes the guard must wait for the answer."""
+"""Time limit of a wait for a new tip: the guard must wait for the answer before it closes the node's socket."""
 
 MALFORMED: Final = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 """Exceptions that a reader raises on an unexpected result."""
@@ -191,7 +191,7 @@ class Session:
         self, name: Subscription, subscriber: Subscriber, interface: str, method: str, **arguments: Any
     ) -> None:
         subscription = self._subscriptions.get(name)
-        # One that is active, or may still be answered, is never made a second time.
+        # A subscription that is active, or may still be answered, is never made a second time.
         if subscription is None or subscription.failed:
             request = self.threads["subscribe"].begin(self.capabilities[interface], method, **arguments)
             subscription = self._subscriptions[name] = Subscribed(subscriber, request)
@@ -259,7 +259,7 @@ class Session:
                     ending.cancel()  # no effect if it is done
                 ending.result()
             if self._subscriptions:
-                # Its next answer proves that the node has read our answers to its last calls.
+                # The answer proves that the node has read our answers to its last calls.
                 await answer("getName", self.threads["subscribe"].capability.getName())
         except (NodeUnavailable, CallFailed) as error:
             log.debug("while unsubscribing: %s", error)

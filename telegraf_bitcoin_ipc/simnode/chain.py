@@ -26,7 +26,7 @@ BLOCK_FILE_HEADER = 8  # bytes: in blk*.dat the network's magic and the length s
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A connected block; `undo` holds the coins that each transaction but the coinbase spent.
+    """A connected block; `undo` holds the coins spent by each transaction except the coinbase.
 
     Hashes are in wire order, times are Unix seconds, `time_max` is the latest time of it and its ancestors.
     """
@@ -77,31 +77,31 @@ class Chain:
         return self._known
 
     def is_active(self, block: Block) -> bool:
-        """Say whether a block is on the active chain."""
+        """Return whether a block is on the active chain."""
         return block.height <= self.height and self.blocks[block.height] is block
 
     def stale_tips(self) -> list[Block]:
-        """Return the blocks that are not on the active chain, and that no block stands on."""
+        """Return the blocks without children that are not on the active chain."""
         parents = {block.prev_hash for block in self._known.values()}
         return [b for b in self._known.values() if b.hash not in parents and not self.is_active(b)]
 
     def prune(self, height: int) -> None:
-        """Delete the data of the blocks below `height`, which is at most the tip's."""
+        """Delete the data of the blocks below `height`, which is at most the tip's height."""
         gone = self.blocks[self.pruned_below : height]
         self.size_on_disk -= sum(len(block.data) + BLOCK_FILE_HEADER for block in gone)
         self.pruned_below = max(self.pruned_below, height)
 
     def is_mature(self, coin: Coin) -> bool:
-        """Say whether the next block may spend `coin`."""
+        """Return whether the next block may spend `coin`."""
         return not coin.coinbase or self.height + 1 - coin.height >= COINBASE_MATURITY
 
     def youngest_mature_coinbase(self) -> Transaction | None:
-        """Return the coinbase that the next block may spend and the tip could not, if there is one."""
+        """Return the coinbase that matures with the next block, if there is one."""
         height = self.height + 1 - COINBASE_MATURITY
         return self.blocks[height].transactions[0] if height > 0 else None
 
     def connect(self, transactions: Sequence[Transaction], now: int) -> list[UtxoEvent]:
-        """Mine `transactions` (the coinbase first) into a block of the time `now`, or the first valid one."""
+        """Mine `transactions` (the coinbase first) into a block with the time `now`, or the first valid time."""
         tip, time = self.tip, max(now, self.median_time + 1)
         view = CoinsView(self.coins)
         undo = [view.connect(tx, tip.height + 1) for tx in transactions]
@@ -124,7 +124,7 @@ class Chain:
         return view.events
 
     def disconnect(self) -> tuple[Block, list[UtxoEvent]]:
-        """Take the tip, which is not the genesis block, off the chain and return it."""
+        """Disconnect the tip, which must not be the genesis block, and return it."""
         block = self.blocks.pop()
         view = CoinsView(self.coins)
         undo = ((), *block.undo)

@@ -24,7 +24,7 @@ ABORTED: Final = 134
 """Exit status of a process that SIGABRT ended, as a shell shows it."""
 
 SHUTDOWN_SECONDS: Final = 0.09
-"""From the wake-up of waitTipChanged to the end of the connections: an idle node on regtest (measured)."""
+"""Seconds from the return of waitTipChanged to the end of the connections, on an idle regtest node (measured)."""
 
 QUEUE_LIMIT: Final = 10
 """Validation waits while more notifications than these are pending (MAX_VALIDATION_CALLBACKS of Bitcoin Core)."""
@@ -38,7 +38,7 @@ CALL_TOO_MANY: Final = "Assertion `!m_fn' failed."
 
 
 class Subscription:
-    """One subscriber: the capability that is called, and whether it still is.
+    """One subscriber: the capability that is called, and whether it is still subscribed.
 
     `ending` is set by Handler.disconnect, `ended` when the subscriber has answered `destroy`.
     """
@@ -67,8 +67,8 @@ class SimulatedNode:
     ) -> None:
         """Run `model`; unless it is `strict`, only report what would have aborted a real node.
 
-        The node loads its chain for `warmup` seconds. While there are subscribers its stop takes up to `patience`
-        seconds longer than a real node's, whose time means nothing on a machine that is busy with other things.
+        The node loads its chain for `warmup` seconds. While there are subscribers, a stop takes up to `patience`
+        seconds longer than a real node's, for a machine that is busy with other work.
         """
         self.model = model
         self.started_at = int(time.time())
@@ -79,7 +79,7 @@ class SimulatedNode:
         self.slow_stop = slow_stop or SlowStop()
         self._chain: list[Subscription] = []
         self._utxo: list[Subscription] = []
-        self._leaving = 0  # subscriptions that are ending and have not ended
+        self._leaving = 0  # subscriptions whose end has begun
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
         self._queue_moved = asyncio.Condition()
         self._pending = 0
@@ -100,24 +100,24 @@ class SimulatedNode:
         return self.model.loaded or time.monotonic() >= self._warm_at
 
     def need_chain(self) -> None:
-        """Abort, as a real node does when its chain is not loaded yet, or no longer there."""
+        """Abort if the chain is not loaded yet or already destroyed, as a real node does."""
         if not self.loaded or self.slow_stop.torn_down:
             self.abort(NO_CHAIN)
 
     async def chain_loaded(self) -> bool:
-        """Wait until the chain is loaded; say whether it is, or the node stops."""
+        """Wait until the chain is loaded or the node stops; return whether the chain is loaded."""
         await self._wait_for(lambda: self.stopping or self.loaded, max(self._warm_at - time.monotonic(), 0))
         return not self.stopping
 
     async def fault(self, method: str) -> Failure | None:
-        """Wait while a method hangs; return how it fails, None if it works."""
+        """Wait while a method hangs; return how it fails, or None if it works."""
         faults = self.model.faults
         async with self._healed:
             await self._healed.wait_for(lambda: not faults.hangs(method))
         return faults.failure(method)
 
     def abort(self, message: str) -> None:
-        """End the process with status 134 and a real node's words; a node that is not strict only reports it."""
+        """End the process with status 134 and a real node's message; unless strict, only report it."""
         self.aborts.append(message)
         self.journal.write("abort", message=message, strict=self._strict)
         if self._strict:
@@ -127,7 +127,7 @@ class SimulatedNode:
     # Subscriptions
 
     def subscribe_chain(self, subscription: Subscription) -> None:
-        """Begin to notify of chain and mempool."""
+        """Begin to send chain and mempool notifications."""
         self._chain.append(subscription)
         self.journal.write("subscribed", subscription="chain")
 
@@ -138,7 +138,7 @@ class SimulatedNode:
 
     @property
     def traced(self) -> bool:
-        """Whether somebody traces the UTXO cache."""
+        """Whether any subscriber traces the UTXO cache."""
         return bool(self._utxo)
 
     @property
@@ -173,7 +173,7 @@ class SimulatedNode:
     def connection_lost(self, subscriptions: Iterable[Subscription], *, at_work: bool = False) -> None:
         """Abort if one of the connection's subscriptions had not ended, or a server thread was `at_work`.
 
-        The latter kills a real node about once in 30 times, under load (measured); this one always.
+        The latter aborts a real node about once in 30 times, under load (measured), and this one always.
         """
         for subscription in subscriptions:
             if not subscription.ended:
@@ -309,5 +309,5 @@ def _is_lost(error: Exception) -> bool:
 
 
 def _why(error: Exception) -> str:
-    """Return the last words of a node that a call on a subscriber has ended."""
+    """Return the message of a node that aborts because a call on a subscriber failed."""
     return CLOSED_IN_CALL if _is_lost(error) else f"terminate called after an exception: {error}"

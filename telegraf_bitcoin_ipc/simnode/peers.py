@@ -19,10 +19,10 @@ NETWORK_PINGS: Final[Mapping[str, float]] = {
 """Every network that getpeerinfo names, and a plausible ping on it in seconds."""
 
 NETWORKS_IN_TURN: Final = ("ipv4", "onion", "ipv6", "ipv4", "i2p", "ipv4", "cjdns", "not_publicly_routable")
-"""What peers that are only counted come over."""
+"""The networks, in turn, of peers that are only requested by number."""
 
 FULL_RELAY: Final = 8
-"""A node opens as many outbound connections that relay all before it opens those for blocks alone."""
+"""The number of full-relay outbound connections that a node opens before it opens block-relay-only ones."""
 
 RELAYED: Final[Mapping[str, int]] = {"tx": 60, "inv": 24, "getdata": 10, "addrv2": 4, "ping": 1, "pong": 1}
 """How traffic that names no message is shared between messages."""
@@ -42,12 +42,12 @@ class Peer:
 
     @property
     def inbound(self) -> bool:
-        """Whether it was the peer that opened the connection."""
+        """Whether the peer opened the connection."""
         return self.connection_type == "inbound"
 
 
 class Peers:
-    """Who is connected, who is banned, and all bytes ever received and sent, by peers that left too.
+    """The connected peers, the banned addresses, and the bytes of all peers, including those that left.
 
     `bans` are addresses.
     """
@@ -100,7 +100,7 @@ class Peers:
         return self.join(next(self._networks), "inbound" if inbound else outbound, transport)
 
     def leave(self, peer_id: int | None = None) -> Peer:
-        """Disconnect the peer of an id, or the oldest one. Raises ValueError if there is none."""
+        """Disconnect the peer with an id, or the oldest one. Raises ValueError if there is none."""
         if peer_id is None:
             peer_id = next(iter(self._peers), None)
         if peer_id is None or peer_id not in self._peers:
@@ -108,7 +108,7 @@ class Peers:
         return self._peers.pop(peer_id)
 
     def change(self, inbound: int, outbound: int) -> None:
-        """Let peers, each pinged once, join and the oldest ones leave until the numbers are these."""
+        """Let peers, each pinged once, join, and the oldest ones leave, until these numbers are connected."""
         for wanted, is_inbound in ((inbound, True), (outbound, False)):
             present = [peer.id for peer in self if peer.inbound == is_inbound]
             for peer_id in present[: max(len(present) - wanted, 0)]:
@@ -117,7 +117,7 @@ class Peers:
                 self.ping(self.join_any(is_inbound))
 
     def ping(self, peer: Peer) -> None:
-        """Have a peer answer a ping as fast as its network lets it, each a little different."""
+        """Make a peer answer a ping after a time plausible for its network, slightly different for each peer."""
         peer.ping = round(NETWORK_PINGS[peer.network] * (1 + peer.id % 7 / 10), 6)
 
     def traffic(self, received: int, sent: int, peer_id: int | None = None, message: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The simulated node's Cap'n Proto servers, made anew for each connection."""
+"""The simulated node's Cap'n Proto servers, created for each connection."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ NODE_NUMBERS: Final[Mapping[str, Callable[[State], int]]] = {
 async def serve(connection: Connection, stream: Any) -> None:
     """Serve one connection until it ends."""
     server = capnp.TwoPartyServer(stream, bootstrap=_init(connection))
-    at_work = False  # where this is cancelled, or closed: then it is the node that ends
+    at_work = False  # if cancelled or closed: the node itself is ending
     with connection.node.slow_stop.connection() as closed:
         ends = [asyncio.ensure_future(server.on_disconnect()), asyncio.ensure_future(closed.wait())]
         try:

@@ -13,7 +13,7 @@ SYNCED_PROGRESS = 0.9999999876  # a node's estimate stays a little below 1, and 
 
 
 class State:
-    """A node on regtest that has the genesis block only, no transactions and no peers.
+    """A regtest node that has only the genesis block, no transactions and no peers.
 
     Times are Unix seconds, values satoshi, hashes bytes in wire order. What may be set: `ibd`; `pruned`, whether
     blocks may be deleted; `loaded`, whether a script has ended the warm-up; `mempool_loaded`; `warnings`;

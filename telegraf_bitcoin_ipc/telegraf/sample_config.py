@@ -27,19 +27,19 @@ EXAMPLE_SOCKET: Final = "/run/bitcoind/node.sock"
 
 _TEMPLATE: Final = """\
 # Telegraf configuration for a Bitcoin node, watched over its IPC socket.
-# Made by `telegraf-bitcoin-ipc config`; with other options it prints the same for another node or address.
+# Made by `telegraf-bitcoin-ipc config`, which takes options for another node or address.
 #
-# For a Telegraf that runs already, add the two blocks after [agent] to its configuration: they change neither the
-# pace nor the tags of its other inputs and outputs.
+# To add this to an existing configuration, copy the two blocks after [agent]. They do not change the intervals or
+# tags of other inputs and outputs.
 
 [agent]
-  ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. Nothing here uses a processor.
+  ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. No processors are used here.
   skip_processors_after_aggregators = true
 
 [[inputs.execd]]
   ## The user that Telegraf runs as must be allowed to open the node's socket.
   command = {command}
-  ## The plugin emits by itself, every {emit_interval} and after each new block; with "STDIN" Telegraf asks for it.
+  ## The plugin emits every {emit_interval} and after each new block; with "STDIN", whenever Telegraf asks for it.
   signal = "none"
   restart_delay = "10s"
   data_format = "influx"
@@ -48,18 +48,18 @@ _TEMPLATE: Final = """\
   listen = {address}
   metric_version = 2
   path = "/metrics"
-  ## This page is for the plugin's metrics alone, without a label that names Telegraf's host.
+  ## Only the plugin's metrics, without a label for Telegraf's host.
   namepass = [{measurement}]
   tagexclude = ["host"]
-  ## Values are shown as soon as they come in: the plugin sets the pace.
+  ## Show values as soon as the plugin emits them.
   flush_interval = "{flush}s"
   flush_jitter = "0s"
-  ## Three emissions (at least three flushes): values of a plugin that died go away instead of going stale.
+  ## Three emissions (at least three flushes): when the plugin is gone its values disappear instead of going stale.
   expiration_interval = "{expiration}"
-  ## Only the node's and the plugin's own metrics, nothing about the Telegraf process.
+  ## No metrics about the Telegraf process.
   collectors_exclude = ["gocollector", "process"]
 
-  ## Line protocol has no types; these are the plugin's.
+  ## Line protocol has no metric types, so they are listed here.
   [outputs.prometheus_client.metric_types]
     counter = [
 {counters}

@@ -1,4 +1,4 @@
-"""The JSON-RPC methods that the plugin asks for, with the fields that it reads, as Bitcoin Core names them."""
+"""The JSON-RPC methods that the plugin calls, with the fields that it reads, as Bitcoin Core names them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def answer(
 
 
 def _estimatesmartfee(model: State, target: int) -> dict[str, object]:
-    """Return the estimate of the highest known target that is not above the one wanted."""
+    """Return the estimate for the highest known target that does not exceed the requested one."""
     known = max((each for each in model.fee_estimates if each <= target), default=None)
     if known is None:
         return {"errors": ["Insufficient data or no feerate found"]}

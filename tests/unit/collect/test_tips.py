@@ -225,7 +225,7 @@ def test_failing_header(followed: Followed, caplog: pytest.LogCaptureFixture) ->
     assert followed.values["block_height"] == 3
     assert errors(followed) == {(("method", "getblockheader"),): 1}
     assert caplog.messages == [
-        "the blocks up to 3 will be counted with the next one: getblockheader: no answer within 10 seconds"
+        "the blocks up to height 3 will be counted with the next tip: getblockheader: no answer within 10 seconds"
     ]
     followed.tree.lost = set()
     followed.move("d")
