@@ -88,7 +88,7 @@ soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guar
 bench: install ## measure (minutes), and write bench/results.json, the plots and the table in bench/README.md
 	@$(RUN_PYTHON) bench $(ARGS)
 
-bench-short: install ## measure in seconds; fail on a gross step back only
+bench-short: install ## measure in about a minute; fail on a gross step back only
 	@$(RUN_PYTHON) bench --short $(ARGS)
 
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
