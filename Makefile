@@ -88,7 +88,7 @@ soak: install ## load the guard for three minutes (ARGS="--seconds 600" for more
 bench: install ## run the benchmark (minutes), and write bench/results.json, the plots and the table in bench/README.md
 	@$(RUN_PYTHON) bench $(ARGS)
 
-bench-short: install ## benchmark for some seconds; fail only on a gross regression
+bench-short: install ## benchmark for about a minute; fail only on a gross regression
 	@$(RUN_PYTHON) bench --short $(ARGS)
 
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/

@@ -152,7 +152,7 @@ def _config(values: dict[str, Any]) -> int:
     config = make_config(from_environment(os.environ) | values)
     checked("SOCKET", config.socket)
     command = [*_program(), *to_arguments(config), os.path.abspath(config.socket)]
-    _print(render(command, address, config.emit_interval), end="")
+    _print(render(command, address, config.emit_interval, debug=config.debug), end="")
     return EXIT_OK
 
 

@@ -116,6 +116,7 @@ def _begin(url: str, end: float) -> Future[Page]:
 
 
 def _page(url: str, end: float) -> Page:
+    """Fetch and read a page; raises EndpointUnavailable, and TimeoutError at the `end`."""
     try:
         with _opener.open(url, timeout=max(0.001, end - time.monotonic())) as answer:
             content = _content(url, answer, end)
@@ -124,6 +125,8 @@ def _page(url: str, end: float) -> Page:
             raise EndpointUnavailable(f"{url} returned HTTP status {error.code}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            raise reason from error
         raise EndpointUnavailable(f"{url} cannot be read: {printable(str(reason))}") from error
     try:
         return read(content.decode())
@@ -140,7 +143,7 @@ def _content(url: str, answer: http.client.HTTPResponse, end: float) -> bytes:
         if len(content) > MAX_BYTES or lines > MAX_LINES:
             raise EndpointUnavailable(f"{url} is too large: more than {len(content)} bytes")
         if time.monotonic() > end:
-            raise EndpointUnavailable(f"{url} could not be read in time")
+            raise TimeoutError
     if answer.length:
         raise EndpointUnavailable(f"{url} was cut off: {answer.length} bytes are missing")
     return bytes(content)

@@ -23,6 +23,11 @@ FLUSH_INTERVAL: Final = 1
 
 MAX_PORT: Final = 65535
 
+_DEBUG: Final = """\
+  ## Telegraf drops the plugin's debug lines without it.
+  debug = true
+"""
+
 EXAMPLE_SOCKET: Final = "/run/bitcoind/node.sock"
 
 _TEMPLATE: Final = """\
@@ -35,7 +40,7 @@ _TEMPLATE: Final = """\
 [agent]
   ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. No processors are used here.
   skip_processors_after_aggregators = true
-
+{debug}
 [[inputs.execd]]
   ## The user that Telegraf runs as must be allowed to open the node's socket.
   command = {command}
@@ -71,13 +76,19 @@ _TEMPLATE: Final = """\
 
 
 def render(
-    command: Sequence[str], address: str = DEFAULT_ADDRESS, emit_interval: float = DEFAULT_EMIT_INTERVAL
+    command: Sequence[str],
+    address: str = DEFAULT_ADDRESS,
+    emit_interval: float = DEFAULT_EMIT_INTERVAL,
+    *,
+    debug: bool = False,
 ) -> str:
     """Return the configuration that runs `command` (program and arguments) and serves on `address`.
 
     `emit_interval` is the command's own, in seconds; values expire after EMISSIONS_KEPT of them.
+    With `debug` Telegraf shows debug lines, its own included.
     """
     return _TEMPLATE.format(
+        debug=_DEBUG if debug else "",
         command=f"[{', '.join(map(_string, command))}]",
         address=_string(address),
         emit_interval=f"{emit_interval:g} s",

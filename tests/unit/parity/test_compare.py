@@ -115,7 +115,6 @@ def test_what_was_before_the_window_does_not_count() -> None:
             (100, 100),
             "every 15 s there and every 200 s here; use --window 215, or run ",
         ),
-        (RPC_EXPORTER, "bitcoind_mempool_size 1", ABOUT.replace("tracing", "new"), "the dialect new is unknown"),
     ],
 )
 def test_gauges_take_a_poll_within_the_window(

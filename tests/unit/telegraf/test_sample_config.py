@@ -17,9 +17,9 @@ EXAMPLE = Path(__file__).parents[3] / "telegraf.conf.example"
 COMMAND = ["telegraf-bitcoin-ipc", EXAMPLE_SOCKET]
 
 
-def parsed(*command: str, address: str = DEFAULT_ADDRESS, emit_interval: float = 10) -> Any:
+def parsed(*command: str, address: str = DEFAULT_ADDRESS, emit_interval: float = 10, debug: bool = False) -> Any:
     """Return the configuration as a TOML parser reads it."""
-    return tomllib.loads(render(command, address, emit_interval))
+    return tomllib.loads(render(command, address, emit_interval, debug=debug))
 
 
 @pytest.mark.parametrize(("interval", "kept"), [(10, "30s"), (60, "180s"), (1.5, "5s"), (0.3, "3s")])
@@ -61,6 +61,11 @@ def test_output() -> None:
 def test_agent() -> None:
     """Nothing is set for the whole Telegraf that would change the pace or the tags of anything else."""
     assert parsed(*COMMAND)["agent"] == {"skip_processors_after_aggregators": True}
+
+
+def test_debug_lines_are_shown() -> None:
+    """With --debug Telegraf shows the plugin's debug lines, which it drops otherwise."""
+    assert parsed(*COMMAND, debug=True)["agent"]["debug"] is True
 
 
 def test_types() -> None:
