@@ -1,5 +1,5 @@
-# A drop-in for the module of ipc-exporter-rust: its options mean here what they mean there. Instead of running a
-# program of its own it has Telegraf, as NixOS runs it (services.telegraf), run the plugin and serve the metrics.
+# A drop-in replacement for ipc-exporter-rust's module, with the same options. It configures NixOS's Telegraf
+# (services.telegraf) to run the plugin and serve the metrics.
 {
   config,
   lib,
@@ -11,7 +11,7 @@ let
 
   cfg = config.services.bitcoind-ipc-exporter;
 
-  # What `telegraf-bitcoin-ipc config` prints: the types of all metrics, and how long their values are kept.
+  # The output of `telegraf-bitcoin-ipc config`, with the types of all metrics and the expiry of their values.
   example = builtins.fromTOML (builtins.readFile ./telegraf.conf.example);
 
   arguments =
@@ -38,8 +38,8 @@ let
     ++ cfg.extraArgs
     ++ [ cfg.socketPath ];
 
-  # Telegraf replaces environment variables before it reads the TOML, and takes $$ for a dollar sign. Where
-  # environmentFiles are set NixOS has envsubst do so before that, which halves them, too.
+  # Telegraf replaces environment variables before it parses the TOML, and turns $$ into a dollar sign. If
+  # environmentFiles are set, NixOS runs envsubst first, which does the same.
   escape =
     builtins.replaceStrings
       [ "$" ]
@@ -55,7 +55,7 @@ let
       listen = cfg.metricsAddr;
     }
     // lib.optionalAttrs (cfg.emitInterval != null) {
-      # As `config` has it: three emissions, and not less than three of the output's flushes.
+      # As in `config`: three emissions, and at least three flushes of the output.
       expiration_interval = "${toString (lib.max 3 (builtins.ceil (3 * cfg.emitInterval)))}s";
     };
 
@@ -87,7 +87,7 @@ let
 in
 {
   options.services.bitcoind-ipc-exporter = {
-    enable = lib.mkEnableOption "metrics of a Bitcoin node, watched over its IPC socket, served by Telegraf";
+    enable = lib.mkEnableOption "metrics of a Bitcoin node, read from its IPC socket and served by Telegraf";
 
     package = mkOption {
       type = types.package;
@@ -105,45 +105,45 @@ in
     metricsAddr = mkOption {
       type = types.str;
       default = "127.0.0.1:9332";
-      description = "HOST:PORT on which the Prometheus page is served, under /metrics. An IPv6 host stands in brackets.";
+      description = "HOST:PORT of the Prometheus page (/metrics). An IPv6 host is in brackets.";
     };
 
     debug = mkOption {
       type = types.bool;
       default = false;
-      description = "Whether to log every event of the node's, which needs Telegraf's own debug log, too.";
+      description = "Whether to log every event of the node. This also enables Telegraf's debug log.";
     };
 
     user = mkOption {
       type = types.str;
       default = throw (
         "services.bitcoind-ipc-exporter.user has no default: name the account that owns the node's socket "
-        + "(the node's own), for whoever can open it has full RPC rights."
+        + "(the node's own), because whoever can open it has full RPC rights."
       );
       defaultText = lib.literalMD "none: name the account that owns the node's socket";
       example = "bitcoind-main";
-      description = "Account that Telegraf runs as. It has to be able to open the node's socket, which is the node's own.";
+      description = "Account that Telegraf runs as. It must be able to open the node's socket, so use the node's account.";
     };
 
     group = mkOption {
       type = types.str;
       default = "";
-      description = "Group that Telegraf runs as. Empty: the primary group of the user.";
+      description = "Group that Telegraf runs as. Empty: the user's primary group.";
     };
 
     after = mkOption {
       type = types.listOf types.str;
       default = [ ];
       example = [ "bitcoind-main.service" ];
-      description = "Units to start after and, what matters more, to stop before: the node's.";
+      description = "Units to start after and, more importantly, to stop before: the node's.";
     };
 
     bindsTo = mkOption {
       type = types.listOf types.str;
       default = [ ];
       description = ''
-        Units to begin and end with, and to start after. Without it Telegraf outlives the node, and shows
-        `bitcoin_up 0` meanwhile.
+        Units to start and stop with, and to start after. Without it, Telegraf keeps running while the node is down
+        and shows `bitcoin_up 0`.
       '';
     };
 
@@ -156,7 +156,7 @@ in
     emitInterval = mkOption {
       type = types.nullOr (types.numbers.between 0.1 86400);
       default = null;
-      description = "Seconds between two emissions; values are kept for three. Null: the plugin's default.";
+      description = "Seconds between two emissions; values expire after three. Null: the plugin's default.";
     };
 
     metricGroups = mkOption {
@@ -174,13 +174,13 @@ in
       );
       default = null;
       example = [ "mempool" ];
-      description = "Groups of metrics beside core and plugin, which are always on. Null: the plugin's default.";
+      description = "Groups of metrics in addition to core and plugin, which are always on. Null: the plugin's default.";
     };
 
     utxoTrace = mkOption {
       type = types.bool;
       default = true;
-      description = "Whether to trace the UTXO cache, which costs the node a call for each coin.";
+      description = "Whether to trace the UTXO cache, which costs the node one call per coin.";
     };
 
     tags = mkOption {
@@ -195,7 +195,7 @@ in
     extraArgs = mkOption {
       type = types.listOf types.str;
       default = [ ];
-      description = "More arguments for the plugin.";
+      description = "Additional arguments for the plugin.";
     };
 
     openFirewall = mkOption {
@@ -226,47 +226,47 @@ in
     ]
     ++ lib.concatLists (lib.mapAttrsToList tagAssertions cfg.tags);
 
-    # No more than a warning: an account can be made by hand, too.
+    # Only a warning, because an account can also be created by hand.
     warnings = lib.optional (!lib.elem cfg.user accounts) (
-      "services.bitcoind-ipc-exporter.user is \"${cfg.user}\", and users.users declares no account of that name: "
+      "services.bitcoind-ipc-exporter.user is \"${cfg.user}\", but users.users declares no account of that name: "
       + "Telegraf does not start unless there is one."
     );
 
     services.telegraf = {
       enable = true;
       extraConfig = {
-        # What else the machine's Telegraf does decides, where it has a word on it.
+        # Defaults: the machine's other Telegraf settings have precedence.
         agent = lib.mapAttrs (_: lib.mkDefault) (
           example.agent // lib.optionalAttrs cfg.debug { debug = true; }
         );
-        # Lists, which are put together with those of others.
+        # Lists, so that they are merged with those of other modules.
         inputs.execd = [ input ];
         outputs.prometheus_client = [ output ];
       };
     };
 
     systemd.services.telegraf = {
-      # What starts after the node stops before it: a node that is told to stop has no subscriber any more.
+      # Telegraf starts after the node and so stops before it: no subscriber is left when the node is told to stop.
       after = cfg.after ++ cfg.bindsTo;
       inherit (cfg) bindsTo;
-      # Bound units are stopped with the others; this has them start with the others again.
+      # bindsTo stops Telegraf with those units; this starts it with them again.
       wantedBy = cfg.bindsTo;
 
       startLimitIntervalSec = lib.mkDefault 300;
       startLimitBurst = lib.mkDefault 20;
 
       serviceConfig = {
-        # Above what services.telegraf sets.
+        # Overrides what services.telegraf sets.
         User = lib.mkForce cfg.user;
         Group = lib.mkForce cfg.group;
         RestartSec = lib.mkDefault 10;
 
-        # Telegraf ends the plugin, and the guard ends after it. Killed by systemd, a guard that is subscribed would
-        # take the node with it.
+        # Telegraf stops the plugin, and the guard exits after it. If systemd killed a subscribed guard, the node would
+        # abort.
         KillMode = "process";
 
-        # A Unix socket may be anywhere, /tmp and /home included, and has to stay in sight: no PrivateTmp here, no
-        # ProtectHome that hides. Defaults, because other inputs of this Telegraf may need more.
+        # The node's socket may be anywhere, including /tmp and /home, and must stay visible: so no PrivateTmp, and
+        # /home is only read-only. These are defaults, because other inputs of this Telegraf may need more.
         CapabilityBoundingSet = lib.mkDefault "CAP_NET_RAW";
         LockPersonality = lib.mkDefault true;
         NoNewPrivileges = lib.mkDefault true;

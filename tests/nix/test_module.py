@@ -244,7 +244,7 @@ def test_nobody_by_default(nix: Nix) -> None:
     """Without a user the evaluation fails and says whom to name: no default has more rights than it needs."""
     assert refusal(nix, f'enable = true; socketPath = "{SOCKET}";') == (
         "services.bitcoind-ipc-exporter.user has no default: name the account that owns the node's socket "
-        "(the node's own), for whoever can open it has full RPC rights."
+        "(the node's own), because whoever can open it has full RPC rights."
     )
 
 
@@ -271,7 +271,7 @@ def test_account_that_is_not_declared(nix: Nix, users: str, known: bool) -> None
         f"{{ config = {{ services.bitcoind-ipc-exporter = {{ {NEEDED} }}; users.users = {{ {users} }}; }}; }}"
     )["warnings"]
     assert warnings == [
-        'services.bitcoind-ipc-exporter.user is "bitcoind", and users.users declares no account of that name: '
+        'services.bitcoind-ipc-exporter.user is "bitcoind", but users.users declares no account of that name: '
         "Telegraf does not start unless there is one."
     ] * (not known)
 

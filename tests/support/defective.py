@@ -200,7 +200,7 @@ def no_memfd() -> None:
 def no_memory() -> None:
     """A Python without memfd_create, and no directory for a temporary file."""
     no_memfd()
-    memory.DIRECTORY = tempfile.tempdir = str(Path.cwd() / "no-such-directory")  # type: ignore[misc]
+    memory.DIRECTORY = tempfile.tempdir = str(Path.cwd() / "no-such-directory")
 
 
 def small_queue() -> None:
