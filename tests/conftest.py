@@ -27,7 +27,7 @@ properties.register()
 
 
 def pytest_configure() -> None:
-    """Have the processes of the tests take Ctrl-C, which a shell has them ignore if it runs the tests in background."""
+    """Have processes take Ctrl-C even if a shell runs the tests in the background, where it is ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
