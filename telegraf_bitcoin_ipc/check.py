@@ -19,6 +19,7 @@ from telegraf_bitcoin_ipc.ipc.session import Session
 KINDS: Final = {
     "tracing": "Chain, Node, Mining and Tracing interfaces",
     "chain": "Chain, Node and Mining interfaces",
+    "stock-chain": "Mining, Rpc and Chain interfaces",
     "stock": "Bitcoin Core 32 or later: Mining and Rpc interfaces",
     "stock-31": "Bitcoin Core 31: Mining interface only",
     "stock-30": "Bitcoin Core 30: Mining interface only",

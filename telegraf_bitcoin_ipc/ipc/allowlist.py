@@ -13,7 +13,7 @@ ALWAYS: Final = {
     "node": ("shutdownRequested", "executeRpc"),
     "rpc": ("executeRpc",),
     "mining": ("waitTipChanged",),
-    "chain": ("handleNotifications",),
+    "chain": ("shutdownRequested", "handleNotifications"),
     "tracing": ("traceUtxoCache",),
     "handler": ("disconnect",),
 }

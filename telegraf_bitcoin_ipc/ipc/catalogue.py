@@ -4,26 +4,34 @@ from collections.abc import Collection
 from typing import Final
 
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREMENT, Metric
-from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_31, TRACING
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
+
+
+def _columns() -> dict[str, Dialect]:
+    """Return the dialects that have a column, by its title: one that only lacks metrics shares another's."""
+    columns: list[list[Dialect]] = []
+    for dialect in DIALECTS:
+        for column in columns:
+            others = column[0].origins
+            if all(origin in (None, others[metric]) for metric, origin in dialect.origins.items()):
+                column.append(dialect)
+                break
+        else:
+            columns.append([dialect])
+    return {", ".join(dialect.name for dialect in column): column[0] for column in columns}
+
+
+_COLUMNS: Final = _columns()
+
+_HEAD: Final = ("metric", "type", "tags", *_COLUMNS, "meaning")
 
 _INTRODUCTION: Final = f"""\
 The plugin writes the measurement `{MEASUREMENT}` with one field per metric. On Telegraf's Prometheus page each
 metric is called `{MEASUREMENT}_<field>`, as below.
 
-The columns `tracing, chain`, `stock` and `stock-31, stock-30` name the source of the value in each dialect (kind
-of node). An empty cell means that the dialect does not offer the metric. The dialect `chain` has no
-`UtxoCacheTrace`.
+The columns {", ".join(f"`{title}`" for title in _COLUMNS)} name the source of the value in each dialect (kind of
+node). An empty cell means that the dialect does not offer the metric. Only `tracing` has `UtxoCacheTrace`.
 """
-
-_COLUMNS: Final[tuple[str, ...]] = (
-    "metric",
-    "type",
-    "tags",
-    "tracing, chain",
-    "stock",
-    "stock-31, stock-30",
-    "meaning",
-)
 
 
 def markdown(default_groups: Collection[str]) -> str:
@@ -44,7 +52,7 @@ def table(head: tuple[str, ...], *rows: tuple[str, ...]) -> str:
 
 
 def _section(group: str, default_groups: Collection[str]) -> str:
-    rows = [_COLUMNS, *(_row(metric) for metric in CATALOGUE if metric.group == group)]
+    rows = [_HEAD, *(_row(metric) for metric in CATALOGUE if metric.group == group)]
     if group == "plugin":  # these come from the plugin itself, not from a node
         rows = [(*row[:3], row[-1]) for row in rows]
     return f"## {group} ({switch(group, default_groups)})\n\n{GROUPS[group].capitalize()}.\n\n{table(*rows)}\n"
@@ -54,6 +62,6 @@ def _row(metric: Metric) -> tuple[str, ...]:
     tags = ", ".join(f"`{tag}`" for tag in metric.tags)
     if metric.values:
         tags += ": " + ", ".join(metric.values)
-    found = (dialect.origins.get(metric.name) for dialect in (TRACING, STOCK, STOCK_31))
+    found = (dialect.origins.get(metric.name) for dialect in _COLUMNS.values())
     origins = (f"`{origin}`" if origin else "" for origin in found)
     return f"`{MEASUREMENT}_{metric.name}`", metric.type, tags, *origins, metric.help

@@ -305,14 +305,20 @@ def _dialect(name: str, origin: Callable[[Row], Origin], *subscriptions: Subscri
     return Dialect(name, MappingProxyType(origins), subscriptions)
 
 
+def with_events(name: str, *subscriptions: Subscription) -> Dialect:
+    """Return a dialect with JSON-RPC whose events come from subscriptions: polled values are those of `stock`."""
+    return _dialect(name, lambda row: row.full if isinstance(row.full, Pushed) else row.stock, *subscriptions)
+
+
 TRACING = _dialect("tracing", lambda row: row.full, Subscription.CHAIN, Subscription.UTXO_CACHE)
 CHAIN = _dialect("chain", lambda row: row.full, Subscription.CHAIN)
+STOCK_CHAIN = with_events("stock-chain", Subscription.CHAIN)
 STOCK = _dialect("stock", lambda row: row.stock)
 STOCK_31 = _dialect("stock-31", lambda row: row.mining)
 STOCK_30 = _dialect("stock-30", lambda row: row.mining)
 
-DIALECTS: Final = (TRACING, CHAIN, STOCK, STOCK_31, STOCK_30)
-"""The supported kinds of node."""
+DIALECTS: Final = (TRACING, CHAIN, STOCK_CHAIN, STOCK, STOCK_31, STOCK_30)
+"""The supported kinds of node, the richest first."""
 
 BY_NAME: Final = {dialect.name: dialect for dialect in DIALECTS}
 

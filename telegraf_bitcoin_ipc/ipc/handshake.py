@@ -7,14 +7,15 @@ What real nodes require:
   the node is stopping: Node.shutdownRequested if there is a Node interface, and from Core 31 on makeMining, which
   returns nothing while stopping and blocks while loading. JSON-RPC methods are safe while loading: they fail with
   -28. Core 30 has no safe call at all: it is not used unless its process shows that its chain is loaded.
-* Ordinal 4 of Init is makeChain in some dialects and makeRpc in others. So the first call is of a method that only
-  one of them has.
+* Init has other methods at the same ordinals in other dialects: 4 is makeChain or makeRpc, 5 makeNode or
+  makeChain, 7 makeTracing or a method with parameters, which must never be called. So ordinal 5 is asked first:
+  what it makes answers to Node's methods or not. Nothing that is not known of a dialect is ever called.
 """
 
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +31,7 @@ from telegraf_bitcoin_ipc.errors import (
 )
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc.calls import GaveNothing, ServerThread, answer, offered
-from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, STOCK, STOCK_30, STOCK_31, TRACING, Dialect
+from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, STOCK, STOCK_30, STOCK_31, STOCK_CHAIN, TRACING, Dialect
 from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
 from telegraf_bitcoin_ipc.ipc.session import Session
 
@@ -49,6 +50,9 @@ IDLE_LIMIT: Final = 10.0
 LOADING_HINT: Final = 1.0
 """Seconds after which a makeMining call that has not returned is assumed to wait for the chain."""
 
+
+WITH_RPC: Final = (STOCK, STOCK_CHAIN)
+"""The dialects with JSON-RPC of its own; each adds interfaces to the one before. Its Init has no other methods."""
 
 STARTING: Final = "the node is still starting"
 
@@ -175,8 +179,8 @@ async def _with_node(init: Any, loaded: Any, threads: Mapping[str, ServerThread]
 
 
 async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: Loading) -> Session | None:
-    """Return the session with a node of the dialect stock; None if it is another."""
-    init, loaded = _speak(STOCK, client, threads)
+    """Return the session with a node of the dialect stock, or of one that adds to it; None if it is another."""
+    init, loaded = _speak(WITH_RPC[-1], client, threads)
     capability = await offered(threads["poll"], init, "makeRpc")
     if capability is None:
         return None
@@ -184,14 +188,47 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: L
     mining = await _once_loaded(threads["tip"], init, loading, rpc)
     if mining is None:
         raise UnsupportedNode("the node has the Rpc interface, but no Mining interface")
+    capabilities = {"mining": mining, "rpc": capability}
+    dialect = await _richest(WITH_RPC, capabilities, threads["poll"], init)
     version = chain = ""
     try:
         version = await rpc.version()
         chain = await rpc.chain()
     except CallFailed as error:  # not allowed, for instance
         log.warning("%s", error)
-    capabilities = {"mining": mining, "rpc": capability}
-    return Session(STOCK, capabilities, threads, loaded, rpc=rpc, version=version, chain=chain)
+    return Session(dialect, capabilities, threads, loaded, rpc=rpc, version=version, chain=chain)
+
+
+async def _richest(
+    dialects: Sequence[Dialect], capabilities: dict[str, Any], thread: ServerThread, init: Any
+) -> Dialect:
+    """Return the last of `dialects`, each of which adds interfaces to the one before, whose interfaces are there.
+
+    Fills `capabilities`. The chain must be loaded. Raises NodeStopping.
+    """
+    dialect, *richer = dialects
+    for each in richer:
+        added: dict[str, Any] = {}
+        for name in schema.INTERFACES[each.name]:
+            if name in capabilities or name == schema.HANDLER:
+                continue
+            made = await offered(thread, init, f"make{name.capitalize()}")
+            if made is None or (name == "chain" and not await _is_chain(made, thread)):
+                return dialect
+            added[name] = made
+        capabilities |= added
+        dialect = each
+    return dialect
+
+
+async def _is_chain(made: Any, thread: ServerThread) -> bool:
+    """Return whether what was made is a Chain, by its one call that is always safe. Raises NodeStopping."""
+    try:
+        if (await thread.call(made, "shutdownRequested")).result:
+            raise NodeStopping
+    except NotOffered:
+        return False
+    return True
 
 
 async def _with_mining(client: Any, threads: Mapping[str, ServerThread], loading: Loading) -> Session:

@@ -14,9 +14,13 @@ import capnp
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.ipc.working_directory import prepare_for_capnp
 
+HANDLER = "handler"
+"""The interface that ends a subscription, which Init does not make."""
+
 INTERFACES = {
-    "tracing": ("chain", "node", "mining", "tracing", "handler"),
-    "chain": ("chain", "node", "mining", "handler"),
+    "tracing": ("chain", "node", "mining", "tracing", HANDLER),
+    "chain": ("chain", "node", "mining", HANDLER),
+    "stock-chain": ("mining", "rpc", "chain", HANDLER),
     "stock": ("mining", "rpc"),
     "stock-31": ("mining",),
     "stock-30": ("mining",),

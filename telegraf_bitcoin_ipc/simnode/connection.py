@@ -103,6 +103,10 @@ class Connection:
 
     def subscription(self, callback: Any) -> Subscription:
         """Return a new subscription of this connection; each call gets a new Thread capability."""
-        subscription = Subscription(callback, lambda: {"callbackThread": self.make_thread("callback")})
+        subscription = Subscription(
+            callback,
+            lambda: {"callbackThread": self.make_thread("callback")},
+            may_be_lost=self.dialect.survives_lost_subscribers,
+        )
         self.subscriptions.append(subscription)
         return subscription

@@ -11,21 +11,31 @@ class Dialect:
 
     `second_call` is what happens to a call on a busy server thread. `survives_lost_calls` says whether the node
     survives a client that disconnects during a call. `mining_waits` says whether makeMining waits until the
-    chain is loaded; if not, each method of Mining needs the chain.
+    chain is loaded; if not, each method of Mining needs the chain. `survives_lost_subscribers` says whether the
+    node survives a subscriber that disconnects while no callback is under way, and one that is there at its stop;
+    on such a node Handler.disconnect returns before a callback that is under way, and so before `destroy`.
     """
 
     subversion: str
     second_call: Literal["thread busy", "abort", "queued"]
     survives_lost_calls: bool
     mining_waits: bool
+    survives_lost_subscribers: bool = False
 
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
     "tracing": Dialect("/Satoshi:30.99.0/", "thread busy", survives_lost_calls=False, mining_waits=False),
     "chain": Dialect("/Satoshi:30.99.0/", "thread busy", survives_lost_calls=False, mining_waits=False),
+    "stock-chain": Dialect(
+        "/Satoshi:31.99.0/",
+        "queued",
+        survives_lost_calls=True,
+        mining_waits=True,
+        survives_lost_subscribers=True,
+    ),
     "stock": Dialect("/Satoshi:31.99.0/", "queued", survives_lost_calls=True, mining_waits=True),
     "stock-31": Dialect("/Satoshi:31.0.0/", "queued", survives_lost_calls=True, mining_waits=True),
     "stock-30": Dialect("/Satoshi:30.0.0/", "abort", survives_lost_calls=False, mining_waits=False),
 }
-"""Every dialect by its name. libmultiprocess is 7 (tracing, chain), 13 (stock), 8 (31) and 6 (30.0): before 7
-a second call on a thread fails an assertion; from 8 on calls are queued and outlive their client."""
+"""Every dialect by its name. libmultiprocess is 7 (tracing, chain), 13 (stock-chain, stock), 8 (31) and 6 (30.0):
+before 7 a second call on a thread fails an assertion; from 8 on calls are queued and outlive their client."""

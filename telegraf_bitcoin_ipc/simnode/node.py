@@ -43,10 +43,11 @@ class Subscription:
     `ending` is set by Handler.disconnect, `ended` when the subscriber has answered `destroy`.
     """
 
-    def __init__(self, callback: Any, context: Callable[[], dict[str, Any]]) -> None:
-        """Call `callback`, each time with a new context."""
+    def __init__(self, callback: Any, context: Callable[[], dict[str, Any]], *, may_be_lost: bool = False) -> None:
+        """Call `callback`, each time with a new context; see `survives_lost_subscribers` of a dialect."""
         self.callback = callback
         self.context = context
+        self.may_be_lost = may_be_lost
         self.calling = asyncio.Lock()
         self.ending = False
         self.ended = False
@@ -146,26 +147,39 @@ class SimulatedNode:
         """How many subscriptions there are."""
         return len(self._chain) + len(self._utxo)
 
+    @property
+    def _bound_to(self) -> bool:
+        """Whether the node's stop aborts because of a subscriber."""
+        return any(not subscription.may_be_lost for subscription in (*self._chain, *self._utxo))
+
+    def _forget(self, subscription: Subscription) -> None:
+        for group in (self._chain, self._utxo):
+            if subscription in group:
+                group.remove(subscription)
+
     async def unsubscribe(self, subscription: Subscription) -> asyncio.Task[None]:
-        """Stop calling; return the task of the `destroy` call, which has been sent but not answered."""
+        """Stop calling; return the task of the `destroy` call, which has been sent but not answered.
+
+        A call that is under way is finished first, unless the subscriber may be lost: then only `destroy` waits.
+        """
         subscription.ending = True
         self._leaving += 1
-        async with subscription.calling:  # a call that is under way is finished first
-            for group in (self._chain, self._utxo):
-                if subscription in group:
-                    group.remove(subscription)
+        self._forget(subscription)
         sent = asyncio.Event()
         task = asyncio.create_task(self._destroy(subscription, sent))
-        await sent.wait()
+        if not subscription.may_be_lost:
+            await sent.wait()
         return task
 
     async def _destroy(self, subscription: Subscription, sent: asyncio.Event) -> None:
-        call = subscription.callback.destroy(context=subscription.context())
+        async with subscription.calling:
+            call = subscription.callback.destroy(context=subscription.context())
         sent.set()
         try:
             await call
         except Exception as error:
-            self.abort(_why(error))
+            if not subscription.may_be_lost:
+                self.abort(_why(error))
         subscription.ended = True
         self._leaving -= 1
         self.journal.write("unsubscribed")
@@ -177,10 +191,9 @@ class SimulatedNode:
         """
         for subscription in subscriptions:
             if not subscription.ended:
-                self.abort(CLOSED_IN_CALL)
-                for group in (self._chain, self._utxo):
-                    if subscription in group:
-                        group.remove(subscription)
+                if not subscription.may_be_lost or subscription.calling.locked() or self._pending:
+                    self.abort(CLOSED_IN_CALL)
+                self._forget(subscription)
         if at_work:
             self.abort(LOST_AT_WORK)
 
@@ -279,7 +292,7 @@ class SimulatedNode:
             await self._notify(event)
         await self.settle("flush")
         await self.slow_stop.flush()
-        if self.subscribers:
+        if self._bound_to:
             self.abort(STILL_SUBSCRIBED)
         if self.slow_stop.close_connections():
             self.journal.write("torn down")

@@ -136,8 +136,13 @@ def _chain(connection: Connection) -> Any:
             return node.model.ibd
 
         @on_thread
+        async def shutdownRequested(self, **_: Any) -> bool:
+            return node.stopping
+
+        @on_thread
         async def handleNotifications(self, notifications: Any, **_: Any) -> Any:
-            node.need_chain()
+            if node.slow_stop.torn_down or not connection.dialect.mining_waits:
+                node.need_chain()
             subscription = connection.subscription(notifications)
             node.subscribe_chain(subscription)
             return _handler(connection, subscription)

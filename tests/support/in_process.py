@@ -29,7 +29,12 @@ from telegraf_bitcoin_ipc.simnode.servers import serve
 NOW = 1_700_000_000
 BLOCKS = 3
 
-VERSIONS = {"tracing": "/Satoshi:30.99.0/", "chain": "/Satoshi:30.99.0/", "stock": "/Satoshi:31.99.0/"}
+VERSIONS = {
+    "tracing": "/Satoshi:30.99.0/",
+    "chain": "/Satoshi:30.99.0/",
+    "stock-chain": "/Satoshi:31.99.0/",
+    "stock": "/Satoshi:31.99.0/",
+}
 """What nodes with JSON-RPC say of themselves."""
 
 WITH_RPC = tuple(VERSIONS)

@@ -38,6 +38,8 @@ def expected(dialect: str) -> Facts:
             del facts["tracing.capnp"]
             del facts["init.capnp"]["interfaces"]["Init"]["methods"]["@7 makeTracing"]
             return facts
+        case "stock-chain":
+            return fixture("stock-chain")
         case "stock":
             return fixture("stock-v32")
         case "stock-31":
