@@ -19,7 +19,7 @@ from reference import (
 from telegraf_bitcoin_ipc.cli import main
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
 from telegraf_bitcoin_ipc.collect.tags import Subscription
-from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, STOCK_CHAIN, TRACING
 from telegraf_bitcoin_ipc.ipc.origins import Followed, Origin, Polled, Pushed
 
 PACKAGE = Path(__file__).parents[3] / "telegraf_bitcoin_ipc"
@@ -84,7 +84,7 @@ def test_every_metric_is_in_it() -> None:
     """Each metric has one row in its group's table: its type, its tags, its source by dialect, its help."""
     found = tables(all_metrics())
     assert list(found) == list(GROUPS)
-    origins = ["tracing, chain", "stock", "stock-31, stock-30"]
+    origins = ["tracing, chain", "stock-chain", "stock", "stock-31, stock-30"]
     for group, (head, line, *rows) in found.items():
         of_node = [] if group == "plugin" else origins
         assert head == ["metric", "type", "tags", *of_node, "meaning"]
@@ -95,7 +95,7 @@ def test_every_metric_is_in_it() -> None:
             assert re.findall(r"`(\w+)`", tags) == list(metric.tags)
             assert tags.partition(": ")[2] == ", ".join(metric.values)
             if of_node:
-                dialects = (TRACING, STOCK, STOCK_31)
+                dialects = (TRACING, STOCK_CHAIN, STOCK, STOCK_31)
                 assert sources == [shown(dialect.origins[metric.name]) for dialect in dialects]
 
 

@@ -101,6 +101,7 @@ def test_subscriptions() -> None:
     assert subscriptions == {
         "tracing": ("chain", "utxo_cache"),
         "chain": ("chain",),
+        "stock-chain": ("chain",),
         "stock": (),
         "stock-31": (),
         "stock-30": (),

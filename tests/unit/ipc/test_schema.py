@@ -133,7 +133,7 @@ def everything(facts: Facts) -> Iterator[tuple[str, Any]]:
             yield f"{path} {name}", struct
 
 
-FIXTURES = {name: fixture(name) for name in ("tracing", "stock-v32", "stock-v30")}
+FIXTURES = {name: fixture(name) for name in ("tracing", "stock-chain", "stock-v32", "stock-v30")}
 DEFINED = SIMPLE_TYPES.union(
     GENERIC,
     *(file["interfaces"] for facts in FIXTURES.values() for file in facts.values()),
@@ -182,7 +182,7 @@ def test_nothing_is_made_up(dialect: str) -> None:
 
 def test_every_dialect_is_compared() -> None:
     """No dialect, and no schema file, escapes the comparison."""
-    assert set(schema.INTERFACES) == {"tracing", "chain", "stock", "stock-31", "stock-30"}
+    assert set(schema.INTERFACES) == {"tracing", "chain", "stock-chain", "stock", "stock-31", "stock-30"}
     root = schema.directory()
     there = {path.relative_to(root).as_posix() for path in root.rglob("*.capnp")}
     assert there == {path for dialect in schema.INTERFACES for path in files(dialect)}
@@ -194,6 +194,7 @@ def test_dialects_do_not_mix() -> None:
     assert made == {
         "tracing": "makeTracing",
         "chain": "makeWalletLoader",
+        "stock-chain": "makeChain",
         "stock": "makeRpc",
         "stock-31": "makeMining",
         "stock-30": "makeMining",
