@@ -144,7 +144,8 @@ def test_present_values_are_of_now() -> None:
         (
             ["banned_peers"],
             "",
-            "group peers is off: --metrics adds it; or the node's dialect is not tracing, chain, stock-chain or stock",
+            "group peers is off: --metrics adds it; "
+            "or the node's dialect is not tracing, chain, stock-chain or stock",
         ),
         (["chain_height", "difficulty"], "", "the plugin has no session with a node"),
     ],
