@@ -1,16 +1,16 @@
-# Every path here is relative, so that a checkout may lie anywhere, under a name with a space too.
+# Every path here is relative, so that a checkout may be anywhere, even under a name with a space.
 
 PYTHON ?= python3
 ARGS ?=
-# Tests wait more than they compute: more of them at a time than there are processors.
+# Tests wait more than they compute, so run more at a time than there are processors.
 WORKERS ?= 8
 
 VENV := .venv
 BIN := $(VENV)/bin
-# -P keeps the checkout off sys.path: what runs is the installed wheel.
+# -P keeps the checkout off sys.path, so that the installed wheel runs.
 RUN_PYTHON := $(BIN)/python -P
 
-# What the wheel is made of. The directories are listed too: they change when a file goes away.
+# The wheel's sources. Directories are listed, too, because they change when a file is deleted.
 SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc schema \
 	-name __pycache__ -prune -o \( -type f -o -type d \) -print 2>/dev/null)
 
@@ -25,8 +25,8 @@ help: ## print this
 	@echo
 	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
-	@echo 'make demo PROMETHEUS=127.0.0.1:9091  have Prometheus listen on another address'
-	@echo 'make test ARGS="-k reconnect -x"     hand arguments to pytest'
+	@echo 'make demo PROMETHEUS=127.0.0.1:9091  serve Prometheus on another address'
+	@echo 'make test ARGS="-k reconnect -x"     pass arguments to pytest'
 	@echo 'make test ARGS="-n 0"                one test after another'
 	@echo 'make PYTHON=python3.12 ...           use that Python (3.11 or newer)'
 	@echo
@@ -37,20 +37,20 @@ run: install telegraf ## set up, then run a simulated node (or SOCKET=...) and T
 	@exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" $(RUN_PYTHON) scripts/run.py \
 		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
 
-demo: install telegraf prometheus ## the same with Prometheus, and the address of each, until Ctrl-C
+demo: install telegraf prometheus ## the same with Prometheus, until Ctrl-C; prints all addresses
 	@pages="$$(sh scripts/get-prometheus-pages.sh "$(CURDIR)/$(VENV)/tools/prometheus")" && \
 	exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
 		PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" PROMETHEUS_PAGES="$$pages" \
 		$(RUN_PYTHON) scripts/run.py --prometheus "$${PROMETHEUS:-127.0.0.1:9090}" \
 		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
 
-screenshots: install telegraf prometheus ## make the pictures in docs/ anew (needs Chromium on the PATH)
+screenshots: install telegraf prometheus ## regenerate the pictures in docs/ (needs Chromium on the PATH)
 	@pages="$$(sh scripts/get-prometheus-pages.sh "$(CURDIR)/$(VENV)/tools/prometheus")" && \
 	exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
 		PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" PROMETHEUS_PAGES="$$pages" \
 		$(RUN_PYTHON) scripts/screenshots.py
 
-check: lint ## lint and the unit tests, those that failed last first: in less than a minute
+check: lint ## lint and the unit tests, last failures first, in less than a minute
 	@echo 'check: the unit tests'
 	@TEST_CHECKOUT= $(RUN_PYTHON) -m pytest -n auto --dist worksteal --failed-first tests/unit $(ARGS)
 
@@ -65,7 +65,7 @@ test: setup lint ## set up, lint, and test the installed wheel with a real Teleg
 	TEST_CHECKOUT= \
 	$(RUN_PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-setup: install telegraf prometheus nix tmux ## make everything that run and test need
+setup: install telegraf prometheus nix tmux ## install everything that run and test need
 	@echo 'setup: ready'
 
 lint: install ## ruff (rules and format) and mypy --strict
@@ -79,28 +79,28 @@ lint: install ## ruff (rules and format) and mypy --strict
 reference: install ## write telegraf.conf.example and the generated parts of the documents
 	@PYTHONPATH=scripts $(RUN_PYTHON) scripts/reference.py
 
-dashboards: install ## write the files of grafana/ from the code
+dashboards: install ## generate the files of grafana/
 	@PYTHONPATH=scripts $(RUN_PYTHON) -m dashboards
 
-soak: install ## three minutes of load (ARGS="--seconds 600" for more): the guard's memory must not grow
+soak: install ## load the guard for three minutes (ARGS="--seconds 600" for more) and fail if its memory grows
 	@$(RUN_PYTHON) scripts/soak.py $(ARGS)
 
-bench: install ## measure (minutes), and write bench/results.json, the plots and the table in bench/README.md
+bench: install ## run the benchmark (minutes), and write bench/results.json, the plots and the table in bench/README.md
 	@$(RUN_PYTHON) bench $(ARGS)
 
-bench-short: install ## measure in seconds; fail on a gross step back only
+bench-short: install ## benchmark for about a minute; fail only on a gross regression
 	@$(RUN_PYTHON) bench --short $(ARGS)
 
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl
 
-clean: ## remove what make made in the checkout (not the cache with Telegraf, Prometheus, Nix and tmux)
+clean: ## remove everything that make created in the checkout (not the cache with Telegraf, Prometheus, Nix and tmux)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: $(VENV)/.installed
 
-# Looked at every time, made anew only if it does not fit (the checkout was moved, PYTHON is another one).
+# Checked every time; recreated only if it does not fit (the checkout was moved, or PYTHON has changed).
 $(VENV)/.made: FORCE
 	@PYTHON="$(PYTHON)" sh scripts/make-venv.sh $(if $(filter-out file,$(origin PYTHON)),--exactly)
 
@@ -115,7 +115,7 @@ dist/.built: $(SOURCES) | $(VENV)/.tools
 	@$(RUN_PYTHON) -m build --no-isolation > $(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
-# Twice: the first brings the dependencies, the second this wheel, whose version may not have changed.
+# Twice: the first installs the dependencies, the second this wheel, even if its version is unchanged.
 $(VENV)/.installed: dist/.built $(VENV)/.tools
 	@echo 'setup: installing the wheel in $(VENV)'
 	@wheel="$$(echo dist/*.whl)" && $(BIN)/python -m pip install --quiet "$$wheel[top,parity]"

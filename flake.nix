@@ -3,7 +3,7 @@
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
-    # For its bitcoin-node and nothing else. It keeps the inputs that it is built with: none of them follows ours.
+    # Only for its bitcoin-node. It keeps its own inputs; none of them follows ours.
     ipc-exporter-rust.url = "github:bitcoin-dev-tools/ipc-exporter-rust";
   };
 
@@ -25,13 +25,13 @@
 
       pkgsFor = forAllSystems (system: nixpkgs.legacyPackages.${system});
 
-      # What the tests need beside the plugin's own dependencies.
+      # What the tests need in addition to the plugin's own dependencies.
       testTools = ps: [
         ps.hypothesis
         ps.pytest
       ];
 
-      # The checkout as an installed package, from where the development shell was entered.
+      # The checkout as an installed package, from the directory where the development shell was entered.
       checkout =
         ps:
         ps.mkPythonEditablePackage {
@@ -40,7 +40,7 @@
           root = "$CHECKOUT";
         };
 
-      # Where tests/conftest.py looks for the programs that `make test` would bring.
+      # Where tests/conftest.py looks for the programs that `make test` would provide.
       testPrograms = pkgs: {
         TELEGRAF_BINARY = lib.getExe pkgs.telegraf;
         PROMETHEUS_BINARY = "${pkgs.prometheus}/bin/prometheus";
@@ -54,7 +54,7 @@
         inherit (ipc-exporter-rust.packages.${system}) bitcoin-node;
       });
 
-      # The names of the other flake's overlay, too: a configuration that took its node from there finds it here.
+      # Also the names of the other flake's overlay, for configurations that take their node from it.
       overlays.default =
         final: _:
         let

@@ -1,1 +1,1 @@
-"""The benchmark: what a node feels, and what an operator pays."""
+"""The benchmark: how long the node waits for answers, and what the plugin costs the operator."""

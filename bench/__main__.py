@@ -1,7 +1,7 @@
 """Measure the installed plugin: prints a table, writes results.json, the plots and the table in bench/README.md.
 
-Usage: python -P bench [--short] [NAME ...]   (names of measures: only these, and nothing is written)
-With --short: seconds, nothing is written; exit status 1 on a gross step back, a ratio of more than twice its
+Usage: python -P bench [--short] [NAME ...]   (only the named measurements; writes nothing)
+With --short: takes seconds and writes nothing; exit status 1 on a gross regression, a ratio of more than twice its
 target in each of three runs, unless the machine's host has taken processor time meanwhile.
 """
 
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-# Behind the installed packages: what is measured is the installed plugin, not the checkout.
+# After the installed packages, so that the installed plugin is measured, not the checkout.
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests")]
 
@@ -36,10 +36,10 @@ WHOLE: Mapping[str, Callable[[Node, Scale], Iterator[Figure]]] = {"memory": reso
 GROWTH = "growth"
 
 TRIES = 3
-"""Runs of the short form before a ratio counts as gross: what else a machine does can spoil one."""
+"""A ratio must be gross in this many short runs: other work on the machine can spoil one."""
 
 TAKEN_PERCENT = 5.0
-"""Processor time that the machine's host may take in a run that is to say anything."""
+"""The largest share of processor time that the machine's host may take in a meaningful run."""
 
 
 def measured(node: Node, scale: Scale, names: Sequence[str]) -> Iterator[Figure]:
@@ -61,7 +61,7 @@ def run(scale: Scale, names: Sequence[str]) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="tbi-") as directory:
         node = Node(Path(directory) / "node.sock")
         gc.collect()
-        gc.disable()  # a collection of ours is no part of what is measured
+        gc.disable()  # a collection in this process must not be measured
         try:
             figures += measured(node, scale, names)
         finally:
@@ -84,7 +84,7 @@ def short(names: Sequence[str]) -> int:
         if not gross:
             return 0
         if isinstance(taken.value, float) and taken.value > TAKEN_PERCENT:
-            print(f"bench: that says nothing: {taken.name} was {report.shown(taken)}", file=sys.stderr)
+            print(f"bench: this run is inconclusive: {taken.name} was {report.shown(taken)}", file=sys.stderr)
             return 0
     return 1
 
@@ -92,7 +92,9 @@ def short(names: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure the installed plugin.")
-    parser.add_argument("--short", action="store_true", help="seconds; fail on a gross step back only")
+    parser.add_argument(
+        "--short", action="store_true", help="run for some seconds, and fail only on a gross regression"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, *WHOLE, GROWTH]))
     options = parser.parse_args(arguments)
     if options.short:

@@ -1,10 +1,10 @@
-"""The node in raw frames: serves subscribers on a Unix socket, and calls them back to back, as a node does.
+"""A node in raw frames: serves subscribers on a Unix socket, and calls them back to back, as a node does.
 
-It has the two threads that a node has in a call: one that wants something answered (validation, or the scheduler)
-and waits for it, and one that runs the sockets. A call is handed to the second, which writes it and sleeps in
-epoll until the answer is there, writes the `Finish`, and wakes the first. Nothing in it waits busily, and it waits
-in the same way for whoever is called. What is written and what is read are prepared frames, compared and not
-parsed; only what is not expected is looked at.
+As in a node, two threads take part in a call: one that needs the answer (validation, or the scheduler) and waits
+for it, and one that serves the sockets. The first passes the call to the second, which writes it, sleeps in epoll
+until the answer arrives, writes the `Finish`, and wakes the first. Neither polls busily, and both wait in the same
+way for every subscriber. Calls are prepared frames; answers are compared with the expected frame, and parsed only
+if they differ.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from telegraf_bitcoin_ipc.guard import contract, stream, wire
 T = TypeVar("T")
 
 DEADLINE: Final = 60.0
-"""Seconds for whatever has to happen."""
+"""Time limit in seconds for anything that is waited for."""
 
 READ_BYTES: Final = 1 << 18
 QUESTION: Final = 5

@@ -1,6 +1,6 @@
-"""`echo`, the least that can answer at all: reads a frame, writes a prepared answer, blocking. SOCKET
+"""`echo`, a minimal subscriber: reads a frame, writes a prepared answer, blocking. SOCKET
 
-It subscribes to nothing. A call is known by its place in the message as Cap'n Proto's RPC system writes it.
+It subscribes to nothing. It recognises a call by fixed positions in the message that Cap'n Proto writes.
 """
 
 import socket
@@ -16,7 +16,7 @@ BUFFER_BYTES = 1 << 22
 
 
 def main(path: str) -> None:
-    """Answer until the node goes."""
+    """Answer until the node closes the connection."""
     node = socket.socket(socket.AF_UNIX)
     node.connect(path)
     buffer, answer, filled = bytearray(BUFFER_BYTES), bytearray(ANSWER), 0

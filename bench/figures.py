@@ -1,4 +1,4 @@
-"""Figures: what was measured, what it has to reach, and the arithmetic between."""
+"""Figures: measured values, their targets, and the arithmetic on them."""
 
 import math
 import statistics
@@ -12,7 +12,7 @@ GROSS = 2.0
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table; without a target it is there to be read beside the others.
+    """One line of the table; without a target it is for comparison only.
 
     `value` is a number, or a text where the line says what the run was made on. Smaller is better.
     """

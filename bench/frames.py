@@ -1,8 +1,8 @@
-"""What a node says, prepared before anything is measured: its calls on a subscriber and its answers.
+"""A node's calls on a subscriber and its answers, prepared before anything is measured.
 
-The calls are made by Cap'n Proto's own RPC system, the one that a node has, and taken from its socket: so they lie
-in their segments as a real node's do (a 2 MB block in a segment of its own, behind a far pointer). The answers to
-JSON-RPC are those of the simulated node.
+The calls are recorded from Cap'n Proto's own RPC system, which a node uses, too, so their segments are laid out as
+a real node's (a 2 MB block in its own segment, behind a far pointer). The answers to JSON-RPC are those of the
+simulated node.
 """
 
 import asyncio

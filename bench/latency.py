@@ -106,7 +106,7 @@ def blocks(node: Node, scale: Scale) -> Iterator[Figure]:
                 times = []
                 for _ in range(scale.blocks):
                     times += steps(node.burst(subject.subscriber, [call]))
-                    time.sleep(0.01)  # blocks do not come back to back: what was handed on is taken
+                    time.sleep(0.01)  # blocks do not come back to back: let the plugin read the forwarded one
                 took[subject.name].append(statistics.median(times))
                 every[subject.name] += times
         lost = plugin.value("events_dropped_total")

@@ -14,7 +14,7 @@ from telegraf_bitcoin_ipc.ipc import schema
 
 
 async def main(path: str) -> None:
-    """Subscribe to everything, and count until the node goes."""
+    """Subscribe to everything, and count until the node closes the connection."""
     loaded, totals = schema.load("tracing"), Counter[str]()
 
     class Chain(loaded.chain.ChainNotifications.Server):  # type: ignore[misc, name-defined]

@@ -1,4 +1,4 @@
-"""What was measured, as a table for people, as results.json, and as a part of bench/README.md."""
+"""The results as a table, as results.json, and as a part of bench/README.md."""
 
 import json
 import os
@@ -15,35 +15,36 @@ README = HERE / "README.md"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
 BESIDE_THE_NODE = (
-    "on two cores a thread of the node's waits now and then until the plugin's work is done "
+    "on two cores a thread of the node sometimes waits until the plugin has finished its work "
     "(seen with perf sched)."
 )
 REASONS: dict[str, str] = {
-    "UTXO event, plugin / echo": "five system calls an event, in Python; what else runs on the two cores counts.",
+    "UTXO event, plugin / echo": "five system calls per event, in Python; other work on the two cores slows it.",
     "UTXO event, 99th percentile / median": BESIDE_THE_NODE,
-    "UTXO event, plugin busy / undisturbed": "differs from run to run: a plugin that computes has one core of "
-    "two, and the guard, which polls busily, and the node's threads share the other.",
-    "start to first emission": "imports, pydantic's first (-X importtime), at the speed that the host allows.",
-    "encoding and writing the whole set": "half of it is the line library, which makes each line anew (cProfile).",
-    "blockConnected of 2 MB, 99th percentile": "the node's socket takes 200 KB at a time, so that 2 MB are ten "
-    "changes between two processes, which alone take `echo` about as long in the median. And " + BESIDE_THE_NODE,
+    "UTXO event, plugin busy / undisturbed": "differs from run to run: a busy plugin takes one of two cores; "
+    "the guard, which polls busily, and the node's threads share the other.",
+    "start to first emission": "imports take most of it, above all pydantic's (-X importtime).",
+    "encoding and writing the whole set": "half of it is the line library, which rebuilds each line (cProfile).",
+    "blockConnected of 2 MB, 99th percentile": "the node's socket takes 200 KB at a time, so 2 MB need ten "
+    "switches between two processes; these alone take `echo` about as long in the median. Also, "
+    + BESIDE_THE_NODE,
     "transactionAddedToMempool at 1,000/s, 99th percentile": BESIDE_THE_NODE,
-    "poll of the default groups, plugin / its bare calls": "each call and each answer wakes the guard, too; the "
-    "rest, which is there without it, is a task and a time limit for each call, so that none is ever taken back. "
-    "Calls side by side would save time; one after another asks less of the node.",
+    "poll of the default groups, plugin / its bare calls": "each call and each answer also wakes the guard. The "
+    "rest, without the guard, is a task and a time limit per call, because a call must never be cancelled. "
+    "Concurrent calls would save time, but one at a time is easier on the node.",
 }
-"""Why a target was not reached, by the figure's name."""
+"""Why a target is missed, by the figure's name."""
 
 SLOPES = {
     "events.svg": "growth: time of a block by its UTXO events, ",
     "peers.svg": "growth: a poll by the number of peers, ",
     "mempool.svg": "growth: answer by the mempool's rate, ",
 }
-"""The plots, and what the names of the figures with their slopes begin with."""
+"""The plots, and the prefix of the names of the figures with their slopes."""
 
 
 def machine() -> list[Figure]:
-    """Return what the run was made on, and how busy that was when it began."""
+    """Return the machine, its system, and its load at the beginning of the run."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -76,27 +77,27 @@ def save(figures: Sequence[Figure], path: Path = RESULTS) -> None:
 
 
 def load(path: Path = RESULTS) -> list[Figure]:
-    """Return what was saved."""
+    """Return the saved figures."""
     objects: list[dict[str, Any]] = json.loads(path.read_text())
     return [Figure(each["name"], each["value"], each["unit"], each["target"]) for each in objects]
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Return a Markdown table, targets first; beneath it why what is not reached is not reached."""
+    """Return a Markdown table, figures with targets first, and below it why targets are missed."""
     aimed = [figure for figure in figures if figure.target is not None]
     plain = [figure for figure in figures if figure.target is None]
-    lines = ["| figure | measured | at most | reached |", "| --- | --- | --- | --- |"]
+    lines = ["| figure | measured | target (at most) | met |", "| --- | --- | --- | --- |"]
     for figure in aimed:
         lines.append(
             f"| {figure.name} | {shown(figure)} | {figure.target:g} | {'yes' if figure.met else '**no**'} |"
         )
     lines += [f"| {figure.name} | {shown(figure)} | | |" for figure in plain]
     missed = [
-        f"- {figure.name}: {REASONS.get(figure.name, 'the reason is not known yet.')}"
+        f"- {figure.name}: {REASONS.get(figure.name, 'reason not known yet.')}"
         for figure in aimed
         if not figure.met
     ]
-    return "\n".join(lines + (["", "Not reached, and why:", "", *missed] if missed else []))
+    return "\n".join(lines + (["", "Why targets are missed:", "", *missed] if missed else []))
 
 
 def shown(figure: Figure) -> str:
@@ -108,14 +109,14 @@ def shown(figure: Figure) -> str:
 
 
 def readme_part(figures: Sequence[Figure]) -> str:
-    """Return what stands in the README between the markers."""
+    """Return the text between the README's markers."""
     plots = [f"- [{file}]({file}): {_slopes(begin, figures)}" for file, begin in SLOPES.items()]
-    head = "Cost as work grows, by the slope on logarithmic axes (1: in proportion, 0: not at all):"
+    head = "Growth of the cost with the work, as the slope on logarithmic axes (1: proportional, 0: constant):"
     return "\n".join([table(figures), "", head, "", *plots])
 
 
 def _slopes(begin: str, figures: Sequence[Figure]) -> str:
-    """Return what a plot shows, with the slope of each of its lines."""
+    """Return a plot's title, with the slope of each of its lines."""
     slopes = [
         f"{figure.name.removeprefix(begin)} {figure.value:.2f}"
         for figure in figures

@@ -1,6 +1,6 @@
-"""Write the parts of the documentation that are made from the code, and telegraf.conf.example.
+"""Write the generated parts of the documentation, and telegraf.conf.example.
 
-A page has such a part between `<!-- NAME -->` and `<!-- /NAME -->`; PARTS says which page has which.
+A page has a generated part between `<!-- NAME -->` and `<!-- /NAME -->`; PARTS says which page has which.
 """
 
 import ast
@@ -13,12 +13,12 @@ from typing import Final
 import guard_allowed
 import guard_states
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
-from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, Config, option_name
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT
+from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, OPTIONS, Config, Option
 from telegraf_bitcoin_ipc.ipc import catalogue
 from telegraf_bitcoin_ipc.ipc.catalogue import switch, table
 from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY, STOCK, TRACING, Dialect
-from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Polled
+from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import Row, in_braces
 from telegraf_bitcoin_ipc.telegraf.sample_config import EXAMPLE_SOCKET, render
@@ -48,28 +48,19 @@ def cost_table() -> str:
 
 def _cost(group: str, dialect: Dialect) -> str:
     """Return the calls that a group adds to those of core; a call that serves several groups is named in each."""
-    calls = _calls(group, dialect)
+    calls = dialect.calls(group)
     if group not in ALWAYS_ON:
-        calls = [call for call in calls if call not in _calls("core", dialect)]
+        calls = [call for call in calls if call not in dialect.calls("core")]
     per_poll = [call for call in calls if not call.once_per_tip]
     per_block = [call for call in calls if call not in per_poll]
     if group == "core" and Followed.HEADERS in dialect.origins.values():
         per_block.append(Call(RPC, Followed.HEADERS.value))
     parts = [
-        f"{sum(len(call.each) or 1 for call in some)} a {when} ({', '.join(f'`{call.name}`' for call in some)})"
+        f"{sum(len(call.each) or 1 for call in some)} per {when} ({', '.join(f'`{call.name}`' for call in some)})"
         for when, some in (("poll", per_poll), ("new block", per_block))
         if some
     ]
-    return "; ".join(parts) or "nothing more"
-
-
-def _calls(group: str, dialect: Dialect) -> list[Call]:
-    calls = {
-        origin.call: None
-        for metric, origin in dialect.origins.items()
-        if METRICS[metric].group == group and isinstance(origin, Polled)
-    }
-    return list(calls)
+    return "; ".join(parts) or "no additional calls"
 
 
 def method_list() -> str:
@@ -92,25 +83,15 @@ def _migration(row: Row) -> tuple[str, ...]:
 
 def option_table() -> str:
     """Return the table of all options."""
-    rows = []
-    for name, field in Config.model_fields.items():
-        default = "" if field.is_required() else _default_in_words(field.default)
-        limits = [getattr(rule, side) for side in ("ge", "le") for rule in field.metadata if hasattr(rule, side)]
-        bounds = " ({:g} to {:g})".format(*limits) if limits else ""
-        rows.append((f"`{option_name(name)}`", f"{default}{bounds}", field.description or ""))
+    rows = [(f"`{option.name}`", _default(option), option.help) for option in OPTIONS.values()]
     return table(("option", "default", "meaning"), *rows)
 
 
-def _default_in_words(default: object) -> str:
-    match default:
-        case bool():
-            return "on" if default else "off"
-        case float() | int():
-            return f"{default:g}"
-        case tuple() | dict():
-            return ",".join(map(str, default)) or "none"
-        case _:
-            return str(default)
+def _default(option: Option) -> str:
+    """Return the default in words, with the bounds of a number."""
+    rules = Config.model_json_schema()["properties"][option.field]
+    default = option.default or {"boolean": "off", "object": "none"}.get(rules["type"], "")
+    return f"{default} ({rules['minimum']:g} to {rules['maximum']:g})" if "minimum" in rules else default
 
 
 def example_config() -> str:
@@ -146,7 +127,7 @@ MIGRATION: Final = tuple(
     for name, exporter in EXPORTERS.items()
     if any(row.old != f"{MEASUREMENT}_{row.new}" for row in exporter.rows)
 )
-"""The exporters whose names are others than those here."""
+"""The exporters whose metric names differ from the names here."""
 
 PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "README.md": {"execd": execd_block, "options": option_table, "groups": group_table},
@@ -156,11 +137,11 @@ PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "docs/guard.md": {"states": guard_states.life},
     "docs/migration.md": {name: partial(migration_table, name) for name in MIGRATION},
 }
-"""The parts of each page that are made from the code, by their names."""
+"""The generated parts of each page, by their names."""
 
 
 def files() -> dict[str, str]:
-    """Return, by path, the text that each file with a made part should have."""
+    """Return, by path, the text that each file with a generated part should have."""
     made = {EXAMPLE: example_config(), ALLOWED: guard_allowed.module()}
     for page, parts in PARTS.items():
         text = (ROOT / page).read_text()

@@ -35,7 +35,7 @@ ProcessT = TypeVar("ProcessT", bound=Process)
 
 DEFAULT_ADDRESS = "127.0.0.1:9332"
 DEMO_TIMELINE = ("--block-interval", "15", "--tx-rate", "5", "--reorg-every", "5")
-DEMO_OPTIONS = ("--poll-interval", "2", "--emit-interval", "2")  # somebody looks at graphs of some minutes
+DEMO_OPTIONS = ("--poll-interval", "2", "--emit-interval", "2")  # a person watches graphs of some minutes
 SCRAPE_INTERVAL = "2s"
 NODE_TIMELINE = ("--block-interval", "5", "--tx-rate", "5", "--reorg-every", "10")
 FIRST_ANSWER_SECONDS = 60.0
@@ -46,20 +46,20 @@ SOCKET_PATH_BYTES = 107  # sockaddr_un's, less the final zero
 
 
 class Stopped(Exception):
-    """A signal asked for the end while something was being waited for."""
+    """A signal requested the end during a wait."""
 
 
 def say(text: str) -> None:
-    """Print at once, into a pipe too; a closed pipe does not matter."""
+    """Print and flush; ignore a closed pipe."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # Python would complain again when it flushes at the end.
+        # Python would report the error again when it flushes on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class StopRequest:
-    """Notes SIGINT, SIGTERM and SIGHUP; whatever waits checks it. No signal interrupts the cleaning up."""
+    """Records SIGINT, SIGTERM and SIGHUP, for waits to check. No signal interrupts the cleanup."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -104,12 +104,12 @@ class Processes:
 
 
 class Endpoint:
-    """Where a server listens; complaints name the `server`, the option `--name`, and make's variable `NAME`."""
+    """A server's address; error messages name the `server`, the option `--name`, and make's variable `NAME`."""
 
     def __init__(self, address: str, server: str, name: str) -> None:
         host, separator, port = address.rpartition(":")
         if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-            raise Failure(f"--{name} has to be HOST:PORT, such as {DEFAULT_ADDRESS}, and is '{address}'.")
+            raise Failure(f"--{name} must be HOST:PORT, such as {DEFAULT_ADDRESS}, but is '{address}'.")
         self.address = address
         self._server = server
         self._name = name
@@ -143,7 +143,7 @@ def samples_of(page: str | None) -> list[str] | None:
 
 
 def tool(name: str, target: str) -> Path:
-    """The Telegraf or Prometheus that make found or made, or else the one on the PATH."""
+    """The Telegraf or Prometheus that make found or built, or else the one on the PATH."""
     variable = f"{name.upper()}_BINARY"
     program = os.environ.get(variable) or shutil.which(name)
     if not program:
@@ -161,7 +161,7 @@ def require_plugin() -> None:
 
 
 def telegraf_configuration(address: str, node_socket: Path, options: Sequence[str]) -> str:
-    """What `telegraf-bitcoin-ipc config` prints."""
+    """The output of `telegraf-bitcoin-ipc config`."""
     try:
         return configuration(node_socket, address, *options)
     except CalledProcessError as error:
@@ -187,7 +187,7 @@ def is_socket(path: Path) -> bool:
 
 
 def describe_real_node(node_socket: Path) -> None:
-    """Say which node is watched; raise Failure if that can never work."""
+    """Print which node is watched; raise Failure if it cannot be watched."""
     say(f"Watching the node on {node_socket}.")
     try:
         node_socket.stat()
@@ -195,7 +195,7 @@ def describe_real_node(node_socket: Path) -> None:
         raise Failure(f"{node_socket} cannot be reached by this user: {error.strerror}.") from error
     except OSError:
         wait = f"{FIRST_ANSWER_SECONDS:.0f} s"
-        say(f"There is nothing at that path yet: the plugin waits for it, and this for {wait}.")
+        say(f"There is no such socket yet: the plugin waits for it, and this script for {wait}.")
         return
     if not is_socket(node_socket):
         raise Failure(f"{node_socket} is no socket. A node makes one when it is started with -ipcbind=unix.")
@@ -214,7 +214,7 @@ def first_samples(endpoint: Endpoint, telegraf: Telegraf, stop: StopRequest) -> 
             return samples
         if (now := time.monotonic()) - said > PROGRESS_SECONDS:
             said = now
-            state = "no answer yet" if samples is None else "Telegraf answers, and the node is not up"
+            state = "no answer yet" if samples is None else "Telegraf answers, but the node is not up"
             say(f"Waiting for the first metrics ({now - began:.0f} s of {FIRST_ANSWER_SECONDS:.0f}): {state}.")
         return None
 
@@ -234,7 +234,7 @@ def show(samples: list[str]) -> None:
 def start_prometheus(
     processes: Processes, binary: Path, directory: Path, metrics: Endpoint, endpoint: Endpoint, stop: StopRequest
 ) -> None:
-    """Start Prometheus on what Telegraf shows, and wait until it has scraped it."""
+    """Start Prometheus, and wait until it has scraped Telegraf's page."""
     say(f"Starting Prometheus on {endpoint.address}.")
     pages = os.environ.get("PROMETHEUS_PAGES")
     prometheus = Prometheus(
@@ -256,7 +256,7 @@ def start_prometheus(
 
 
 def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, processes: Processes) -> None:
-    """Start everything, show the first metrics, and go on until a signal (or not, with --once)."""
+    """Start everything, print the first metrics, and run until a signal; with --once, stop then."""
     endpoint = Endpoint(arguments.address, "Telegraf", "address")
     endpoint.require_free()
     prometheus, timeline = None, NODE_TIMELINE
@@ -310,9 +310,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--address",
         metavar="HOST:PORT",
         default=DEFAULT_ADDRESS,
-        help="serve the metrics there (default: %(default)s)",
+        help="address of the metrics page (default: %(default)s)",
     )
-    parser.add_argument("--prometheus", metavar="HOST:PORT", help="run Prometheus, too, and have it listen there")
+    parser.add_argument("--prometheus", metavar="HOST:PORT", help="also run Prometheus, on this address")
     parser.add_argument("--once", action="store_true", help="stop as soon as everything runs")
     return parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""The command `check`: what a node is, which metrics it gives, which not, why, and what could be done about it."""
+"""The command `check`: reports what a node is, which metrics work, which do not, why, and what would help."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -25,17 +25,17 @@ KINDS: Final = {
 }
 
 LACKING: Final = {
-    Reason.NO_TRACING: "this node has no Tracing interface; a node built with one gives them",
+    Reason.NO_TRACING: "this node has no Tracing interface; a node built with one offers them",
     Reason.NO_CHAIN: "this node has no Chain interface, so it reports no mempool events and no flushes; "
-    "a node built with one gives them",
-    Reason.NO_RPC: "this node has no JSON-RPC on its IPC socket; Bitcoin Core 32 or later gives them",
+    "a node built with one offers them",
+    Reason.NO_RPC: "this node has no JSON-RPC on its IPC socket; Bitcoin Core 32 or later offers them",
 }
 
 NO_VALUE: Final = {
     "chain_prune_height": "the node does not prune",
     "fee_estimate_sat_per_vb": "the node does not have enough data to estimate fees yet",
-    "index_height": "the node has no optional index; -txindex=1 and others make one",
-    "index_synced": "the node has no optional index; -txindex=1 and others make one",
+    "index_height": "the node has no optional index; -txindex=1, for instance, creates one",
+    "index_synced": "the node has no optional index; -txindex=1, for instance, creates one",
     "peer_ping_seconds": "no peer has answered a ping yet",
 }
 """Why there is no value although the call works."""
@@ -48,7 +48,7 @@ Answers = dict[str, object]
 
 
 class State(StrEnum):
-    """What becomes of a metric."""
+    """The status of a metric."""
 
     WORKS = "works"
     ABSENT = "absent"
@@ -58,7 +58,7 @@ class State(StrEnum):
 
 
 class Finding(NamedTuple):
-    """What was found out about a metric: its value or why there is none, and what could be done about it.
+    """The result for one metric: its value, or why there is none, and what would help.
 
     `cost` names the call behind the value, and how long it took.
     """
@@ -75,7 +75,7 @@ class Finding(NamedTuple):
 
 
 def report(config: Config) -> tuple[list[str], bool]:
-    """Return the lines to print, and whether no call failed.
+    """Return the lines to print, and whether every call succeeded.
 
     Subscribes to nothing. Raises NodeUnavailable or UnsupportedNode.
     """
@@ -107,7 +107,7 @@ def _events(dialect: Dialect, config: Config) -> dict[str, Finding]:
 
 
 async def _polled(session: Session, config: Config) -> dict[str, Finding]:
-    """Make every call once, and return the findings about the metrics that they give."""
+    """Make every call of a poll once, and return the findings about its metrics."""
     findings: dict[str, Finding] = {}
     known: Answers = {}
     for source in session.dialect.polled(config.fee_targets):
@@ -119,7 +119,7 @@ async def _polled(session: Session, config: Config) -> dict[str, Finding]:
 
 
 async def _of_source(session: Session, source: Source, config: Config, known: Answers) -> dict[str, Finding]:
-    """Make a call and return the findings about its metrics; `known` gets their values."""
+    """Make a call and return the findings about its metrics; add their values to `known`."""
     downloading = known.get("ibd") != 0
     reasons = {
         metric: why(metric, session.dialect, config.metrics, downloading=downloading) for metric in source.values
@@ -199,15 +199,11 @@ def _not_offered(dialect: Dialect, config: Config) -> Iterator[str]:
 
 
 def _off(dialect: Dialect, config: Config) -> Iterator[str]:
-    """Yield the groups that are off, with the calls that each would cost."""
+    """Yield the groups that are off, with the calls that each would add."""
     off = [group for group in GROUPS if group not in ALWAYS_ON | set(config.metrics)]
     if off:
         yield ""
     for group in off:
-        calls = {
-            origin.call.name: None
-            for metric, origin in dialect.origins.items()
-            if METRICS[metric].group == group and isinstance(origin, Polled)
-        }
-        cost = f" (with {', '.join(calls)})" if calls else ""
+        calls = ", ".join(call.name for call in dialect.calls(group))
+        cost = f" (with {calls})" if calls else ""
         yield f"off: group {group}, {GROUPS[group]}; --metrics adds it{cost}"

@@ -16,18 +16,19 @@ from telegraf_bitcoin_ipc.aio import run_until_first_done
 from telegraf_bitcoin_ipc.collect.blocks import Blocks
 from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
 from telegraf_bitcoin_ipc.collect.listeners import ChainListener, ChainLog
-from telegraf_bitcoin_ipc.collect.metrics import METRICS, Subscription
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.tips import Tips
-from telegraf_bitcoin_ipc.collect.values import Value
+from telegraf_bitcoin_ipc.collect.values import Block, Value
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
 from telegraf_bitcoin_ipc.ipc.connection import Connection, connect, look_at
 from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.origins import Followed
-from telegraf_bitcoin_ipc.ipc.session import Session, Tip
+from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.reconnect import delays, keep_serving, renewals
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class Collector:
     ) -> None:
         """Fill `store`; call `on_change` after each poll, new tip, and start or end of a session.
 
-        `new_renewals` yields how many seconds consecutive sessions without a guard last. `listeners` are told what
-        happens on the chain, and `on_problem` gets each reason why there is no session.
+        `new_renewals` yields how many seconds consecutive sessions without a guard last. `listeners` receive the
+        events on the chain, and `on_problem` gets each reason why there is no session.
         """
         self._config = config
         self._store = store
@@ -73,7 +74,7 @@ class Collector:
     async def watch(self) -> NoReturn:
         """Watch the node, reconnecting as needed, until cancelled; then unsubscribe and disconnect."""
         if self._config.no_guard:
-            log.warning("without the guard a crash of this process, or a stall, takes the node down with it")
+            log.warning("running without the guard: if this process crashes or stalls, the node aborts or freezes")
         await keep_serving(
             self._session, self._serve, sleep=asyncio.sleep, clock=time.monotonic, on_problem=self._on_problem
         )
@@ -120,7 +121,7 @@ class Collector:
             self._guard_totals = None
 
     def _log_wait(self, reason: str) -> None:
-        """Log what a connecting session waits for: one warning until a session is open, debug after that."""
+        """Log what a connecting session waits for: the first reason as a warning, later ones at debug level."""
         log.log(logging.DEBUG if self._waiting_for else logging.WARNING, "%s", reason)
         self._waiting_for = reason
 
@@ -163,7 +164,7 @@ class Collector:
 
 
 class Measurements:
-    """Polls, requests block statistics and counts on the active chain, into one store; outlives sessions."""
+    """Polls, requests block statistics, and counts blocks and reorganisations in one store; outlives sessions."""
 
     def __init__(
         self,
@@ -188,7 +189,7 @@ class Measurements:
         self.blocks.begin_session()
 
     def start_counters(self, dialect: Dialect, *kinds: Subscription | Followed) -> None:
-        """Start at 0 the counters that are made from these events from now on."""
+        """Start the counters that are made from these events at 0."""
         names = dialect.event_metrics(*kinds)
         self._store.start(*(name for name in names if METRICS[name].type == "counter"))
         if "reorg_depth_max" in names:
@@ -244,16 +245,16 @@ class Subscriptions:
         return self._may_push and self._session.tip_works and Subscription.CHAIN not in self._wanted
 
     async def polled(self, values: Mapping[str, Value]) -> None:
-        """Make what is still wanted: the UTXO cache trace only outside initial block download."""
+        """Make the missing subscriptions, the UTXO cache trace only outside initial block download."""
         await self.make(Subscription.CHAIN)
         if values.get("ibd") == 0:
             await self.make(Subscription.UTXO_CACHE)
         elif Subscription.UTXO_CACHE in self._wanted and not self._deferred:
             self._deferred = True
-            log.info("the UTXO cache trace waits for the end of initial block download")
+            log.info("the UTXO cache trace starts after initial block download")
 
     async def make(self, subscription: Subscription) -> None:
-        """Make a subscription, if it is wanted, and safe because the node reports its stop."""
+        """Make a subscription if it is still missing, and safe because the node can report its stop."""
         if subscription not in self._wanted or not self._session.tip_works:
             return
         try:
@@ -290,7 +291,9 @@ class TipFollower:
         try:
             await self._session.probe_tip()
         except CallFailed as error:
-            log.log(level, "%s; nothing is subscribed, for the node's stop would go unnoticed; polls go on", error)
+            log.log(
+                level, "%s; not subscribing, because the node's stop would go unnoticed; polls continue", error
+            )
 
     async def run(self) -> NoReturn:
         """Follow the tip, as soon as that works, until the session is over."""
@@ -302,8 +305,8 @@ class TipFollower:
                 log.info("waitTipChanged works again")
         await self._session.follow_tip(self._on_tip())
 
-    def _on_tip(self) -> Callable[[Tip], Awaitable[None]] | None:
-        """Return what counts each new tip; None if the node has notifications for that."""
+    def _on_tip(self) -> Callable[[Block], Awaitable[None]] | None:
+        """Return the function that counts each new tip; None if the node sends notifications."""
         session, measurements = self._session, self._measurements
         if session.dialect.subscriptions:
             return None
@@ -311,7 +314,7 @@ class TipFollower:
         tips = Tips(self._store, measurements.chain, lambda: measurements.blocks.downloading is not False)
         measurements.start_counters(session.dialect, *Followed)
 
-        async def count(tip: Tip) -> None:
+        async def count(tip: Block) -> None:
             await tips.moved(tip, headers)
             measurements.tip_changed()
 
@@ -320,4 +323,4 @@ class TipFollower:
 
 async def _expire(seconds: float) -> NoReturn:
     await asyncio.sleep(seconds)
-    raise SessionExpired("this session has no guard; a new one tries again to start it")
+    raise SessionExpired("this session has no guard; reconnecting to try again to start one")

@@ -1,4 +1,4 @@
-"""The options: the only home of their defaults, bounds and help texts."""
+"""The options: the one place for their defaults, bounds and help texts."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from pydantic import (
     ValidationError,
 )
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, FEE_TARGETS, GROUPS
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS
+from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.telegraf.lines import UNPRINTABLE
 
@@ -23,7 +24,7 @@ ENVIRONMENT_PREFIX: Final = "TELEGRAF_BITCOIN_IPC_"
 CHOOSABLE_GROUPS: Final = tuple(group for group in GROUPS if group not in ALWAYS_ON)
 
 DEFAULT_GROUPS: Final = tuple(group for group in CHOOSABLE_GROUPS if group != "peers")
-"""What a dashboard of one node needs. The group peers is polled with getpeerinfo, by far the largest answer."""
+"""All but peers, which is polled with getpeerinfo, by far the largest answer."""
 
 FEE_TARGET_LIMIT: Final = 1008
 """The longest target, in blocks, that estimatesmartfee accepts."""
@@ -32,7 +33,7 @@ FEE_TARGETS_LIMIT: Final = 10
 """The largest number of targets: each is one call per poll, and one series."""
 
 TOP_POLL_INTERVAL: Final = 2.0
-"""The default poll interval of `top`, in seconds: somebody is watching, and only for a while."""
+"""The default poll interval of `top`, in seconds: short, because a person is watching, and only for a while."""
 
 RESERVED_TAGS: Final = frozenset(tag for metric in CATALOGUE for tag in metric.tags)
 
@@ -76,7 +77,7 @@ def _join(items: tuple[Any, ...]) -> str:
 
 def _group(name: str) -> str:
     if name not in GROUPS:
-        raise ValueError(f"there is no group {name!r}; there are {', '.join(GROUPS)}")
+        raise ValueError(f"there is no group {name!r}; the groups are {', '.join(GROUPS)}")
     return name
 
 
@@ -153,14 +154,14 @@ class Config(BaseModel):
     socket: Annotated[str, AfterValidator(_socket_path), Metavar("SOCKET")] = Field(
         description="path of the node's IPC socket"
     )
-    debug: bool = Field(default=False, description="log every event, and every try and failure")
+    debug: bool = Field(default=False, description="log every event and every failed attempt")
     poll_interval: Seconds = Field(default=60, description="seconds between two polls of the node")
     emit_interval: Seconds = Field(
-        default=10, description="seconds between two emissions, unless newlines on stdin set the pace"
+        default=10, description="seconds between two emissions, unless newlines on stdin request them"
     )
     metrics: Groups = Field(
         default=DEFAULT_GROUPS,
-        description="groups of metrics beside core and plugin: "
+        description="groups of metrics in addition to core and plugin: "
         + ", ".join(CHOOSABLE_GROUPS)
         + "; or none (comma-separated)",
     )
@@ -173,18 +174,14 @@ class Config(BaseModel):
         default=False,
         description="hold the node's socket in this process, which can harm the node (for debugging)",
     )
-    tag: Tags = Field(default={}, description="a tag for every metric (may be given again)")
-
-
-def option_name(field: str) -> str:
-    """Return the name of a field's option as the user types it."""
-    return "SOCKET" if field == "socket" else "--" + field.replace("_", "-")
+    tag: Tags = Field(default={}, description="a tag for every metric (can be repeated)")
 
 
 class Option(NamedTuple):
     """One option of the command line and the environment, read from the model.
 
-    `default` is what a user would type, empty for a switch or a required option; `metavar` is empty for a switch.
+    `name` and `default` are what a user types. `default` is empty for a switch or a required option,
+    `metavar` for a switch.
     """
 
     field: str
@@ -201,7 +198,7 @@ def _options() -> tuple[Option, ...]:
     return tuple(
         Option(
             field,
-            option_name(field),
+            "SOCKET" if field == "socket" else "--" + field.replace("_", "-"),
             ENVIRONMENT_PREFIX + field.upper(),
             info.description or "",
             defaults[field] or "",
@@ -226,16 +223,16 @@ def make_config(values: Mapping[str, Any]) -> Config:
 
 
 def _in_words(problem: Any) -> str:
-    """Return a validation error for people: without pydantic's explanation, and with the value that was given."""
+    """Return a validation error as a short sentence, with the rejected value."""
     message = str(problem["msg"])
     match problem["type"]:
         case "missing":
-            return "it has to be given"
+            return "it is required"
         case "value_error":
             return str(problem["ctx"]["error"])
         case "too_short" | "too_long":
             return re.sub(r"^\w+ should", "it should", message).replace(" after validation", "")
-    return f"{message.partition(',')[0].replace('Input should', 'it should')}, and is {problem['input']!r}"
+    return f"{message.partition(',')[0].replace('Input should', 'it should')}, but is {problem['input']!r}"
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -246,7 +243,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     known = {option.variable for option in OPTIONS.values()}
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
-            raise ConfigError(f"{name}: there is no such option; there are {', '.join(sorted(known))}")
+            raise ConfigError(f"{name}: there is no such option; the variables are {', '.join(sorted(known))}")
     return {field: text for field, option in OPTIONS.items() if (text := environment.get(option.variable))}
 
 

@@ -36,7 +36,7 @@ class NodeStopping(NodeUnavailable):
     """The node is shutting down: a call could now abort it."""
 
     def __init__(self) -> None:
-        """Use the one message for this."""
+        """Set the message."""
         super().__init__("the node is stopping")
 
 
@@ -45,7 +45,7 @@ class UnsupportedNode(PluginError):
 
 
 class SessionExpired(PluginError):
-    """The session was limited in time: a new one may be better."""
+    """The session's time limit has passed: a new one tries again to start the guard."""
 
 
 class CallFailed(PluginError):

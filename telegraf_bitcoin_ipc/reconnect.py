@@ -1,4 +1,4 @@
-"""Reconnects for ever: connect, serve, back off, connect again. Knows no Cap'n Proto."""
+"""Keeps a session open: connect, serve, back off, connect again. Independent of Cap'n Proto."""
 
 import logging
 import random
@@ -18,7 +18,7 @@ UNSUPPORTED_DELAY: Final = 60.0
 
 FIRST_RENEWAL: Final = 60.0
 LAST_RENEWAL: Final = 3600.0
-"""Seconds after which a session that may not subscribe ends, so that a new one can try: at first, and at most."""
+"""Seconds after which a session without a guard ends, so that the next tries to start one: first, and at most."""
 
 LASTING: Final = 10.0
 """Seconds after which a session counts as a success."""
@@ -40,7 +40,7 @@ def delays(
 
 
 def renewals() -> Iterator[float]:
-    """Yield how many seconds sessions that may not subscribe last: 60, 120 ... 3600, each shortened likewise."""
+    """Yield how many seconds sessions without a guard last: 60, 120 ... 3600, each shortened as in `delays`."""
     return delays(first=FIRST_RENEWAL, last=LAST_RENEWAL)
 
 

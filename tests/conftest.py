@@ -26,6 +26,11 @@ from support.terminal import Terminal
 properties.register()
 
 
+def pytest_configure() -> None:
+    """Have processes take Ctrl-C even if a shell runs the tests in the background, where it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that writes the golden files anew."""
     parser.addoption("--golden", action="store_true", help="write tests/golden anew instead of comparing with it")

@@ -1,4 +1,4 @@
-"""Write the files of grafana/ anew, from the code."""
+"""Regenerate the files of grafana/."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ DIRECTORY = Path(__file__).resolve().parents[2] / "grafana"
 
 
 def main() -> None:
-    """Write each file, with the directories that it needs."""
+    """Write each file, and create its directories."""
     for name, text in files().items():
         path = DIRECTORY / name
         path.parent.mkdir(parents=True, exist_ok=True)

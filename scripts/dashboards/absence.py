@@ -1,4 +1,4 @@
-"""What a panel says when it has nothing to show: which group is off, or which kind of node does not tell."""
+"""The text of an empty panel: which group is off, or which dialects offer the metrics."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,13 +8,13 @@ from telegraf_bitcoin_ipc.collect.metrics import GROUPS, Metric
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
 
 NO_PLUGIN: Final = "no plugin reports"
-NO_NODE: Final = "the plugin sees no node"
+NO_NODE: Final = "the plugin has no session with a node"
 
 
 def sentence(metrics: Sequence[Metric], reason: str = "") -> str:
-    """Return why there may be nothing of any of the metrics; `reason` is one that the catalogue does not know.
+    """Return why none of the metrics may have a value; `reason` is one that the catalogue does not have.
 
-    Only what would empty the whole panel counts: a metric that is always on rules out a group that is off.
+    Only reasons that empty the whole panel count: a metric that is always on rules out a group that is off.
     """
     reasons = [*_groups(metrics), *_dialects(metrics), *([reason] if reason else [])]
     return "; or ".join(reasons)
@@ -28,7 +28,7 @@ def _groups(metrics: Sequence[Metric]) -> list[str]:
 
 
 def _dialects(metrics: Sequence[Metric]) -> list[str]:
-    """Return which dialects give one of the metrics; where all do, that there is no node or no plugin."""
+    """Return which dialects offer one of the metrics; if all do, that there is no node or no plugin."""
     if any(metric.group == "plugin" for metric in metrics):
         told = all(metric.lifetime == "session" for metric in metrics)
         return [NO_NODE if told else NO_PLUGIN]

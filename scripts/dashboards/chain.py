@@ -1,4 +1,4 @@
-"""Row: the chain, its blocks, the last of them, and what the node keeps of it."""
+"""Row: the chain, its blocks, the last block, and what the node stores."""
 
 from typing import Final
 
@@ -6,9 +6,9 @@ from dashboards.panels import Panel, Row, graph, stat
 from dashboards.queries import age, bitcoins, increase, value
 
 MOST_WEIGHT: Final = 4_000_000
-"""What a block may weigh (BIP 141)."""
+"""Maximum weight of a block (BIP 141)."""
 
-LAST_BLOCK = "Asked for once at each new block, out of initial block download."
+LAST_BLOCK = "Requested once for each new block, outside initial block download."
 
 
 def row() -> Row:
@@ -17,14 +17,14 @@ def row() -> Row:
 
 
 def _heights() -> tuple[Panel, ...]:
-    """Return panels: how far the chain is, and how fast it grows."""
+    """Return panels: the height of the chain, and how fast it grows."""
     return (
         graph(
             "Height over time",
             {
                 "chain": value("chain_height"),
                 "headers": value("header_height"),
-                "block connected last": value("block_height"),
+                "last connected block": value("block_height"),
             },
             decimals=0,
             least=None,
@@ -103,7 +103,7 @@ def _last_block() -> tuple[Panel, ...]:
 
 
 def _kept() -> tuple[Panel, ...]:
-    """Return panels: what the network and the disk hold."""
+    """Return panels: chain tips, difficulty and hash rate, disk space, indexes and pruning."""
     return (
         graph(
             "Chain tips",
@@ -130,11 +130,11 @@ def _kept() -> tuple[Panel, ...]:
             least=None,
         ),
         stat(
-            "Indexes in step",
+            "Indexes synced",
             value("index_synced"),
             width=12,
             name="{{index}} {{node}} {{instance}}",
-            texts={0: ("behind", "orange"), 1: ("in step", "green")},
+            texts={0: ("behind", "orange"), 1: ("synced", "green")},
             nothing="the node has no index",
         ),
         stat("Pruning", value("chain_pruned"), width=6, texts={0: ("off", "green"), 1: ("on", "blue")}),

@@ -1,4 +1,4 @@
-"""The dashboard: its rows, its variables, its JSON; and every file that is made."""
+"""The dashboard: its rows, variables and JSON, and every generated file."""
 
 import json
 from typing import Final
@@ -20,7 +20,7 @@ TITLE: Final = "Bitcoin node (IPC)"
 UID: Final = "bitcoin-node-ipc"
 
 LABEL_VALUES: Final = 1
-"""The kind of query label_values is to the variable editor of Grafana's Prometheus data source."""
+"""The query type that Grafana's variable editor stores for label_values."""
 
 
 def rows() -> tuple[Row, ...]:
@@ -34,7 +34,7 @@ def dashboard() -> Dashboard:
     builder = (
         builders.Dashboard(TITLE)
         .uid(UID)
-        .description("A Bitcoin node as telegraf-bitcoin-ipc sees it. Made by `make dashboards`.")
+        .description("A Bitcoin node, monitored by telegraf-bitcoin-ipc. Made by `make dashboards`.")
         .tags(["bitcoin"])
         .time("now-6h", "now")
         .refresh("30s")
@@ -56,7 +56,7 @@ def text() -> str:
 
 
 def files() -> dict[str, str]:
-    """Return every file that is made from the code, by its path in grafana/."""
+    """Return every generated file by its path in grafana/."""
     return {
         "dashboards/bitcoin-node.json": text(),
         "provisioning/datasources/prometheus.yml": provisioning.DATA_SOURCE,
@@ -68,8 +68,8 @@ def files() -> dict[str, str]:
 def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
     """Return a variable for one, some or all values of a label.
 
-    The tag `node` is there if the user has given it, the label `instance` if Prometheus has scraped. All matches
-    series without them, too, which no list of values would.
+    A series may lack either label: users set the tag `node`, and only a scrape adds `instance`. All also matches
+    series without them; a list of values would not.
     """
     return (
         builders.QueryVariable(name)
@@ -86,7 +86,7 @@ def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
 
 
 def _numbered(made: Dashboard) -> Dashboard:
-    """Give each row and panel the id that links to it use."""
+    """Give each row and panel the id that links use."""
     for number, panel in enumerate(made.panels or [], start=1):
         panel.id_val = number
     return made

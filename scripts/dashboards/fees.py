@@ -1,4 +1,4 @@
-"""Row: what a transaction has to pay."""
+"""Row: the fees that transactions pay."""
 
 from dashboards.panels import Row, graph, stat
 from dashboards.queries import WEIGHT_PER_VBYTE, value
@@ -33,7 +33,7 @@ def row() -> Row:
                 {"mempool": IN_MEMPOOL, "last block": IN_BLOCK},
                 "sat/vB",
                 width=10,
-                note="Fees by virtual size, of all that waits and of what was mined last.",
+                note="Fees divided by virtual size: of the whole mempool, and of the last block.",
             ),
         ),
     )

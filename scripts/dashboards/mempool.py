@@ -1,4 +1,4 @@
-"""Row: what is in the mempool, what comes in and what goes out."""
+"""Row: what is in the mempool, what enters and what leaves."""
 
 from dashboards.panels import Panel, Row, graph, stat
 from dashboards.queries import bitcoins, per_minute, value
@@ -10,7 +10,7 @@ def row() -> Row:
 
 
 def _size() -> tuple[Panel, ...]:
-    """Return panels: how much waits."""
+    """Return panels: the size of the mempool."""
     return (
         graph("Mempool: transactions", {"transactions": value("mempool_size")}, "short"),
         graph("Mempool: memory", {"used": value("mempool_bytes"), "maximum": value("mempool_max_bytes")}, "bytes"),
@@ -19,22 +19,22 @@ def _size() -> tuple[Panel, ...]:
             "Mempool: minimum feerate",
             {
                 "to enter": value("mempool_min_fee_sat_per_vb"),
-                "to be relayed": value("mempool_relay_min_fee_sat_per_vb"),
+                "to relay": value("mempool_relay_min_fee_sat_per_vb"),
             },
             "sat/vB",
-            note="The two part when the mempool is full.",
+            note="The two differ while the mempool is full.",
         ),
     )
 
 
 def _flow() -> tuple[Panel, ...]:
-    """Return panels: what comes in, goes out and pays."""
+    """Return panels: what enters, leaves and pays."""
     return (
         graph(
             "Transactions in and out per minute",
             {
                 "in": per_minute("mempool_tx_added_total"),
-                "out, not confirmed": per_minute("mempool_tx_removed_total"),
+                "out, unconfirmed": per_minute("mempool_tx_removed_total"),
                 "out, confirmed": per_minute("mempool_tx_confirmed_total"),
             },
             "tx/min",
@@ -45,7 +45,7 @@ def _flow() -> tuple[Panel, ...]:
             "tx/min",
             stacked=True,
         ),
-        graph("Virtual size in per minute", {"in": per_minute("mempool_tx_added_vbytes_total")}, "si:vB"),
+        graph("Virtual size added per minute", {"in": per_minute("mempool_tx_added_vbytes_total")}, "si:vB"),
         graph("Fees waiting", {"fees": bitcoins("mempool_total_fee_sat")}, "currencyBTC"),
         stat(
             "Saved mempool",
@@ -54,6 +54,6 @@ def _flow() -> tuple[Panel, ...]:
             texts={0: ("not loaded yet", "yellow"), 1: ("loaded", "green")},
         ).height(8),
         stat(
-            "Own transactions that no peer asked for", value("mempool_unbroadcast"), width=4, steps={1: "yellow"}
+            "Own transactions no peer has requested", value("mempool_unbroadcast"), width=4, steps={1: "yellow"}
         ).height(8),
     )

@@ -17,7 +17,7 @@ def _now() -> tuple[Panel, ...]:
             "Inbound peers",
             value("peers_by_direction", direction="inbound"),
             width=3,
-            note="0 where nobody can reach the node, behind NAT or with -listen=0.",
+            note="0 if the node cannot be reached: behind NAT, or with -listen=0.",
         ),
         stat(
             "Outbound peers",
@@ -32,7 +32,7 @@ def _now() -> tuple[Panel, ...]:
             "s",
             width=9,
             nothing="no peer has answered a ping",
-            note="The median; the 90th percentile and the maximum stand below.",
+            note="The median; see below for the 90th percentile and the maximum.",
         ),
     )
 
@@ -79,7 +79,7 @@ def _traffic() -> tuple[Panel, ...]:
                 {"{{message}}": f"topk(10, {rate(name)})"},
                 "Bps",
                 interval=POLLED_INTERVAL,
-                note="The ten that bring the most bytes at each point.",
+                note="The ten messages with the most bytes at each point.",
             )
             for way, name in (("received", "p2p_bytes_recv_total"), ("sent", "p2p_bytes_sent_total"))
         ),

@@ -1,4 +1,4 @@
-"""Row: is the node up, in step with the chain, connected, and is what is shown new?"""
+"""Row: is the node up, synced and connected, and are the values current?"""
 
 from dashboards.panels import LOWEST, Panel, Row, gauge, stat, words
 from dashboards.queries import age, value
@@ -21,7 +21,7 @@ def _chain() -> tuple[Panel, ...]:
             f"{value('header_height')} - {value('chain_height')}",
             width=3,
             steps={2: "yellow", 11: "red"},
-            note="0, and 1 for a moment, unless the node is catching up.",
+            note="0, or 1 for a moment, unless the node is catching up.",
         ),
         gauge(
             "Verification progress",
@@ -34,7 +34,7 @@ def _chain() -> tuple[Panel, ...]:
             "Initial block download",
             value("ibd"),
             width=3,
-            texts={0: ("over", "green"), 1: ("in download", "orange")},
+            texts={0: ("over", "green"), 1: ("downloading", "orange")},
         ),
         stat(
             "Age of the tip",
@@ -53,13 +53,13 @@ def _rest() -> tuple[Panel, ...]:
         stat("Peers", value("peers"), width=3, steps={LOWEST: "red", 1: "orange", 8: "green"}),
         stat("Transactions in the mempool", value("mempool_size"), width=4),
         stat(
-            "Mempool, part of its memory",
+            "Mempool memory used",
             f"{value('mempool_bytes')} / {value('mempool_max_bytes')}",
             "percentunit",
             width=3,
             steps={0.9: "yellow"},
         ),
-        stat("Node's warnings", value("node_warnings"), width=3, steps={1: "orange"}),
+        stat("Node warnings", value("node_warnings"), width=3, steps={1: "orange"}),
         stat("Uptime", value("uptime_seconds"), "s", width=4),
         stat(
             "Age of the data",
@@ -68,6 +68,6 @@ def _rest() -> tuple[Panel, ...]:
             width=4,
             steps={120: "yellow", 180: "red"},
             decimals=0,
-            note="Up to the poll interval, 60 s unless chosen otherwise.",
+            note="At most the poll interval, 60 s by default.",
         ),
     )

@@ -1,4 +1,4 @@
-"""Panels as this dashboard has them: their queries, their text from the catalogue, their place in a row."""
+"""The kinds of panel: their queries, their descriptions from the catalogue, their place in a row."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
@@ -25,14 +25,14 @@ from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, Metric
 Panel = Stat | Gauge | Timeseries
 P = TypeVar("P", Stat, Gauge, Timeseries)
 Steps = Mapping[float, str]
-"""Colours by the value from which they hold; below the first it is green, unless there is one for -infinity."""
+"""Colours by the value at which they begin; green below the first, unless there is one for -infinity."""
 
 LOWEST: Final = float("-inf")
 
 DATA_SOURCE: Final = DataSourceRef("prometheus", "${datasource}")
 
 LEGEND: Final = "{{node}} {{instance}}"
-"""Which node a line is of; Grafana leaves out a label that a series does not have."""
+"""The node of a line; Grafana omits a label that a series does not have."""
 
 
 class Row(NamedTuple):
@@ -55,10 +55,10 @@ def stat(
     note: str = "",
     nothing: str = "",
 ) -> Stat:
-    """Return a panel with the present value.
+    """Return a panel with the current value.
 
-    `texts` are text and colour to show in place of a value. A `name` of its own is shown beside the value. What
-    the node does not tell any more is not shown: the query asks for now, not for the last value in the time range.
+    `texts` are text and colour to show in place of a value; `name` is shown beside it, if given. A value that the
+    node no longer reports is not shown: the query is for now, not for the last value in the time range.
     """
     panel = _common(Stat(), title, {name: expression}, unit, decimals, note, nothing, now=True)
     panel.height(4).span(width).color_mode(common.BigValueColorMode.VALUE)
@@ -78,7 +78,7 @@ def words(title: str, expression: str, name: str, *, width: int, note: str = "")
 
 
 def gauge(title: str, expression: str, *, width: int, steps: Steps, decimals: int) -> Gauge:
-    """Return a panel with a part of a whole, 0 to 1."""
+    """Return a panel with a share from 0 to 1."""
     panel = _common(Gauge(), title, {LEGEND: expression}, "percentunit", decimals, "", "", now=True)
     panel.height(4).span(width).reduce_options(_last())
     return panel.min(0).max(1).thresholds(_thresholds(steps))
@@ -102,8 +102,8 @@ def graph(
 ) -> Timeseries:
     """Return a panel with lines over time: expressions by name.
 
-    The axis begins at `least`, or where the values do if that is None. `steps` are drawn as lines; `interval` is
-    the shortest step between two points. Where nothing is known there is a gap.
+    The axis begins at `least`, or at the lowest value if that is None. `steps` are drawn as lines; `interval` is
+    the shortest step between two points. Unknown values leave a gap.
     """
     named = {f"{name} {LEGEND}".strip(): expression for name, expression in lines.items()}
     panel = _common(Timeseries(), title, named, unit, decimals, note, nothing, now=False)
@@ -135,7 +135,7 @@ def _common(
     *,
     now: bool,
 ) -> P:
-    """Give a panel what every panel has."""
+    """Set what all kinds of panel have in common."""
     metrics = metrics_in(*lines.values())
     panel.title(title).unit(unit).datasource(DATA_SOURCE)
     panel.description(_description(metrics, note))

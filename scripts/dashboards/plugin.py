@@ -1,4 +1,4 @@
-"""Row: the plugin itself: does it see everything, and does all of it arrive?"""
+"""Row: the plugin itself: do polls succeed, and do all events and lines arrive?"""
 
 from dashboards.panels import Panel, Row, graph, words
 from dashboards.queries import age, increase, value
@@ -16,12 +16,10 @@ def _polls() -> tuple[Panel, ...]:
             "Polls per hour",
             {"polls": f"changes({value('last_poll_timestamp_seconds')}[1h])"},
             width=6,
-            note="60, with the default interval; fewer in the first hour.",
+            note="60 with the default interval; fewer in the first hour.",
         ),
         graph("Duration of a poll", {"poll": value("poll_duration_seconds")}, "s", width=6),
-        graph(
-            "Values that the node did not give", {"{{method}}": increase("poll_errors_total")}, width=6, bars=True
-        ),
+        graph("Failed polls by method", {"{{method}}": increase("poll_errors_total")}, width=6, bars=True),
         graph(
             "Age of the data over time",
             {"last poll": age("last_poll_timestamp_seconds")},
@@ -37,18 +35,26 @@ def _session() -> tuple[Panel, ...]:
     """Return panels: events and sessions."""
     return (
         graph(
-            "Dropped",
-            {"events": increase("events_dropped_total"), "lines": increase("lines_dropped_total")},
+            "Dropped and refused",
+            {
+                "events dropped": increase("events_dropped_total"),
+                "lines dropped": increase("lines_dropped_total"),
+                "calls refused by the guard": increase("guard_refused_calls_total"),
+            },
             width=6,
             bars=True,
-            note="Anything above 0 is missing in what the other panels show.",
+            note="The other panels lack whatever is dropped or refused here.",
         ),
         graph(
             "Sessions",
-            {"opened": increase("connects_total"), "node up": value("up")},
+            {
+                "opened": increase("connects_total"),
+                "node up": value("up"),
+                "behind a standing guard": value("guard_standing"),
+            },
             width=6,
             decimals=0,
-            note="A session more than once means that the node, or the connection, came and went.",
+            note="More than one session means that the node restarted, or the connection was lost.",
         ),
         graph(
             "Subscriptions",
@@ -56,7 +62,7 @@ def _session() -> tuple[Panel, ...]:
             width=6,
             most=1,
             decimals=0,
-            nothing="the node's dialect has none",
+            nothing="the node's dialect has no subscriptions",
         ),
-        words("Plugin's version", value("plugin_info"), "{{version}} {{node}} {{instance}}", width=6),
+        words("Plugin version", value("plugin_info"), "{{version}} {{node}} {{instance}}", width=6),
     )

@@ -1,9 +1,9 @@
-"""The files that give Grafana the data source and the dashboard at its start."""
+"""Provisioning files, from which Grafana loads the data source and the dashboard at its start."""
 
 from typing import Final
 
 DASHBOARDS: Final = "/var/lib/grafana/dashboards"
-"""Where the dashboard's file has to lie on Grafana's machine."""
+"""Where Grafana looks for the dashboard's file."""
 
 DATA_SOURCE: Final = """\
 # Grafana: /etc/grafana/provisioning/datasources/. Made by `make dashboards`.
@@ -28,6 +28,6 @@ providers:
     type: file
     allowUiUpdates: false
     options:
-      # The directory that the dashboard's JSON file lies in.
+      # The directory of the dashboard's JSON file.
       path: {DASHBOARDS}
 """

@@ -1,4 +1,4 @@
-"""PromQL on metrics of the catalogue, for the nodes that the dashboard's variables choose."""
+"""PromQL on metrics of the catalogue, for the nodes selected by the dashboard's variables."""
 
 import re
 from typing import Final
@@ -12,10 +12,10 @@ WEIGHT_PER_VBYTE: Final = 4
 """Weight units in a virtual byte (BIP 141)."""
 
 POLLED_INTERVAL: Final = "2m"
-"""The shortest step for rates of what polls bring once a minute: a shorter window would have no change, or all."""
+"""The shortest step for rates of values polled once a minute: a shorter window may see no change at all."""
 
 _CHOSEN: Final = 'instance=~"$instance", node=~"$node"'
-"""A series without the tag `node` is there, too: to Prometheus it is empty, which the variable's All matches."""
+"""Also selects series without the tag `node`: to Prometheus it is empty, which the variable's All matches."""
 
 
 def value(name: str, **labels: str) -> str:
@@ -25,22 +25,22 @@ def value(name: str, **labels: str) -> str:
 
 
 def rate(name: str, unit: float = 1) -> str:
-    """Return how much a counter gains per second, divided by `unit`."""
+    """Return a counter's increase per second, divided by `unit`."""
     return _in(f"rate({value(name)}[$__rate_interval])", unit)
 
 
 def per_minute(name: str) -> str:
-    """Return how much a counter gains per minute."""
+    """Return a counter's increase per minute."""
     return f"60 * {rate(name)}"
 
 
 def increase(name: str, window: str = "$__rate_interval") -> str:
-    """Return how much a counter has gained in the window before each point."""
+    """Return a counter's increase in the window before each point."""
     return f"increase({value(name)}[{window}])"
 
 
 def bitcoins(name: str) -> str:
-    """Return in bitcoin what the catalogue has in satoshi."""
+    """Return a metric that is in satoshi, converted to bitcoin."""
     return _in(value(name), BITCOIN)
 
 

@@ -1,6 +1,6 @@
-"""The dashboards that people have today: which panel replaces each of theirs, or why none does.
+"""Dashboards of other exporters: which panel here replaces each of their panels, or why none does.
 
-What the panels there show (titles, metrics) was read in their files; what the metrics are here is the mapping's.
+Their panels' titles and metrics were read from their files; `parity`'s mapping has the counterparts here.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from telegraf_bitcoin_ipc.parity.row import Row
 
 
 class OldPanel(NamedTuple):
-    """A panel there, and the metrics that it shows, by the names of the mapping.
+    """A panel of another dashboard, and the metrics that it shows, by their names in the mapping.
 
-    `also` are panels here that show the same by other metrics than the mapping's, or what comes nearest.
+    `also` are panels here that show the same from other metrics than the mapping's, or come nearest to it.
     """
 
     title: str
@@ -25,7 +25,7 @@ class OldPanel(NamedTuple):
 
 
 class OldDashboard(NamedTuple):
-    """A dashboard there: where it is, and whose metrics it shows."""
+    """Another exporter's dashboard: where it is, and which exporter's metrics it shows."""
 
     name: str
     exporter: str
@@ -133,8 +133,8 @@ OLD_DASHBOARDS: Final = (IPC_DASH, RPC, USDT, JVSTEIN)
 _HEAD: Final = """\
 # Which panel replaces which?
 
-Made by `make dashboards` from the panels of other exporters' dashboards and from the mapping of their metrics,
-which docs/migration.md and the command `parity` use, too. The last column says why IPC does not offer something.
+This lists the panels of other exporters' dashboards with their replacements in the dashboard here. The last column
+has the metrics that IPC does not offer, with the reason. Made by `make dashboards`.
 
 The dashboard Node Exporter of bitcoin-dev-tools/usdt-dash shows the machine, not the node: keep it as it is.
 """
@@ -147,7 +147,7 @@ def markdown(panels: tuple[Panel, ...]) -> str:
 
 
 def rows_of(old: OldDashboard, metric: str) -> list[Row]:
-    """Return the mapping's rows of a metric there; raises KeyError where there is none."""
+    """Return the mapping's rows for a metric of another exporter; raises KeyError if there is none."""
     if metric == f"{MEASUREMENT}_chain_height" and old is IPC_DASH:  # newer than the exporter that was mapped
         return [Row(metric, "chain_height")]
     if found := [row for row in EXPORTERS[old.exporter].rows if row.old == metric]:

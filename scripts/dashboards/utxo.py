@@ -1,10 +1,10 @@
-"""Row: coins, as the cache's trace and as the blocks tell of them."""
+"""Row: coins, from the UTXO cache trace and from the statistics of blocks."""
 
 from dashboards.panels import Panel, Row, graph
 from dashboards.queries import BITCOIN, increase, rate
 
-NOT_TRACED = "it is not traced: in initial block download, or with --no-utxo-trace"
-OF_BLOCKS = "From the statistics of each block connected: the change of the UTXO set itself."
+NOT_TRACED = "the trace is off: in initial block download, or with --no-utxo-trace"
+OF_BLOCKS = "From the statistics of each connected block: the change of the UTXO set itself."
 
 
 def row() -> Row:
@@ -21,7 +21,7 @@ def _of_cache() -> tuple[Panel, ...]:
                 "added": rate("utxo_cache_add_total"),
                 "spent": rate("utxo_cache_spend_total"),
                 "uncached": rate("utxo_cache_uncache_total"),
-                "added, of no block": rate("utxo_cache_add_unconfirmed_total"),
+                "added, in no block": rate("utxo_cache_add_unconfirmed_total"),
             },
             "coins/s",
             width=12,

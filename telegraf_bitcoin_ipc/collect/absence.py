@@ -1,17 +1,18 @@
-"""Why a metric has no value: one answer, which each front end puts into words of its own."""
+"""Why a metric has no value: one reason, which each front end phrases itself."""
 
 from collections.abc import Collection
 from enum import Enum, auto
 from typing import Protocol
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS, Subscription
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 
 
 class Reason(Enum):
     """Why a metric has no value."""
 
     GROUP_OFF = auto()
-    """Its group is not among those chosen with --metrics."""
+    """The metric's group is not among those chosen with --metrics."""
 
     NO_TRACING = auto()
     """The node has no Tracing interface."""
@@ -26,21 +27,21 @@ class Reason(Enum):
     """--no-utxo-trace was given."""
 
     DOWNLOADING = auto()
-    """The node is in initial block download, during which it is not collected."""
+    """The node is in initial block download, during which this metric is not collected."""
 
     NO_VALUE = auto()
-    """Nothing stands in its way: the node has no value, or has not reported it yet."""
+    """None of the above: the node has no value, or has not reported it yet."""
 
 
 NOT_OFFERED = frozenset({Reason.NO_TRACING, Reason.NO_CHAIN, Reason.NO_RPC})
-"""The reasons that lie in the kind of node."""
+"""The reasons that depend on the kind of node."""
 
 
 class Dialect(Protocol):
     """What a kind of node offers."""
 
     def missing(self, metric: str) -> Reason | None:
-        """Return one of NOT_OFFERED; None if the kind of node offers the metric."""
+        """Return why this kind of node lacks the metric, one of NOT_OFFERED; None if it offers it."""
 
     def subscription(self, metric: str) -> Subscription | None:
         """Return the subscription that the metric is made from, if there is one."""
@@ -59,7 +60,7 @@ def why(
 ) -> Reason:
     """Return why a metric has no value: what the user chose first, then what the node lacks.
 
-    `dialect` is None without a node; `groups` are those chosen beside the ones that are always on.
+    `dialect` is None without a node; `groups` are those chosen in addition to the ones that are always on.
     """
     if METRICS[metric].group not in ALWAYS_ON | set(groups):
         return Reason.GROUP_OFF

@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
-from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
+from telegraf_bitcoin_ipc.collect.listeners import ChainListener
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.polls import Node, Poller, Source
 from telegraf_bitcoin_ipc.collect.store import Store
-from telegraf_bitcoin_ipc.collect.values import Value
+from telegraf_bitcoin_ipc.collect.values import Block, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NotAnswered
 
 LAST_BLOCK: Final = tuple(name for name in METRICS if name.startswith("last_block_"))
@@ -22,7 +22,7 @@ class Statistics(Source, Protocol):
     """The call that gives the statistics of one block."""
 
     def of_block(self: "StatisticsT", block: str | int) -> "StatisticsT":
-        """Return it for a block, named by its hash or its height."""
+        """Return this call for a block, given by its hash or its height."""
 
 
 StatisticsT = TypeVar("StatisticsT", bound=Statistics)
@@ -49,7 +49,7 @@ class Blocks(ChainListener):
         self.downloading: bool | None = None
 
     def connected(self, block: Block) -> None:
-        """Queue a new block; if the queue is full the oldest one is dropped, and counted as such."""
+        """Queue a new block; if the queue is full, drop and count the oldest one."""
         if self.downloading:
             return
         if len(self._waiting) == LONGEST_QUEUE:
@@ -66,7 +66,7 @@ class Blocks(ChainListener):
     async def polled(
         self, node: Node[StatisticsT], statistics: StatisticsT, ibd: Value, height: Value, *, pushed: bool
     ) -> None:
-        """Take a poll's values; after initial block download show the tip that no event has reported.
+        """Use a poll's values: after initial block download, show the statistics of a tip that no event reported.
 
         `pushed` says whether events report new blocks; if not, the tip is shown whenever its height changes.
         Raises NodeUnavailable.
@@ -90,7 +90,7 @@ class Blocks(ChainListener):
         A block for which the node does not answer in time stays queued for the next call.
         """
         if self.downloading is not False:
-            return False  # they wait for the poll that finds the download finished
+            return False  # queued blocks wait for the poll that finds the download finished
         asked = False
         while self._waiting:
             block = self._waiting[0]
@@ -104,7 +104,9 @@ class Blocks(ChainListener):
                 except CallFailed:
                     values = {}
                 asked = True
-                self._show(statistics, values if self._shown else None)  # it may have been disconnected meanwhile
+                self._show(
+                    statistics, values if self._shown else None
+                )  # the block may have been disconnected meanwhile
                 self._count(statistics, values)
             if self._waiting and self._waiting[0] == block:  # a poll may have cleared the queue
                 self._waiting.popleft()

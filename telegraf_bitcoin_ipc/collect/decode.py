@@ -31,7 +31,7 @@ class Transaction:
         except SerializationError as error:
             raise Malformed(str(error)) from error
         if not (self._tx.vin and self._tx.vout):
-            raise Malformed("a transaction has inputs and outputs")
+            raise Malformed("a transaction without inputs or outputs")
 
     @property
     def txid(self) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from telegraf_bitcoin_ipc.collect import decode
-from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
-from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, UNKNOWN
+from telegraf_bitcoin_ipc.collect.listeners import ChainListener
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS, UNKNOWN
+from telegraf_bitcoin_ipc.collect.values import Block
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +20,14 @@ class ActiveChain:
     """Counts what happens at the tip of the active chain, whatever reports it; outlives a session."""
 
     def __init__(self, store: Store, *listeners: ChainListener) -> None:
-        """Count in `store`, then tell each of the `listeners`, in their order."""
+        """Count in `store`, then notify each of the `listeners` in order."""
         self._store = store
         self._listeners = listeners
         self._leaving = 0  # blocks that have left the chain since the last one was connected
         self._deepest = 0
 
     def start(self) -> None:
-        """Begin with a node, wherever its tip is."""
+        """Start counting with a node at its current tip."""
         self._leaving = 0
         self._store.set("reorg_depth_max", self._deepest)
 
@@ -49,12 +50,12 @@ class ActiveChain:
             listener.disconnected(block)
 
     def historical(self, block: Block) -> None:
-        """Pass on a block of a background chainstate, which does not count."""
+        """Pass a block of a background chainstate to the listeners, without counting it."""
         for listener in self._listeners:
             listener.historical(block)
 
     def new_tip(self, tip: Block | None) -> None:
-        """Pass on a new tip; None if it is not known which block it is."""
+        """Pass a new tip to the listeners; None if its block is unknown."""
         for listener in self._listeners:
             listener.new_tip(tip)
 
@@ -95,29 +96,19 @@ class ChainEvents:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("mempool_remove: txid=%s reason=%s size=%d", decode.Transaction(tx).txid, name, len(tx))
 
-    def block_connected(
-        self,
-        *,
-        height: int,
-        block_hash: bytes,
-        previous: bytes,
-        data: bytes,
-        chain_time_max: int,
-        historical: bool,
-    ) -> None:
+    def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None:
         """Count a block of the active chain; one of a background chainstate (assumeutxo) does not count."""
-        block = Block(height, decode.hash_text(block_hash), decode.hash_text(previous), chain_time_max)
         if historical:
             self._chain.historical(block)
             return
-        self._store.set("block_height", height)
+        self._store.set("block_height", block.height)
         self._chain.connected(block)
         if self._wants_confirmed:
             self._store.add("mempool_tx_confirmed_total", decode.block_transactions(data) - 1)
 
-    def block_disconnected(self, *, height: int, block_hash: bytes) -> None:
+    def block_disconnected(self, block: Block) -> None:
         """Count a block that left the active chain."""
-        self._chain.disconnected(Block(height, decode.hash_text(block_hash)))
+        self._chain.disconnected(block)
         self._on_tip()
 
     def tip_updated(self) -> None:

@@ -1,40 +1,29 @@
-"""What happens on the chain, as reported to listeners: block statistics, the debug log and `top` are three."""
+"""Events on the chain, for listeners: the block statistics, the debug log and `top`."""
 
 import logging
-from typing import NamedTuple
+
+from telegraf_bitcoin_ipc.collect.values import Block
 
 log = logging.getLogger(__name__)
 
 
-class Block(NamedTuple):
-    """A block; hashes are in display order, and `previous` is empty if unknown.
-
-    `chain_time_max` is the latest block time up to this block (Unix time); None if unknown.
-    """
-
-    height: int
-    hash: str
-    previous: str = ""
-    chain_time_max: int | None = None
-
-
 class ChainListener:
-    """Receives what happens on the chain, in order and after it was counted; does nothing unless overridden."""
+    """Receives events on the chain, in order and after they were counted; does nothing unless overridden."""
 
     def connected(self, block: Block) -> None:
-        """Take a block that was connected to the active chain."""
+        """Receive a block that was connected to the active chain."""
 
     def disconnected(self, block: Block) -> None:
-        """Take a block that was disconnected from the active chain."""
+        """Receive a block that was disconnected from the active chain."""
 
     def historical(self, block: Block) -> None:
-        """Take a block that was connected to the background chainstate of an assumeutxo node."""
+        """Receive a block that was connected to the background chainstate of an assumeutxo node."""
 
     def new_tip(self, tip: Block | None) -> None:
-        """Take a new tip; None if the node announces it without saying which block it is."""
+        """Receive a new tip; None if the node announces it without saying which block it is."""
 
     def flushed(self, *, historical: bool, locator_size: int) -> None:
-        """Take a flush of the coins cache to disk; `locator_size` is in bytes."""
+        """Receive a flush of the coins cache to disk; `locator_size` is in bytes."""
 
 
 class ChainLog(ChainListener):

@@ -6,62 +6,24 @@ Names and meanings are the public interface: they do not change within a major v
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Literal
+
+from telegraf_bitcoin_ipc.collect.tags import (
+    CHAIN_TIP_STATUSES,
+    CONNECTION_TYPES,
+    DIRECTIONS,
+    INDEXES,
+    MESSAGES,
+    NETWORKS,
+    PING_STATS,
+    REMOVAL_REASONS,
+    TRANSPORTS,
+    UNKNOWN,
+    Subscription,
+)
 
 MEASUREMENT: Final = "bitcoin"
 """Line protocol measurement; Telegraf's Prometheus output joins it to the field name with an underscore."""
-
-UNKNOWN: Final = "unknown"
-"""Replaces a tag value that is outside its fixed set, or that the node did not report."""
-
-REMOVAL_REASONS: Final = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced")
-"""Bitcoin Core's MemPoolRemovalReason, in the order of its numbers (0 to 5)."""
-
-
-class Subscription(StrEnum):
-    """What can be subscribed to; the values are those of the tag `subscription`."""
-
-    CHAIN = "chain"
-    UTXO_CACHE = "utxo_cache"
-
-
-DIRECTIONS: Final = ("inbound", "outbound")
-
-NETWORKS: Final = ("ipv4", "ipv6", "onion", "i2p", "cjdns", "not_publicly_routable")
-"""Bitcoin Core's names of networks, as getpeerinfo gives them (GetNetworkName)."""
-
-CONNECTION_TYPES: Final = (
-    "inbound", "outbound-full-relay", "block-relay-only", "manual", "addr-fetch", "feeler", "private-broadcast",
-)  # fmt: skip
-"""Bitcoin Core's names of connection types (ConnectionTypeAsString)."""
-
-TRANSPORTS: Final = ("v1", "v2", "detecting")
-"""Bitcoin Core's names of transport protocols (BIP 324); `detecting` before a peer has shown which."""
-
-FEE_TARGETS: Final = (2, 6, 144)
-"""Confirmation targets in blocks, unless others are chosen."""
-
-PING_STATS: Final = {"median": 0.5, "p90": 0.9, "max": 1.0}
-"""Quantiles by the tag value of peer_ping_seconds; `promtool` refuses a label `quantile` outside summaries."""
-
-OTHER: Final = "other"
-"""Stands in for a message that is none of the protocol's."""
-
-MESSAGES: Final = (
-    "addr", "addrv2", "block", "blocktxn", "cfcheckpt", "cfheaders", "cfilter", "cmpctblock", "feature",
-    "feefilter", "filteradd", "filterclear", "filterload", "getaddr", "getblocks", "getblocktxn", "getcfcheckpt",
-    "getcfheaders", "getcfilters", "getdata", "getheaders", "headers", "inv", "mempool", "merkleblock", "notfound",
-    "ping", "pong", "sendaddrv2", "sendcmpct", "sendheaders", "sendtxrcncl", "tx", "verack", "version",
-    "wtxidrelay", OTHER,
-)  # fmt: skip
-"""The names of the P2P protocol's messages (NetMsgType of Bitcoin Core 31.99)."""
-
-CHAIN_TIP_STATUSES: Final = ("active", "valid-fork", "valid-headers", "headers-only", "invalid")
-"""The statuses that getchaintips knows."""
-
-INDEXES: Final = ("txindex", "basic block filter index", "coinstatsindex", "txospenderindex")
-"""The names that getindexinfo gives the indexes of Bitcoin Core 31.99."""
 
 GROUPS: Final = {
     "core": "what ipc-exporter-rust offers, under the same names",
@@ -120,22 +82,22 @@ def _gauge(name: str, group: str, help: str, tag: str | None = None, values: tup
 
 
 _SCRATCH = (
-    "The trace reports the activity of the coins cache, scratch views included "
-    "(block templates, -checkmempool): it is not the change of the UTXO set."
+    "The trace reports activity in the coins cache, including scratch views (block templates, -checkmempool); "
+    "this is not the change of the UTXO set."
 )
 
 CATALOGUE: Final[tuple[Metric, ...]] = (
     _counter(
         "blocks_connected_total", "core",
-        "Blocks connected to the active chain (those of an assumeutxo background chainstate left out).",
+        "Blocks connected to the active chain, excluding those of an assumeutxo background chainstate.",
     ),
     _counter(
         "blocks_disconnected_total", "core",
-        "Blocks taken off the active chain by a reorganisation.",
+        "Blocks disconnected from the active chain by a reorganisation.",
     ),
     _counter(
         "mempool_tx_added_total", "core",
-        "Transactions that entered the mempool, those that a disconnected block returned included.",
+        "Transactions that entered the mempool, including those that returned from a disconnected block.",
     ),
     _counter(
         "mempool_tx_removed_total", "core",
@@ -144,15 +106,13 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counter(
         "tip_updates_total", "core",
-        "Times the node announced a new tip (a disconnected block alone announces none).",
+        "Times the node announced a new tip; disconnecting a block alone announces none.",
     ),
-    _counter(
-        "chain_state_flushes_total", "core",
-        "Times the node wrote its coins cache to disk.",
-    ),
+    _counter("chain_state_flushes_total", "core", "Times the node wrote its coins cache to disk."),
     _gauge(
         "block_height", "core",
-        "Height of the block connected last, absent until one is; without notifications, of the tip.",
+        "Height of the last connected block, absent until one is connected. On nodes without notifications, "
+        "height of the tip.",
     ),
     _gauge("chain_height", "core", "Height of the tip of the active chain."),
     _gauge("header_height", "core", "Height of the best known header."),
@@ -169,11 +129,11 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     _gauge("peers", "core", "Connected peers, inbound and outbound."),
     Metric(
         "bytes_recv_total", "counter", "core",
-        "Bytes received from peers, as the node counts them: starts again with the node.",
+        "Bytes received from peers, as counted by the node: begins at 0 when the node restarts.",
     ),
     Metric(
         "bytes_sent_total", "counter", "core",
-        "Bytes sent to peers, as the node counts them: starts again with the node.",
+        "Bytes sent to peers, as counted by the node: begins at 0 when the node restarts.",
     ),
     _counter(
         "utxo_cache_add_total", "core",
@@ -185,7 +145,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counter(
         "utxo_cache_uncache_total", "core",
-        "Coins dropped from the UTXO cache because nothing in the mempool spends them any more. " + _SCRATCH,
+        "Coins dropped from the UTXO cache because no mempool transaction spends them any more. " + _SCRATCH,
     ),
     _counter(
         "utxo_cache_add_value_total", "core",
@@ -201,7 +161,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counter(
         "utxo_cache_add_unconfirmed_total", "core",
-        "Those of the coins added that belong to no block (height 2147483647): scratch views only.",
+        "Coins added to the UTXO cache that belong to no block (height 2147483647): scratch views only.",
     ),
     Metric("up", "gauge", "plugin", "1 while the node answers, else 0.", lifetime="process"),
     Metric(
@@ -216,18 +176,18 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     _counter("connects_total", "plugin", "Sessions opened with the node."),
     _counter(
         "poll_errors_total", "plugin",
-        "Failed polls; the series of a method starts when it is first polled.",
+        "Failed polls by method; the series of a method starts when it is first polled.",
         "method",
     ),
     _gauge("poll_duration_seconds", "plugin", "Duration of the last poll."),
-    _gauge("last_poll_timestamp_seconds", "plugin", "When the last poll ended, in Unix time."),
+    _gauge("last_poll_timestamp_seconds", "plugin", "Unix time at which the last poll ended."),
     Metric(
         "subscription_active", "gauge", "plugin", "1 while the subscription is active, else 0.",
         ("subscription",), tuple(Subscription), "process",
     ),
     _counter(
         "events_dropped_total", "plugin",
-        "Events that were answered but not forwarded, and are missing in the counters made from events.",
+        "Events that were answered but dropped unread; the counters made from events lack them.",
     ),
     _counter(
         "guard_refused_calls_total", "plugin",
@@ -239,7 +199,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counter(
         "lines_dropped_total", "plugin",
-        "Lines of output that Telegraf did not read in time; the newest are kept.",
+        "Lines of output dropped because Telegraf did not read them in time; the newest are kept.",
     ),
     _counter(
         "mempool_tx_removed_by_reason_total", "mempool",
@@ -253,7 +213,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counter(
         "mempool_tx_confirmed_total", "mempool",
-        "Transactions of the blocks connected to the active chain, coinbase left out.",
+        "Transactions in the blocks connected to the active chain, excluding coinbases.",
     ),
     _gauge(
         "mempool_vbytes", "mempool",
@@ -261,43 +221,43 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _gauge(
         "mempool_min_fee_sat_per_vb", "mempool",
-        "Lowest feerate that enters the mempool, in satoshi per virtual byte: above the relay minimum "
-        "once it is full.",
+        "Lowest feerate that the mempool accepts, in satoshi per virtual byte; above the relay minimum once "
+        "the mempool is full.",
     ),
     _gauge(
         "mempool_relay_min_fee_sat_per_vb", "mempool",
         "Lowest feerate that the node relays (-minrelaytxfee), in satoshi per virtual byte.",
     ),
     _gauge("mempool_total_fee_sat", "mempool", "Fees of all transactions in the mempool, in satoshi."),
-    _gauge(
-        "mempool_unbroadcast", "mempool",
-        "Transactions of the node's own that no peer has asked for yet.",
-    ),
+    _gauge("mempool_unbroadcast", "mempool", "The node's own transactions that no peer has requested yet."),
     _gauge("mempool_loaded", "mempool", "1 once the mempool saved at the last stop has been loaded, else 0."),
     _gauge("difficulty", "chain", "Difficulty of the tip's proof of work."),
     _gauge(
         "chain_size_on_disk_bytes", "chain",
-        "Bytes that blocks and undo data take on disk (the node's estimate).",
+        "Disk space taken by blocks and undo data, in bytes (the node's estimate).",
     ),
     _gauge("chain_pruned", "chain", "1 if the node prunes old blocks, else 0."),
-    _gauge("chain_prune_height", "chain", "Height of the first block that is not pruned; absent without pruning."),
-    _gauge("chain_tip_timestamp_seconds", "chain", "Time in the tip's header, in Unix time."),
+    _gauge(
+        "chain_prune_height", "chain",
+        "Height of the first block that is not pruned; absent if the node does not prune.",
+    ),
+    _gauge("chain_tip_timestamp_seconds", "chain", "Timestamp in the tip's header, in Unix time."),
     _gauge(
         "chain_tip_median_timestamp_seconds", "chain",
         "Median time of the tip and the ten blocks before it, in Unix time.",
     ),
     _gauge(
         "node_warnings", "chain",
-        "Warnings for the node's operator (getblockchaininfo has their text).",
+        "Number of warnings for the node's operator (getblockchaininfo has their text).",
     ),
-    _gauge("uptime_seconds", "chain", "How long the node has been running."),
+    _gauge("uptime_seconds", "chain", "Time since the node started, in seconds."),
     _gauge(
         "network_hashrate", "chain",
         "Hashes per second of the whole network, estimated by the node from the last 120 blocks.",
     ),
     _gauge(
         "chain_tips", "chain",
-        "Tips of the block tree by status (one is the active chain's); polled once after each new block.",
+        "Tips of the block tree by status, including the active chain's; polled once after each new block.",
         "status", CHAIN_TIP_STATUSES,
     ),
     _gauge("index_synced", "chain", "1 if an optional index is synced with the chain, else 0.", "index", INDEXES),
@@ -317,74 +277,67 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _gauge(
         "peer_ping_seconds", "peers",
-        "Median, 90th percentile and maximum of the peers' last ping times; absent without a peer that has "
-        "answered one.",
+        "Median, 90th percentile and maximum of the peers' last ping times; absent until a peer has answered "
+        "a ping.",
         "stat", tuple(PING_STATS),
     ),
-    _gauge("banned_peers", "peers", "Addresses and subnets that are banned."),
+    _gauge("banned_peers", "peers", "Banned addresses and subnets."),
     _counter(
         "p2p_bytes_recv_total", "peers",
         "Bytes received from peers since the plugin's first poll, by P2P message; what a peer sends between the "
-        "last poll and its disconnection is missing.",
+        "last poll and its disconnection is not counted.",
         "message", MESSAGES,
     ),
     _counter(
         "p2p_bytes_sent_total", "peers",
         "Bytes sent to peers since the plugin's first poll, by P2P message; what is sent to a peer between the "
-        "last poll and its disconnection is missing.",
+        "last poll and its disconnection is not counted.",
         "message", MESSAGES,
     ),
     _gauge(
         "fee_estimate_sat_per_vb", "fees",
-        "Feerate that gets a transaction confirmed within `target` blocks (estimatesmartfee), in "
-        "satoshi per virtual "
+        "Estimated feerate for confirmation within `target` blocks (estimatesmartfee), in satoshi per virtual "
         "byte; absent while the node has too little data.",
         "target",
     ),
-    _gauge("last_block_transactions", "blocks", "Transactions of the newest block, coinbase included."),
-    _gauge("last_block_inputs", "blocks", "Inputs of the newest block, the coinbase's left out."),
-    _gauge("last_block_outputs", "blocks", "Outputs of the newest block."),
+    _gauge("last_block_transactions", "blocks", "Transactions in the newest block, including the coinbase."),
+    _gauge("last_block_inputs", "blocks", "Inputs in the newest block, excluding the coinbase's."),
+    _gauge("last_block_outputs", "blocks", "Outputs in the newest block."),
     _gauge(
         "last_block_size_bytes", "blocks",
-        "Size of the newest block's transactions in bytes, coinbase left out.",
+        "Size of the newest block's transactions, excluding the coinbase, in bytes.",
     ),
     _gauge(
         "last_block_weight", "blocks",
-        "Weight (BIP 141) of the newest block's transactions, coinbase left out.",
+        "Weight (BIP 141) of the newest block's transactions, excluding the coinbase.",
     ),
     _gauge("last_block_fee_sat", "blocks", "Fees of the newest block, in satoshi."),
     _gauge("last_block_subsidy_sat", "blocks", "Subsidy of the newest block, in satoshi."),
     _gauge(
         "last_block_value_sat", "blocks",
-        "Value of the newest block's outputs, coinbase left out, in satoshi.",
+        "Value of the newest block's outputs, excluding the coinbase's, in satoshi.",
     ),
-    _gauge("last_block_timestamp_seconds", "blocks", "Time in the newest block's header, in Unix time."),
+    _gauge("last_block_timestamp_seconds", "blocks", "Timestamp in the newest block's header, in Unix time."),
     _counter(
         "utxo_created_total", "blocks",
-        "Coins that the blocks connected have created. With utxo_spent_total this is the change of the "
-        "UTXO set, which "
-        "the UTXO trace is not; blocks in initial block download are left out.",
+        "Coins created by connected blocks, excluding those connected during initial block download. "
+        "Together with utxo_spent_total this gives the change of the UTXO set; the UTXO trace does not.",
     ),
-    _counter("utxo_spent_total", "blocks", "Coins that the blocks connected have spent."),
+    _counter("utxo_spent_total", "blocks", "Coins spent by connected blocks."),
     _counter(
         "utxo_created_value_sat_total", "blocks",
-        "Value of the coins that the blocks connected have created, in satoshi.",
+        "Value of the coins created by connected blocks, in satoshi.",
     ),
+    _counter("utxo_spent_value_sat_total", "blocks", "Value of the coins spent by connected blocks, in satoshi."),
     _counter(
-        "utxo_spent_value_sat_total", "blocks",
-        "Value of the coins that the blocks connected have spent, in satoshi.",
+        "reorgs_total", "blocks",
+        "Reorganisations; consecutive blocks that leave the active chain count as one.",
     ),
-    _counter("reorgs_total", "blocks", "Reorganisations: runs of blocks that left the active chain."),
     Metric(
         "reorg_depth_max", "gauge", "blocks",
-        "Blocks that left the active chain in the deepest reorganisation since the plugin's start.",
+        "Depth in blocks of the deepest reorganisation since the plugin started.",
         lifetime="process",
     ),
 )  # fmt: skip
 
 METRICS: Final = {metric.name: metric for metric in CATALOGUE}
-
-
-def prometheus_names(metric_type: MetricType) -> list[str]:
-    """Return the names, as Prometheus shows them, of all metrics of a type, in catalogue order."""
-    return [f"{MEASUREMENT}_{metric.name}" for metric in CATALOGUE if metric.type == metric_type]

@@ -107,9 +107,9 @@ class Poller:
         return None
 
     async def attempt(self, node: Node[SourceT], source: SourceT) -> dict[str, Value]:
-        """Return those of the source's values that could be read.
+        """Return the source's values that could be read.
 
-        A failure is counted, and a warning the first time. Raises CallFailed if there is no value at all.
+        A failure is counted, and logged as a warning the first time. Raises CallFailed if no value could be read.
         """
         self._store.add("poll_errors_total", 0, source.name)
         try:

@@ -1,4 +1,4 @@
-"""The current value of every metric: events and polls set them, and samples of all of them are read.
+"""The current value of every metric: set by events and polls, read as samples.
 
 No clock and no I/O. An unknown value is absent. Counters that this process keeps outlive a session; values that
 the node reported do not.
@@ -7,7 +7,8 @@ the node reported do not.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, METRICS, UNKNOWN, Metric
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, METRICS, Metric
+from telegraf_bitcoin_ipc.collect.tags import UNKNOWN
 from telegraf_bitcoin_ipc.collect.values import Labelled, Number
 
 
@@ -35,7 +36,7 @@ class Store:
         return name in self._series
 
     def start(self, *names: str) -> None:
-        """Start counters at 0, with every value of a fixed set of tag values, unless they have started before."""
+        """Start counters at 0, for every value of a tag with fixed values; counters already started stay."""
         for name in names:
             all_tag_values: list[tuple[str, ...]] = [(value,) for value in METRICS[name].values] or [()]
             for tag_values in all_tag_values:

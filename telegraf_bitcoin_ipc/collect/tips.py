@@ -5,46 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
-from telegraf_bitcoin_ipc.collect.listeners import Block
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Block, Header
 from telegraf_bitcoin_ipc.errors import CallFailed
 
 log = logging.getLogger(__name__)
 
 LONGEST_WALK: Final = 288
 """Blocks (two days' worth) beyond which headers are not requested one by one; only heights are compared then."""
-
-
-class Tip(Protocol):
-    """A tip of the active chain."""
-
-    @property
-    def hash(self) -> str:
-        """Its hash, in display order."""
-
-    @property
-    def height(self) -> int:
-        """Its height."""
-
-
-class Header(Protocol):
-    """A block's place in the chain."""
-
-    @property
-    def hash(self) -> str:
-        """Its hash."""
-
-    @property
-    def previous(self) -> str:
-        """The hash of the block before it."""
-
-    @property
-    def height(self) -> int:
-        """Its height."""
-
-    @property
-    def transactions(self) -> int:
-        """How many transactions it has."""
 
 
 class Node(Protocol):
@@ -62,24 +30,24 @@ class Tips:
         self._store = store
         self._chain = chain
         self._downloading = downloading
-        self._counted: Tip | None = None
+        self._counted: Block | None = None
 
-    async def moved(self, tip: Tip, headers: Node | None) -> None:
+    async def moved(self, tip: Block, headers: Node | None) -> None:
         """Count the blocks between the previous tip and this one; without `headers` only the tip."""
         first = self._counted is None
         self._store.set("block_height", tip.height)
         self._store.add("tip_updates_total", int(not first))
-        self._chain.new_tip(Block(tip.height, tip.hash))
+        self._chain.new_tip(tip)
         try:
             if headers is not None and self._counted is not None:
                 await self._count(self._counted, tip, headers)
         except CallFailed as error:
             self._store.add("poll_errors_total", 1, "getblockheader")
-            log.warning("the blocks up to %d will be counted with the next one: %s", tip.height, error)
+            log.warning("the blocks up to height %d will be counted with the next tip: %s", tip.height, error)
             return
         self._counted = tip
 
-    async def _count(self, old: Tip, new: Tip, headers: Node) -> None:
+    async def _count(self, old: Block, new: Block, headers: Node) -> None:
         self._store.add("poll_errors_total", 0, "getblockheader")
         near = not self._downloading() and abs(new.height - old.height) <= LONGEST_WALK
         path = await walk(old.hash, new.hash, headers) if near else None

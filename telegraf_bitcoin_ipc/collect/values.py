@@ -1,6 +1,7 @@
-"""The kinds of value that a metric can have."""
+"""The values that come from a node: what a metric can have, blocks and headers."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 Number = int | float
 
@@ -12,3 +13,24 @@ PeerTotals = Mapping[tuple[int, str], Number]
 
 Value = Number | Labelled | PeerTotals | None
 """A polled value; None where the node has none."""
+
+
+class Block(NamedTuple):
+    """A block; hashes are in display order, and `previous` is empty if unknown.
+
+    `chain_time_max` is the latest block time up to this block (Unix time); None if unknown.
+    """
+
+    height: int
+    hash: str
+    previous: str = ""
+    chain_time_max: int | None = None
+
+
+class Header(NamedTuple):
+    """A block header from getblockheader; `previous` is empty for the genesis block."""
+
+    hash: str
+    previous: str
+    height: int
+    transactions: int

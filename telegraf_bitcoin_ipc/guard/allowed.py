@@ -1,4 +1,4 @@
-"""What a client may call. Made from the schema and the dialects by `make reference`; do not edit."""
+"""What a client may call. Made from schema and dialects by `make reference`: do not edit it."""
 
 CALLS = {
     (0xDDFB1D54C24414B3, 1): "Chain.getHeight",

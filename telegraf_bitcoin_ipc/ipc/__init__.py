@@ -1,1 +1,1 @@
-"""The edge towards the node: the only part, beside the simulated node, that speaks Cap'n Proto."""
+"""The interface to the node: the only part, besides the simulated node, that speaks Cap'n Proto."""

@@ -1,4 +1,4 @@
-"""Servers for the node's callbacks, which call a sink's plain methods.
+"""Cap'n Proto servers for the node's callbacks, which pass each event to a plain object, the sink.
 
 The node waits for each callback, and aborts if one raises or is missing. So every method of both interfaces is
 here, and each answers, whatever the sink does.
@@ -10,45 +10,38 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Protocol
 
+from telegraf_bitcoin_ipc.collect.values import Block
+
 log = logging.getLogger(__name__)
 
 
 class ChainSink(Protocol):
-    """Receives the events of ChainNotifications. Hashes are in wire byte order, the reverse of display order."""
+    """Receives the events of ChainNotifications."""
 
     def transaction_added(self, tx: bytes) -> None:
-        """Take a serialised transaction that entered the mempool."""
+        """Receive a serialised transaction that entered the mempool."""
 
     def transaction_removed(self, tx: bytes, reason: int) -> None:
-        """Take a serialised transaction that left the mempool, and a MemPoolRemovalReason."""
+        """Receive a serialised transaction that left the mempool, and a MemPoolRemovalReason."""
 
-    def block_connected(
-        self,
-        *,
-        height: int,
-        block_hash: bytes,
-        previous: bytes,
-        data: bytes,
-        chain_time_max: int,
-        historical: bool,
-    ) -> None:
-        """Take a block that was connected; `historical` if to the background chainstate of an assumeutxo node."""
+    def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None:
+        """Receive a block and its bytes; `historical` if in the background chainstate of an assumeutxo node."""
 
-    def block_disconnected(self, *, height: int, block_hash: bytes) -> None:
-        """Take a block that left the active chain."""
+    def block_disconnected(self, block: Block) -> None:
+        """Receive a block that left the active chain."""
 
     def tip_updated(self) -> None:
-        """Take the announcement of a new tip."""
+        """Receive the announcement of a new tip."""
 
     def chain_state_flushed(self, *, historical: bool, locator: bytes) -> None:
-        """Take a flush of the coins cache to disk."""
+        """Receive a flush of the coins cache to disk."""
 
 
 class UtxoSink(Protocol):
     """Receives the events of UtxoCacheTrace."""
 
     def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
-        """Take one coin, its value in satoshi, and what the cache did with it: add, spend or uncache."""
+        """Receive one coin, its value in satoshi, and what the cache did with it: add, spend or uncache."""
 
 
 class Subscriber:
@@ -59,12 +52,12 @@ class Subscriber:
         self.destroyed = asyncio.Event()
 
     async def destroy(self, **_: Any) -> None:
-        """Note that the node will make no more calls."""
+        """Set `destroyed`: this is the node's last call."""
         self.destroyed.set()
 
 
 def _answered(take: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Make a server method of a plain one. Catches every exception, so that the node always gets an answer."""
+    """Turn a plain method into a server method that catches every exception: the node always gets an answer."""
 
     @wraps(take)
     async def method(self: Any, **parameters: Any) -> None:
@@ -74,6 +67,11 @@ def _answered(take: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, No
             log.exception("an event could not be counted")
 
     return method
+
+
+def _block(info: Any) -> Block:
+    """Return a BlockInfo without its data, with hashes in display order."""
+    return Block(info.height, bytes(info.hash)[::-1].hex(), bytes(info.prevHash)[::-1].hex(), info.chainTimeMax)
 
 
 def chain_notifications(schema: Any, sink: ChainSink) -> Subscriber:
@@ -90,18 +88,11 @@ def chain_notifications(schema: Any, sink: ChainSink) -> Subscriber:
 
         @_answered
         def blockConnected(self, role: Any, block: Any, **_: Any) -> None:
-            sink.block_connected(
-                height=block.height,
-                block_hash=bytes(block.hash),
-                previous=bytes(block.prevHash),
-                data=bytes(block.data),
-                chain_time_max=block.chainTimeMax,
-                historical=role.historical,
-            )
+            sink.block_connected(_block(block), bytes(block.data), historical=role.historical)
 
         @_answered
         def blockDisconnected(self, block: Any, **_: Any) -> None:
-            sink.block_disconnected(height=block.height, block_hash=bytes(block.hash))
+            sink.block_disconnected(_block(block))
 
         @_answered
         def updatedBlockTip(self, **_: Any) -> None:

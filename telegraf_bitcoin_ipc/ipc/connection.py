@@ -19,8 +19,8 @@ from telegraf_bitcoin_ipc.ipc.standing_guard import introduced
 log = logging.getLogger(__name__)
 
 PATIENCE: Final = 0.5
-"""Seconds to end the subscriptions, and then to wait for pending answers, before the guard is left to do it: with
-the guard's exit timeout the program ends within 2 s of being stopped."""
+"""Seconds to end the subscriptions, and again to wait for pending answers, before both are left to the guard. With
+the guard's exit timeout, the program exits within 2 s of being told to stop."""
 
 
 ResultT = TypeVar("ResultT")
@@ -33,7 +33,7 @@ def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:
 
 
 LOOK_LIMIT: Final = 20.0
-"""Seconds that a single look at a node may take: somebody is waiting for the program to end."""
+"""Time limit in seconds for commands that look at a node once (`check`, `once`): a user is waiting for them."""
 
 
 class Connection(NamedTuple):
@@ -55,9 +55,9 @@ async def connect(
 ) -> AsyncIterator[Connection]:
     """Open a session with the node. With `forward_utxo` the guard forwards UTXO events as well as counting them.
 
-    `on_wait` gets a sentence if the node is still loading its chain, which is waited for. If the guard cannot be
-    started nothing may be subscribed, and the log says so at `level`. Raises NodeUnavailable, NodeStopping and
-    UnsupportedNode.
+    If the node is still loading its chain, this waits for it, and `on_wait` gets a sentence for the log. If the
+    guard cannot be started, this is logged at `level`, and subscribing is not safe. Raises NodeUnavailable,
+    NodeStopping and UnsupportedNode.
     """
     async with AsyncExitStack() as stack:
         connection = stack.enter_context(node_socket.connect())
@@ -70,7 +70,7 @@ async def connect(
                     guarded(connection, forward_utxo=forward_utxo, meanwhile=prepare)
                 )
             except GuardFailed as error:
-                log.log(level, "%s; nothing is subscribed without it, the node is only polled", error)
+                log.log(level, "%s; polling only: without the guard, subscribing is not safe", error)
         if guard is not None:
             connection, patience = guard.connection, PATIENCE
         loading = Loading(node_socket.is_loaded, on_wait=on_wait)
@@ -90,7 +90,7 @@ async def look_at(
 
     Raises NodeUnavailable, NodeStopping and UnsupportedNode.
     """
-    waits_for = "it accepts the connection and does not answer"
+    waits_for = "it accepts the connection but does not answer"
 
     def on_wait(reason: str) -> None:
         nonlocal waits_for

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from telegraf_bitcoin_ipc.collect.absence import Reason
-from telegraf_bitcoin_ipc.collect.metrics import (
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
+from telegraf_bitcoin_ipc.collect.tags import (
     CHAIN_TIP_STATUSES,
     CONNECTION_TYPES,
     FEE_TARGETS,
@@ -78,7 +79,7 @@ def _traced(method: str) -> Pushed:
 
 
 def _everywhere(metric: str, method: str, read: Read, **options: Any) -> Row:
-    """Return the row of a value that only JSON-RPC has."""
+    """Return the row of a value that comes from JSON-RPC in every dialect that has JSON-RPC."""
     origin = _rpc(method, read, **options)
     return Row(metric, origin, origin)
 
@@ -205,7 +206,7 @@ TABLE: Final = (
 
 
 def _lacking(row: Row) -> Reason:
-    """Return which interface a node lacks that does not offer the row's metric."""
+    """Return which interface is missing on a node that does not offer the row's metric."""
     if isinstance(row.full, Pushed) and row.full.subscription is Subscription.UTXO_CACHE:
         return Reason.NO_TRACING
     return Reason.NO_CHAIN if row.stock is None else Reason.NO_RPC
@@ -216,7 +217,7 @@ _LACKING: Final = {row.metric: _lacking(row) for row in TABLE}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One call, and the reader of each metric that it has a value for."""
+    """One call, and the reader of each metric whose value it returns."""
 
     call: Call
     values: Mapping[str, Read]
@@ -281,6 +282,11 @@ class Dialect:
         origin = self.origins.get(metric)
         return isinstance(origin, Polled) and origin.call.once_per_tip
 
+    def calls(self, group: str) -> list[Call]:
+        """Return the calls that give the metrics of a group, in polling order."""
+        origins = (origin for metric, origin in self.origins.items() if METRICS[metric].group == group)
+        return list(dict.fromkeys(origin.call for origin in origins if isinstance(origin, Polled)))
+
     def event_metrics(self, *kinds: Subscription | Followed) -> list[str]:
         """Return the metrics made from a subscription, or from following the tip."""
         return [
@@ -291,7 +297,7 @@ class Dialect:
 
 
 def _dialect(name: str, origin: Callable[[Row], Origin], *subscriptions: Subscription) -> Dialect:
-    """Return the dialect with each row's `origin`; what needs another subscription is left out."""
+    """Return the dialect with each row's `origin`; metrics of other subscriptions than these have none."""
     origins = {row.metric: origin(row) for row in TABLE}
     for metric, where in origins.items():
         if isinstance(where, Pushed) and where.subscription not in subscriptions:
@@ -307,6 +313,8 @@ STOCK_30 = _dialect("stock-30", lambda row: row.mining)
 
 DIALECTS: Final = (TRACING, CHAIN, STOCK, STOCK_31, STOCK_30)
 """The supported kinds of node."""
+
+BY_NAME: Final = {dialect.name: dialect for dialect in DIALECTS}
 
 READ_ONLY: Final = tuple(
     sorted(

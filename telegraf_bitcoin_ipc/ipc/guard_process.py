@@ -1,4 +1,4 @@
-"""Start the guard, hold the socket that leads to it, read its totals, and see it off."""
+"""Starts the guard, connects to the node through it, reads its totals, and waits for its exit."""
 
 import asyncio
 import logging
@@ -17,18 +17,18 @@ from telegraf_bitcoin_ipc.guard import contract, hello, memory
 log = logging.getLogger(__name__)
 
 START_LIMIT: Final = 5.0
-"""Seconds that the guard has to say that it is ready; it takes some milliseconds."""
+"""Seconds within which the guard must report that it is ready; it takes some milliseconds."""
 
 SPIN_MICROSECONDS: Final = 300
-"""How long the guard looks busily for the next UTXO event: a block brings thousands back to back."""
+"""How long the guard polls busily for the next UTXO event: a block has thousands back to back."""
 
 EXIT_TIMEOUT: Final = 0.8
-"""Seconds that a program that was told to stop waits for the guard's end; the guard needs nobody."""
+"""Seconds to wait for the guard's exit after being told to stop; later the guard finishes on its own."""
 
 PAUSE: Final = 0.005
 
 STDERR_BYTES: Final = 4000
-"""How much of what the guard wrote on stderr, at most a traceback, is logged: its end."""
+"""How much of the end of the guard's stderr is logged; it is at most a traceback."""
 
 GUARD: Final = os.path.dirname(os.path.abspath(contract.__file__))
 """The directory of the guard's package."""
@@ -37,14 +37,14 @@ RUN: Final = (
     "import os, sys; sys.path.append(os.path.dirname(sys.argv[1])); "
     "from guard import {0}; sys.path.pop(); sys.exit({0}.main(sys.argv[2:]))"
 )
-"""Runs a module of the guard, given the guard's directory and arguments, as a package of its own: nothing else of
-this one is imported, and Python keeps its compiled form, where a script would be compiled at each start."""
+"""Runs a module of the guard, given the guard's directory and arguments, as a top-level package: nothing else of
+this package is imported, and Python caches its compiled form. A script would be compiled at each start."""
 
 
 class Guarded(NamedTuple):
-    """The socket on which the node is spoken to, and what the guard has added up since its start.
+    """The socket that leads to the node through the guard, and a reader of the guard's totals since its start.
 
-    `standing` is whether it is a service, and not of the plugin's own.
+    `standing` is whether the guard is a service, and not a process that the plugin started.
     """
 
     connection: socket.socket
@@ -53,13 +53,13 @@ class Guarded(NamedTuple):
 
 
 class GuardFailed(Exception):
-    """The guard could not be started: its caller must not subscribe."""
+    """The guard could not be started: the caller must not subscribe."""
 
 
 class Totals:
-    """A guard's totals, in memory that both processes have mapped.
+    """A guard's totals, in memory that both processes map.
 
-    They can be read after `close`, too, as they were then.
+    After `close`, `read` returns their last values.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -84,7 +84,7 @@ class Totals:
         return dict(zip(contract.TOTALS, numbers, strict=True))
 
     def close(self) -> None:
-        """Let go of the memory; the guard's mapping of it is its own."""
+        """Release the memory in this process; the guard keeps its own mapping."""
         if isinstance(self._memory, mmap.mmap):
             last = self._memory[:]
             self._memory.close()
@@ -96,10 +96,10 @@ class Totals:
 async def guarded(
     connection: socket.socket, *, forward_utxo: bool, meanwhile: Callable[[], object] = lambda: None
 ) -> AsyncIterator[Guarded]:
-    """Give the node's socket to a guard of its own, and hold what leads to that guard.
+    """Pass the node's socket to a new guard, and connect to the node through it.
 
-    What need not wait for the guard is done `meanwhile`, while it starts. The connection is the guard's once this
-    yields; it is still open and the caller's where GuardFailed is raised.
+    `meanwhile` is called while the guard starts. Once this yields, `connection` is closed here and only the guard
+    holds it. If this raises GuardFailed, `connection` is still open.
     """
     with ExitStack() as stack:
         with _failing():
@@ -124,7 +124,7 @@ async def guarded(
 
 @contextmanager
 def _failing() -> Iterator[None]:
-    """Raise GuardFailed when the system refuses what the guard needs."""
+    """Turn an OSError into GuardFailed."""
     try:
         yield
     except OSError as error:
@@ -132,7 +132,7 @@ def _failing() -> Iterator[None]:
 
 
 class Side:
-    """A socket pair of which one end is about to be inherited."""
+    """A socket pair; the guard inherits one end."""
 
     def __init__(self, ours: socket.socket, its: socket.socket) -> None:
         """Hold both ends."""
@@ -140,7 +140,7 @@ class Side:
         ours.setblocking(False)
 
     def close(self) -> None:
-        """Close what is open of it."""
+        """Close both ends."""
         self.ours.close()
         self.its.close()
 
@@ -148,9 +148,9 @@ class Side:
 def _start(
     connection: socket.socket, its: socket.socket, shared: int, stderr: int, forward_utxo: bool
 ) -> subprocess.Popen[bytes]:
-    """Start the guard in a session of its own, with three descriptors and nothing of ours on its pipes.
+    """Start the guard in its own process session, with three descriptors and none of this process's pipes.
 
-    Its stderr is a file: the guard outlives this process, and must never wait for a reader.
+    Its stderr is a file, because the guard can outlive this process and must never wait for a reader.
     """
     descriptors = (connection.fileno(), its.fileno(), shared)
     try:
@@ -167,7 +167,7 @@ def _start(
 
 
 def command(*arguments: object, module: str = "loop") -> list[str]:
-    """Return the command that runs the guard, without anything but the standard library, with its arguments."""
+    """Return the command that runs the guard with these arguments, and only the standard library on its path."""
     return [sys.executable, "-I", "-S", "-c", RUN.format(module), GUARD, *map(str, arguments)]
 
 
@@ -193,19 +193,25 @@ async def _ready(ours: socket.socket, process: subprocess.Popen[bytes], stderr: 
 
 
 def _written(stderr: int) -> str:
-    """Return the end of what the guard has written on stderr, as the end of a sentence."""
+    """Return the end of the guard's stderr, phrased as the end of a sentence."""
     size = os.fstat(stderr).st_size
     text = os.pread(stderr, STDERR_BYTES, max(size - STDERR_BYTES, 0)).decode(errors="replace").strip()
     return f"; it wrote: {text}" if text else ""
 
 
 async def _wait_for_exit(process: subprocess.Popen[bytes], patience: float | None) -> None:
-    """Wait for the guard, which ends when the node has let go of every subscription, and needs nobody for it."""
+    """Wait for the guard to exit, for at most `patience` seconds; None is no limit.
+
+    The guard exits once the node has ended every subscription.
+    """
     loop = asyncio.get_running_loop()
     deadline = None if patience is None else loop.time() + patience
     while process.poll() is None:
         if deadline is not None and loop.time() > deadline:
-            log.warning("the node has not let go yet: guard %d waits for it alone", process.pid)
-            process.returncode = 0  # for subprocess, which would complain: nobody here waits for it any more
+            log.warning(
+                "the guard is still waiting for the node; it continues alone, as process %d",
+                process.pid,
+            )
+            process.returncode = 0  # else subprocess would warn that nothing waits for it
             return
         await asyncio.sleep(PAUSE)

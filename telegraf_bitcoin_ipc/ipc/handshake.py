@@ -1,4 +1,4 @@
-"""Opens and closes a session: finds out the node's dialect, in an order in which no call can harm a node.
+"""Opens and closes a session: detects the node's dialect, in an order in which no call can harm a node.
 
 What real nodes require:
 
@@ -47,7 +47,7 @@ IDLE_LIMIT: Final = 10.0
 """Seconds that a pending call may take before the socket is closed, without a guard to wait for it."""
 
 LOADING_HINT: Final = 1.0
-"""Seconds after which a makeMining that has not returned is taken to wait for the chain."""
+"""Seconds after which a makeMining call that has not returned is assumed to wait for the chain."""
 
 
 STARTING: Final = "the node is still starting"
@@ -77,7 +77,7 @@ async def open_session(
     """Open a session over a connected socket, which remains the caller's; unsubscribe everything at its end.
 
     Unsubscribing may take `patience` seconds, or has no limit (None). A limit is only for a socket that leads to a
-    guard, which finishes by itself. Raises NodeUnavailable if the node closes the connection, does not answer or
+    guard, which finishes on its own. Raises NodeUnavailable if the node closes the connection, does not answer or
     is still starting, NodeStopping if it shuts down, and UnsupportedNode if it has no supported interface.
     """
     # A duplicate, because the event loop must close its descriptor itself; the caller closes its own.
@@ -99,14 +99,14 @@ async def open_session(
 
 
 async def _idle(threads: Mapping[str, ServerThread]) -> None:
-    """Wait until no call is pending but the one that waits for a tip."""
+    """Wait until no call is pending except the one that waits for a tip."""
     for name, thread in threads.items():
         if name != "tip":
             await thread.idle()
 
 
 async def _finish(work: Coroutine[Any, Any, None], limit: float | None) -> None:
-    """Finish the work, or stop it after `limit` seconds; a cancellation takes effect afterwards."""
+    """Finish the work, or stop it after `limit` seconds; a cancellation takes effect only after that."""
 
     async def limited() -> None:
         with suppress(TimeoutError):
@@ -206,7 +206,7 @@ async def _with_mining(client: Any, threads: Mapping[str, ServerThread], loading
         raise UnsupportedNode("the node offers none of the supported interfaces")
     if not loading.is_loaded():
         raise NodeUnavailable(
-            "the node is a Bitcoin Core 30 that may be starting or stopping, when any call would abort it"
+            "the node is a Bitcoin Core 30 that may be starting or stopping: any call could abort it"
         )
     return Session(STOCK_30, {"mining": mining}, threads, loaded)
 
@@ -214,8 +214,8 @@ async def _with_mining(client: Any, threads: Mapping[str, ServerThread], loading
 async def _once_loaded(thread: ServerThread, init: Any, loading: Loading, rpc: JsonRpc | None) -> Any | None:
     """Return the Mining that Core 31 and later make once their chain is loaded; None if @3 is not makeMining.
 
-    `rpc`, if there is one, is asked what the node is doing. Raises NodeStopping, and NodeUnavailable after
-    the limit.
+    `rpc`, if given, reports what the node is doing meanwhile. Raises NodeStopping, and NodeUnavailable after the
+    limit.
     """
     making = asyncio.ensure_future(offered(thread, init, "makeMining", limit=loading.limit))
     what = STARTING
@@ -233,7 +233,7 @@ async def _once_loaded(thread: ServerThread, init: Any, loading: Loading, rpc: J
 
 
 async def _why_loading(rpc: JsonRpc) -> str:
-    """Return what a loading node is doing, in its own words; empty if it does not say."""
+    """Return the node's own message about what it is loading; empty if there is none."""
     try:
         await rpc("getblockchaininfo")
     except NodeUnavailable as error:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-from telegraf_bitcoin_ipc.collect.metrics import Subscription
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.rpc_values import Read
 
 RPC: Final = "rpc"

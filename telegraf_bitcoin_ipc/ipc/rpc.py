@@ -1,4 +1,4 @@
-"""JSON-RPC methods over the node's IPC socket: Node.executeRpc or Rpc.executeRpc, read-only methods alone."""
+"""JSON-RPC methods over the node's IPC socket: Node.executeRpc or Rpc.executeRpc, only read-only methods."""
 
 from typing import Any, Final
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
-from telegraf_bitcoin_ipc.collect.metrics import OTHER, PING_STATS
+from telegraf_bitcoin_ipc.collect.tags import OTHER, PING_STATS
 from telegraf_bitcoin_ipc.collect.values import Labelled, Number, PeerTotals, Value
 
 Read = Callable[[Any], Value]
@@ -79,7 +79,7 @@ def directions(result: Any) -> Labelled:
 
 
 def count_of(name: str, known: Iterable[str]) -> Read:
-    """Return a reader that counts a list's items by one of their fields; each known value is counted, 0 too."""
+    """Return a reader that counts a list's items by one of their fields; each known value has a count, even 0."""
     return lambda items: dict.fromkeys(known, 0) | Counter(str(item.get(name, "")) for item in items)
 
 

@@ -1,4 +1,4 @@
-"""A session with a node of a known dialect: polls, subscriptions, the tip, and leaving without harm.
+"""A session with a node of a known dialect: polls, subscriptions, following the tip, and a safe end.
 
 A socket with a subscription must not be closed: a real node aborts. Nor may one with an unanswered call, which
 aborts a busy tracing node about once in 30 times. waitTipChanged is the one exception.
@@ -7,10 +7,10 @@ aborts a busy tracing node about once in 30 times. waitTipChanged is the one exc
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
-from telegraf_bitcoin_ipc.collect.metrics import Subscription
-from telegraf_bitcoin_ipc.collect.values import Value
+from telegraf_bitcoin_ipc.collect.tags import Subscription
+from telegraf_bitcoin_ipc.collect.values import Block, Header, Value
 from telegraf_bitcoin_ipc.errors import (
     CallFailed,
     NodeStopping,
@@ -37,7 +37,7 @@ NO_TIP: Final = bytes(32)
 """A hash that no block has: the first wait returns the current tip at once."""
 
 TIP_WAIT_MILLISECONDS: Final = 1000.0
-"""Time limit of a wait for a new tip: before it closes the guard must wait for the answer."""
+"""Time limit of a wait for a new tip: the guard must wait for the answer before it closes the node's socket."""
 
 MALFORMED: Final = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 """Exceptions that a reader raises on an unexpected result."""
@@ -48,22 +48,6 @@ LONGEST_BUSY_PAUSE: Final = 1.0
 
 UNANSWERED_WARNING: Final = 5.0
 """Seconds after which the log mentions a subscription that has not ended yet."""
-
-
-class Tip(NamedTuple):
-    """A tip of the active chain: its hash in display order, and its height."""
-
-    hash: str
-    height: int
-
-
-class Header(NamedTuple):
-    """A block header from getblockheader; `previous` is empty for the genesis block."""
-
-    hash: str
-    previous: str
-    height: int
-    transactions: int
 
 
 class Subscribed:
@@ -207,7 +191,7 @@ class Session:
         self, name: Subscription, subscriber: Subscriber, interface: str, method: str, **arguments: Any
     ) -> None:
         subscription = self._subscriptions.get(name)
-        # One that is active, or may still be answered, is never made a second time.
+        # A subscription that is active, or may still be answered, is never made a second time.
         if subscription is None or subscription.failed:
             request = self.threads["subscribe"].begin(self.capabilities[interface], method, **arguments)
             subscription = self._subscriptions[name] = Subscribed(subscriber, request)
@@ -223,7 +207,7 @@ class Session:
         await self._next_tip(NO_TIP, limit=CALL_LIMIT, timeout=TIP_WAIT_MILLISECONDS)
         self.tip_works = True
 
-    async def follow_tip(self, on_tip: Callable[[Tip], Awaitable[None]] | None = None) -> NoReturn:
+    async def follow_tip(self, on_tip: Callable[[Block], Awaitable[None]] | None = None) -> NoReturn:
         """Call `on_tip` with the current tip and each new one, until the session is over.
 
         Raises NodeStopping when the node begins to stop, and NodeUnavailable when it is gone or its tip can no
@@ -244,7 +228,7 @@ class Session:
                 raise NodeUnavailable(str(error)) from error
             pause = BUSY_PAUSE
             if on_tip is not None and tip != before:
-                await on_tip(Tip(tip[::-1].hex(), height))
+                await on_tip(Block(height, tip[::-1].hex()))
 
     async def _next_tip(self, tip: bytes, *, limit: float | None, **limited: Any) -> tuple[bytes, int]:
         """Wait until the tip is not `tip`, or until the timeout; return the hash and height of the tip."""
@@ -275,7 +259,7 @@ class Session:
                     ending.cancel()  # no effect if it is done
                 ending.result()
             if self._subscriptions:
-                # Its next answer proves that the node has read our answers to its last calls.
+                # The answer proves that the node has read our answers to its last calls.
                 await answer("getName", self.threads["subscribe"].capability.getName())
         except (NodeUnavailable, CallFailed) as error:
             log.debug("while unsubscribing: %s", error)

@@ -1,6 +1,6 @@
-"""A working directory that cannot be used: Cap'n Proto must not see it, and relative paths are refused.
+"""Handles an unusable working directory: hides it from Cap'n Proto, and rejects relative paths.
 
-`sudo -u bitcoin` in a home of mode 0700 leaves one that cannot be entered; another may have been deleted.
+After `sudo -u bitcoin` in a home of mode 0700, the working directory cannot be entered. It may also be deleted.
 """
 
 import os

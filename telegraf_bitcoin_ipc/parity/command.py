@@ -38,22 +38,28 @@ def report(
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of `parity`."""
     add = parser.add_argument
-    add("old", metavar="OLD_URL", type=checked_url, help="page of the exporter that runs today")
-    add("new", metavar="NEW_URL", type=checked_url, help="page of Telegraf with this plugin's metrics")
-    add("--from", dest="exporter", choices=EXPORTERS, help="what OLD_URL is (default: known by its metrics)")
+    add("old", metavar="OLD_URL", type=checked_url, help="metrics page of the exporter in use today")
+    add("new", metavar="NEW_URL", type=checked_url, help="Telegraf's metrics page with this plugin's metrics")
+    add(
+        "--from",
+        dest="exporter",
+        choices=EXPORTERS,
+        help="the exporter at OLD_URL (default: detect it)",
+    )
     add(
         "--window",
         metavar="S",
         type=_number(1, MAX_WINDOW),
         default=10.0,
-        help="seconds over which both are watched; gauges take longer than both poll (default: %(default)g)",
+        help="how long to watch both pages, in seconds; for gauges, longer than both poll intervals together "
+        "(default: %(default)g)",
     )
     add(
         "--tolerance",
         metavar="PERCENT",
         type=_number(0, 100),
         default=0.0,
-        help="difference that does not matter, where the mapping's own is smaller (default: %(default)g)",
+        help="accepted difference; some metrics have a larger one of their own (default: %(default)g)",
     )
     add(
         "--match",
@@ -61,7 +67,7 @@ def add_options(parser: ArgumentParser) -> None:
         type=_pair,
         action="append",
         default=[],
-        help="the tag that the node has at NEW_URL, if that shows several (may be given again)",
+        help="tag of the node to compare, if NEW_URL has several nodes (may be given again)",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
 

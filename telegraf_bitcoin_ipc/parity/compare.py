@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, MEASUREMENT, METRICS
+from telegraf_bitcoin_ipc.collect.absence import Reason, why
+from telegraf_bitcoin_ipc.collect.metrics import GROUPS, MEASUREMENT, METRICS
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable, Page, Sample
 from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, new_values, old_values, series, value
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
@@ -22,6 +25,18 @@ LONG_ENOUGH: Final = 4
 
 MANY: Final = 20
 """Maximum names in a printed list; the rest are only counted."""
+
+
+WORDS: Final = {
+    Reason.GROUP_OFF: "the group {group} is off (--metrics) or has no values yet",
+    Reason.NO_TRACING: "the node has no Tracing interface",
+    Reason.NO_CHAIN: "the node has no Chain interface",
+    Reason.NO_RPC: "the node has no JSON-RPC on its IPC socket",
+    Reason.TRACE_OFF: "not subscribed to the UTXO cache trace (--no-utxo-trace?)",
+    Reason.DOWNLOADING: "not collected during initial block download",
+    Reason.NO_VALUE: "no value yet (`check` says what works)",
+}
+"""Why the plugin's page lacks a metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +66,15 @@ def find_exporter(page: Page, name: str | None = None) -> Exporter:
     """
     names = {sample.name for sample in page}
     found = [exporter for exporter in EXPORTERS.values() if exporter.mark in names]
-    seen = " and ".join(exporter.name for exporter in found) or "no exporter that is known"
+    seen = " and ".join(exporter.name for exporter in found) or "no known exporter"
     if name is not None:
         if not any(row.labels_in(each) is not None for row in _own_rows(name) for each in names):
-            raise ConfigError(f"--from: OLD_URL has nothing of {name}; it has metrics of {seen}")
+            raise ConfigError(f"--from: OLD_URL has no metrics of {name}; it has metrics of {seen}")
         return EXPORTERS[name]
     if PROOF in names:
-        raise ConfigError("OLD_URL is a page of this plugin's (with --from NAME it is compared all the same)")
+        raise ConfigError("OLD_URL is a page of this plugin; use --from NAME to compare it anyway")
     if len(found) != 1:
-        raise ConfigError(f"OLD_URL has metrics of {seen}; say with --from which it is: {', '.join(EXPORTERS)}")
+        raise ConfigError(f"OLD_URL has metrics of {seen}; use --from with one of {', '.join(EXPORTERS)}")
     return found[0]
 
 
@@ -82,11 +97,11 @@ def of_one_node(page: Page, match: Mapping[str, str]) -> Page:
             node = frozenset(sample.labels.items() - own.items())
             nodes.setdefault(node, []).append(Sample(sample.name, own, sample.value))
     if not any(sample.name == PROOF for samples in nodes.values() for sample in samples):
-        raise EndpointUnavailable(f"NEW_URL has no {PROOF}: it shows nothing of this plugin's")
+        raise EndpointUnavailable(f"NEW_URL has no {PROOF}, so it is not a page of this plugin")
     chosen = [samples for node, samples in nodes.items() if match.items() <= dict(node).items()]
     if len(chosen) != 1:
         names = [",".join(f"{key}={text}" for key, text in sorted(node)) or "no tag" for node in nodes]
-        raise ConfigError(f"--match has to choose one node of NEW_URL, and there: {listed(names, '; ')}")
+        raise ConfigError(f"--match must select one node of NEW_URL, which has: {listed(names, '; ')}")
     return tuple(chosen[0])
 
 
@@ -124,7 +139,7 @@ class _Comparison:
         new = [new_values(row, look.new) for look in record.looks]
         keys = set().union(*old[record.begin :])
         if not keys and row.nothing is not None:
-            remark = "there is no value there yet"
+            remark = "no value there yet"
             yield Finding(*_names(row, ""), Verdict("undecided", row.nothing, remark=remark))
         for key in sorted(keys):
             verdict = self._verdict(series(record, old, key), series(record, new, key))
@@ -135,8 +150,8 @@ class _Comparison:
             return Verdict("missing", old.latest, remark=_why_missing(self._row, self._record.last.new))
         if self._row.is_counter and (old.fell or new.fell):
             sides = " and ".join(side for side, series in (("there", old), ("here", new)) if series.fell)
-            return _undecided(old, new, f"reset {sides} within the window: run it again")
-        if self._row.compare == "increase":
+            return _undecided(old, new, f"the counter was reset {sides} during the window; run it again")
+        if self._row.compares_increases:
             return self._of_increases(old, new)
         if self._row.of_block:
             return self._of_blocks(old, new)
@@ -147,7 +162,7 @@ class _Comparison:
         lag, seconds = self._lag, self._record.seconds
         if 2 * lag > seconds:
             window = round(LONG_ENOUGH * lag)
-            return _undecided(old, new, f"behind by up to {lag:g} s here: takes --window {window} or more")
+            return _undecided(old, new, f"the page here may lag by up to {lag:g} s; use --window {window} or more")
         least, most = old.increases(lag)
         gap, size = max(new.increase - most, least - new.increase), max(old.increase, new.increase)
         if gap <= self._row.slack + (self._tolerance + self._uncounted()) * size:
@@ -170,7 +185,7 @@ class _Comparison:
         same = [_heights(self._exporter, look) <= 1 for look in self._record.looks]
         old_same, new_same = old.only(same), new.only(same)
         if not (old_same.known and new_same.known):
-            return _undecided(old, new, "each shows another block: run it again")
+            return _undecided(old, new, "the pages show different blocks; run it again")
         return self._of_values(old_same, new_same)
 
     def _of_values(self, old: Series, new: Series) -> Verdict:
@@ -192,8 +207,8 @@ class _Comparison:
         if old + new < self._record.seconds:
             return ""
         there = f"every {old:.0f} s there and " if old else ""
-        faster = " (less with --poll-interval 5 here)" if new > old else ""
-        return f"polled {there}every {new:.0f} s here: takes --window {math.ceil(old + new)}{faster}"
+        faster = ", or run the plugin with --poll-interval 5" if new > old else ""
+        return f"polled {there}every {new:.0f} s here; use --window {math.ceil(old + new)}{faster}"
 
     def _equal(self, old: float, new: float, remark: str = "", *, increase: bool = False) -> Verdict:
         close = abs(old - new) <= self._row.slack + self._tolerance * max(abs(old), abs(new))
@@ -220,11 +235,11 @@ def _undecided(old: Series, new: Series, remark: str) -> Verdict:
 
 
 def _ranges(old: Series, new: Series) -> str:
-    """Return both ranges in words; empty if neither value changed within the window."""
+    """Return both ranges within the window in words; empty if neither value changed within the window."""
     if not old.moved and not new.moved:
         return ""
     sides = (f"{figure(min(each.known))} to {figure(max(each.known))}" for each in (old, new))
-    return "within the window {} there, {} here".format(*sides)
+    return "range {} there, {} here".format(*sides)
 
 
 def _names(row: Row, key: str) -> tuple[str, str]:
@@ -243,20 +258,22 @@ def _heights(exporter: Exporter, look: Look) -> int:
 
 def _why_missing(row: Row, page: Page) -> str:
     """Return the most likely reason why the plugin's page lacks a metric."""
-    group = METRICS[row.new].group
     shown = {sample.name.removeprefix(PREFIX) for sample in page}
-    dialects = [sample.labels.get("dialect", "") for sample in page if sample.name == f"{PREFIX}node_info"]
-    if value(page, f"{PREFIX}up") == 0 or not dialects:
+    name = next((sample.labels.get("dialect") for sample in page if sample.name == f"{PREFIX}node_info"), None)
+    if value(page, f"{PREFIX}up") == 0 or name is None:
         return "the plugin has no session with the node"
     if row.new in shown:
-        return f"not among the series here, {listed(list(_others(row, page)))}; {row.note}"
-    if group not in ALWAYS_ON and not any(metric.name in shown for metric in CATALOGUE if metric.group == group):
-        return f"the group {group} is off (--metrics), or not offered in the dialect {dialects[0]}"
-    if row.new.startswith("utxo_cache_"):
-        if value(page, f"{PREFIX}ibd") == 1:
-            return "the UTXO cache is not traced before initial block download is over"
-        return f"the UTXO cache is not traced: --no-utxo-trace, or not offered in the dialect {dialects[0]}"
-    return f"not offered in the dialect {dialects[0]}, or not known yet (`check` says what works)"
+        return f"no such series here, only {listed(list(_others(row, page)))}; {row.note}"
+    dialect = BY_NAME.get(name)
+    if dialect is None:
+        return f"the dialect {name} is unknown"
+    traced = {"subscription": Subscription.UTXO_CACHE}
+    inactive = Sample(f"{PREFIX}subscription_active", traced, 0) in page
+    downloading = value(page, f"{PREFIX}ibd") == 1
+    # A group of which nothing is shown is off, unless the node is the reason.
+    groups = GROUPS if dialect.missing(row.new) else {METRICS[each].group for each in shown if each in METRICS}
+    reason = why(row.new, dialect, groups, no_utxo_trace=inactive and not downloading, downloading=downloading)
+    return WORDS[reason].format(group=METRICS[row.new].group)
 
 
 def _others(row: Row, page: Page) -> Iterator[str]:

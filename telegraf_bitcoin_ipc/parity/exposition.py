@@ -76,7 +76,7 @@ def checked_url(text: str) -> str:
     except ValueError as error:
         raise ConfigError(f"{text!r} is not a URL: {error}") from None
     if parts.scheme not in ("http", "https"):
-        raise ConfigError(f"{text!r}: only http and https can be read, not {parts.scheme}")
+        raise ConfigError(f"{text!r}: only http and https are supported, not {parts.scheme}")
     if not host or parts.username is not None:
         raise ConfigError(f"{text!r} is not a URL like http://HOST:PORT/metrics")
     return parts._replace(path="/metrics", fragment="").geturl() if parts.path in ("", "/") else url
@@ -97,7 +97,7 @@ def fetch(*urls: str, limit: float = LIMIT_SECONDS) -> list[Page]:
         try:
             pages.append(future.result(max(0, end - time.monotonic())))
         except TimeoutError:
-            raise EndpointUnavailable(f"{url} was not read within {limit:g} s") from None
+            raise EndpointUnavailable(f"{url} could not be read within {limit:g} s") from None
     return pages
 
 
@@ -116,19 +116,22 @@ def _begin(url: str, end: float) -> Future[Page]:
 
 
 def _page(url: str, end: float) -> Page:
+    """Fetch and read a page; raises EndpointUnavailable, and TimeoutError at the `end`."""
     try:
         with _opener.open(url, timeout=max(0.001, end - time.monotonic())) as answer:
             content = _content(url, answer, end)
     except urllib.error.HTTPError as error:
         with error:
-            raise EndpointUnavailable(f"{url} answers with HTTP status {error.code}") from error
+            raise EndpointUnavailable(f"{url} returned HTTP status {error.code}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            raise reason from error
         raise EndpointUnavailable(f"{url} cannot be read: {printable(str(reason))}") from error
     try:
         return read(content.decode())
     except ValueError as error:
-        raise EndpointUnavailable(f"{url} shows something else than Prometheus metrics") from error
+        raise EndpointUnavailable(f"{url} is not a page of Prometheus metrics") from error
 
 
 def _content(url: str, answer: http.client.HTTPResponse, end: float) -> bytes:
@@ -138,11 +141,11 @@ def _content(url: str, answer: http.client.HTTPResponse, end: float) -> bytes:
         content += chunk
         lines += chunk.count(b"\n")
         if len(content) > MAX_BYTES or lines > MAX_LINES:
-            raise EndpointUnavailable(f"{url} shows more than a node's metrics: {len(content)} bytes and no end")
+            raise EndpointUnavailable(f"{url} is too large: more than {len(content)} bytes")
         if time.monotonic() > end:
-            raise EndpointUnavailable(f"{url} was not read in time")
+            raise TimeoutError
     if answer.length:
-        raise EndpointUnavailable(f"{url} ends before its end: {answer.length} bytes are missing")
+        raise EndpointUnavailable(f"{url} was cut off: {answer.length} bytes are missing")
     return bytes(content)
 
 

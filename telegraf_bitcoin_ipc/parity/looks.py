@@ -52,15 +52,11 @@ class Record:
         return self.last.at - self.window[0].at
 
     @property
-    def polls(self) -> list[float]:
-        """The end times of the polls that the plugin's page showed within the window, in Unix time."""
-        return sorted({sample.value for look in self.window for sample in look.new if sample.name == POLLED_AT})
-
-    @property
     def poll_interval(self) -> float:
         """Seconds between two polls of the plugin; a pessimistic guess if the window shows only one."""
-        gaps = [later - earlier for earlier, later in pairwise(self.polls)]
-        return max(gaps, default=max(POLL_INTERVAL, self.seconds if self.polls else 0))
+        polls = sorted({sample.value for look in self.window for sample in look.new if sample.name == POLLED_AT})
+        gaps = [later - earlier for earlier, later in pairwise(polls)]
+        return max(gaps, default=max(POLL_INTERVAL, self.seconds if polls else 0))
 
 
 @dataclass(frozen=True, slots=True)

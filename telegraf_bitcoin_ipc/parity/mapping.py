@@ -6,7 +6,8 @@ types, units, polled methods) and Bitcoin Core's.
 
 from typing import Final
 
-from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, REMOVAL_REASONS
+from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT
+from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS
 from telegraf_bitcoin_ipc.parity.row import POLL_INTERVAL, PUSHED_LAG, Exporter, Row
 
 SAT_PER_VB: Final = 100_000.0
@@ -16,14 +17,11 @@ SATOSHI: Final = 100_000_000.0
 """Satoshi in a bitcoin."""
 
 
-def _same(name: str, *, tolerance: float = 0, slack: float = 0, nothing: float | None = None) -> Row:
-    """Return the row of a gauge, or of one of the node's own counters, that has the same name in the plugin."""
-    return Row(f"{MEASUREMENT}_{name}", name, tolerance=tolerance, slack=slack, nothing=nothing)
-
-
-def _same_count(name: str, slack: float = 0, counted: str = "") -> Row:
-    """Return the row of a counter of events that has the same name in the plugin."""
-    return Row(f"{MEASUREMENT}_{name}", name, compare="increase", slack=slack, counted=counted)
+def _same(
+    name: str, *, tolerance: float = 0, slack: float = 0, nothing: float | None = None, counted: str = ""
+) -> Row:
+    """Return the row of a metric that has the same name in the plugin."""
+    return Row(f"{MEASUREMENT}_{name}", name, tolerance=tolerance, slack=slack, nothing=nothing, counted=counted)
 
 
 def _peers_by(direction: str, old: str, note: str = "", tolerance: float = 0, nothing: float | None = None) -> Row:
@@ -37,7 +35,7 @@ def _peers_by(direction: str, old: str, note: str = "", tolerance: float = 0, no
 def _p2p_bytes(direction: str, new: str) -> Row:
     """Return the row of usdt_exporter's P2P bytes of one direction."""
     return Row(
-        "bitcoind_p2p_bytes_total", new, _P2P_NOTE, "increase", where={"direction": direction},
+        "bitcoind_p2p_bytes_total", new, _P2P_NOTE, where={"direction": direction},
         plus=("bitcoind_p2p_messages_total", _FRAMING), tolerance=_MOVES, polled=True,
     )  # fmt: skip
 
@@ -63,12 +61,12 @@ IPC_EXPORTER_RUST: Final = Exporter(
     mark="bitcoin_blocks_connected_total",
     poll_interval=60,
     rows=(
-        _same_count("blocks_connected_total"),
-        _same_count("blocks_disconnected_total"),
-        _same_count("mempool_tx_added_total", _TX),
-        _same_count("mempool_tx_removed_total", _TX),
-        _same_count("tip_updates_total"),
-        _same_count("chain_state_flushes_total"),
+        _same("blocks_connected_total"),
+        _same("blocks_disconnected_total"),
+        _same("mempool_tx_added_total", slack=_TX),
+        _same("mempool_tx_removed_total", slack=_TX),
+        _same("tip_updates_total"),
+        _same("chain_state_flushes_total"),
         Row(
             "bitcoin_block_height", "block_height", "-1 there until a block is connected, absent here",
             slack=_NEXT_BLOCK, nothing=-1, event=True,
@@ -82,12 +80,12 @@ IPC_EXPORTER_RUST: Final = Exporter(
         _same("peers", slack=_PEERS),
         _same("bytes_recv_total", tolerance=_TOTAL),
         _same("bytes_sent_total", tolerance=_TOTAL),
-        _same_count("utxo_cache_add_total", _COINS),
-        _same_count("utxo_cache_spend_total", _COINS),
-        _same_count("utxo_cache_uncache_total", _COINS),
-        _same_count("utxo_cache_add_value_total", counted="utxo_cache_add_total"),
-        _same_count("utxo_cache_spend_value_total", counted="utxo_cache_spend_total"),
-        _same_count("utxo_cache_uncache_value_total", counted="utxo_cache_uncache_total"),
+        _same("utxo_cache_add_total", slack=_COINS),
+        _same("utxo_cache_spend_total", slack=_COINS),
+        _same("utxo_cache_uncache_total", slack=_COINS),
+        _same("utxo_cache_add_value_total", counted="utxo_cache_add_total"),
+        _same("utxo_cache_spend_value_total", counted="utxo_cache_spend_total"),
+        _same("utxo_cache_uncache_value_total", counted="utxo_cache_uncache_total"),
     ),
 )  # fmt: skip
 
@@ -102,7 +100,7 @@ RPC_EXPORTER: Final = Exporter(
         Row("bitcoind_blockchain_difficulty", "difficulty", tolerance=1e-9),
         Row("bitcoind_blockchain_size_bytes", "chain_size_on_disk_bytes", tolerance=0.01),
         Row("bitcoind_mempool_size", "mempool_size", tolerance=_MOVES),
-        Row("bitcoind_mempool_bytes", "mempool_vbytes", "virtual bytes there, too", tolerance=_MOVES),
+        Row("bitcoind_mempool_bytes", "mempool_vbytes", "virtual bytes there as well", tolerance=_MOVES),
         Row("bitcoind_mempool_usage_bytes", "mempool_bytes", tolerance=_MOVES),
         Row("bitcoind_mempool_max_bytes", "mempool_max_bytes"),
         Row(
@@ -120,39 +118,38 @@ _FRAMING: Final = 24.0
 """Bytes of a message's header in the v1 transport; v2 takes 21 to 33."""
 
 _P2P_NOTE: Final = (
-    f"payloads alone there ({_FRAMING:g} bytes a message are added); what a peer sent or got between the last "
-    "poll and its leaving is missing here"
+    f"payloads only there ({_FRAMING:g} bytes per message are added); bytes exchanged with a peer between the "
+    "last poll and its disconnection are missing here"
 )
-_OPENED_NOTE: Final = "there, the number at the last opening of a connection; here, closings count, too"
+_OPENED_NOTE: Final = "updated there only when a connection is opened, here also when one is closed"
 
 USDT_EXPORTER: Final = Exporter(
     "usdt_exporter",
     mark="bitcoind_utxocache_coins_added_total",
-    poll_interval=0,  # all of it comes from events
+    poll_interval=0,  # everything comes from events
     height="bitcoind_block_height",
     rows=(
-        Row("bitcoind_mempool_added_total", "mempool_tx_added_total", compare="increase", slack=_TX),
+        Row("bitcoind_mempool_added_total", "mempool_tx_added_total", slack=_TX),
         _none(
             "bitcoind_mempool_added_fees_satoshis_total",
-            "the event has the transaction, which does not include its fee (bitcoin_mempool_total_fee_sat has the "
-            "fees of all that are in the mempool)",
+            "the event has no fee (bitcoin_mempool_total_fee_sat has the fees of the whole mempool)",
         ),
         Row(
             "bitcoind_mempool_added_vbytes_total", "mempool_tx_added_vbytes_total",
             "adjusted for signature operations there, as BIP 141 says here",
-            "increase", tolerance=0.01, slack=1000 * _TX, counted="mempool_tx_added_total",
+            tolerance=0.01, slack=1000 * _TX, counted="mempool_tx_added_total",
         ),
         *(
             Row(
-                "bitcoind_mempool_removed_total", "mempool_tx_removed_by_reason_total", compare="increase",
+                "bitcoind_mempool_removed_total", "mempool_tx_removed_by_reason_total",
                 where={"reason": reason}, new_where={"reason": reason}, slack=_TX,
             )
             for reason in REMOVAL_REASONS if reason != "block"
         ),
         Row(
             "bitcoind_mempool_removed_total", "mempool_tx_confirmed_total",
-            "those of the mempool there; all of the block's but the coinbase here",
-            "increase", where={"reason": "block"}, tolerance=0.05, slack=_TX,
+            "only those from the mempool there; all of the block but the coinbase here",
+            where={"reason": "block"}, tolerance=0.05, slack=_TX,
         ),
         _none(
             "bitcoind_mempool_replaced_total",
@@ -175,42 +172,40 @@ USDT_EXPORTER: Final = Exporter(
         ),
         _none("bitcoind_block_connected_seconds", "the event does not say how long the block took"),
         Row("bitcoind_block_transactions", "last_block_transactions", of_block=True, nothing=0),
-        _none("bitcoind_block_sigops", "no JSON-RPC method and no event has the signature operations"),
+        _none("bitcoind_block_sigops", "neither JSON-RPC nor an event has the signature operations"),
         Row(
-            "bitcoind_block_inputs", "last_block_inputs", "the coinbase's is counted there, too",
+            "bitcoind_block_inputs", "last_block_inputs", "includes the coinbase's input there",
             offset=-1, of_block=True, nothing=0,
         ),
         _none(
             "bitcoind_utxocache_flush_duration_seconds_{part}",
-            "the event says that there was a flush (bitcoin_chain_state_flushes_total), not how long it took",
+            "the event does not say how long the flush took (bitcoin_chain_state_flushes_total counts flushes)",
         ),
         _none("bitcoind_utxocache_flush_coins", "the event does not have the size of the cache"),
         _none("bitcoind_utxocache_flush_memory_bytes", "the event does not have the size of the cache"),
-        Row("bitcoind_utxocache_coins_added_total", "utxo_cache_add_total", compare="increase", slack=_COINS),
-        Row("bitcoind_utxocache_coins_spent_total", "utxo_cache_spend_total", compare="increase", slack=_COINS),
+        Row("bitcoind_utxocache_coins_added_total", "utxo_cache_add_total", slack=_COINS),
+        Row("bitcoind_utxocache_coins_spent_total", "utxo_cache_spend_total", slack=_COINS),
         Row(
             "bitcoind_utxocache_coins_uncached_total", "utxo_cache_uncache_total",
-            compare="increase", slack=_COINS,
+            slack=_COINS,
         ),
     ),
 )  # fmt: skip
 
-_ABOUT_ITSELF: Final = "about that exporter itself"
-_BY_ADDRESS: Final = (
-    "a series per address, which is never a label here; bitcoin_banned_peers says how many there are"
-)
+_ABOUT_ITSELF: Final = "about the exporter itself"
+_BY_ADDRESS: Final = "one series per address there; bitcoin_banned_peers has their number"
 
 BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
     "bitcoin-prometheus-exporter",
     mark="bitcoin_blocks",
-    poll_interval=5,  # it asks when it is read, and no more often than that
+    poll_interval=5,  # polls when it is scraped, at most this often
     height="bitcoin_latest_block_height",
     rows=(
         Row("bitcoin_blocks", "chain_height", slack=_NEXT_BLOCK),
         _same("difficulty", tolerance=1e-9),
         Row("bitcoin_size_on_disk", "chain_size_on_disk_bytes", tolerance=0.01),
         _same("verification_progress", slack=_PROGRESS),
-        _none("bitcoin_txcount", "transactions of the whole chain, which are not polled (getchaintxstats)"),
+        _none("bitcoin_txcount", "transactions of the whole chain; not polled (getchaintxstats)"),
         Row(
             "bitcoin_num_chaintips", "chain_tips", "by status here, and polled once after each block",
             slack=1,
@@ -221,7 +216,7 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
         Row("bitcoin_uptime", "uptime_seconds", slack=_UPTIME),
         Row(
             "bitcoin_mempool_bytes", "mempool_vbytes",
-            "virtual bytes there; here bitcoin_mempool_bytes is memory, which is bitcoin_mempool_usage there",
+            "virtual bytes there; here, bitcoin_mempool_bytes is memory (bitcoin_mempool_usage there)",
             tolerance=_MOVES,
         ),
         _same("mempool_size", tolerance=_MOVES),
@@ -258,12 +253,12 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
         _none("bitcoin_banned_until", _BY_ADDRESS),
         _none(
             "bitcoin_warnings_total",
-            "counts there how often it saw a warning; bitcoin_node_warnings says how many there are",
+            "counts polls with a warning there; bitcoin_node_warnings has the number of warnings",
         ),
-        _none("bitcoin_server_version", "no number here: the tag `version` of bitcoin_node_info"),
-        _none("bitcoin_protocol_version", "not polled; it follows from the node's version (bitcoin_node_info)"),
-        _none("bitcoin_meminfo_{what}", "the node's locked memory, which is not polled (getmemoryinfo)"),
-        _none("bitcoin_rpc_active", "JSON-RPC calls under way, which are not polled (getrpcinfo)"),
+        _none("bitcoin_server_version", "not a number here: the tag `version` of bitcoin_node_info"),
+        _none("bitcoin_protocol_version", "not polled; follows from the node's version (bitcoin_node_info)"),
+        _none("bitcoin_meminfo_{what}", "the node's locked memory; not polled (getmemoryinfo)"),
+        _none("bitcoin_rpc_active", "JSON-RPC calls in progress; not polled (getrpcinfo)"),
         _none("bitcoin_exporter_errors_total", _ABOUT_ITSELF),
         _none("bitcoin_exporter_process_time_total", _ABOUT_ITSELF),
     ),

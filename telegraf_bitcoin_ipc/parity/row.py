@@ -3,11 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, METRICS
-
-Compare = Literal["value", "increase"]
 
 PUSHED_LAG: Final = 2.0
 """Maximum delay in seconds between an emission and Telegraf's page (its flush_interval is 1 s)."""
@@ -29,9 +27,8 @@ class Row:
     is compared separately. Series are summed over all other labels.
     `factor` converts the old unit to the plugin's, and `offset` (in the plugin's unit) is added. `plus` is another
     old metric and its own factor; it is added as well.
-    `compare` selects what must agree: the value, or the increase over the window. `tolerance` (a fraction) and
-    `slack` (in the plugin's unit) are acceptable differences. `counted` names the plugin's counter of the same
-    events: a sum over events may differ by the same fraction as their number.
+    `tolerance` (a fraction) and `slack` (in the plugin's unit) are acceptable differences. `counted` names the
+    plugin's counter of the same events: a sum over events may differ by the same fraction as their number.
     `polled` marks a counter that the plugin polls, `event` a gauge that both exporters set on an event.
     `of_block` marks a property of the last block. `nothing` is a value that means "no value".
     """
@@ -39,7 +36,6 @@ class Row:
     old: str
     new: str = ""
     note: str = ""
-    compare: Compare = "value"
     where: Mapping[str, str] = field(default_factory=dict)
     new_where: Mapping[str, str] = field(default_factory=dict)
     by: str = ""
@@ -60,9 +56,14 @@ class Row:
         return bool(self.new) and METRICS[self.new].type == "counter"
 
     @property
+    def compares_increases(self) -> bool:
+        """Whether the increases must agree, not the values: each exporter counts from its own start."""
+        return self.is_counter and METRICS[self.new].lifetime == "process"
+
+    @property
     def follows_polls(self) -> bool:
         """Whether it is a changing value that is only as recent as the last poll."""
-        return self.compare == "value" and not self.event and (self.slack > 0 or self.tolerance >= MOVING)
+        return not self.compares_increases and not self.event and (self.slack > 0 or self.tolerance >= MOVING)
 
     @property
     def misleads(self) -> bool:

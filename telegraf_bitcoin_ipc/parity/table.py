@@ -19,8 +19,8 @@ _INDENT: Final = " " * 12
 def table(exporter: Exporter, record: Record, findings: Sequence[Finding]) -> str:
     """Return all findings as a table of at most WIDTH columns (longer names are not broken)."""
     lines = [
-        f"OLD_URL is taken for {exporter.name}. Figures are in the unit that the metric has here;",
-        f"+ is the increase within {record.seconds:.0f} s.",
+        f"OLD_URL is {exporter.name}. Values are in this plugin's units;",
+        f"+ is the increase over {record.seconds:.0f} s.",
         "",
         f"{'status':<11} {'there':>16} {'here':>16}  metric",
     ]
@@ -46,7 +46,7 @@ def _summary(exporter: Exporter, record: Record, findings: Sequence[Finding]) ->
     yield ", ".join(f"{number} {status}" for status, number in count.items())
     still = [each for each in findings if each.verdict.increase and not (each.verdict.there or each.verdict.here)]
     if still:
-        yield f"Counters that did not move on either side: {len(still)} (a longer window says more)"
+        yield f"Counters that did not change on either side: {len(still)} (a longer window may show more)"
     yield f"Metrics that only this plugin has: {only_here(exporter, record.last.new)}"
     unknown = not_mapped(exporter, record.last.old)
     if unknown:

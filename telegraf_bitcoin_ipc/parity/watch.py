@@ -46,7 +46,7 @@ class Endpoints:
         new = of_one_node(new, self._match)
         for url, page in zip(self._urls, (old, new), strict=True):
             if len(page) > MAX_SERIES:
-                raise EndpointUnavailable(f"{url} has {len(page)} series, which is no exporter of a node")
+                raise EndpointUnavailable(f"{url} has {len(page)} series, too many for one node")
         return Look(time.monotonic(), old, new)
 
 

@@ -1,1 +1,1 @@
-"""A simulated Bitcoin node: as much of a real one as a subscriber can see."""
+"""A simulated Bitcoin node, which behaves like a real one as far as a client on its socket can tell."""

@@ -1,6 +1,6 @@
 """The active chain of the simulated node: real blocks from regtest's genesis on, and the coins they leave."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from statistics import median_high
@@ -26,7 +26,7 @@ BLOCK_FILE_HEADER = 8  # bytes: in blk*.dat the network's magic and the length s
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A connected block; `undo` holds the coins that each transaction but the coinbase spent.
+    """A connected block; `undo` holds the coins spent by each transaction except the coinbase.
 
     Hashes are in wire order, times are Unix seconds, `time_max` is the latest time of it and its ancestors.
     """
@@ -77,31 +77,31 @@ class Chain:
         return self._known
 
     def is_active(self, block: Block) -> bool:
-        """Say whether a block is on the active chain."""
+        """Return whether a block is on the active chain."""
         return block.height <= self.height and self.blocks[block.height] is block
 
     def stale_tips(self) -> list[Block]:
-        """Return the blocks that are not on the active chain, and that no block stands on."""
+        """Return the blocks without children that are not on the active chain."""
         parents = {block.prev_hash for block in self._known.values()}
         return [b for b in self._known.values() if b.hash not in parents and not self.is_active(b)]
 
     def prune(self, height: int) -> None:
-        """Delete the data of the blocks below `height`, which is at most the tip's."""
+        """Delete the data of the blocks below `height`, which is at most the tip's height."""
         gone = self.blocks[self.pruned_below : height]
         self.size_on_disk -= sum(len(block.data) + BLOCK_FILE_HEADER for block in gone)
         self.pruned_below = max(self.pruned_below, height)
 
     def is_mature(self, coin: Coin) -> bool:
-        """Say whether the next block may spend `coin`."""
+        """Return whether the next block may spend `coin`."""
         return not coin.coinbase or self.height + 1 - coin.height >= COINBASE_MATURITY
 
     def youngest_mature_coinbase(self) -> Transaction | None:
-        """Return the coinbase that the next block may spend and the tip could not, if there is one."""
+        """Return the coinbase that matures with the next block, if there is one."""
         height = self.height + 1 - COINBASE_MATURITY
         return self.blocks[height].transactions[0] if height > 0 else None
 
     def connect(self, transactions: Sequence[Transaction], now: int) -> list[UtxoEvent]:
-        """Mine `transactions` (the coinbase first) into a block of the time `now`, or the first valid one."""
+        """Mine `transactions` (the coinbase first) into a block with the time `now`, or the first valid time."""
         tip, time = self.tip, max(now, self.median_time + 1)
         view = CoinsView(self.coins)
         undo = [view.connect(tx, tip.height + 1) for tx in transactions]
@@ -124,7 +124,7 @@ class Chain:
         return view.events
 
     def disconnect(self) -> tuple[Block, list[UtxoEvent]]:
-        """Take the tip, which is not the genesis block, off the chain and return it."""
+        """Disconnect the tip, which must not be the genesis block, and return it."""
         block = self.blocks.pop()
         view = CoinsView(self.coins)
         undo = ((), *block.undo)
@@ -134,9 +134,9 @@ class Chain:
         return block, view.events
 
     def locator(self) -> bytes:
-        """Return a serialised `CBlockLocator` of the tip."""
+        """Return a serialised `CBlockLocator` with the tip alone: subscribers only read its size."""
         locator = CBlockLocator(LOCATOR_VERSION)
-        locator.vHave = [self.blocks[height].hash for height in _locator_heights(self.height)]
+        locator.vHave = [self.tip.hash]
         return bytes(locator.serialize())
 
 
@@ -164,15 +164,3 @@ def _mine(prev_hash: bytes, root: bytes, time: int) -> Any:
     """Return a header (`CBlockHeader`) whose hash satisfies the target."""
     headers = (CBlockHeader(BLOCK_VERSION, prev_hash, root, time, BITS, nonce) for nonce in count())
     return next(header for header in headers if int.from_bytes(header.GetHash(), "little") <= TARGET)
-
-
-def _locator_heights(height: int) -> Iterator[int]:
-    """Yield heights as `LocatorEntries` does: twelve one by one, then in doubling steps, then genesis."""
-    step = 1
-    for entries in count(1):
-        yield height
-        if height == 0:
-            return
-        height = max(height - step, 0)
-        if entries > 10:
-            step *= 2

@@ -20,9 +20,9 @@ class Coin:
 
 
 class CoinsView:
-    """Coins on top of others, as a `CCoinsViewCache`.
+    """A view of coins on top of other coins, like Bitcoin Core's `CCoinsViewCache`.
 
-    Changes stay in the view until `flush`; whether or not that ever comes, each one is in `events`.
+    Changes stay in the view until `flush`. Each change is in `events`, flushed or not.
     """
 
     def __init__(self, base: dict[OutPoint, Coin]) -> None:

@@ -26,10 +26,11 @@ from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
 from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import serve
+from telegraf_bitcoin_ipc.simnode.slow_stop import SlowStop
 from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
 
 SEEDED_START: Final = 1_700_000_000
-"""The simulated clock of a node with a seed begins here (Unix time): two runs do the same to the byte."""
+"""Start of the simulated clock of a node with a seed (Unix time), so that two runs are identical."""
 
 OWNER_ONLY: Final = 0o077
 """The umask that gives the socket the mode of a real node's, 0700."""
@@ -54,20 +55,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     count = partial(add, type=_count, default=0, metavar="N")
     add("socket", metavar="SOCKET", help="path of the socket to listen on")
     kinds = list(DIALECTS)
-    add("--dialect", choices=kinds, default="tracing", help="what kind of node to be (default: %(default)s)")
-    seconds("--ibd", help="be in initial block download for S seconds")
+    add("--dialect", choices=kinds, default="tracing", help="kind of node (default: %(default)s)")
+    seconds("--ibd", help="stay in initial block download for S seconds")
     seconds("--block-interval", type=_positive, default=10.0, help="seconds between blocks (default: %(default)g)")
-    add("--tx-rate", type=_number, default=2.0, metavar="N", help="transactions a second (default: %(default)g)")
+    add("--tx-rate", type=_number, default=2.0, metavar="N", help="transactions per second (default: %(default)g)")
     count("--reorg-every", help="reorganise two blocks at every Nth block")
-    count("--utxo-burst", help="N outputs in the first block that is traced")
-    add("--check-mempool", action="store_true", help="behave like a real node's -checkmempool")
-    seconds("--warmup", help="load the chain for S seconds")
+    count("--utxo-burst", help="create N outputs in the first traced block")
+    add(
+        "--check-mempool",
+        action="store_true",
+        help="replay the mempool on a scratch view, like a real node's -checkmempool",
+    )
+    seconds("--warmup", help="take S seconds to load the chain")
     seconds("--stop-seconds", help="take S seconds to stop, and listen meanwhile")
-    seconds("--patience", help="at the stop, give subscribers S seconds more than a real node would")
-    add("--pruned", action="store_true", help="have deleted the older half of the blocks")
-    add("--seed", type=int, metavar="N", help="do exactly the same at every run")
-    add("--script", metavar="FILE", help="do what the JSON lines in a file (- for stdin) say instead")
-    add("--lenient", action="store_true", help="report what would abort a real node, and go on")
+    seconds("--patience", help="at the stop, give subscribers S seconds more than a real node does")
+    add("--pruned", action="store_true", help="start with the older half of the blocks deleted")
+    add("--seed", type=int, metavar="N", help="do exactly the same in every run with this seed")
+    add(
+        "--script",
+        metavar="FILE",
+        help="run the actions in a file (- for stdin) instead, one JSON object per line",
+    )
+    add("--lenient", action="store_true", help="report what would abort a real node, and continue")
 
 
 async def _simulate(options: argparse.Namespace) -> int:
@@ -84,11 +93,11 @@ async def _simulate(options: argparse.Namespace) -> int:
         strict=not options.lenient,
         warmup=options.warmup,
         patience=options.patience,
-        stop_seconds=options.stop_seconds,
+        slow_stop=SlowStop(options.stop_seconds),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: node.hasten() if stop.is_set() else stop.set())
+        loop.add_signal_handler(number, lambda: node.slow_stop.hasten() if stop.is_set() else stop.set())
     loading = asyncio.ensure_future(_show_when_loaded(node, network_stopped))
     server = await _listen(options.socket, node, options.dialect)
     try:
@@ -113,7 +122,7 @@ async def _show_when_loaded(node: SimulatedNode, until: threading.Event) -> None
 
 
 async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
-    """Listen on the socket, as its owner's only; a stale one is replaced, as a node does."""
+    """Listen on the socket, with access for its owner only; replace a stale socket, as a real node does."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             raise ConfigError(f"SOCKET: {path} exists and is not a socket")
@@ -132,13 +141,13 @@ async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
 
 
 async def _live_until(stop: asyncio.Event, life: Coroutine[Any, Any, None], validation: asyncio.Lock) -> None:
-    """Live until a stop is asked for; what validation has begun by then is finished first."""
+    """Run `life` until a stop is requested; let a validation that has begun finish first."""
     tasks = [asyncio.ensure_future(life), asyncio.ensure_future(stop.wait())]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        await stop.wait()  # a script that has ended leaves a quiet node
+        await stop.wait()  # after the end of a script the node keeps running
     finally:
         async with validation:
             for task in tasks:
@@ -149,7 +158,7 @@ async def _live_until(stop: asyncio.Event, life: Coroutine[Any, Any, None], vali
 def _life(
     options: argparse.Namespace, node: SimulatedNode, rng: random.Random, clock: Callable[[], int]
 ) -> Coroutine[Any, Any, None]:
-    """Return what the node will do; it is in its first state at once."""
+    """Return the coroutine of the node's actions; the node is in its initial state when this returns."""
     if options.script:
         return follow(_lines(options.script), node, clock)
     rates = Rates(options.block_interval, options.tx_rate, options.reorg_every, options.utxo_burst, options.ibd)
@@ -157,7 +166,7 @@ def _life(
 
 
 def _clock(seed: int | None) -> Callable[[], int]:
-    """Return a clock in Unix seconds: the real one, or one that a seed makes the same at every run."""
+    """Return a clock in Unix seconds: the real one, or with a seed one that is the same in every run."""
     if seed is None:
         return lambda: int(time.time())
     ticks = iter(range(SEEDED_START, sys.maxsize))
@@ -165,7 +174,7 @@ def _clock(seed: int | None) -> Callable[[], int]:
 
 
 async def _lines(path: str) -> AsyncIterator[str]:
-    """Yield the lines of a file, or of stdin as they come."""
+    """Yield the lines of a file, or of stdin as they arrive."""
     if path != "-":
         try:
             with open(path, encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""One client of the simulated node: its server threads, its subscriptions, its JSON-RPC questions."""
+"""One client of the simulated node: its server threads, its subscriptions, its JSON-RPC calls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -13,16 +13,16 @@ from telegraf_bitcoin_ipc.simnode.node import CALL_TOO_MANY, SimulatedNode, Subs
 from telegraf_bitcoin_ipc.simnode.rpc.service import ask, execute
 
 CALL_SECONDS: Final = 0.0002
-"""What a call takes on a real node's server thread, round trip (measured 200-350 us)."""
+"""Seconds that a call takes on a real node's server thread, round trip (measured 200-350 us)."""
 
 SURVIVES_A_LOST_CONNECTION: Final = "waitTipChanged"
-"""The call that may be under way when its connection is lost on any dialect; on some the others abort a node."""
+"""The one call during which losing the connection is harmless in every dialect; others abort some nodes."""
 
 Method = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class ThreadBusy(RuntimeError):
-    """A second call came to a server thread that is at work (libmultiprocess 7)."""
+    """A second call arrived at a busy server thread (libmultiprocess 7)."""
 
 
 class Connection:
@@ -34,14 +34,14 @@ class Connection:
         self.schema = schema.load(dialect)
         self.dialect = DIALECTS[dialect]
         self.subscriptions: list[Subscription] = []
-        self.lost_at_work = False  # on a call that this harms
+        self.lost_at_work = False  # on a call whose loss aborts the node
         self._threads: dict[str, asyncio.Lock] = {}
-        self._at_work: dict[str, tuple[Any, str]] = {}  # the call that a thread does, or did last
+        self._at_work: dict[str, tuple[Any, str]] = {}  # the current or last call of a thread
         self._hung: set[str] = set()
         self._numbers = count(1)
 
     def make_thread(self, name: str) -> Any:
-        """Return a Thread server, known by a name that no other has."""
+        """Return a Thread server with a unique name."""
         unique = f"simnode-{next(self._numbers)} (from {name})"
         self._threads[unique] = asyncio.Lock()
 
@@ -52,7 +52,7 @@ class Connection:
         return Thread()
 
     def on_thread(self, method: Method) -> Method:
-        """Have a server's method run on the server thread that its context names, unless it is to fail."""
+        """Run a server's method on the server thread that its context names, unless a script makes it fail."""
 
         @wraps(method)
         async def served(server: Any, context: Any, **arguments: Any) -> Any:
@@ -87,7 +87,7 @@ class Connection:
             raise
 
     def _second_call(self) -> None:
-        """Treat a call on a busy thread as the dialect's library does; return if it is to wait."""
+        """Treat a call on a busy thread as the dialect's IPC library does; return if the call must wait."""
         if self.dialect.second_call == "thread busy":
             raise ThreadBusy("std::exception: thread busy")
         if self.dialect.second_call == "abort":

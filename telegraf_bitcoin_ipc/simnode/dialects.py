@@ -9,9 +9,9 @@ from typing import Final, Literal
 class Dialect:
     """One kind of node.
 
-    `second_call` is what becomes of a call on a server thread that is at work. `survives_lost_calls` says
-    whether a client may go while a call of its is answered. `mining_waits` says whether makeMining waits until
-    the chain is loaded; where it does not, each method of Mining needs the chain.
+    `second_call` is what happens to a call on a busy server thread. `survives_lost_calls` says whether the node
+    survives a client that disconnects during a call. `mining_waits` says whether makeMining waits until the
+    chain is loaded; if not, each method of Mining needs the chain.
     """
 
     subversion: str
@@ -28,4 +28,4 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     "stock-30": Dialect("/Satoshi:30.0.0/", "abort", survives_lost_calls=False, mining_waits=False),
 }
 """Every dialect by its name. libmultiprocess is 7 (tracing, chain), 13 (stock), 8 (31) and 6 (30.0): before 7
-a thread that gets one call too many is an assertion, from 8 on calls queue and outlive their client."""
+a second call on a thread fails an assertion; from 8 on calls are queued and outlive their client."""

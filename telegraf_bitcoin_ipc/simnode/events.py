@@ -21,7 +21,7 @@ class RemovalReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class UtxoEvent:
-    """A coin came into a coins cache, was spent in it, or was dropped from it unchanged.
+    """A coin was added to a coins cache, spent in it, or dropped from it unchanged.
 
     `height` is that of the block that created the coin, 2147483647 for a coin that is in no block.
     """
@@ -43,7 +43,7 @@ class TransactionAdded:
 
 @dataclass(frozen=True, slots=True)
 class TransactionRemoved:
-    """A transaction left the mempool other than through a block; `reason` is a `RemovalReason`."""
+    """A transaction left the mempool without being confirmed; `reason` is a `RemovalReason`."""
 
     tx: bytes
     reason: int

@@ -19,24 +19,24 @@ class Faults:
         self._hanging: set[str] = set()
 
     def fail(self, method: str, code: int, message: str) -> None:
-        """Have a method fail until it is healed."""
+        """Make a method fail until it is healed."""
         self._failures[method] = Failure(code, message)
 
     def hang(self, method: str) -> None:
-        """Have no call of a method be answered until it is healed; then those that wait are."""
+        """Leave calls of a method unanswered until it is healed, when the waiting ones are answered."""
         self._hanging.add(method)
 
     def heal(self, method: str) -> None:
-        """Have a method work again. Raises ValueError if it works."""
+        """Make a method work again. Raises ValueError if it already works."""
         if method not in self._failures and method not in self._hanging:
             raise ValueError(f"{method} is not broken")
         self._failures.pop(method, None)
         self._hanging.discard(method)
 
     def failure(self, method: str) -> Failure | None:
-        """Return how a method fails, None if it does not."""
+        """Return how a method fails; None if it works."""
         return self._failures.get(method)
 
     def hangs(self, method: str) -> bool:
-        """Say whether a method is not answered."""
+        """Return whether a method is left unanswered."""
         return method in self._hanging

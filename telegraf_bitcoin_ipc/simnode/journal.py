@@ -10,10 +10,10 @@ SLOW_CALLBACK_SECONDS: Final = 0.05
 
 
 class Journal:
-    """Counts what happened, what was delivered and what was asked, and writes it down."""
+    """Counts events, deliveries and calls, and writes the journal."""
 
     def __init__(self, out: TextIO, on_closed: Callable[[], None] = lambda: None) -> None:
-        """Write to `out`; `on_closed` is called at each line that nobody can read any more."""
+        """Write to `out`; `on_closed` is called at each line after `out` was closed at its other end."""
         self.closed = False
         self._out = out
         self._on_closed = on_closed

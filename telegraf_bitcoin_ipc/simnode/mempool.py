@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from telegraf_bitcoin_ipc.simnode.coins import UNCONFIRMED_HEIGHT, Coin, outpoints
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction
 
+MAX_USAGE = 300_000_000  # bytes: Bitcoin Core's default of -maxmempool
 ENTRY_OVERHEAD = 768  # bytes: the order of what Bitcoin Core needs for one entry's indexes and links
 
 
@@ -51,7 +52,7 @@ class Mempool:
             self._spenders[outpoint] = entry.tx.txid
 
     def add_back(self, entries: Iterable[MempoolEntry]) -> None:
-        """Add transactions of a disconnected block, in its order; their children may be here already."""
+        """Add transactions of a disconnected block, in its order; their children may already be in the mempool."""
         children = self._entries
         self._entries = {}
         for entry in entries:
@@ -80,7 +81,7 @@ class Mempool:
         return [entry for txid, entry in reversed(self._entries.items()) if txid in found]
 
     def oldest_leaf(self) -> MempoolEntry:
-        """Return the entry without descendants of the earliest time; there must be an entry."""
+        """Return the oldest entry without descendants; there must be an entry."""
         leaves = (entry for entry in self if next(self._children(entry.tx), None) is None)
         return min(leaves, key=lambda entry: entry.time)
 

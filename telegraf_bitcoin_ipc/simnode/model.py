@@ -74,11 +74,11 @@ class Model(State):
             return []
         self._leave(old)
         new = self._enter(proposal, now)
-        # The two notifications go through the node's queue, the check's events do not.
+        # The two notifications go through the node's queue; the check's events do not.
         return [*self._mempool_check(), _removed(old, RemovalReason.REPLACED), TransactionAdded(new.data)]
 
     def refuse_transaction(self) -> list[Event]:
-        """Refuse a transaction, which a node reports to nobody."""
+        """Reject a transaction, which a node does not report."""
         return []
 
     def remove_transaction(self, reason: int) -> list[Event]:
@@ -101,9 +101,9 @@ class Model(State):
         ]
 
     def connect_block(self, now: int, outputs: int = 0, transactions: int | None = None) -> list[Event]:
-        """Mine the mempool, or the first `transactions` of it, as far as it fits into a block.
+        """Mine the mempool, or its first `transactions`, as far as they fit into a block.
 
-        The coinbase has `outputs` outputs, at least one; more than fit into a block are a ValueError.
+        The coinbase has `outputs` outputs, at least one. Raises ValueError if they do not fit into a block.
         """
         mined = self._template(outputs, transactions)
         changes = self.chain.connect(mined, now)
@@ -117,7 +117,7 @@ class Model(State):
     def disconnect_tip(self) -> list[Event]:
         """Disconnect the tip; its transactions return to the mempool. No event at the genesis block.
 
-        What spends a coinbase that is no longer mature leaves the mempool, with reason reorg.
+        Transactions that spend a coinbase which is no longer mature leave the mempool, with reason reorg.
         """
         if self.height == 0:
             return []
@@ -149,7 +149,7 @@ class Model(State):
     def connect_historical_block(self) -> list[Event]:
         """Connect the next block of the background chainstate, as if the node had begun from a snapshot.
 
-        The snapshot was taken halfway up the first chain; no event once the background has come there.
+        The snapshot was taken halfway up the first chain; no event once the background chainstate has reached it.
         """
         if self._background_height >= min(self._snapshot_height, self.height):
             return []
@@ -185,7 +185,7 @@ class Model(State):
         return tx
 
     def _leave(self, entry: MempoolEntry) -> None:
-        """Take a transaction without descendants out of the mempool, other than by confirming it."""
+        """Remove a transaction without descendants from the mempool without confirming it."""
         self.mempool.remove(entry.tx.txid)
         for created in outpoints(entry.tx):
             self._wallet.discard(created)
@@ -195,7 +195,7 @@ class Model(State):
                 self._wallet.add(spent, coin.value)
 
     def _remove_immature(self, immature: Transaction | None) -> list[Event]:
-        """Remove what spends a coinbase that the next block may not spend any more."""
+        """Remove the transactions that spend a coinbase which is immature again."""
         if immature is None:
             return []
         self._wallet.discard(OutPoint(immature.txid, 0))
@@ -205,7 +205,7 @@ class Model(State):
         return [_removed(entry, RemovalReason.REORG) for entry in removed]
 
     def _mempool_check(self) -> list[Event]:
-        """Replay the mempool on a scratch view, if that was asked for."""
+        """Replay the mempool on a scratch view, if the node was made with `check_mempool`."""
         view = CoinsView(self.chain.coins)
         for entry in self.mempool if self._check_mempool else ():
             view.connect(entry.tx, UNCONFIRMED_HEIGHT)
@@ -221,7 +221,7 @@ class Model(State):
         for entry in islice(self.mempool, transactions):
             room -= entry.tx.weight
             if room < 0:
-                break  # what comes after it may be its child
+                break  # later transactions may be its children
             chosen.append(entry)
         first = coinbase(
             self._rng,

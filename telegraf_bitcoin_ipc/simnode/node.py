@@ -8,21 +8,23 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc.simnode.events import Event, TipUpdated, UtxoEvent
 from telegraf_bitcoin_ipc.simnode.faults import Failure
 from telegraf_bitcoin_ipc.simnode.journal import Journal
+from telegraf_bitcoin_ipc.simnode.mempool import MAX_USAGE
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.notifications import notification, utxo_info
+from telegraf_bitcoin_ipc.simnode.slow_stop import SlowStop
 
 ABORTED: Final = 134
 """Exit status of a process that SIGABRT ended, as a shell shows it."""
 
 SHUTDOWN_SECONDS: Final = 0.09
-"""From the wake-up of waitTipChanged to the end of the connections: an idle node on regtest (measured)."""
+"""Seconds from the return of waitTipChanged to the end of the connections, on an idle regtest node (measured)."""
 
 QUEUE_LIMIT: Final = 10
 """Validation waits while more notifications than these are pending (MAX_VALIDATION_CALLBACKS of Bitcoin Core)."""
@@ -36,7 +38,7 @@ CALL_TOO_MANY: Final = "Assertion `!m_fn' failed."
 
 
 class Subscription:
-    """One subscriber: the capability that is called, and whether it still is.
+    """One subscriber: the capability that is called, and whether it is still subscribed.
 
     `ending` is set by Handler.disconnect, `ended` when the subscriber has answered `destroy`.
     """
@@ -61,14 +63,12 @@ class SimulatedNode:
         strict: bool = True,
         warmup: float = 0.0,
         patience: float = 0.0,
-        stop_seconds: float = 0.0,
+        slow_stop: SlowStop | None = None,
     ) -> None:
         """Run `model`; unless it is `strict`, only report what would have aborted a real node.
 
-        The node loads its chain for `warmup` seconds, and takes `stop_seconds` to stop: it flushes for one half of
-        them, then closes every connection, and destroys its state for the other half. It listens all the while.
-        A stop takes up to `patience` seconds longer than a real node's as long as there are subscribers: a real
-        node's time says nothing on a machine that is busy with other things.
+        The node loads its chain for `warmup` seconds. While there are subscribers, a stop takes up to `patience`
+        seconds longer than a real node's, for a machine that is busy with other work.
         """
         self.model = model
         self.started_at = int(time.time())
@@ -76,14 +76,10 @@ class SimulatedNode:
         self.journal = journal
         self._strict = strict
         self._patience = patience
-        self._stop_seconds = stop_seconds
-        self._torn_down = False
-        self._connections: set[asyncio.Event] = set()
-        self._no_connection = asyncio.Event()
-        self._hastened = asyncio.Semaphore(0)
+        self.slow_stop = slow_stop or SlowStop()
         self._chain: list[Subscription] = []
         self._utxo: list[Subscription] = []
-        self._leaving = 0  # subscriptions that are ending and have not ended
+        self._leaving = 0  # subscriptions whose end has begun
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
         self._queue_moved = asyncio.Condition()
         self._pending = 0
@@ -104,36 +100,24 @@ class SimulatedNode:
         return self.model.loaded or time.monotonic() >= self._warm_at
 
     def need_chain(self) -> None:
-        """Abort, as a real node does when its chain is not loaded yet, or no longer there."""
-        if not self.loaded or self._torn_down:
+        """Abort if the chain is not loaded yet or already destroyed, as a real node does."""
+        if not self.loaded or self.slow_stop.torn_down:
             self.abort(NO_CHAIN)
 
-    @contextmanager
-    def connection(self) -> Iterator[asyncio.Event]:
-        """Count a connection as open; the event is set when the node closes it."""
-        closed = asyncio.Event()
-        self._connections.add(closed)
-        try:
-            yield closed
-        finally:
-            self._connections.discard(closed)
-            if not self._connections:
-                self._no_connection.set()
-
     async def chain_loaded(self) -> bool:
-        """Wait until the chain is loaded; say whether it is, or the node stops."""
+        """Wait until the chain is loaded or the node stops; return whether the chain is loaded."""
         await self._wait_for(lambda: self.stopping or self.loaded, max(self._warm_at - time.monotonic(), 0))
         return not self.stopping
 
     async def fault(self, method: str) -> Failure | None:
-        """Wait while a method hangs; return how it fails, None if it works."""
+        """Wait while a method hangs; return how it fails, or None if it works."""
         faults = self.model.faults
         async with self._healed:
             await self._healed.wait_for(lambda: not faults.hangs(method))
         return faults.failure(method)
 
     def abort(self, message: str) -> None:
-        """End the process with status 134 and a real node's words; a node that is not strict only reports it."""
+        """End the process with status 134 and a real node's message; unless strict, only report it."""
         self.aborts.append(message)
         self.journal.write("abort", message=message, strict=self._strict)
         if self._strict:
@@ -143,7 +127,7 @@ class SimulatedNode:
     # Subscriptions
 
     def subscribe_chain(self, subscription: Subscription) -> None:
-        """Begin to notify of chain and mempool."""
+        """Begin to send chain and mempool notifications."""
         self._chain.append(subscription)
         self.journal.write("subscribed", subscription="chain")
 
@@ -154,7 +138,7 @@ class SimulatedNode:
 
     @property
     def traced(self) -> bool:
-        """Whether somebody traces the UTXO cache."""
+        """Whether any subscriber traces the UTXO cache."""
         return bool(self._utxo)
 
     @property
@@ -189,7 +173,7 @@ class SimulatedNode:
     def connection_lost(self, subscriptions: Iterable[Subscription], *, at_work: bool = False) -> None:
         """Abort if one of the connection's subscriptions had not ended, or a server thread was `at_work`.
 
-        The latter kills a real node about once in 30 times, under load (measured); this one always.
+        The latter aborts a real node about once in 30 times, under load (measured), and this one always.
         """
         for subscription in subscriptions:
             if not subscription.ended:
@@ -294,35 +278,13 @@ class SimulatedNode:
         for event in self.model.flush():
             await self._notify(event)
         await self.settle("flush")
-        if self._stop_seconds:
-            await self._tear_down()
-        elif self.subscribers:
-            self.abort(STILL_SUBSCRIBED)
-        self.journal.write("stopped", **self._state())
-
-    async def _tear_down(self) -> None:
-        """Stop as slowly as a node with a large cache: flush, close all connections, destroy the state."""
-        await self._phase()
+        await self.slow_stop.flush()
         if self.subscribers:
             self.abort(STILL_SUBSCRIBED)
-        for closed in self._connections:
-            closed.set()
-        self._torn_down = True
-        self.journal.write("torn down")
-        await self._phase()
-        if self._connections:  # made meanwhile: while one stays open the process does not end
-            self._no_connection.clear()
-            await self._no_connection.wait()
-
-    async def _phase(self) -> None:
-        """Wait for one half of the slow stop, or until it is hastened."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._stop_seconds / 2):
-                await self._hastened.acquire()
-
-    def hasten(self) -> None:
-        """End the present half of a slow stop; each call ends one."""
-        self._hastened.release()
+        if self.slow_stop.close_connections():
+            self.journal.write("torn down")
+            await self.slow_stop.destroy_state()
+        self.journal.write("stopped", **self._state())
 
     def _state(self) -> dict[str, object]:
         """Return the values that a poll would read now."""
@@ -334,11 +296,11 @@ class SimulatedNode:
             "ibd": model.ibd,
             "progress": model.verification_progress,
             "mempool_size": model.mempool_size,
-            "mempool_usage": model.mempool_usage_bytes,
-            "mempool_max": model.mempool_max_bytes,
+            "mempool_usage": model.mempool.usage,
+            "mempool_max": MAX_USAGE,
             "peers": len(model.peers),
-            "bytes_recv": model.bytes_recv,
-            "bytes_sent": model.bytes_sent,
+            "bytes_recv": model.peers.bytes_received,
+            "bytes_sent": model.peers.bytes_sent,
         }
 
 
@@ -347,5 +309,5 @@ def _is_lost(error: Exception) -> bool:
 
 
 def _why(error: Exception) -> str:
-    """Return the last words of a node that a call on a subscriber has ended."""
+    """Return the message of a node that aborts because a call on a subscriber failed."""
     return CLOSED_IN_CALL if _is_lost(error) else f"terminate called after an exception: {error}"

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import cycle, pairwise
 from typing import Final
 
+from telegraf_bitcoin_ipc.collect.tags import CONNECTION_TYPES, TRANSPORTS
+
 NETWORK_PINGS: Final[Mapping[str, float]] = {
     "ipv4": 0.04,
     "ipv6": 0.05,
@@ -16,38 +18,14 @@ NETWORK_PINGS: Final[Mapping[str, float]] = {
 }
 """Every network that getpeerinfo names, and a plausible ping on it in seconds."""
 
-CONNECTION_TYPES: Final = (
-    "inbound",
-    "outbound-full-relay",
-    "block-relay-only",
-    "manual",
-    "addr-fetch",
-    "feeler",
-    "private-broadcast",
-)
-TRANSPORTS: Final = ("v1", "v2", "detecting")
-"""The node's own names (`ConnectionTypeAsString`, `TransportTypeAsString`)."""
-
 NETWORKS_IN_TURN: Final = ("ipv4", "onion", "ipv6", "ipv4", "i2p", "ipv4", "cjdns", "not_publicly_routable")
-"""What peers that are only counted come over."""
+"""The networks, in turn, of peers that are only requested by number."""
 
 FULL_RELAY: Final = 8
-"""A node opens as many outbound connections that relay all before it opens those for blocks alone."""
+"""The number of full-relay outbound connections that a node opens before it opens block-relay-only ones."""
 
 RELAYED: Final[Mapping[str, int]] = {"tx": 60, "inv": 24, "getdata": 10, "addrv2": 4, "ping": 1, "pong": 1}
-BLOCKS_ONLY: Final[Mapping[str, int]] = {"cmpctblock": 70, "headers": 20, "getheaders": 8, "ping": 1, "pong": 1}
 """How traffic that names no message is shared between messages."""
-
-HANDSHAKE: Final[Mapping[str, int]] = {
-    "version": 136,
-    "wtxidrelay": 33,
-    "sendaddrv2": 33,
-    "verack": 33,
-    "sendcmpct": 30,
-    "getheaders": 698,
-    "feefilter": 29,
-}
-"""Bytes by message that two nodes have sent each other when a connection is made (measured)."""
 
 
 @dataclass(slots=True)
@@ -64,12 +42,12 @@ class Peer:
 
     @property
     def inbound(self) -> bool:
-        """Whether it was the peer that opened the connection."""
+        """Whether the peer opened the connection."""
         return self.connection_type == "inbound"
 
 
 class Peers:
-    """Who is connected, who is banned, and all bytes ever received and sent, by peers that left too.
+    """The connected peers, the banned addresses, and the bytes of all peers, including those that left.
 
     `bans` are addresses.
     """
@@ -122,7 +100,7 @@ class Peers:
         return self.join(next(self._networks), "inbound" if inbound else outbound, transport)
 
     def leave(self, peer_id: int | None = None) -> Peer:
-        """Disconnect the peer of an id, or the oldest one. Raises ValueError if there is none."""
+        """Disconnect the peer with an id, or the oldest one. Raises ValueError if there is none."""
         if peer_id is None:
             peer_id = next(iter(self._peers), None)
         if peer_id is None or peer_id not in self._peers:
@@ -130,7 +108,7 @@ class Peers:
         return self._peers.pop(peer_id)
 
     def change(self, inbound: int, outbound: int) -> None:
-        """Let peers, each pinged once, join and the oldest ones leave until the numbers are these."""
+        """Let peers, each pinged once, join, and the oldest ones leave, until these numbers are connected."""
         for wanted, is_inbound in ((inbound, True), (outbound, False)):
             present = [peer.id for peer in self if peer.inbound == is_inbound]
             for peer_id in present[: max(len(present) - wanted, 0)]:
@@ -139,13 +117,8 @@ class Peers:
                 self.ping(self.join_any(is_inbound))
 
     def ping(self, peer: Peer) -> None:
-        """Have a peer answer a ping as fast as its network lets it, each a little different."""
+        """Make a peer answer a ping after a time plausible for its network, slightly different for each peer."""
         peer.ping = round(NETWORK_PINGS[peer.network] * (1 + peer.id % 7 / 10), 6)
-
-    def greet(self, peer: Peer) -> None:
-        """Exchange the handshake with a peer."""
-        for message, size in HANDSHAKE.items():
-            self.traffic(size, size, peer.id, message)
 
     def traffic(self, received: int, sent: int, peer_id: int | None = None, message: str | None = None) -> None:
         """Add bytes to the totals, and to one peer or evenly to all, and to one message or to a mix of them.
@@ -159,8 +132,8 @@ class Peers:
         self.bytes_sent += sent
         shares = zip(peers, _shared(received, [1] * len(peers)), _shared(sent, [1] * len(peers)), strict=True)
         for peer, received_of_it, sent_of_it in shares:
-            _count(peer, peer.received, received_of_it, message)
-            _count(peer, peer.sent, sent_of_it, message)
+            _count(peer.received, received_of_it, message)
+            _count(peer.sent, sent_of_it, message)
 
     def ban(self, count: int) -> None:
         """Ban `count` more addresses."""
@@ -185,9 +158,8 @@ def _shared(total: int, weights: Sequence[int]) -> list[int]:
     return [high - low for low, high in pairwise(bounds)]
 
 
-def _count(peer: Peer, counter: Counter[str], size: int, message: str | None) -> None:
-    mix = BLOCKS_ONLY if peer.connection_type == "block-relay-only" else RELAYED
-    messages = mix if message is None else {message: 1}
+def _count(counter: Counter[str], size: int, message: str | None) -> None:
+    messages = RELAYED if message is None else {message: 1}
     for name, share in zip(messages, _shared(size, list(messages.values())), strict=True):
         if share:
             counter[name] += share

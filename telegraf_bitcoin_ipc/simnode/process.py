@@ -1,4 +1,4 @@
-"""The thread that a real node starts once its chain is loaded, for those who look at its process."""
+"""The thread that a real node runs while its chain is loaded, visible to other processes."""
 
 import threading
 from pathlib import Path
@@ -8,7 +8,7 @@ NETWORK_THREAD: Final = "b-msghand"
 
 
 def show_loaded(until: threading.Event) -> None:
-    """Run an idle thread of that name until the event is set: a node that stops ends it first."""
+    """Run an idle thread of that name until the event is set; a stopping node ends this thread first."""
 
     def idle() -> None:
         Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(NETWORK_THREAD)

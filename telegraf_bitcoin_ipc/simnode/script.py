@@ -1,4 +1,4 @@
-"""Scripts: the actions of the simulated node, as one JSON object a line.
+"""Scripts: the actions of the simulated node, one JSON object per line.
 
 A line is `{"do": ACTION, ...}` with the action's parameters, `{"wait": SECONDS}`, or both.
 """

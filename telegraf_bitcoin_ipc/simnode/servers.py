@@ -1,4 +1,4 @@
-"""The simulated node's Cap'n Proto servers, made anew for each connection."""
+"""The simulated node's Cap'n Proto servers, created for each connection."""
 
 import asyncio
 import json
@@ -8,17 +8,18 @@ from typing import Any, Final
 import capnp
 
 from telegraf_bitcoin_ipc.simnode.connection import Connection, Method
+from telegraf_bitcoin_ipc.simnode.mempool import MAX_USAGE
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode, Subscription
 from telegraf_bitcoin_ipc.simnode.rpc.errors import RpcError
 from telegraf_bitcoin_ipc.simnode.state import State
 
 NODE_NUMBERS: Final[Mapping[str, Callable[[State], int]]] = {
     "getMempoolSize": lambda model: model.mempool_size,
-    "getMempoolDynamicUsage": lambda model: model.mempool_usage_bytes,
-    "getMempoolMaxUsage": lambda model: model.mempool_max_bytes,
+    "getMempoolDynamicUsage": lambda model: model.mempool.usage,
+    "getMempoolMaxUsage": lambda model: MAX_USAGE,
     "getNodeCount": lambda model: len(model.peers),
-    "getTotalBytesRecv": lambda model: model.bytes_recv,
-    "getTotalBytesSent": lambda model: model.bytes_sent,
+    "getTotalBytesRecv": lambda model: model.peers.bytes_received,
+    "getTotalBytesSent": lambda model: model.peers.bytes_sent,
 }
 """Methods of Node that are safe at any time, and the numbers that they return."""
 
@@ -26,8 +27,8 @@ NODE_NUMBERS: Final[Mapping[str, Callable[[State], int]]] = {
 async def serve(connection: Connection, stream: Any) -> None:
     """Serve one connection until it ends."""
     server = capnp.TwoPartyServer(stream, bootstrap=_init(connection))
-    at_work = False  # where this is cancelled, or closed: then it is the node that ends
-    with connection.node.connection() as closed:
+    at_work = False  # if cancelled or closed: the node itself is ending
+    with connection.node.slow_stop.connection() as closed:
         ends = [asyncio.ensure_future(server.on_disconnect()), asyncio.ensure_future(closed.wait())]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -176,7 +177,7 @@ def _node(connection: Connection) -> Any:
         async def getHeaderTip(self, **_: Any) -> Any:
             node.need_chain()
             async with node.validation:
-                return node.model.header_height, node.model.tip_time, True
+                return node.model.header_height, node.model.chain.tip.time, True
 
         @on_thread
         async def getVerificationProgress(self, **_: Any) -> float:

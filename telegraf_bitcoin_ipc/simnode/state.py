@@ -9,12 +9,11 @@ from telegraf_bitcoin_ipc.simnode.mempool import Mempool
 from telegraf_bitcoin_ipc.simnode.peers import Peers
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint
 
-MEMPOOL_MAX_BYTES = 300_000_000  # Bitcoin Core's default of -maxmempool
 SYNCED_PROGRESS = 0.9999999876  # a node's estimate stays a little below 1, and needs more than six digits
 
 
 class State:
-    """A node on regtest that has the genesis block only, no transactions and no peers.
+    """A regtest node that has only the genesis block, no transactions and no peers.
 
     Times are Unix seconds, values satoshi, hashes bytes in wire order. What may be set: `ibd`; `pruned`, whether
     blocks may be deleted; `loaded`, whether a script has ended the warm-up; `mempool_loaded`; `warnings`;
@@ -47,16 +46,6 @@ class State:
         return self.chain.tip.hash
 
     @property
-    def tip_time(self) -> int:
-        """The time in the tip's header."""
-        return self.chain.tip.time
-
-    @property
-    def median_time(self) -> int:
-        """The median time of the last 11 blocks."""
-        return self.chain.median_time
-
-    @property
     def header_height(self) -> int:
         """The height of the best header; can be set ahead of the tip, and is never behind it."""
         return max(self._header_height, self.height)
@@ -71,54 +60,15 @@ class State:
         return self.height / max(self.header_height, self.height + 1) if self.ibd else SYNCED_PROGRESS
 
     @property
-    def size_on_disk(self) -> int:
-        """Bytes of all blocks ever connected that were not deleted."""
-        return self.chain.size_on_disk
-
-    @property
     def coins(self) -> Mapping[OutPoint, Coin]:
         """The UTXO set after the tip."""
         return self.chain.coins
-
-    @property
-    def bytes_recv(self) -> int:
-        """Bytes ever received from peers."""
-        return self.peers.bytes_received
-
-    @property
-    def bytes_sent(self) -> int:
-        """Bytes ever sent to peers."""
-        return self.peers.bytes_sent
 
     @property
     def mempool_size(self) -> int:
         """The number of transactions in the mempool."""
         return len(self.mempool)
 
-    @property
-    def mempool_usage_bytes(self) -> int:
-        """The memory that the mempool takes."""
-        return self.mempool.usage
-
-    @property
-    def mempool_max_bytes(self) -> int:
-        """The memory that the mempool may take."""
-        return MEMPOOL_MAX_BYTES
-
-    @property
-    def mempool_vbytes(self) -> int:
-        """The virtual size of all transactions in the mempool."""
-        return self.mempool.vbytes
-
-    @property
-    def mempool_total_fee(self) -> int:
-        """The fees of all transactions in the mempool."""
-        return self.mempool.total_fee
-
     def block(self, height: int) -> Block:
         """Return the block at `height` (0 to the tip's) of the active chain."""
         return self.chain.blocks[height]
-
-    def block_hash(self, height: int) -> bytes:
-        """Return the hash of the block at `height` (0 to the tip's) of the active chain."""
-        return self.block(height).hash

@@ -1,4 +1,4 @@
-"""A steady life of the simulated node: transactions, blocks and peers at their rates."""
+"""Steady activity of the simulated node: transactions, blocks and peers at configured rates."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ FEE_ESTIMATES: Final = {2: 18.0, 6: 9.5, 144: 1.2}
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The rates of a steady life: seconds between blocks, transactions per second, and so on."""
+    """The rates of activity: seconds between blocks, transactions per second, and so on."""
 
     block_interval: float = 10.0
     tx_rate: float = 2.0
@@ -37,10 +37,10 @@ class Rates:
 
 
 class Life:
-    """A steady life: transactions and blocks at their rates, now and then a reorganisation."""
+    """Steady activity: transactions and blocks at their rates, and occasional reorganisations."""
 
     def __init__(self, node: SimulatedNode, rates: Rates, rng: random.Random, now: Callable[[], int]) -> None:
-        """Live by `rates`; everything random comes from `rng`."""
+        """Act at `rates`; everything random comes from `rng`."""
         self._node = node
         self._rates = rates
         self._rng = rng
@@ -56,13 +56,13 @@ class Life:
             model.header_height = model.height + IBD_BLOCKS_AHEAD
 
     async def live(self) -> None:
-        """Live for ever."""
+        """Act until cancelled."""
         await asyncio.gather(
             self._download(), self._make_blocks(), self._make_transactions(), self._change_peers()
         )
 
     async def _download(self) -> None:
-        """Leave initial block download when its time is over."""
+        """Leave initial block download after its time."""
         if not self._rates.ibd:
             return
         await asyncio.sleep(self._rates.ibd)
@@ -92,7 +92,7 @@ class Life:
             await asyncio.sleep(1 / self._rates.tx_rate)
             model = self._node.model
             if model.ibd:
-                continue  # a node takes no transactions before it is in step
+                continue  # a node accepts no transactions before it is synced
             sent = BYTES_PER_TRANSACTION * self._rng.randint(1, 3)
             model.peers.traffic(BYTES_PER_TRANSACTION, sent)
             await self._node.perform("accept", model.accept_transaction(self._now()))
@@ -112,7 +112,7 @@ class Life:
             if self._one_leaves(len(peers)):
                 peers.leave(self._rng.choice([peer.id for peer in peers]))
             else:
-                peers.greet(peers.join_any(inbound=self._rng.random() < INBOUND_OF_JOINING))
+                peers.join_any(inbound=self._rng.random() < INBOUND_OF_JOINING)
             await self._node.perform("peers", [])
 
     def _one_leaves(self, peers: int) -> bool:

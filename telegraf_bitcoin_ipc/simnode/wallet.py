@@ -1,4 +1,4 @@
-"""Whose money the simulated node's transactions move: what can be spent, and what the next payment spends."""
+"""The wallet behind the simulated node's transactions: what can be spent, and what the next payment spends."""
 
 import random
 from collections.abc import Sequence

@@ -179,14 +179,11 @@ class PrefixFormatter(logging.Formatter):
         logging.DEBUG: "D! ",
     }
 
-    def lines(self, record: logging.LogRecord) -> list[str]:
+    def format(self, record: logging.LogRecord) -> str:
         """Return the record as lines for stderr."""
         prefix = self._PREFIXES.get(record.levelno, "I! ")
-        return [prefix + line[:LOG_LINE_CHARACTERS] for line in super().format(record).splitlines() or [""]]
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one text."""
-        return "\n".join(self.lines(record))
+        lines = super().format(record).splitlines() or [""]
+        return "\n".join(prefix + line[:LOG_LINE_CHARACTERS] for line in lines)
 
 
 class LogHandler(logging.Handler):

@@ -13,8 +13,9 @@ from typing import Final
 
 from influx_line_protocol import Metric as Line
 
-from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, UNKNOWN
+from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT
 from telegraf_bitcoin_ipc.collect.store import Sample
+from telegraf_bitcoin_ipc.collect.tags import UNKNOWN
 from telegraf_bitcoin_ipc.collect.values import Number
 
 UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")

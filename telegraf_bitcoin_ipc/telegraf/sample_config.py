@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, prometheus_names
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, MEASUREMENT, MetricType
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import ConfigError
 
@@ -23,23 +23,28 @@ FLUSH_INTERVAL: Final = 1
 
 MAX_PORT: Final = 65535
 
+_DEBUG: Final = """\
+  ## Telegraf drops the plugin's debug lines without it.
+  debug = true
+"""
+
 EXAMPLE_SOCKET: Final = "/run/bitcoind/node.sock"
 
 _TEMPLATE: Final = """\
 # Telegraf configuration for a Bitcoin node, watched over its IPC socket.
-# Made by `telegraf-bitcoin-ipc config`; with other options it prints the same for another node or address.
+# Made by `telegraf-bitcoin-ipc config`, which takes options for another node or address.
 #
-# For a Telegraf that runs already, add the two blocks after [agent] to its configuration: they change neither the
-# pace nor the tags of its other inputs and outputs.
+# To add this to an existing configuration, copy the two blocks after [agent]. They do not change the intervals or
+# tags of other inputs and outputs.
 
 [agent]
-  ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. Nothing here uses a processor.
+  ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. No processors are used here.
   skip_processors_after_aggregators = true
-
+{debug}
 [[inputs.execd]]
   ## The user that Telegraf runs as must be allowed to open the node's socket.
   command = {command}
-  ## The plugin emits by itself, every {emit_interval} and after each new block; with "STDIN" Telegraf asks for it.
+  ## The plugin emits every {emit_interval} and after each new block; with "STDIN", whenever Telegraf asks for it.
   signal = "none"
   restart_delay = "10s"
   data_format = "influx"
@@ -48,18 +53,18 @@ _TEMPLATE: Final = """\
   listen = {address}
   metric_version = 2
   path = "/metrics"
-  ## This page is for the plugin's metrics alone, without a label that names Telegraf's host.
+  ## Only the plugin's metrics, without a label for Telegraf's host.
   namepass = [{measurement}]
   tagexclude = ["host"]
-  ## Values are shown as soon as they come in: the plugin sets the pace.
+  ## Show values as soon as the plugin emits them.
   flush_interval = "{flush}s"
   flush_jitter = "0s"
-  ## Three emissions (at least three flushes): values of a plugin that died go away instead of going stale.
+  ## Three emissions (at least three flushes): when the plugin is gone its values disappear instead of going stale.
   expiration_interval = "{expiration}"
-  ## Only the node's and the plugin's own metrics, nothing about the Telegraf process.
+  ## No metrics about the Telegraf process.
   collectors_exclude = ["gocollector", "process"]
 
-  ## Line protocol has no types; these are the plugin's.
+  ## Line protocol has no metric types, so they are listed here.
   [outputs.prometheus_client.metric_types]
     counter = [
 {counters}
@@ -71,13 +76,19 @@ _TEMPLATE: Final = """\
 
 
 def render(
-    command: Sequence[str], address: str = DEFAULT_ADDRESS, emit_interval: float = DEFAULT_EMIT_INTERVAL
+    command: Sequence[str],
+    address: str = DEFAULT_ADDRESS,
+    emit_interval: float = DEFAULT_EMIT_INTERVAL,
+    *,
+    debug: bool = False,
 ) -> str:
     """Return the configuration that runs `command` (program and arguments) and serves on `address`.
 
     `emit_interval` is the command's own, in seconds; values expire after EMISSIONS_KEPT of them.
+    With `debug` Telegraf shows debug lines, its own included.
     """
     return _TEMPLATE.format(
+        debug=_DEBUG if debug else "",
         command=f"[{', '.join(map(_string, command))}]",
         address=_string(address),
         emit_interval=f"{emit_interval:g} s",
@@ -108,3 +119,8 @@ def _string(text: str) -> str:
     Dollar signs are escaped because Telegraf replaces environment variables before it parses the TOML.
     """
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f").replace("$", "\\u0024")
+
+
+def prometheus_names(metric_type: MetricType) -> list[str]:
+    """Return the names, as Prometheus shows them, of all metrics of a type, in catalogue order."""
+    return [f"{MEASUREMENT}_{metric.name}" for metric in CATALOGUE if metric.type == metric_type]

@@ -1,4 +1,4 @@
-"""The last events on the chain in a few words, and the last warning of the log."""
+"""The latest events on the chain in a few words, and the latest warning of the log."""
 
 import logging
 import time
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
+from telegraf_bitcoin_ipc.collect.listeners import ChainListener
+from telegraf_bitcoin_ipc.collect.values import Block
 from telegraf_bitcoin_ipc.top.words import printable
 
 KEPT: Final = 100
-"""More than any terminal has lines for."""
+"""More events than any terminal has lines."""
 
 TOGETHER: Final = 1.0
 """Seconds within which consecutive events of one kind are shown as one line."""
@@ -55,7 +56,7 @@ class Event:
 
 
 class Events(ChainListener):
-    """Collects events on the chain and lines of the log; the newest is the first.
+    """Collects events on the chain and lines of the log, the newest first.
 
     `warning` is the last warning or error, `problem` the reason why there is no session.
     """
@@ -78,7 +79,7 @@ class Events(ChainListener):
         logging.getLogger("asyncio").setLevel(logging.WARNING)
 
     def logged(self, level: int, message: str) -> None:
-        """Take a line of the log, of which only the first line of text is shown."""
+        """Add a record of the log; only its first line is shown."""
         event = Event(self._clock(), Kind.TEXT, printable(message.partition("\n")[0]))
         if level >= logging.WARNING:
             self.warning = event
@@ -86,19 +87,15 @@ class Events(ChainListener):
             self._kept.appendleft(event)
 
     def set_problem(self, problem: str) -> None:
-        """Take the reason why there is no session."""
+        """Set the reason why there is no session."""
         self.problem = printable(problem)
 
     def connected(self, block: Block) -> None:
         """Show a block, in one line with those just before it, and with the tip that announced it."""
         newest = self._recent()
         if newest and newest.kind is Kind.TIP and block.height <= newest.last:
-            newest.kind, newest.first, newest.last, newest.new_tip = (
-                Kind.CONNECTED,
-                block.height,
-                block.height,
-                True,
-            )
+            newest.kind, newest.new_tip = Kind.CONNECTED, True
+            newest.first = newest.last = block.height
         else:
             self._add(Kind.CONNECTED, block.height, following=1)
 
@@ -134,12 +131,12 @@ class Events(ChainListener):
 
 
 class _LogHandler(logging.Handler):
-    """Passes each record of the log on."""
+    """Passes each log record to a function."""
 
     def __init__(self, take: Callable[[int, str], None]) -> None:
         super().__init__()
         self._take = take
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass on the record's level and message."""
+        """Pass the record's level and message."""
         self._take(record.levelno, record.getMessage())

@@ -67,7 +67,7 @@ async def _show(config: Config, events: Events, terminal: Terminal) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGWINCH, changed.set)
-    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped, it would leave the terminal in its own mode
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # a stopped `top` would not restore the terminal
     terminal.on_gone(threadsafe_callback(loop, stop.set))
     top = Top(config, events, changed.set)
     with terminal:  # after the signal handlers, so that it is always restored

@@ -1,4 +1,4 @@
-"""The values that the screen shows, from samples of the store over time: values, rates, and why one is absent."""
+"""The values that the screen shows, from samples of the store over time: values, rates, reasons for absence."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
@@ -7,7 +7,7 @@ from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Sample
 from telegraf_bitcoin_ipc.collect.values import Number
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
+from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME, Dialect
 from telegraf_bitcoin_ipc.ipc.origins import Polled, Pushed
 from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
 
@@ -56,7 +56,7 @@ class Model:
     """The newest values and the series of one session; all are dropped when it ends."""
 
     def __init__(self, groups: Iterable[str], *, trace_wanted: bool = True) -> None:
-        """Start without a node; `groups` are those chosen beside the ones that are always on."""
+        """Start without a node; `groups` are those chosen in addition to the ones that are always on."""
         self._groups = frozenset(groups)
         self._trace_wanted = trace_wanted
         self._session: Number | None = None
@@ -131,7 +131,7 @@ class Model:
         return max(goal - progress, 0) / pace
 
     def _is_current(self, name: str) -> bool:
-        """Return whether a metric is of this session: the store keeps counters of earlier ones."""
+        """Return whether a metric belongs to this session: the store keeps counters of earlier sessions."""
         if METRICS[name].group == "plugin":
             return True
         origin = self.node.dialect.origins.get(name) if self.node else None
@@ -152,5 +152,5 @@ def _node(values: Mapping[Key, Number]) -> Node | None:
     for name, *tag_values in values:
         if name == "node_info":
             version, chain, dialect = tag_values
-            return Node(version, chain, next(known for known in DIALECTS if known.name == dialect))
+            return Node(version, chain, BY_NAME[dialect])
     return None

@@ -16,7 +16,7 @@ from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
 
-from telegraf_bitcoin_ipc.collect.metrics import UNKNOWN
+from telegraf_bitcoin_ipc.collect.tags import UNKNOWN
 from telegraf_bitcoin_ipc.top.events import Event, Events
 from telegraf_bitcoin_ipc.top.model import Model
 from telegraf_bitcoin_ipc.top.words import printable, sparkline
@@ -32,7 +32,7 @@ RATE: Final = 12
 """Columns of a row's label, and of a rate before its graph."""
 
 FEE_TARGETS: Final = 4
-"""As many as fit half of the smallest terminal."""
+"""The number of targets that fit half of the smallest terminal."""
 
 SATOSHI: Final = 100_000_000
 
@@ -40,7 +40,7 @@ Rows = dict[str, RenderableType]
 """What a panel shows, by label."""
 
 _STRETCHED: Final = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-"""A table's column that takes the width that is left."""
+"""A table column that takes the remaining width."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Screen:
         """Return the screen for a terminal of that size at a Unix time."""
         if columns < COLUMNS or lines < LINES:
             size = f"{columns} columns and {lines} lines"
-            return f"top needs {COLUMNS} columns and {LINES} lines, and this terminal has {size}. {KEYS}."
+            return f"top needs {COLUMNS} columns and {LINES} lines, but this terminal has {size}. {KEYS}."
         screen = Layout()
         screen.split_column(
             Layout(self._header(now), size=1),
@@ -122,7 +122,7 @@ class Screen:
         if not self._model.value("ibd"):
             return "in step with the network" + self._suffix("verification_progress", ", {:.2%} verified".format)
         if synced is None:
-            return f"initial block download; how far: {self._model.why_absent('verification_progress')}"
+            return f"initial block download; progress: {self._model.why_absent('verification_progress')}"
         rest = "no estimate yet" if seconds is None else f"about {_duration(seconds)} left"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total=1, completed=synced, width=24), f"{synced:.2%} downloaded, {rest}")

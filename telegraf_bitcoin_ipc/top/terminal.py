@@ -34,16 +34,16 @@ class Terminal:
     """A terminal that shows frames within its `with` block and is restored afterwards.
 
     `Live` on the terminal itself would block the event loop while the terminal does not read (Ctrl-S, a stalled
-    connection), even with its own thread, for they share a lock. So it writes to a LineWriter, and a frame is
+    connection), even with its own thread, because they share a lock. So it writes to a LineWriter, and a frame is
     dropped while an earlier one waits.
     """
 
     def __init__(self, stdin: int, stdout: int) -> None:
         """Show on `stdout`; read keys from `stdin` if it is a terminal. Raises ConfigError."""
         if not os.isatty(stdout):
-            raise ConfigError("top needs a terminal to draw on, and stdout is none")
+            raise ConfigError("top needs a terminal to draw on, but stdout is not one")
         if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
-            raise ConfigError("top needs a terminal that can move its cursor, and TERM does not name one")
+            raise ConfigError("top needs a terminal that can move its cursor, but TERM does not name one")
         self.keys = stdin if os.isatty(stdin) else None
         self._stdout = stdout
         self._writer = LineWriter(stdout)

@@ -120,4 +120,4 @@ def test_no_present_value_outlives_the_node(watch: Watch) -> None:
         START_SECONDS,
         "what the node told was gone",
     )
-    assert len(told) == len(present) - len(["Node", "Plugin's version"])
+    assert len(told) == len(present) - len(["Node", "Plugin version"])

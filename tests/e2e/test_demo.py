@@ -71,8 +71,6 @@ def test_an_address_that_is_none_is_said_before_anything_starts(start_demo: Star
     metrics, _ = addresses()
     demo = start_demo("--address", metrics, "--prometheus", "127.0.0.1:1x")
     assert demo.wait() == 1
-    assert (
-        demo.stderr == "error: --prometheus has to be HOST:PORT, such as 127.0.0.1:9332, and is '127.0.0.1:1x'.\n"
-    )
+    assert demo.stderr == "error: --prometheus must be HOST:PORT, such as 127.0.0.1:9332, but is '127.0.0.1:1x'.\n"
     assert demo.stdout == ""
     scene.empty()

@@ -188,6 +188,12 @@ def test_log_levels_reach_telegraf(start_telegraf: StartTelegraf, socket_path: P
     assert " W! " in line
 
 
+def test_debug_lines_reach_telegrafs_log(start_telegraf: StartTelegraf, socket_path: Path) -> None:
+    """A configuration made with --debug shows each try to connect in Telegraf's log."""
+    telegraf = start_telegraf(configuration(socket_path, f"127.0.0.1:{free_port()}", "--debug"))
+    telegraf.wait_until(lambda: " D! [inputs.execd] " in telegraf.stderr, "a debug line of the plugin's")
+
+
 def test_telegraf_has_nothing_to_complain_of(
     start_node: StartNode, start_telegraf: StartTelegraf, socket_path: Path
 ) -> None:

@@ -144,7 +144,7 @@ def test_a_terminal_that_is_too_small(start_node: StartNode, start_top: StartTop
     """Below 80 by 24 there is one sentence; once the terminal is larger, the node."""
     start_node()
     terminal = start_top(columns=60, lines=15)
-    screen = terminal.shows("top needs 80 columns and 24 lines, and this terminal has")
+    screen = terminal.shows("top needs 80 columns and 24 lines, but this terminal has")
     assert "Height" not in screen
     terminal.resize(100, 30)
     screen = terminal.shows("Height", "Coins cache", "q quits")

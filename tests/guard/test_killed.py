@@ -92,7 +92,7 @@ def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
     node = scene.node()
     node.do("ibd", on=True)
     plugin = scene.plugin()
-    plugin.logged("the UTXO cache trace waits for the end of initial block download")
+    plugin.logged("the UTXO cache trace starts after initial block download")
     plugin.kill()
     node.says("unsubscribed")
     scene.unharmed(node)

@@ -84,7 +84,7 @@ def test_a_node_that_cannot_tell_of_its_stop(scene: Scene, dialect: str, options
     node = scene.node("--dialect", dialect)
     node.do("fail", method=NO_WAIT)
     plugin = scene.plugin("--poll-interval", "0.1", *options)
-    plugin.logged("nothing is subscribed, for the node's stop would go unnoticed; polls go on")
+    plugin.logged("not subscribing, because the node's stop would go unnoticed; polls continue")
     for _ in range(3):
         state = node.do("block")
     series = plugin.shows(lambda series: value(series, "chain_height") == state["height"], "a poll")
@@ -108,7 +108,7 @@ def test_a_node_that_can_no_longer_tell_of_its_stop(scene: Scene, options: list[
     node.do("fail", method=NO_WAIT)
     node.do("block")  # without a guard the wait has no time limit: it is asked again at the next tip
     node.says("unsubscribed", 2)
-    plugin.logged("nothing is subscribed, for the node's stop would go unnoticed; polls go on")
+    plugin.logged("not subscribing, because the node's stop would go unnoticed; polls continue")
     plugin.shows(lambda series: value(series, "up") == 1, "polls")
     node.do("heal", method=NO_WAIT)
     watched(plugin, 2)

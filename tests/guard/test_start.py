@@ -32,7 +32,7 @@ def test_the_guard_cannot_be_started(scene: Scene, defect: str, reason: str) -> 
     node = scene.node()
     plugin = scene.plugin("--poll-interval", "0.1", defect=defect)
     plugin.logged(f"E! {reason}")
-    plugin.logged("nothing is subscribed without it, the node is only polled")
+    plugin.logged("polling only: without the guard, subscribing is not safe")
     state = node.do("block", outputs=100)
 
     def polled(series: Series) -> bool:
@@ -93,7 +93,7 @@ def test_no_guard(scene: Scene) -> None:
     """--no-guard works, says what it risks, starts no process, and leaves as cleanly."""
     node = scene.node()
     plugin = scene.watching("--no-guard")
-    assert "W! without the guard" in plugin.stderr
+    assert "W! running without the guard" in plugin.stderr
     assert list(scene.processes()) == [plugin.pid]
     node.do("accept", count=20)
     node.do("block", outputs=100)

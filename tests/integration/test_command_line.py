@@ -32,7 +32,7 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
 MISTAKES = [
     ([], "SOCKET"),
     (["--poll-interval", "0", "SOCKET"], "--poll-interval"),
-    (["--fee-targets", "soon", "SOCKET"], "--fee-targets: it should be a valid integer, and is 'soon'"),
+    (["--fee-targets", "soon", "SOCKET"], "--fee-targets: it should be a valid integer, but is 'soon'"),
     (["--unknown", "SOCKET"], "--unknown"),
     (["--metrics-addr", "127.0.0.1:9332", "SOCKET"], "Telegraf serves the metrics"),
     (["config", "--metrics-addr", "9332", "SOCKET"], "--metrics-addr: '9332' is not HOST:PORT"),
@@ -44,8 +44,8 @@ MISTAKES = [
     (["simulate", "--utxo-burst", "2.5", "SOCKET"], "--utxo-burst: '2.5' is not a whole number of at least 0"),
     (["metrics", "--loud"], "--loud"),
     (["top", "--debug", "SOCKET"], "--debug"),
-    (["top", "SOCKET"], "top needs a terminal to draw on, and stdout is none"),
-    (["chekc"], "there is no command 'chekc'; 'check'?"),
+    (["top", "SOCKET"], "top needs a terminal to draw on, but stdout is not one"),
+    (["chekc"], "there is no command 'chekc'; did you mean 'check'?"),
 ]
 
 

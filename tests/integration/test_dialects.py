@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from support.in_process import BLOCKS, VERSIONS, WITH_RPC, Node, busy_node, session_with, spoil, until
 
+from telegraf_bitcoin_ipc.collect.values import Block
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
 from telegraf_bitcoin_ipc.ipc.origins import Polled
-from telegraf_bitcoin_ipc.ipc.session import Tip
 
 ALL = [dialect.name for dialect in DIALECTS]
 TIPS_ONLY = ["stock", "stock-31", "stock-30"]
@@ -65,8 +65,8 @@ def test_header(monkeypatch: pytest.MonkeyPatch, dialect: str) -> None:
     async def main() -> None:
         node = Node()
         async with session_with(node, dialect) as session:
-            tip, before = (node.model.block_hash(height)[::-1].hex() for height in (BLOCKS, BLOCKS - 1))
-            genesis = node.model.block_hash(0)[::-1].hex()
+            tip, before = (node.model.block(height).hash[::-1].hex() for height in (BLOCKS, BLOCKS - 1))
+            genesis = node.model.block(0).hash[::-1].hex()
             assert await session.header(tip) == (tip, before, BLOCKS, 1)
             assert (await session.header(genesis))[1:3] == ("", 0)
             node.model.disconnect_tip()
@@ -85,9 +85,9 @@ def test_tips_are_told(dialect: str) -> None:
     """A node without notifications has its tips told: the present one, each new one, and then its stop."""
 
     async def main() -> None:
-        node, told = Node(), list[Tip]()
+        node, told = Node(), list[Block]()
 
-        async def take(tip: Tip) -> None:
+        async def take(tip: Block) -> None:
             told.append(tip)
 
         async with session_with(node, dialect) as session:

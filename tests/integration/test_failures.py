@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 from support.in_process import BLOCKS, VERSIONS, WITH_RPC, Node, busy_node, session_with, spoil, until
 
-from telegraf_bitcoin_ipc.collect.metrics import FEE_TARGETS, METRICS
+from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS
+from telegraf_bitcoin_ipc.collect.values import Block
 from telegraf_bitcoin_ipc.collector import Measurements
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
 from telegraf_bitcoin_ipc.ipc.origins import Polled
-from telegraf_bitcoin_ipc.ipc.session import Session, Tip
+from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.simnode import connection as simnode_connection
 from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR, RpcError
 from telegraf_bitcoin_ipc.simnode.rpc.service import execute
@@ -52,9 +54,9 @@ def test_a_node_that_does_not_introduce_itself(
     """A stock node that refuses to tell version or chain is served with all that it allows, and warned of once."""
 
     async def main() -> None:
-        node, told = busy_node(), list[Tip]()
+        node, told = busy_node(), list[Block]()
 
-        async def take(tip: Tip) -> None:
+        async def take(tip: Block) -> None:
             told.append(tip)
 
         if by == "whitelist":

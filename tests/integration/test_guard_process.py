@@ -12,10 +12,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from telegraf_bitcoin_ipc.guard import hello, memory
 from telegraf_bitcoin_ipc.ipc import guard_process
 from telegraf_bitcoin_ipc.ipc.guard_process import GuardFailed, guarded
 
-READY_AND = "import os, socket, sys; socket.socket(fileno=int(sys.argv[3])).send(b'R'); "
+READY_AND = f"import os, socket, sys; socket.socket(fileno=int(sys.argv[3])).send({hello.Answer().packet()!r}); "
 """The beginning of another guard, which gets the same arguments."""
 
 
@@ -87,7 +88,7 @@ def test_another_way_to_the_memory(monkeypatch: pytest.MonkeyPatch, memfd: str) 
 
         monkeypatch.setattr(os, "memfd_create", refuse)
     start()
-    monkeypatch.setattr(guard_process, "MEMORY_DIRECTORY", "/no/such/directory")
+    monkeypatch.setattr(memory, "DIRECTORY", "/no/such/directory")
     start()
 
 

@@ -124,7 +124,7 @@ def test_initial_block_download_defers_the_trace(start_node: StartNode, start_pl
     node.do("ibd", on=True)
     node.do("headers", height=5000)
     plugin = start_plugin("--poll-interval", "0.2")
-    plugin.logged("I! the UTXO cache trace waits for the end of initial block download")
+    plugin.logged("I! the UTXO cache trace starts after initial block download")
     series = plugin.shows(lambda series: value(series, "ibd") == 1, "initial block download")
     assert value(series, "header_height") == 5000
     progress = value(series, "verification_progress")

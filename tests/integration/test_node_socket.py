@@ -15,10 +15,11 @@ import pytest
 from support.nodes import Plugin, SimulatedNode, value
 
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
-from telegraf_bitcoin_ipc.ipc import node_socket as module
-from telegraf_bitcoin_ipc.ipc.node_socket import SETTLED_SECONDS, NodeSocket
+from telegraf_bitcoin_ipc.guard import node as module
+from telegraf_bitcoin_ipc.guard.node import SETTLED_SECONDS
+from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 
-HIDDEN = 0
+HIDDEN = (0, 0, 0)
 """What SO_PEERCRED says of a process in another namespace."""
 
 
@@ -69,7 +70,7 @@ def test_where_threads_are_hidden_the_time_since_the_socket_was_seen_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wall clock that is set forward, or an old mtime, makes no node look settled; a new socket starts anew."""
-    monkeypatch.setattr(module, "_peer_of", lambda connection: HIDDEN)
+    monkeypatch.setattr(module, "peer_of", lambda connection: HIDDEN)
     path, clock = tmp_path / "node.sock", Clock()
     node_socket = NodeSocket(str(path), clock)
     with listening(path):
@@ -91,7 +92,7 @@ def test_a_node_that_was_seen_to_stop_is_not_connected_to_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as the same socket is there nobody connects to it; the socket of the next start is another."""
-    monkeypatch.setattr(module, "_peer_of", lambda connection: HIDDEN)
+    monkeypatch.setattr(module, "peer_of", lambda connection: HIDDEN)
     path = tmp_path / "node.sock"
     node_socket = NodeSocket(str(path))
     with listening(path):

@@ -126,7 +126,7 @@ def check_blocks(model: Model) -> None:
         assert block.nBits == CoreRegTestParams.GENESIS_BLOCK.nBits
         assert block.hashPrevBlock == prev_hash
         assert bytes(block.vtx[0].vin[0].scriptSig).startswith(bytes(CScript([height])))
-        assert block.GetHash() == model.block_hash(height) == model.block(height).hash
+        assert block.GetHash() == model.block(height).hash
         prev_hash = block.GetHash()
         fees = 0
         for tx in block.vtx[1:]:
@@ -150,6 +150,6 @@ def check_mempool(model: Model) -> None:
         coins |= coins_of(tx, UNCONFIRMED_HEIGHT)
         vbytes += -(-tx.calc_weight() // 4)
         total_fee += sum(coin.value for coin in spent) - sum(out.nValue for out in tx.vout)
-    assert (model.mempool_vbytes, model.mempool_total_fee) == (vbytes, total_fee)
-    assert model.mempool_usage_bytes >= vbytes
-    assert bool(model.mempool_usage_bytes) == bool(model.mempool_size)
+    assert (model.mempool.vbytes, model.mempool.total_fee) == (vbytes, total_fee)
+    assert model.mempool.usage >= vbytes
+    assert bool(model.mempool.usage) == bool(model.mempool_size)

@@ -20,6 +20,7 @@ from support.nodes import PROGRAM, Plugin
 
 from telegraf_bitcoin_ipc import cli, collector, reconnect
 from telegraf_bitcoin_ipc.collect.events import ChainEvents
+from telegraf_bitcoin_ipc.guard import memory
 from telegraf_bitcoin_ipc.ipc import callbacks, guard_process, session
 
 BLOCKED, UNBLOCKED = "blocked", "unblocked"
@@ -199,7 +200,7 @@ def no_memfd() -> None:
 def no_memory() -> None:
     """A Python without memfd_create, and no directory for a temporary file."""
     no_memfd()
-    guard_process.MEMORY_DIRECTORY = tempfile.tempdir = str(Path.cwd() / "no-such-directory")  # type: ignore[misc]
+    memory.DIRECTORY = tempfile.tempdir = str(Path.cwd() / "no-such-directory")
 
 
 def small_queue() -> None:

@@ -136,8 +136,13 @@ def failure(question: int, reason: str) -> bytes:
 
 
 def finish(question: int) -> bytes:
-    """Return a Finish."""
+    """Return a Finish that lets go of what the answer gave."""
     return _built("finish", questionId=question)
+
+
+def done(question: int) -> bytes:
+    """Return a Finish that keeps what the answer gave, as a client's."""
+    return _built("finish", questionId=question, releaseResultCaps=False)
 
 
 def release(capability: int, count: int = 1) -> bytes:

@@ -14,10 +14,26 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
-from support.frames import finish, handler_for, subscribe_chain, subscribe_utxo
+from support.frames import (
+    INIT,
+    THREAD,
+    THREAD_MAP,
+    answer,
+    bootstrap,
+    call,
+    done,
+    handler_for,
+    reading,
+    subscribe_chain,
+    subscribe_utxo,
+)
 
-from telegraf_bitcoin_ipc.guard.contract import READY, SHARED_BYTES, TOTALS
+from telegraf_bitcoin_ipc.guard import hello
+from telegraf_bitcoin_ipc.guard.contract import SHARED_BYTES, TOTALS
 from telegraf_bitcoin_ipc.ipc import guard_process
+
+THREAD_MAP_ID, INTERFACES, THREADS = 3, (4, 5, 6, 9), (THREAD, 13)
+"""The node's capabilities in support.frames: its ThreadMap; Chain, Tracing, Mining, Node; server threads."""
 
 DEADLINE = 120.0
 """Seconds for whatever has to happen, on a machine that is busy with other things."""
@@ -100,6 +116,27 @@ class Guarded:
     def ends(self) -> None:
         """It ends by itself, in good order."""
 
+    def introduced(self) -> None:
+        """Have the plugin get what the frames of a test name: server threads, and the node's interfaces."""
+        opening = (
+            (bootstrap(1000), (0,)),
+            (call(1001, INIT, "construct"), (THREAD_MAP_ID, *INTERFACES)),
+            *(
+                (call(1002 + thread, THREAD_MAP, "makeThread", target=THREAD_MAP_ID), (thread,))
+                for thread in THREADS
+            ),
+        )
+        for asked, granted in opening:
+            with reading(asked) as message:
+                question = getattr(message, message.which()).questionId
+            given = answer(question, table=[("senderHosted", capability) for capability in granted])
+            self.plugin.send(asked)
+            assert self.node.take() == asked
+            self.node.send(given)
+            assert self.plugin.take() == given
+            self.plugin.send(done(question))
+            assert self.node.take() == done(question)
+
     def subscribed(self, *, chain: int = 21, trace: int = 22) -> None:
         """Subscribe to both, as a plugin does; the handlers get those ids. Questions 1 and 2 are used."""
         for ask, question, handler in ((subscribe_chain, 1, chain), (subscribe_utxo, 2, trace)):
@@ -107,8 +144,8 @@ class Guarded:
             self.node.take()
             self.node.send(handler_for(question, handler))
             assert self.plugin.take() == handler_for(question, handler)
-            self.plugin.send(finish(question))
-            assert self.node.take() == finish(question)
+            self.plugin.send(done(question))
+            assert self.node.take() == done(question)
 
 
 @dataclass
@@ -145,7 +182,9 @@ class RunningGuard(Guarded):
                     side.close()
                 os.close(shared)
             stack.callback(self._end)
-            assert self.plugin.exactly(1) == READY
+            ready = hello.Answer().packet()
+            assert self.plugin.exactly(len(ready)) == ready
+            self.introduced()
             self._stack = stack.pop_all()
         return self
 

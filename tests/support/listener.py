@@ -1,6 +1,7 @@
 """A listener to the chain that remembers which blocks were connected."""
 
-from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
+from telegraf_bitcoin_ipc.collect.listeners import ChainListener
+from telegraf_bitcoin_ipc.collect.values import Block
 
 
 class Connected(ChainListener):

@@ -120,13 +120,13 @@ def test_table_says_what_is_not_reached_and_why(
     ]
     assert report.table(made) == "\n".join(
         [
-            "| figure | measured | at most | reached |",
+            "| figure | measured | target (at most) | met |",
             "| --- | --- | --- | --- |",
             "| a | 1 | 2 | yes |",
             "| b | 3 MB | 2 | **no** |",
             "| c | 12346 us | | |",
             "",
-            "Not reached, and why:",
+            "Why targets are missed:",
             "",
             "- b: there is one.",
         ]

@@ -140,8 +140,8 @@ def test_labelled_values(checked: Checked) -> None:
     [
         ("chain_prune_height", "the node does not prune"),
         ("fee_estimate_sat_per_vb", "the node does not have enough data to estimate fees yet"),
-        ("index_height", "the node has no optional index; -txindex=1 and others make one"),
-        ("index_synced", "the node has no optional index; -txindex=1 and others make one"),
+        ("index_height", "the node has no optional index; -txindex=1, for instance, creates one"),
+        ("index_synced", "the node has no optional index; -txindex=1, for instance, creates one"),
         ("peer_ping_seconds", "no peer has answered a ping yet"),
     ],
 )

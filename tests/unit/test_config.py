@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from telegraf_bitcoin_ipc.config import OPTIONS, Config, from_environment, make_config, option_name, to_arguments
+from telegraf_bitcoin_ipc.config import OPTIONS, Config, from_environment, make_config, to_arguments
 from telegraf_bitcoin_ipc.errors import ConfigError
 
 SOCKET = "/run/bitcoind/node.sock"
@@ -98,7 +98,7 @@ def test_longest_path() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({}, "SOCKET: it has to be given"),
+        ({}, "SOCKET: it is required"),
         ({"socket": ""}, "SOCKET: the path of the node's socket is empty"),
         ({"socket": "a" * 108}, "SOCKET: the path is longer than the 107 bytes that a socket path may have"),
         (
@@ -108,38 +108,38 @@ def test_longest_path() -> None:
         ({"socket": "/\udcff"}, r"SOCKET: the path '/\udcff' is not UTF-8"),
         (
             {"poll_interval": "0"},
-            "--poll-interval: it should be greater than or equal to 0.1, and is '0'",
+            "--poll-interval: it should be greater than or equal to 0.1, but is '0'",
         ),
         (
             {"poll_interval": "-1"},
-            "--poll-interval: it should be greater than or equal to 0.1, and is '-1'",
+            "--poll-interval: it should be greater than or equal to 0.1, but is '-1'",
         ),
         (
             {"emit_interval": "86401"},
-            "--emit-interval: it should be less than or equal to 86400, and is '86401'",
+            "--emit-interval: it should be less than or equal to 86400, but is '86401'",
         ),
-        ({"emit_interval": "nan"}, "--emit-interval: it should be a finite number, and is 'nan'"),
-        ({"emit_interval": "inf"}, "--emit-interval: it should be a finite number, and is 'inf'"),
-        ({"emit_interval": "10s"}, "--emit-interval: it should be a valid number, and is '10s'"),
-        ({"emit_interval": ""}, "--emit-interval: it should be a valid number, and is ''"),
-        ({"debug": "maybe"}, "--debug: it should be a valid boolean, and is 'maybe'"),
+        ({"emit_interval": "nan"}, "--emit-interval: it should be a finite number, but is 'nan'"),
+        ({"emit_interval": "inf"}, "--emit-interval: it should be a finite number, but is 'inf'"),
+        ({"emit_interval": "10s"}, "--emit-interval: it should be a valid number, but is '10s'"),
+        ({"emit_interval": ""}, "--emit-interval: it should be a valid number, but is ''"),
+        ({"debug": "maybe"}, "--debug: it should be a valid boolean, but is 'maybe'"),
         (
             {"metrics": "wallet"},
-            "--metrics: there is no group 'wallet'; there are core, plugin, mempool, chain, network, peers, fees, "
-            "blocks",
+            "--metrics: there is no group 'wallet'; the groups are core, plugin, mempool, chain, network, peers, "
+            "fees, blocks",
         ),
         (
             {"fee_targets": "0"},
-            "--fee-targets: it should be greater than or equal to 1, and is '0'",
+            "--fee-targets: it should be greater than or equal to 1, but is '0'",
         ),
         (
             {"fee_targets": "2,1009"},
-            "--fee-targets: it should be less than or equal to 1008, and is '1009'",
+            "--fee-targets: it should be less than or equal to 1008, but is '1009'",
         ),
-        ({"fee_targets": "2,six"}, "--fee-targets: it should be a valid integer, and is 'six'"),
-        ({"fee_targets": "-2"}, "--fee-targets: it should be greater than or equal to 1, and is '-2'"),
-        ({"fee_targets": "2.5"}, "--fee-targets: it should be a valid integer, and is '2.5'"),
-        ({"fee_targets": "²"}, "--fee-targets: it should be a valid integer, and is '²'"),
+        ({"fee_targets": "2,six"}, "--fee-targets: it should be a valid integer, but is 'six'"),
+        ({"fee_targets": "-2"}, "--fee-targets: it should be greater than or equal to 1, but is '-2'"),
+        ({"fee_targets": "2.5"}, "--fee-targets: it should be a valid integer, but is '2.5'"),
+        ({"fee_targets": "²"}, "--fee-targets: it should be a valid integer, but is '²'"),
         ({"fee_targets": " , "}, "--fee-targets: it should have at least 1 item, not 0"),
         ({"fee_targets": "1,2,3,4,5,6,7,8,9,10,11"}, "--fee-targets: it should have at most 10 items, not 11"),
         ({"tag": ["stat=x"]}, "--tag: the tag 'stat' is used by the metrics themselves"),
@@ -176,7 +176,7 @@ def test_bad_input(values: dict[str, Any], said: str) -> None:
 def test_first_mistake_only() -> None:
     """Several mistakes are told one at a time."""
     said = complaint({"socket": SOCKET, "poll_interval": "x", "emit_interval": "x"})
-    assert said == "--poll-interval: it should be a valid number, and is 'x'"
+    assert said == "--poll-interval: it should be a valid number, but is 'x'"
 
 
 def test_environment() -> None:
@@ -219,8 +219,8 @@ def test_environment_of_others() -> None:
 
 def test_option_names() -> None:
     """An option is called by the name that is typed."""
-    assert option_name("socket") == "SOCKET"
-    assert all(re.fullmatch(r"--[a-z-]+|SOCKET", option_name(name)) for name in Config.model_fields)
+    assert OPTIONS["socket"].name == "SOCKET"
+    assert all(re.fullmatch(r"--[a-z-]+|SOCKET", option.name) for option in OPTIONS.values())
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,10 @@ def getblockchaininfo(model: State) -> dict[str, object]:
         "blocks": model.height,
         "headers": model.header_height,
         "difficulty": DIFFICULTY,
-        "time": model.tip_time,
-        "mediantime": model.median_time,
+        "time": model.chain.tip.time,
+        "mediantime": model.chain.median_time,
         "verificationprogress": model.verification_progress,
-        "size_on_disk": model.size_on_disk,
+        "size_on_disk": model.chain.size_on_disk,
         "pruned": model.pruned,
         **({"pruneheight": model.chain.pruned_below} if model.pruned else {}),
         "warnings": model.warnings,
@@ -56,7 +56,7 @@ def getchaintips(model: State) -> list[dict[str, object]]:
 
 
 def getnetworkhashps(model: State) -> float:
-    """Return the hashes a second, estimated from the times of the last blocks."""
+    """Return the hashes per second, estimated from the times of the last blocks."""
     blocks = model.chain.blocks[-HASHPS_BLOCKS - 1 :]
     times = [block.time for block in blocks]
     seconds = max(times) - min(times)
@@ -64,7 +64,7 @@ def getnetworkhashps(model: State) -> float:
 
 
 def getblockstats(model: State, wanted: str | int, names: Sequence[str]) -> dict[str, int]:
-    """Return the statistics asked for of a block, given by its hash or height."""
+    """Return the requested statistics of a block, given by its hash or height."""
     block = _at_height(model, wanted) if isinstance(wanted, int) else _known(model, wanted)
     if block.height < model.chain.pruned_below:
         raise RpcError(MISC_ERROR, "Block not available (pruned data)")
@@ -73,7 +73,7 @@ def getblockstats(model: State, wanted: str | int, names: Sequence[str]) -> dict
 
 
 def _statistics(block: Block) -> dict[str, int]:
-    """Return what the block did to the UTXO set, and what its payments, all but the coinbase, come to."""
+    """Return the block's changes to the UTXO set, and the totals of its transactions except the coinbase."""
     payments = block.transactions[1:]
     ins = sum(len(tx.inputs) for tx in payments)
     coins = sum(len(tx.outputs) for tx in block.transactions)

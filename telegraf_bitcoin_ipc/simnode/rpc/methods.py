@@ -1,4 +1,4 @@
-"""The JSON-RPC methods that the plugin asks for, with the fields that it reads, as Bitcoin Core names them."""
+"""The JSON-RPC methods that the plugin calls, with the fields that it reads, as Bitcoin Core names them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,13 @@ from typing import Any, Final
 
 from bitcoin.core import COIN
 
+from telegraf_bitcoin_ipc.simnode.mempool import MAX_USAGE
 from telegraf_bitcoin_ipc.simnode.rpc import chain
 from telegraf_bitcoin_ipc.simnode.rpc.errors import METHOD_NOT_FOUND, RpcError
 from telegraf_bitcoin_ipc.simnode.state import State
 
 RELAY_FEE: Final = 100
 """Satoshi per 1,000 virtual bytes: the default minimum of Core 30."""
-
-MIN_TARGET: Final = 2
-"""Blocks: a node makes no estimate for the next block, and gives the one for two instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,11 @@ def answer(
 
 
 def _estimatesmartfee(model: State, target: int) -> dict[str, object]:
-    """Return the estimate of the highest known target that is not above the one wanted."""
-    target, estimates = max(target, MIN_TARGET), model.fee_estimates
-    known = max((each for each in estimates if each <= target), default=None)
+    """Return the estimate for the highest known target that does not exceed the requested one."""
+    known = max((each for each in model.fee_estimates if each <= target), default=None)
     if known is None:
-        return {"errors": ["Insufficient data or no feerate found"], "blocks": 0}
-    return {"feerate": _btc(max(1_000 * estimates[known], RELAY_FEE)), "blocks": target}
+        return {"errors": ["Insufficient data or no feerate found"]}
+    return {"feerate": _btc(1_000 * model.fee_estimates[known])}
 
 
 def _getindexinfo(model: State) -> dict[str, object]:
@@ -67,10 +64,10 @@ def _getmempoolinfo(model: State) -> dict[str, object]:
     return {
         "loaded": model.mempool_loaded,
         "size": model.mempool_size,
-        "bytes": model.mempool_vbytes,
-        "usage": model.mempool_usage_bytes,
-        "total_fee": _btc(model.mempool_total_fee),
-        "maxmempool": model.mempool_max_bytes,
+        "bytes": model.mempool.vbytes,
+        "usage": model.mempool.usage,
+        "total_fee": _btc(model.mempool.total_fee),
+        "maxmempool": MAX_USAGE,
         "mempoolminfee": _btc(RELAY_FEE),
         "minrelaytxfee": _btc(RELAY_FEE),
         "unbroadcastcount": 0,
@@ -78,7 +75,7 @@ def _getmempoolinfo(model: State) -> dict[str, object]:
 
 
 def _getnettotals(model: State) -> dict[str, object]:
-    return {"totalbytesrecv": model.bytes_recv, "totalbytessent": model.bytes_sent}
+    return {"totalbytesrecv": model.peers.bytes_received, "totalbytessent": model.peers.bytes_sent}
 
 
 def _getnetworkinfo(model: State, process: Process) -> dict[str, object]:

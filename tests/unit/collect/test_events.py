@@ -16,9 +16,9 @@ from telegraf_bitcoin_ipc.collect.events import (
     UtxoEvents,
 )
 from telegraf_bitcoin_ipc.collect.listeners import ChainLog
-from telegraf_bitcoin_ipc.collect.metrics import REMOVAL_REASONS, Subscription
 from telegraf_bitcoin_ipc.collect.store import Store
-from telegraf_bitcoin_ipc.collect.values import Number
+from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS, Subscription
+from telegraf_bitcoin_ipc.collect.values import Block, Number
 from telegraf_bitcoin_ipc.guard import contract
 from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, TRACING
 from telegraf_bitcoin_ipc.simnode.events import BlockConnected, RemovalReason
@@ -61,14 +61,8 @@ class Watched:
 
     def connect(self, *, data: bytes, historical: bool = False) -> None:
         """Connect a block with that data."""
-        self.chain.block_connected(
-            height=120,
-            block_hash=HASH,
-            previous=bytes(32),
-            data=data,
-            chain_time_max=NOW,
-            historical=historical,
-        )
+        block = Block(120, HASH_TEXT, "0" * 64, NOW)
+        self.chain.block_connected(block, data, historical=historical)
 
     def _tip(self) -> None:
         self.tips += 1
@@ -150,7 +144,7 @@ def test_historical_block(watch: Callable[..., Watched], block: BlockConnected) 
 def test_block_disconnected(watch: Callable[..., Watched]) -> None:
     """A block that leaves the active chain counts, and asks for an emission, for no new tip is announced."""
     watched = watch()
-    watched.chain.block_disconnected(height=120, block_hash=HASH)
+    watched.chain.block_disconnected(Block(120, HASH_TEXT))
     assert watched.values == {"blocks_disconnected_total": 1}
     assert watched.log == [f"block_disconnected: height=120 hash={HASH_TEXT}"]
     assert watched.tips == 1
@@ -249,7 +243,8 @@ def test_every_total_of_the_guard_has_a_counter() -> None:
     GuardTotals(store, lambda: dict.fromkeys(contract.TOTALS, 1)).sync_totals()
     counters = TRACING.event_metrics(Subscription.UTXO_CACHE)
     assert counters
-    assert {name for name, _, _ in store.samples()} == {*counters, "events_dropped_total"}
+    others = {"events_dropped_total", "guard_refused_calls_total"}
+    assert {name for name, _, _ in store.samples()} == {*counters, *others}
 
 
 def test_malformed_transaction_added(watch: Callable[..., Watched]) -> None:
@@ -308,10 +303,8 @@ def told_everything(groups: tuple[str, ...], block: BlockConnected) -> Store:
     events.transaction_added(TX.data)
     for reason in range(-1, len(REMOVAL_REASONS)):
         events.transaction_removed(TX.data, reason)
-    events.block_connected(
-        height=1, block_hash=HASH, previous=HASH, data=block.data, chain_time_max=NOW, historical=False
-    )
-    events.block_disconnected(height=1, block_hash=HASH)
+    events.block_connected(Block(1, HASH_TEXT), block.data, historical=False)
+    events.block_disconnected(Block(1, HASH_TEXT))
     events.tip_updated()
     events.chain_state_flushed(historical=False, locator=b"")
     return store

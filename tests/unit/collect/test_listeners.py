@@ -5,9 +5,9 @@ import pytest
 from telegraf_bitcoin_ipc.collect.events import (
     ActiveChain,
 )
-from telegraf_bitcoin_ipc.collect.listeners import Block, ChainListener
+from telegraf_bitcoin_ipc.collect.listeners import ChainListener
 from telegraf_bitcoin_ipc.collect.store import Store
-from telegraf_bitcoin_ipc.collect.values import Number
+from telegraf_bitcoin_ipc.collect.values import Block, Number
 
 BLOCK = Block(7, "a")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS, METRICS, Metric, prometheus_names
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS, METRICS, Metric
 
 CONTRACT = {
     "core": {
@@ -44,6 +44,8 @@ CONTRACT = {
         "subscription_active": ("gauge", ("subscription",)),
         "events_dropped_total": ("counter", ()),
         "lines_dropped_total": ("counter", ()),
+        "guard_refused_calls_total": ("counter", ()),
+        "guard_standing": ("gauge", ()),
     },
     "mempool": {
         "mempool_tx_removed_by_reason_total": ("counter", ("reason",)),
@@ -189,11 +191,3 @@ def test_bad_row_is_refused(changes: dict[str, Any], complaint: str) -> None:
     Metric(**row)
     with pytest.raises(ValueError, match=complaint):
         Metric(**(row | changes))
-
-
-def test_prometheus_names() -> None:
-    """Every metric is in the list of exactly one type, under the name that Prometheus shows."""
-    counters, gauges = prometheus_names("counter"), prometheus_names("gauge")
-    assert "bitcoin_tip_updates_total" in counters
-    assert "bitcoin_up" in gauges
-    assert sorted(counters + gauges) == sorted(f"bitcoin_{name}" for name in METRICS)

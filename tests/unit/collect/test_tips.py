@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -13,17 +12,8 @@ from support.listener import Connected
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tips import LONGEST_WALK, Tips, walk
-from telegraf_bitcoin_ipc.collect.values import Number
+from telegraf_bitcoin_ipc.collect.values import Block, Header, Number
 from telegraf_bitcoin_ipc.errors import CallFailed
-
-
-class Header(NamedTuple):
-    """A block of a tree, named as in the tests' drawings."""
-
-    hash: str
-    previous: str
-    height: int
-    transactions: int
 
 
 class Tree:
@@ -145,7 +135,8 @@ class Followed:
     def move(self, *names: str, headers: bool = True) -> None:
         """Have the tip be one block after another."""
         for name in names:
-            asyncio.run(self._tips.moved(self.tree.blocks[name], self.tree if headers else None))
+            tip = Block(self.tree.blocks[name].height, name)
+            asyncio.run(self._tips.moved(tip, self.tree if headers else None))
 
     @property
     def connected(self) -> list[str]:
@@ -234,7 +225,7 @@ def test_failing_header(followed: Followed, caplog: pytest.LogCaptureFixture) ->
     assert followed.values["block_height"] == 3
     assert errors(followed) == {(("method", "getblockheader"),): 1}
     assert caplog.messages == [
-        "the blocks up to 3 will be counted with the next one: getblockheader: no answer within 10 seconds"
+        "the blocks up to height 3 will be counted with the next tip: getblockheader: no answer within 10 seconds"
     ]
     followed.tree.lost = set()
     followed.move("d")

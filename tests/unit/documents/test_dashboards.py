@@ -137,8 +137,8 @@ def test_present_values_are_of_now() -> None:
     ("names", "reason", "expected"),
     [
         (["up"], "", "no plugin reports"),
-        (["poll_duration_seconds"], "", "the plugin sees no node"),
-        (["chain_height"], "", "the plugin sees no node"),
+        (["poll_duration_seconds"], "", "the plugin has no session with a node"),
+        (["chain_height"], "", "the plugin has no session with a node"),
         (["peers"], "", "the node's dialect is not tracing, chain or stock"),
         (["utxo_cache_add_total"], "it is not traced", "the node's dialect is not tracing; or it is not traced"),
         (
@@ -146,7 +146,7 @@ def test_present_values_are_of_now() -> None:
             "",
             "group peers is off: --metrics adds it; or the node's dialect is not tracing, chain or stock",
         ),
-        (["chain_height", "difficulty"], "", "the plugin sees no node"),
+        (["chain_height", "difficulty"], "", "the plugin has no session with a node"),
     ],
 )
 def test_reasons(names: list[str], reason: str, expected: str) -> None:

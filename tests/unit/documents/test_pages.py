@@ -38,6 +38,7 @@ PROGRAM = "telegraf-bitcoin-ipc"
 TOOLS = {
     "bench": {"--short"},
     "make": {"--once", "--seconds"},  # of the scripts that it runs, by ARGS
+    "pip": {"--group"},
     "py-spy": {"--nonblocking"},
     "pytest": {"--golden", "--hypothesis-profile"},
     "systemctl": {"--now"},
@@ -198,8 +199,18 @@ def test_metrics_exist(page: str) -> None:
 def test_exit_statuses_are_documented() -> None:
     """Who writes a script finds every exit status."""
     statuses = re.findall(r"^\| (\d+) \| ", PAGES["docs/configuration.md"], re.MULTILINE)
-    defined = {value for name, value in vars(cli).items() if name.startswith("EXIT_")}
+    defined = {value for name, value in vars(cli.commands).items() if name.startswith("EXIT_")}
     assert {int(status) for status in statuses} == defined | {134}  # the simulated node's
+
+
+def test_both_tables_of_dialects_agree() -> None:
+    """What a dialect reports, and with which node it was tested, reads the same wherever it stands."""
+    tables = {
+        page: re.findall(r"^\| (`(?:tracing|chain|stock).*`) \| .* \| (.*) \| (.*) \|$", PAGES[page], re.MULTILINE)
+        for page in ("README.md", "docs/compatibility.md")
+    }
+    assert len(tables["README.md"]) == 4
+    assert tables["README.md"] == tables["docs/compatibility.md"]
 
 
 def test_time_limit_of_a_call() -> None:

@@ -17,7 +17,8 @@ from reference import (
 )
 
 from telegraf_bitcoin_ipc.cli import main
-from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS, Subscription
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, TRACING
 from telegraf_bitcoin_ipc.ipc.origins import Followed, Origin, Polled, Pushed
 
@@ -25,22 +26,22 @@ PACKAGE = Path(__file__).parents[3] / "telegraf_bitcoin_ipc"
 
 COSTS = {
     "core": (
-        "10 a poll (`Chain.getHeight`, `Chain.isInitialBlockDownload`, `Node.getHeaderTip`, "
+        "10 per poll (`Chain.getHeight`, `Chain.isInitialBlockDownload`, `Node.getHeaderTip`, "
         "`Node.getVerificationProgress`, `Node.getMempoolSize`, `Node.getMempoolDynamicUsage`, "
         "`Node.getMempoolMaxUsage`, `Node.getNodeCount`, `Node.getTotalBytesRecv`, `Node.getTotalBytesSent`)",
-        "5 a poll (`getblockchaininfo`, `Mining.isInitialBlockDownload`, `getmempoolinfo`, `getnetworkinfo`, "
-        "`getnettotals`); 1 a new block (`getblockheader`)",
+        "5 per poll (`getblockchaininfo`, `Mining.isInitialBlockDownload`, `getmempoolinfo`, `getnetworkinfo`, "
+        "`getnettotals`); 1 per new block (`getblockheader`)",
     ),
-    "mempool": ("1 a poll (`getmempoolinfo`)", "nothing more"),
+    "mempool": ("1 per poll (`getmempoolinfo`)", "no additional calls"),
     "chain": (
-        "4 a poll (`getblockchaininfo`, `uptime`, `getnetworkhashps`, `getindexinfo`); "
-        "1 a new block (`getchaintips`)",
-        "3 a poll (`uptime`, `getnetworkhashps`, `getindexinfo`); 1 a new block (`getchaintips`)",
+        "4 per poll (`getblockchaininfo`, `uptime`, `getnetworkhashps`, `getindexinfo`); "
+        "1 per new block (`getchaintips`)",
+        "3 per poll (`uptime`, `getnetworkhashps`, `getindexinfo`); 1 per new block (`getchaintips`)",
     ),
-    "network": ("1 a poll (`getnetworkinfo`)", "nothing more"),
-    "peers": ("2 a poll (`getpeerinfo`, `listbanned`)",) * 2,
-    "fees": ("3 a poll (`estimatesmartfee`)",) * 2,
-    "blocks": ("1 a new block (`getblockstats`)",) * 2,
+    "network": ("1 per poll (`getnetworkinfo`)", "no additional calls"),
+    "peers": ("2 per poll (`getpeerinfo`, `listbanned`)",) * 2,
+    "fees": ("3 per poll (`estimatesmartfee`)",) * 2,
+    "blocks": ("1 per new block (`getblockstats`)",) * 2,
 }
 """What each group costs a node with the Chain and Node interfaces, and a stock node: a promise to operators."""
 

@@ -133,6 +133,7 @@ def test_utxo_events_are_added_up(forward: bool) -> None:
         "uncache_value": 2**62 + 1,
         "add_unconfirmed": 1,
         "events_dropped": 0,
+        "calls_refused": 0,
     }
     guarded.node.send(answer(99))
     if forward:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS, Subscription
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import (
     BLOCK_STATISTICS,
     CHAIN,

@@ -23,9 +23,9 @@ def test_exporter_is_known_by_its_page(exporter: Exporter) -> None:
 @pytest.mark.parametrize(
     ("old", "complaint"),
     [
-        ("node_load1 3", "no exporter that is known"),
+        ("node_load1 3", "no known exporter"),
         ("bitcoin_blocks 3\nbitcoind_blockchain_blocks 3", "rpc_exporter and bitcoin-prometheus-exporter"),
-        (ABOUT, "page of this plugin's"),
+        (ABOUT, "page of this plugin"),
     ],
 )
 def test_unclear_exporter_is_a_mistake(old: str, complaint: str) -> None:
@@ -43,7 +43,7 @@ def test_named_exporter_has_to_be_there(exporter: Exporter, named: str) -> None:
     if named == exporter.name:
         assert find_exporter(old, named) is exporter
         return
-    with pytest.raises(ConfigError, match=f"OLD_URL has nothing of {named}; it has metrics of {exporter.name}"):
+    with pytest.raises(ConfigError, match=f"OLD_URL has no metrics of {named}; it has metrics of {exporter.name}"):
         find_exporter(old, named)
 
 
@@ -67,7 +67,7 @@ def test_one_node_among_several() -> None:
     assert {each.value for each in of_one_node(both, {"node": "beta"})} == {1, 22}
     assert all("node" not in each.labels for each in of_one_node(both, {"node": "beta"}))
     for match in ({}, {"site": "home"}, {"node": "gamma"}):
-        with pytest.raises(ConfigError, match="--match has to choose one node") as error:
+        with pytest.raises(ConfigError, match="--match must select one node") as error:
             of_one_node(both, match)
         assert "node=alpha,site=home; node=beta,site=home" in str(error.value)
 

@@ -31,7 +31,7 @@ def test_every_row(exporter: Exporter, row: Row) -> None:
     there = (here - row.offset) / row.factor
 
     def seen(figure: float) -> Record:
-        if row.compare == "increase":
+        if row.compares_increases:
             return record(f"{old}7", f"{new}70", f"{old}{figure + 7}", f"{new}{here + 70}")
         return record(f"{old}{figure}", f"{new}{here}")
 
@@ -65,7 +65,7 @@ def test_gauge_is_equal_where_both_ranges_touch() -> None:
         (10, SIZE + "5200", polled(105, SIZE_HERE + "5050")),
         (20, SIZE + "5200", polled(115, SIZE_HERE + "60")),
     )
-    remark = "within the window 5000 to 5200 there, 60 to 5050 here"
+    remark = "range 5000 to 5200 there, 60 to 5050 here"
     assert verdict(RPC_EXPORTER, seen) == Verdict("equal", 5200, 60, remark=remark)
 
 
@@ -76,7 +76,7 @@ def test_gauge_differs_where_the_ranges_are_apart() -> None:
         (10, SIZE + "4000", polled(105, SIZE_HERE + "1500")),
         (30, SIZE + "5000", polled(115, SIZE_HERE + "1200")),
     )
-    remark = "by 2500 (62.500%); within the window 4000 to 5000 there, 1000 to 1500 here"
+    remark = "by 2500 (62.500%); range 4000 to 5000 there, 1000 to 1500 here"
     assert verdict(RPC_EXPORTER, seen) == Verdict("differs", 5000, 1200, remark=remark)
 
 
@@ -99,17 +99,22 @@ def test_what_was_before_the_window_does_not_count() -> None:
             RPC_EXPORTER,
             20,
             (100, 100),
-            "every 15 s there and every 60 s here: takes --window 75 (less with",
+            "every 15 s there and every 60 s here; use --window 75, or run the plugin with",
         ),
         (
             RPC_EXPORTER,
             40,
             (100, 130),
-            "every 15 s there and every 30 s here: takes --window 45 (less with",
+            "every 15 s there and every 30 s here; use --window 45, or run the plugin with",
         ),
-        (RPC_EXPORTER, 20, (100, 105), "every 15 s there and every 5 s here: takes --window 20"),
-        (IPC_EXPORTER_RUST, 59, (100, 105), "every 60 s there and every 5 s here: takes --window 65"),
-        (RPC_EXPORTER, 200, (100, 100), "every 15 s there and every 200 s here: takes --window 215 (less with "),
+        (RPC_EXPORTER, 20, (100, 105), "every 15 s there and every 5 s here; use --window 20"),
+        (IPC_EXPORTER_RUST, 59, (100, 105), "every 60 s there and every 5 s here; use --window 65"),
+        (
+            RPC_EXPORTER,
+            200,
+            (100, 100),
+            "every 15 s there and every 200 s here; use --window 215, or run ",
+        ),
     ],
 )
 def test_gauges_take_a_poll_within_the_window(
@@ -175,7 +180,7 @@ def test_virtual_bytes_and_memory_are_kept_apart() -> None:
         ("bitcoin_mempool_bytes", "bitcoin_mempool_vbytes", "equal"),
         ("bitcoin_mempool_usage", "bitcoin_mempool_bytes", "equal"),
     ]
-    assert findings[0].verdict.remark.startswith("virtual bytes there; here bitcoin_mempool_bytes is memory")
+    assert findings[0].verdict.remark.startswith("virtual bytes there; here, bitcoin_mempool_bytes is memory")
 
 
 def test_fee_targets_are_compared_one_by_one() -> None:
@@ -187,7 +192,7 @@ def test_fee_targets_are_compared_one_by_one() -> None:
         "bitcoin_est_smart_fee_2", 'bitcoin_fee_estimate_sat_per_vb{target="2"}', Verdict("equal", 20, 20)
     )
     assert (three.old, three.verdict.status) == ("bitcoin_est_smart_fee_3", "missing")
-    assert three.verdict.remark.startswith("not among the series here, target=2, target=6; ")
+    assert three.verdict.remark.startswith("no such series here, only target=2, target=6; ")
     assert "--fee-targets" in three.verdict.remark
 
 
@@ -197,7 +202,9 @@ def test_blocks_of_another_height_are_not_compared() -> None:
     new = "bitcoin_chain_height 8\nbitcoin_block_height 9\nbitcoin_last_block_transactions 70"
     height, transactions = compare(BITCOIN_PROMETHEUS_EXPORTER, record(old, new))
     assert height.verdict.status == "equal"
-    assert transactions.verdict == Verdict("undecided", 3, 70, remark="each shows another block: run it again")
+    assert transactions.verdict == Verdict(
+        "undecided", 3, 70, remark="the pages show different blocks; run it again"
+    )
 
 
 def test_blocks_are_compared_while_both_show_the_same() -> None:
@@ -215,7 +222,7 @@ def test_blocks_are_compared_while_both_show_the_same() -> None:
 def test_value_that_says_that_there_is_none() -> None:
     """The -1 that ipc-exporter-rust begins with is no height."""
     found = verdict(IPC_EXPORTER_RUST, record("bitcoin_block_height -1", ABOUT))
-    assert found == Verdict("undecided", -1, remark="there is no value there yet")
+    assert found == Verdict("undecided", -1, remark="no value there yet")
     assert verdict(IPC_EXPORTER_RUST, record("bitcoin_ibd 0", "bitcoin_ibd 1")).status == "differs"
 
 
@@ -228,21 +235,39 @@ def test_value_that_says_that_there_is_none() -> None:
             RPC_EXPORTER,
             "bitcoind_blockchain_difficulty 1",
             ABOUT + "bitcoin_uptime_seconds 3",
-            "not offered in the dialect tracing, or not known yet",
+            "no value yet",
         ),
-        (USDT_EXPORTER, "bitcoind_utxocache_coins_added_total 1", ABOUT, "--no-utxo-trace"),
         (
             USDT_EXPORTER,
             "bitcoind_utxocache_coins_added_total 1",
-            ABOUT.replace("ibd 0", "ibd 1"),
-            "before initial block download is over",
+            ABOUT + 'bitcoin_subscription_active{subscription="utxo_cache"} 0',
+            "--no-utxo-trace",
+        ),
+        (
+            USDT_EXPORTER,
+            "bitcoind_utxocache_coins_added_total 1",
+            ABOUT.replace("tracing", "chain") + 'bitcoin_subscription_active{subscription="utxo_cache"} 0',
+            "no Tracing interface",
+        ),
+        (
+            USDT_EXPORTER,
+            "bitcoind_utxocache_coins_added_total 1",
+            ABOUT.replace("ibd 0", "ibd 1") + 'bitcoin_subscription_active{subscription="utxo_cache"} 0',
+            "during initial block download",
         ),
         (
             USDT_EXPORTER,
             "bitcoind_mempool_added_total 1",
             ABOUT.replace("tracing", "stock"),
-            "in the dialect stock",
+            "no Chain interface",
         ),
+        (
+            RPC_EXPORTER,
+            "bitcoind_blockchain_difficulty 1",
+            ABOUT.replace("tracing", "stock-31"),
+            "no JSON-RPC",
+        ),
+        (RPC_EXPORTER, "bitcoind_mempool_size 1", ABOUT.replace("tracing", "new"), "the dialect new is unknown"),
     ],
 )
 def test_missing_has_a_likely_reason(exporter: Exporter, old: str, new: str, reason: str) -> None:

@@ -97,7 +97,7 @@ def test_restart_between_two_looks() -> None:
         (50, ADDED + "3", ADDED_HERE + "100"),
         (100, ADDED + "900", ADDED_HERE + "405"),
     )
-    assert verdict(USDT_EXPORTER, seen).remark == "reset there within the window: run it again"
+    assert verdict(USDT_EXPORTER, seen).remark == "the counter was reset there during the window; run it again"
 
 
 def test_counter_that_appears_within_the_window() -> None:
@@ -114,14 +114,17 @@ def test_reset_within_the_window(old_end: str, new_end: str, side: str) -> None:
     """A restart within the window is reported as undecided, not as a difference."""
     seen = record(ADDED + "5", ADDED_HERE + "5", ADDED + old_end, ADDED_HERE + new_end)
     found = verdict(USDT_EXPORTER, seen)
-    assert (found.status, found.remark) == ("undecided", f"reset {side} within the window: run it again")
+    assert (found.status, found.remark) == (
+        "undecided",
+        f"the counter was reset {side} during the window; run it again",
+    )
 
 
 def test_total_of_the_node_that_is_reset() -> None:
     """A node that restarts within the window resets its own totals: undecided, not a difference."""
     old, new = "bitcoind_net_bytes_recv_total ", "bitcoin_bytes_recv_total "
     seen = record(old + "900", new + "900", old + "3", new + "900")
-    assert verdict(RPC_EXPORTER, seen).remark == "reset there within the window: run it again"
+    assert verdict(RPC_EXPORTER, seen).remark == "the counter was reset there during the window; run it again"
 
 
 def test_polled_counter_takes_a_long_window() -> None:
@@ -131,7 +134,10 @@ def test_polled_counter_takes_a_long_window() -> None:
         'bitcoin_p2p_bytes_recv_total{message="tx"} ',
     )
     found = verdict(USDT_EXPORTER, record(old + "1", new + "1", old + "9999", new + "1", seconds=20))
-    assert (found.status, found.remark) == ("undecided", "behind by up to 62 s here: takes --window 248 or more")
+    assert (found.status, found.remark) == (
+        "undecided",
+        "the page here may lag by up to 62 s; use --window 248 or more",
+    )
 
 
 @pytest.mark.parametrize(("interval", "window"), [(5, 28), (30, 128)])
@@ -141,7 +147,7 @@ def test_interval_of_polls_is_read_from_the_page(interval: int, window: int) -> 
     seen = looks(*((10 * number, old + "1", polled(number * interval, new + "1")) for number in range(3)))
     short = looks(*((number, old + "1", polled(number * interval, new + "1")) for number in range(3)))
     assert verdict(USDT_EXPORTER, seen).status == ("equal" if 2 * (interval + 2) <= 20 else "undecided")
-    assert verdict(USDT_EXPORTER, short).remark.endswith(f"takes --window {window} or more")
+    assert verdict(USDT_EXPORTER, short).remark.endswith(f"use --window {window} or more")
 
 
 def test_message_headers_are_counted_in() -> None:

@@ -27,14 +27,13 @@ def test_table() -> None:
     """Every verdict is a row, with the reason below it, and the totals at the end."""
     text = table(RPC_EXPORTER, EXAMPLE, compare(RPC_EXPORTER, EXAMPLE))
     assert text.splitlines() == [
-        "OLD_URL is taken for rpc_exporter. Figures are in the unit that the metric has here;",
-        "+ is the increase within 1000 s.",
+        "OLD_URL is rpc_exporter. Values are in this plugin's units;",
+        "+ is the increase over 1000 s.",
         "",
         "status                 there             here  metric",
         "equal                    110              110  bitcoind_blockchain_blocks",
         "missing              4.6e-10                   bitcoind_blockchain_difficulty",
-        "            bitcoin_difficulty: the group chain is off (--metrics), or not offered in the dialect",
-        "            tracing",
+        "            bitcoin_difficulty: the group chain is off (--metrics) or has no values yet",
         "differs                    1             1000  bitcoind_mempool_minfee_per_kb",
         "            bitcoin_mempool_min_fee_sat_per_vb: by 999 (99.900%); bitcoin per 1,000 virtual bytes",
         "            there",
@@ -62,7 +61,7 @@ def test_counters_that_stand_still_are_told() -> None:
     seen = record(ADDED + "5", ADDED_HERE + "9")
     text = table(USDT_EXPORTER, seen, compare(USDT_EXPORTER, seen))
     assert "equal                     +0               +0  bitcoind_mempool_added_total" in text
-    assert "Counters that did not move on either side: 1 (a longer window says more)" in text
+    assert "Counters that did not change on either side: 1 (a longer window may show more)" in text
 
 
 def test_document() -> None:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import examples
 
-from telegraf_bitcoin_ipc.simnode.peers import CONNECTION_TYPES, NETWORK_PINGS, TRANSPORTS, Peer, Peers
+from telegraf_bitcoin_ipc.collect.tags import CONNECTION_TYPES, TRANSPORTS
+from telegraf_bitcoin_ipc.simnode.peers import NETWORK_PINGS, Peer, Peers
 
 
 @pytest.mark.parametrize(

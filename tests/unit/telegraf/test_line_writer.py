@@ -231,12 +231,12 @@ def test_level_prefix(level: int, prefix: str) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\v", "\x85", "\u2028"])
 def test_every_line_has_its_prefix(end: str) -> None:
     """Whatever ends a line, a message of several lines is not taken for errors."""
-    assert PrefixFormatter().lines(record(logging.INFO, f"one{end}two{end}")) == ["I! one", "I! two"]
+    assert PrefixFormatter().format(record(logging.INFO, f"one{end}two{end}")).split("\n") == ["I! one", "I! two"]
 
 
 def test_empty_message() -> None:
     """An empty message is a line with a level, not a line that Telegraf takes for an error."""
-    assert PrefixFormatter().lines(record(logging.INFO, "")) == ["I! "]
+    assert PrefixFormatter().format(record(logging.INFO, "")).split("\n") == ["I! "]
 
 
 def test_traceback() -> None:
@@ -244,7 +244,7 @@ def test_traceback() -> None:
     try:
         raise ValueError("first line\nsecond line")
     except ValueError as error:
-        lines = PrefixFormatter().lines(record(logging.ERROR, "it failed", error))
+        lines = PrefixFormatter().format(record(logging.ERROR, "it failed", error)).split("\n")
     assert lines[:2] == ["E! it failed", "E! Traceback (most recent call last):"]
     assert lines[-2:] == ["E! ValueError: first line", "E! second line"]
     assert all(line.startswith("E! ") for line in lines)

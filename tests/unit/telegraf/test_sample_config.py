@@ -9,17 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.telegraf.sample_config import DEFAULT_ADDRESS, EXAMPLE_SOCKET, checked_address, render
+from telegraf_bitcoin_ipc.telegraf.sample_config import (
+    DEFAULT_ADDRESS,
+    EXAMPLE_SOCKET,
+    checked_address,
+    prometheus_names,
+    render,
+)
 
 EXAMPLE = Path(__file__).parents[3] / "telegraf.conf.example"
 COMMAND = ["telegraf-bitcoin-ipc", EXAMPLE_SOCKET]
 
 
-def parsed(*command: str, address: str = DEFAULT_ADDRESS, emit_interval: float = 10) -> Any:
+def parsed(*command: str, address: str = DEFAULT_ADDRESS, emit_interval: float = 10, debug: bool = False) -> Any:
     """Return the configuration as a TOML parser reads it."""
-    return tomllib.loads(render(command, address, emit_interval))
+    return tomllib.loads(render(command, address, emit_interval, debug=debug))
 
 
 @pytest.mark.parametrize(("interval", "kept"), [(10, "30s"), (60, "180s"), (1.5, "5s"), (0.3, "3s")])
@@ -61,6 +67,11 @@ def test_output() -> None:
 def test_agent() -> None:
     """Nothing is set for the whole Telegraf that would change the pace or the tags of anything else."""
     assert parsed(*COMMAND)["agent"] == {"skip_processors_after_aggregators": True}
+
+
+def test_debug_lines_are_shown() -> None:
+    """With --debug Telegraf shows the plugin's debug lines, which it drops otherwise."""
+    assert parsed(*COMMAND, debug=True)["agent"]["debug"] is True
 
 
 def test_types() -> None:
@@ -150,3 +161,11 @@ def test_bad_address(address: str, said: str) -> None:
 def test_example() -> None:
     """The example in the repository is what the program prints today."""
     assert EXAMPLE.read_text() == render(COMMAND)
+
+
+def test_prometheus_names() -> None:
+    """Every metric is in the list of exactly one type, under the name that Prometheus shows."""
+    counters, gauges = prometheus_names("counter"), prometheus_names("gauge")
+    assert "bitcoin_tip_updates_total" in counters
+    assert "bitcoin_up" in gauges
+    assert sorted(counters + gauges) == sorted(f"bitcoin_{name}" for name in METRICS)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents
-from telegraf_bitcoin_ipc.collect.listeners import Block
 from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Block
 from telegraf_bitcoin_ipc.top.events import KEPT, Events
 
 
@@ -49,14 +49,7 @@ def events(shown: Events) -> ChainEvents:
 
 def connect(events: ChainEvents, height: int, *, historical: bool = False) -> None:
     """Connect a block, and announce it as a tip, as a tracing node does."""
-    events.block_connected(
-        height=height,
-        block_hash=bytes(32),
-        previous=bytes(32),
-        data=b"",
-        chain_time_max=0,
-        historical=historical,
-    )
+    events.block_connected(Block(height, "0" * 64), b"", historical=historical)
     if not historical:
         events.tip_updated()
 
@@ -84,7 +77,7 @@ def test_blocks_within_a_second_are_one_line(shown: Events, events: ChainEvents,
 def test_a_reorganisation_is_two_lines(shown: Events, events: ChainEvents) -> None:
     """What left, and what came."""
     for height in (9, 8):
-        events.block_disconnected(height=height, block_hash=bytes(32))
+        events.block_disconnected(Block(height, "0" * 64))
     for height in (8, 9, 10):
         connect(events, height)
     assert texts(shown) == [

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc import __version__
+from telegraf_bitcoin_ipc.cli.output import PROGRAM, OutputError, complain, discard_stdout, show, writing
 from telegraf_bitcoin_ipc.config import (
     DEFAULT_GROUPS,
     ENVIRONMENT_PREFIX,
@@ -27,7 +28,6 @@ from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, Unsupporte
 from telegraf_bitcoin_ipc.ipc.working_directory import checked
 from telegraf_bitcoin_ipc.telegraf.execd import FLUSH_SECONDS, LineWriter, LogHandler
 
-PROGRAM: Final = "telegraf-bitcoin-ipc"
 STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -40,10 +40,6 @@ EXIT_STDOUT_CLOSED: Final = 128 + signal.SIGPIPE
 """The status that a shell reports for a program ended by that signal."""
 
 
-class _OutputError(Exception):
-    """Stdout cannot be written to, for instance because the disk is full."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status, one of the table in docs/configuration.md."""
     try:
@@ -52,46 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = options.pop("run")(options)
             return status
         finally:  # also after --help, which raises SystemExit
-            with _writing():
+            with writing():
                 sys.stdout.flush()
     except BrokenPipeError:
-        _discard_stdout()
+        discard_stdout()
         return EXIT_STDOUT_CLOSED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except ConfigError as error:
-        return _complain(error, EXIT_USAGE)
+        return complain(error, EXIT_USAGE)
     except (NodeUnavailable, UnsupportedNode) as error:
-        return _complain(error, EXIT_UNAVAILABLE)
-    except _OutputError as error:
-        _discard_stdout()
-        return _complain(error, EXIT_UNAVAILABLE)
-
-
-def _complain(error: Exception, status: int) -> int:
-    print(f"{PROGRAM}: {error}", file=sys.stderr)
-    return status
-
-
-def _print(text: str, end: str = "\n") -> None:
-    """Print and flush; raises BrokenPipeError if nobody reads stdout, _OutputError if it fails otherwise."""
-    with _writing():
-        print(text, end=end, flush=True)
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise _OutputError(f"cannot write to stdout: {error.strerror}") from error
-
-
-def _discard_stdout() -> None:
-    """Send what is still buffered to /dev/null: Python flushes it on exit, and would complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        return complain(error, EXIT_UNAVAILABLE)
+    except OutputError as error:
+        discard_stdout()
+        return complain(error, EXIT_UNAVAILABLE)
 
 
 def _run(values: Mapping[str, Any]) -> int:
@@ -122,17 +92,17 @@ def _once(values: Mapping[str, Any]) -> int:
     config = _configure(values)
     from telegraf_bitcoin_ipc.plugin import look
 
-    _print("\n".join(look(config)))
+    show("\n".join(look(config)))
     return EXIT_OK
 
 
 def _top(values: Mapping[str, Any]) -> int:
-    # With debug, which only the environment can set here, every single coin would be logged.
+    # Override debug from the environment: it would log every single coin.
     config = _configure({"debug": False, **values}, poll_interval=TOP_POLL_INTERVAL)
     with _from_extra("top", "rich"):
-        from telegraf_bitcoin_ipc.top.loop import show
+        from telegraf_bitcoin_ipc.top.loop import show as watch
         from telegraf_bitcoin_ipc.top.terminal import Terminal
-    show(config, Terminal(STDIN, STDOUT))
+    watch(config, Terminal(STDIN, STDOUT))
     return EXIT_OK
 
 
@@ -141,7 +111,7 @@ def _check(values: Mapping[str, Any]) -> int:
     from telegraf_bitcoin_ipc.check import report
 
     lines, fine = report(config)
-    _print("\n".join(lines))
+    show("\n".join(lines))
     return EXIT_OK if fine else EXIT_UNAVAILABLE
 
 
@@ -152,14 +122,14 @@ def _config(values: dict[str, Any]) -> int:
     config = make_config(from_environment(os.environ) | values)
     checked("SOCKET", config.socket)
     command = [*_program(), *to_arguments(config), os.path.abspath(config.socket)]
-    _print(render(command, address, config.emit_interval), end="")
+    show(render(command, address, config.emit_interval, debug=config.debug), end="")
     return EXIT_OK
 
 
 def _metrics(_: Mapping[str, Any]) -> int:
     from telegraf_bitcoin_ipc.ipc.catalogue import markdown
 
-    _print(markdown(DEFAULT_GROUPS), end="")
+    show(markdown(DEFAULT_GROUPS), end="")
     return EXIT_OK
 
 
@@ -175,8 +145,8 @@ def _parity(values: Mapping[str, Any]) -> int:
     try:
         text, fine = command.report(argparse.Namespace(**values))
     except exposition.EndpointUnavailable as error:
-        return _complain(error, EXIT_UNAVAILABLE)
-    _print(text)
+        return complain(error, EXIT_UNAVAILABLE)
+    show(text)
     return EXIT_OK if fine else EXIT_UNAVAILABLE
 
 
@@ -190,7 +160,7 @@ def _guard(values: Mapping[str, Any]) -> NoReturn:
 
 @contextmanager
 def _from_extra(command: str, package: str) -> Iterator[None]:
-    """Say how to get a package that is missing because the extra named as the command is not installed."""
+    """Raise ConfigError, with the command that installs the extra of that name, if `package` is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -208,7 +178,7 @@ class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print --help and --version; argparse's own would ignore that stdout cannot be written to."""
         if file is sys.stdout:
-            _print(message, end="")
+            show(message, end="")
         else:
             super()._print_message(message, file)
 
@@ -218,9 +188,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options, and as `run` the function that they are for.
+    """Return the options, and as `run` the function to call with them.
 
-    Arguments that begin with no command are the plugin's.
+    Unless they begin with a command, the arguments are the plugin's.
     """
     first = next(iter(arguments), "")
     if first in _COMMANDS or first in ("-h", "--help"):
@@ -233,9 +203,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _make_program_parser(chosen: str) -> argparse.ArgumentParser:
-    """Return the parser whose help describes all, with a sub-parser for each command.
+    """Return the parser for --help and for commands, with a sub-parser for each command.
 
-    Only the `chosen` command has its options, so that nothing is imported for the others.
+    Only the `chosen` command gets its options, so that nothing is imported for the others.
     """
     usage = f"{PROGRAM} [OPTIONS] SOCKET\n       {PROGRAM} COMMAND ..."
     program = _Parser(prog=PROGRAM, usage=usage, description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
@@ -252,7 +222,7 @@ def _make_program_parser(chosen: str) -> argparse.ArgumentParser:
 def _add_options(
     parser: argparse.ArgumentParser, fields: Collection[str] = OPTIONS.keys(), **defaults: str
 ) -> None:
-    """Add options of Config; one that is not given is not in the result. `defaults` are shown in the help."""
+    """Add options of Config, absent from the result unless given; `defaults` only appear in the help."""
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     for field, option in OPTIONS.items():
         if field not in fields:
@@ -282,7 +252,7 @@ def _add_config_options(parser: argparse.ArgumentParser) -> None:
         "--metrics-addr",
         metavar="HOST:PORT",
         default=DEFAULT_ADDRESS,
-        help="serve on it (default: %(default)s)",
+        help="address of Telegraf's Prometheus page (default: %(default)s)",
     )
 
 
@@ -309,7 +279,7 @@ _AddOptions = Callable[[argparse.ArgumentParser], None]
 
 _COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], int]]]] = {
     "top": ("show a node on the terminal, live", _add_top_options, _top),
-    "check": ("connect to a node and say what it is and what works", _add_options, _check),
+    "check": ("connect to a node and report what it is and what works", _add_options, _check),
     "once": ("poll a node once and print the line protocol", _add_options, _once),
     "config": (
         "print a complete Telegraf configuration that runs the plugin with these options",
@@ -320,46 +290,51 @@ _COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], in
     "guard": ("let others watch a node, without its rights, by a socket of its own", _add_guard_options, _guard),
     "simulate": ("run a simulated Bitcoin node on a socket", _add_simulate_options, _simulate),
     "parity": (
-        "compare another exporter's Prometheus page with Telegraf's that has this plugin's metrics",
+        "compare another exporter's Prometheus page with Telegraf's page of this plugin's metrics",
         _add_parity_options,
         _parity,
     ),
 }
-"""Each command: its sentence for the help, what adds its options, and what runs it."""
+"""Each command: its sentence in --help, the function that adds its options, and the function that runs it."""
 
 _DESCRIPTION: Final = (
-    "Watch the Bitcoin node that listens on SOCKET, its IPC socket, and write its metrics as line protocol, "
-    "for Telegraf's inputs.execd."
+    "Watch a Bitcoin node over its IPC socket, SOCKET, and write its metrics as line protocol, for Telegraf's "
+    "inputs.execd."
 )
 
 _EPILOG: Final = (
-    f"Each option can be set as an environment variable, too: {ENVIRONMENT_PREFIX}POLL_INTERVAL=30 and so on. "
+    f"Each option can also be set as an environment variable, for instance {ENVIRONMENT_PREFIX}POLL_INTERVAL=30. "
     f"The options of a command: {PROGRAM} {{{','.join(_COMMANDS)}}} --help"
 )
 
 
 def _configure(values: Mapping[str, Any], **defaults: Any) -> Config:
-    """Return the configuration for a node that is to be connected to; the environment ranks below `values`."""
+    """Return the configuration for commands that connect to a node.
+
+    `values` override the environment, which overrides `defaults`. Raises ConfigError if SOCKET cannot be a socket.
+    """
     config = make_config({**defaults, **from_environment(os.environ), **values})
     _check_socket(config.socket)
     return config
 
 
 def _check_socket(path: str) -> None:
-    """Refuse a path that exists and is not a socket; one that does not exist yet may come with the node."""
+    """Reject a path that exists but is not a socket; a node that starts later may still create a missing one."""
     checked("SOCKET", path)
     try:
         mode = os.stat(path).st_mode
     except OSError:
         for command in difflib.get_close_matches(path, _COMMANDS, n=1):
-            raise ConfigError(f"there is no command {path!r}; {command!r}? (./{path} is a socket)") from None
+            raise ConfigError(
+                f"there is no command {path!r}; did you mean {command!r}? (./{path} names a socket)"
+            ) from None
         return
     if not stat.S_ISSOCK(mode):
         raise ConfigError(f"SOCKET: {path} is not a socket")
 
 
 def _program() -> list[str]:
-    """Return how Telegraf, whose PATH and working directory may differ, runs this program."""
+    """Return the command by which Telegraf, whose PATH and working directory may differ, runs this program."""
     if os.path.basename(sys.argv[0]) == "__main__.py":
         return [sys.executable, "-m", "telegraf_bitcoin_ipc"]
     return [os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])]
