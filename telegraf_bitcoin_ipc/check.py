@@ -83,10 +83,11 @@ def report(config: Config) -> tuple[list[str], bool]:
 
 
 async def _report(config: Config) -> tuple[list[str], bool]:
-    async with look_at(NodeSocket(config.socket), unguarded=config.no_guard) as session:
+    node_socket = NodeSocket(config.socket)
+    async with look_at(node_socket, unguarded=config.no_guard) as session:
         findings = _events(session.dialect, config) | await _polled(session, config)
     lines = [
-        *_identity(config, session),
+        *_identity(config.socket, session, through_guard=node_socket.through_guard),
         *_by_group(session.dialect, findings),
         *_not_offered(session.dialect, config),
         *_off(session.dialect, config),
@@ -171,8 +172,8 @@ def _value(metric: str, value: object, cost: str) -> Finding:
     return Finding(State.WORKS, f"= {value}", cost=cost)
 
 
-def _identity(config: Config, session: Session) -> Iterator[str]:
-    yield f"socket   {config.socket}"
+def _identity(socket: str, session: Session, *, through_guard: bool) -> Iterator[str]:
+    yield f"socket   {socket}{' (a standing guard)' if through_guard else ''}"
     yield f"version  {session.version or 'unknown'}"
     yield f"chain    {session.chain or 'unknown'}"
     yield f"dialect  {session.dialect.name} ({KINDS[session.dialect.name]})"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
 from support.processes import START_SECONDS, alive, free_port, wait_until
-from support.scene import Scene, watched
+from support.scene import Scene, watched, with_both_guards
 from support.subscriber import BRAKE_AFTER, Subscriber
 from support.telegraf import Telegraf
 
@@ -45,6 +45,7 @@ def hold_a_burst(start_subscriber: StartSubscriber) -> HoldABurst:
     return hold
 
 
+@with_both_guards
 def test_killed_while_idle(scene: Scene) -> None:
     """SIGKILL while nothing happens: the guard leaves the node in its stead."""
     node = scene.node()
@@ -55,6 +56,7 @@ def test_killed_while_idle(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=lambda number: number.name)
 def test_killed_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signal.Signals) -> None:
     """SIGKILL or SIGSEGV in the middle of thousands of UTXO events: each that was sent is answered."""
@@ -70,6 +72,7 @@ def test_killed_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signa
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_in_a_poll(scene: Scene, hold_a_burst: HoldABurst) -> None:
     """SIGKILL while the node is at work on a poll, which its validation holds up."""
     node = scene.node()
@@ -87,6 +90,7 @@ def test_killed_in_a_poll(scene: Scene, hold_a_burst: HoldABurst) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
     """SIGKILL with one subscription made and the other still to come."""
     node = scene.node()
@@ -98,6 +102,7 @@ def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_in_the_handshake(scene: Scene) -> None:
     """SIGKILL with the node's first answers outstanding: it has been connected to, and does not answer yet."""
     node = scene.node()
@@ -110,6 +115,7 @@ def test_killed_in_the_handshake(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_while_the_node_warms_up(scene: Scene) -> None:
     """SIGKILL while the node still loads its chain, when the wrong question would abort it."""
     node = scene.node("--warmup", "3600")
@@ -123,6 +129,7 @@ def test_killed_while_the_node_warms_up(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_at_any_moment_of_its_start(scene: Scene) -> None:
     """SIGKILL at increasing delays after the start, while the node is at work."""
     node = scene.node()
@@ -139,6 +146,7 @@ def test_killed_at_any_moment_of_its_start(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 @pytest.mark.parametrize("delay", [0, 0.01, 0.05])
 def test_killed_while_it_unsubscribes(scene: Scene, hold_a_burst: HoldABurst, delay: float) -> None:
     """SIGTERM, and SIGKILL right after it, in the middle of a burst: the guard goes on with what was begun."""
@@ -155,6 +163,7 @@ def test_killed_while_it_unsubscribes(scene: Scene, hold_a_burst: HoldABurst, de
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_a_real_segmentation_fault(scene: Scene) -> None:
     """C code that the plugin runs in a callback crashes."""
     node = scene.node()
@@ -164,6 +173,7 @@ def test_a_real_segmentation_fault(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_out_of_memory(scene: Scene) -> None:
     """The plugin uses up its memory in a callback, and dies or is of no more use."""
     node = scene.node()
@@ -177,13 +187,14 @@ def test_out_of_memory(scene: Scene) -> None:
 
 def telegraf_with(scene: Scene, node: SimulatedNode, start_telegraf: StartTelegraf) -> Telegraf:
     """Start a Telegraf that watches the node, and wait until it does."""
-    command = [str(PROGRAM), "config", "--metrics-addr", f"127.0.0.1:{free_port()}", str(node.socket)]
+    command = [str(PROGRAM), "config", "--metrics-addr", f"127.0.0.1:{free_port()}", str(scene.socket)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     telegraf = start_telegraf(text, environment=scene.mark)
     node.says("subscribed", 2)
     return telegraf
 
 
+@with_both_guards
 @pytest.mark.telegraf
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_telegraf_ends(scene: Scene, start_telegraf: StartTelegraf, number: signal.Signals) -> None:
@@ -198,6 +209,7 @@ def test_telegraf_ends(scene: Scene, start_telegraf: StartTelegraf, number: sign
     scene.unharmed(node)
 
 
+@with_both_guards
 @pytest.mark.telegraf
 def test_telegraf_is_reloaded(scene: Scene, start_telegraf: StartTelegraf) -> None:
     """SIGHUP: the old plugin leaves with its guard, a new one comes, and the node notices nothing else."""
