@@ -54,11 +54,6 @@ class NodeSocket:
         """Take what the guard says of the node, which only the node's user can see."""
         self._answer = answer
 
-    @property
-    def through_guard(self) -> bool:
-        """Whether the last connection was by way of a standing guard."""
-        return self._answer is not None
-
     def stopping(self) -> None:
         """Remember that the node of the last connection has begun to stop."""
         self.stopped = self._node.run if self._answer is None else self._answer.run
