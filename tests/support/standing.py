@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import mmap
+import os
+import socket
+import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
+from support.guard import Side
 from support.nodes import PROGRAM
-from support.processes import Process, children
+from support.processes import START_SECONDS, Process, children
 
+from telegraf_bitcoin_ipc.guard import hello
+from telegraf_bitcoin_ipc.guard.contract import SHARED_BYTES, TOTALS
 from telegraf_bitcoin_ipc.ipc.guard_command import MOST_CLIENTS
 
 CLIENTS = MOST_CLIENTS
@@ -37,3 +45,58 @@ class StandingGuard(Process):
     def relays(self) -> list[int]:
         """The processes that each serve a client."""
         return children(self.pid) if self.running else []
+
+
+class Client:
+    """A program that speaks to a standing guard in packets and frames of the test's, as badly as the test likes."""
+
+    def __init__(self, path: Path) -> None:
+        """Connect to the guard."""
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(START_SECONDS)
+        self.socket.connect(str(path))
+        self._session: socket.socket | None = None
+        self._totals: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Go, wherever it is."""
+        self.socket.close()
+        if self._session is not None:
+            self._session.close()
+        if self._totals is not None:
+            os.close(self._totals)
+            self._totals = None
+
+    def hear(self) -> hello.Answer:
+        """Wait for the guard's answer."""
+        packet, descriptors, _, _ = socket.recv_fds(self.socket, hello.MOST_BYTES, 2)
+        answer = hello.Answer.of(packet)
+        assert len(descriptors) == (0 if answer.sentence else 2)
+        if descriptors:
+            session, self._totals = descriptors
+            self._session = socket.socket(fileno=session)
+        return answer
+
+    def ask(self, packet: bytes | None = None) -> hello.Answer:
+        """Send a request, a right one unless it is given, and wait for the answer."""
+        self.socket.send(hello.request(forward_utxo=False) if packet is None else packet)
+        return self.hear()
+
+    def begin(self) -> Side:
+        """Ask for a session, and return it."""
+        answer = self.ask()
+        assert self._session is not None, answer.sentence
+        return Side(self._session)
+
+    def totals(self) -> dict[str, int]:
+        """Read the guard's totals for this client."""
+        assert self._totals is not None
+        with mmap.mmap(self._totals, SHARED_BYTES, prot=mmap.PROT_READ) as memory:
+            numbers = struct.unpack(f"={len(TOTALS)}Q", memory[:])
+        return dict(zip(TOTALS, numbers, strict=True))
