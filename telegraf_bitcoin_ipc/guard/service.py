@@ -17,9 +17,9 @@ import time
 
 from . import hello, notify
 from .contract import SHARED_BYTES
+from .hello import Run
 from .loop import Loop
 from .memory import readable
-from .hello import Run
 from .node import NoConnection, NodeSocket, Stopping, peer_of
 
 LISTEN_FD = 3  # the first socket that systemd hands over (sd_listen_fds)
@@ -196,7 +196,7 @@ def relay(
         answer = hello.Answer(loaded=node.is_loaded(), run=node.run).packet()
         socket.send_fds(connection, [answer], [theirs.fileno(), descriptor])
     except (OSError, hello.NotSpoken, NoConnection) as problem:
-        sentence = problem.strerror if isinstance(problem, OSError) else str(problem)
+        sentence = str((isinstance(problem, OSError) and problem.strerror) or problem)
         line(f"no session: {sentence}")
         say_no(connection, sentence, stopping=isinstance(problem, Stopping))
         return

@@ -162,9 +162,10 @@ def test_before_another_guard(start_guard: StartGuard, start_process: StartProce
 def test_one_client_too_many(start_node: StartNode, start_guard: StartGuard, start_process: StartProcess) -> None:
     """Who comes when there are as many as may be is told so, and is served once one of them has gone."""
     node, guard = start_node(), start_guard()
-    clients = [Client(guard.socket) for _ in range(CLIENTS)]
-    for client in clients:
-        assert client.ask().sentence == ""
+    clients = []
+    for _ in range(CLIENTS):
+        clients.append(Client(guard.socket))
+        assert clients[-1].ask().sentence == ""
     too_many = f"{CLIENTS} clients are connected, as many as it allows"
     with Client(guard.socket) as another:
         assert another.hear().sentence == too_many

@@ -14,35 +14,12 @@ import pytest
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
 from support.processes import START_SECONDS, alive, free_port, wait_until
 from support.scene import Scene, watched, with_both_guards
-from support.subscriber import BRAKE_AFTER, Subscriber
+from support.subscriber import Subscriber
 from support.telegraf import Telegraf
 
 StartTelegraf = Callable[..., Telegraf]
 
-# An event is answered before the next is sent: on a busy machine each costs two turns of the scheduler.
-BURST = 5 * BRAKE_AFTER
-
-StartSubscriber = Callable[..., Subscriber]
 HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]
-
-
-@pytest.fixture
-def hold_a_burst(start_subscriber: StartSubscriber) -> HoldABurst:
-    """Have a node send a burst of UTXO events, and hold it up in the middle, until SIGCONT to what it returns.
-
-    That is a second subscriber, which has to be stopped at the end.
-    """
-
-    def hold(node: SimulatedNode, plugin: Plugin) -> Subscriber:
-        brake = start_subscriber("utxo_cache", "brake")
-        brake.logged("ready")
-        node.begin("block", outputs=BURST)
-        brake.wait_until(lambda: brake.frozen, "the burst was held up")
-        plugin.shows(lambda series: (value(series, "utxo_cache_add_total") or 0) > 0, "a burst")
-        assert not node.lines("block")
-        return brake
-
-    return hold
 
 
 @with_both_guards

@@ -52,7 +52,7 @@ from support.frames import (
     utxo,
     wait_tip,
 )
-from support.guard import RunningGuard
+from support.guard import RunningGuard, Side
 from support.in_process import NOW, Node, relayed_session
 from support.processes import state
 from support.properties import examples
@@ -83,17 +83,19 @@ def test_what_is_no_stream_of_frames_passes_to_the_plugin(guarded: RunningGuard)
 def test_who_asks_and_does_not_read(guarded: RunningGuard) -> None:
     """No more is read from a plugin that leaves its answers unread: they would take all memory. Then all come."""
     asked = b"".join(call(number, INIT, "makeEcho") + done(number) for number in range(1, 33))
-    guarded.plugin.socket.setblocking(False)
+    plugin = guarded.plugin
+    assert isinstance(plugin, Side)
+    plugin.socket.setblocking(False)
     sent = 0
     while sent < UNREAD_BYTES:
         with suppress(BlockingIOError):
-            sent += guarded.plugin.socket.send(asked[sent % len(asked) :])
+            sent += plugin.socket.send(asked[sent % len(asked) :])
             continue
-        if state(Path(f"/proc/{guarded.process.pid}")) == "S" and not writable(guarded.plugin.socket):
+        if state(Path(f"/proc/{guarded.process.pid}")) == "S" and not writable(plugin.socket):
             break
     assert sent < UNREAD_BYTES
-    guarded.plugin.socket.setblocking(True)
-    rest = Thread(target=guarded.plugin.socket.sendall, args=(asked[sent % len(asked) :],))
+    plugin.socket.setblocking(True)
+    rest = Thread(target=plugin.socket.sendall, args=(asked[sent % len(asked) :],))
     rest.start()
     for number in range(32 * -(-sent // len(asked))):
         with reading(guarded.plugin.take()) as message:

@@ -48,7 +48,10 @@ os.execv(command[0], command)
     [
         (["node"], "guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)"),
         (["--listen", "", "node"], "guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)"),
-        (["--listen", "new"], "the following arguments are required: NODE_SOCKET (see telegraf-bitcoin-ipc --help)"),
+        (
+            ["--listen", "new"],
+            "the following arguments are required: NODE_SOCKET (see telegraf-bitcoin-ipc --help)",
+        ),
         (
             ["--listen", "new", "--group", "no such group", "node"],
             "argument --group: there is no group 'no such group' (see telegraf-bitcoin-ipc --help)",
@@ -209,7 +212,10 @@ def handed_over(kind: str, path: Path, node: Path) -> list[str | Path]:
 
 
 def test_a_socket_that_is_handed_over(
-    start_process: StartProcess, start_node: Callable[..., SimulatedNode], start_plugin: StartPlugin, guard_path: Path
+    start_process: StartProcess,
+    start_node: Callable[..., SimulatedNode],
+    start_plugin: StartPlugin,
+    guard_path: Path,
 ) -> None:
     """On a socket by LISTEN_FDS clients are served as on its own; it is not the guard's to remove."""
     node = start_node()
@@ -225,7 +231,9 @@ def test_a_socket_that_is_handed_over(
 @pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM", "FILE"])
 def test_a_wrong_socket_that_is_handed_over(socket_path: Path, guard_path: Path, kind: str) -> None:
     """Anything else than a listening socket of packets is refused with what the unit has to say."""
-    reason = "cannot be used: Socket operation on non-socket" if kind == "FILE" else "is not of ListenSequentialPacket="
+    reason = (
+        "cannot be used: Socket operation on non-socket" if kind == "FILE" else "is not of ListenSequentialPacket="
+    )
     assert fails(*handed_over(kind, guard_path, socket_path)) == f"the socket from systemd {reason}"
 
 

@@ -26,10 +26,15 @@ class StandingGuard(Process):
     """`guard --listen`, with a relay in a process of its own for each client."""
 
     def __init__(
-        self, node: Path, socket: Path, directory: Path, *options: str, environment: Mapping[str, str] | None = None
+        self,
+        node: Path,
+        socket: Path,
+        directory: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.socket = socket
-        command = [PROGRAM, "guard", "--listen", socket, *options, node]
+        command: list[str | Path] = [PROGRAM, "guard", "--listen", socket, *options, node]
         super().__init__(command, directory, name="guard", environment=environment)
 
     def start(self) -> None:
@@ -48,7 +53,7 @@ class StandingGuard(Process):
 
 
 class Client:
-    """A program that speaks to a standing guard in packets and frames of the test's, as badly as the test likes."""
+    """A program that speaks to a standing guard in a test's own packets and frames, as badly as it likes."""
 
     def __init__(self, path: Path) -> None:
         """Connect to the guard."""
