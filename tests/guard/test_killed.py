@@ -5,6 +5,7 @@ Real processes: a merciless simulated node, the plugin, its guard. `Scene.unharm
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable
 import pytest
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
 from support.processes import START_SECONDS, alive, free_port, wait_until
-from support.scene import Scene, watched, with_both_guards
+from support.scene import STANDING, Scene, watched, with_both_guards
 from support.subscriber import Subscriber
 from support.telegraf import Telegraf
 
@@ -180,6 +181,21 @@ def test_telegraf_ends(scene: Scene, start_telegraf: StartTelegraf, number: sign
     telegraf = telegraf_with(scene, node, start_telegraf)
     node.begin("block", outputs=2000)
     telegraf.send(number)
+    telegraf.wait()
+    node.says("unsubscribed", 2)
+    node.says("settled")
+    scene.unharmed(node)
+
+
+@pytest.mark.parametrize("scene", [STANDING], indirect=True)
+@pytest.mark.telegraf
+def test_everything_on_telegrafs_side_is_killed(scene: Scene, start_telegraf: StartTelegraf) -> None:
+    """SIGKILL to Telegraf and its plugin at once, as to a control group: a standing guard is in another."""
+    node = scene.node()
+    telegraf = telegraf_with(scene, node, start_telegraf)
+    node.begin("block", outputs=2000)
+    for pid in scene.processes():
+        os.kill(pid, signal.SIGKILL)
     telegraf.wait()
     node.says("unsubscribed", 2)
     node.says("settled")

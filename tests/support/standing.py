@@ -61,7 +61,7 @@ class Client:
         self.socket.settimeout(START_SECONDS)
         self.socket.connect(str(path))
         self._session: socket.socket | None = None
-        self._totals: int | None = None
+        self.descriptor: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -74,9 +74,9 @@ class Client:
         self.socket.close()
         if self._session is not None:
             self._session.close()
-        if self._totals is not None:
-            os.close(self._totals)
-            self._totals = None
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
 
     def hear(self) -> hello.Answer:
         """Wait for the guard's answer."""
@@ -84,7 +84,7 @@ class Client:
         answer = hello.Answer.of(packet)
         assert len(descriptors) == (0 if answer.sentence else 2)
         if descriptors:
-            session, self._totals = descriptors
+            session, self.descriptor = descriptors
             self._session = socket.socket(fileno=session)
         return answer
 
@@ -101,7 +101,7 @@ class Client:
 
     def totals(self) -> dict[str, int]:
         """Read the guard's totals for this client."""
-        assert self._totals is not None
-        with mmap.mmap(self._totals, SHARED_BYTES, prot=mmap.PROT_READ) as memory:
+        assert self.descriptor is not None
+        with mmap.mmap(self.descriptor, SHARED_BYTES, prot=mmap.PROT_READ) as memory:
             numbers = struct.unpack(f"={len(TOTALS)}Q", memory[:])
         return dict(zip(TOTALS, numbers, strict=True))
