@@ -50,10 +50,15 @@ def _read(text: str) -> object:
     try:
         if len(text) > MOST_CHARACTERS:
             return None
-        read: object = json.loads(text)
+        read: object = json.loads(text, parse_constant=_no_number)
         return read if json.dumps(read) == text else None
     except (ValueError, RecursionError):
         return None
+
+
+def _no_number(name: str) -> None:
+    """Refuse NaN and the infinities, which JSON does not have."""
+    raise ValueError(name)
 
 
 def _shown(text: str) -> str:
