@@ -61,5 +61,7 @@ def _no_number(name: str) -> None:
     raise ValueError(name)
 
 
-def _shown(text: str) -> str:
-    return "".join(each if each.isascii() and each.isprintable() else "?" for each in text[:SHOWN_CHARACTERS])
+def _shown(method: str) -> str:
+    """Return the name of a method that is not allowed; never empty, which would allow it."""
+    shown = "".join(each if each.isascii() and each.isprintable() else "?" for each in method[:SHOWN_CHARACTERS])
+    return shown or "method without a name"

@@ -54,12 +54,12 @@ class Player:
     def __init__(self, conversation: Conversation, side: Literal["node", "plugin"]) -> None:
         self._conversation = conversation
         self._side = side
-        self._cutter = stream.FrameSplitter()
+        self.cutter = stream.FrameSplitter()
         self.outbox = Outbox()
 
     def send(self, *frames: bytes) -> None:
         """Say frames; whatever is no frame ends the conversation as it does in the loop."""
-        frames_, raw = self._cutter.feed(b"".join(frames))
+        frames_, raw = self.cutter.feed(b"".join(frames))
         for frame in frames_:
             self._conversation.hears(self._side, frame)
         if raw and self._side == "node":
