@@ -38,7 +38,7 @@ def fuzz(seconds: float, seed: int, outcome: Outcome) -> int:
 def table(outcome: Outcome) -> str:
     """Return the figures as a table in Markdown."""
     lines = [
-        "| change | inputs tried | with a refused call | that ended the session | not allowed, and reached the node |",
+        "| change | inputs tried | with a refused call | session ended | not allowed, and reached the node |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for kind, mutation in KINDS.items():

@@ -51,6 +51,7 @@ def _read(text: str) -> object:
         if len(text) > MOST_CHARACTERS:
             return None
         read: object = json.loads(text, parse_constant=_no_number)
+        json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no character
         return read if json.dumps(read) == text else None
     except (ValueError, RecursionError):
         return None

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from support.frames import (
     CHAIN_NOTIFICATIONS,
     NODE,
+    POLL_THREAD,
     THREAD,
     UTXO_CACHE_TRACE,
     answer,
@@ -157,8 +158,8 @@ class Conversation(Guarded):
 
 def ask_node(question: int) -> bytes:
     """A call of the plugin's that is none of the guard's business."""
-    table = (("receiverHosted", THREAD),)
-    return call(question, NODE, "getNumBlocks", target=9, table=table, pins={(0, 0): 0}, context={})
+    table = (("receiverHosted", POLL_THREAD),)
+    return call(question, NODE, "getMempoolSize", target=9, table=table, pins={(0, 0): 0}, context={})
 
 
 def question_of(frame: bytes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -93,7 +94,7 @@ class StrictNode:
             try:
                 with reading(frame) as message:
                     self._take(message, frame)
-            except (Unwanted, capnp.KjException, AssertionError) as problem:
+            except (Unwanted, capnp.KjException, AssertionError, IndexError, struct.error) as problem:
                 self.problems.append(f"{type(problem).__name__}: {problem}: {frame.hex()}")
 
     def _take(self, message: Any, frame: bytes) -> None:

@@ -122,6 +122,7 @@ REQUESTS = {
     "NaN": UPTIME.replace("[]", "[NaN]"),
     "infinity": UPTIME.replace("[]", "[-Infinity]"),
     "a large number": UPTIME.replace("[]", "[1e999]"),
+    "half a surrogate pair": UPTIME.replace("[]", '["\\ud800"]'),
     "minus zero": UPTIME.replace("[]", "[-0]"),
     "a plus": UPTIME.replace("[]", "[+1]"),
     "a leading zero": UPTIME.replace("[]", "[01]"),
