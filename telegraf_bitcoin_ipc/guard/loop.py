@@ -24,7 +24,7 @@ from .stream import FRAME_BYTES, READ_BYTES, BufferPool, FrameSplitter
 from .wire import Frame
 
 QUEUE_BYTES = 32 << 20  # events waiting for the plugin; a block is at most 4 MB
-BACKLOG_BYTES = 1 << 20  # waiting for the node, or answers for the plugin, before no more is read from the plugin
+BACKLOG_BYTES = 1 << 20  # waiting for the node, before no more is read from the plugin
 # The work that an event begins in the plugin is not to compete with the node's: it waits for the end of a burst.
 QUIET_SECONDS = 0.0003  # without another event of the node's
 HOLD_SECONDS = 0.005  # at most, altogether
@@ -47,7 +47,6 @@ class Side:
         self.buffers = buffers
         self.frames = FrameSplitter(buffers, most)
         self.size = 0  # bytes that wait
-        self.answers = 0  # of these, what is no event, and never dropped
         self.retry_at = 0.0  # not to be looked at before: the system could not send or receive
         self.watched = UNWATCHED
         self._waiting: deque[tuple[Frame, bool]] = deque()  # a frame, and whether it is an event
@@ -81,20 +80,18 @@ class Side:
         """Have a frame written when the socket takes it."""
         self._waiting.append((frame, event))
         self.size += len(frame)
-        self.answers += 0 if event else len(frame)
 
     def write(self) -> None:
         """Write what is taken now."""
         try:
             while self._waiting:
-                frame, event = self._waiting[0]
+                frame = self._waiting[0][0]
                 written = self.connection.send(memoryview(frame)[self._begun :] if self._begun else frame)
                 self.size -= written
                 self._begun += written
                 if self._begun == len(frame):
                     self._waiting.popleft()
                     self._begun = 0
-                    self.answers -= 0 if event else len(frame)
                     self.buffers.give_back(frame)
         except OSError as error:
             self._failed(error)
@@ -134,7 +131,7 @@ class Side:
     def close(self) -> None:
         """Close the socket, and forget what waits for it."""
         self.open = False
-        self.size = self.answers = self._begun = 0
+        self.size = self._begun = 0
         self._waiting.clear()
         self.connection.close()
 
@@ -245,7 +242,7 @@ class Loop:
         """Register with the poller what each side is to be watched for."""
         held = now < self._held_until()
         for descriptor, side in self._sides.items():
-            reading = side.open and (side is self.node or max(self.node.size, self.plugin.answers) < BACKLOG_BYTES)
+            reading = side.open and (side is self.node or self.node.size < BACKLOG_BYTES)
             writing = side.size and not (held and side is self.plugin)
             watched = (select.POLLIN if reading else 0) | (select.POLLOUT if writing else 0)
             if not side.open or now < side.retry_at:
