@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import groupby, pairwise, takewhile
+from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -26,11 +31,13 @@ from support.conversation import (
 )
 from support.frames import (
     CHAIN_NOTIFICATIONS,
+    INIT,
     NODE_TABLE,
     UTXO_CACHE_TRACE,
     abort,
     answer,
     call,
+    done,
     finish,
     handler_for,
     reading,
@@ -40,13 +47,15 @@ from support.frames import (
     utxo,
 )
 from support.gated import Gated
-from support.guard import WAIT, RunningGuard
+from support.guard import WAIT, RunningGuard, Side
+from support.processes import state
 from support.properties import examples
 from support.recorded import recorded
 
 from telegraf_bitcoin_ipc.guard import contract, stream, wire
 
 MEGABYTE = 1 << 20
+UNREAD_BYTES = 32 * MEGABYTE
 
 
 @pytest.fixture
@@ -62,6 +71,38 @@ def test_what_is_no_stream_of_frames_passes_to_the_plugin(guarded: RunningGuard)
     assert guarded.plugin.take() == answer(1)
     assert guarded.plugin.exactly(24) == b"\xff" * 24
     assert guarded.plugin.take() == answer(2)
+
+
+def test_who_asks_and_does_not_read(guarded: RunningGuard) -> None:
+    """No more is read from a plugin that leaves its answers unread: they would take all memory. Then all come."""
+    asked = b"".join(call(number, INIT, "makeEcho") + done(number) for number in range(1, 33))
+    plugin = guarded.plugin
+    assert isinstance(plugin, Side)
+    plugin.socket.setblocking(False)
+    sent = 0
+    while sent < UNREAD_BYTES:
+        with suppress(BlockingIOError):
+            sent += plugin.socket.send(asked[sent % len(asked) :])
+            continue
+        if state(Path(f"/proc/{guarded.process.pid}")) == "S" and not writable(plugin.socket):
+            break
+    assert sent < UNREAD_BYTES
+    plugin.socket.setblocking(True)
+    rest = Thread(target=plugin.socket.sendall, args=(asked[sent % len(asked) :],))
+    rest.start()
+    for number in range(32 * -(-sent // len(asked))):
+        with reading(guarded.plugin.take()) as message:
+            assert getattr(message, "return").answerId == number % 32 + 1
+    rest.join()
+    assert guarded.node.silent()
+    guarded.stderr.seek(0)
+    assert guarded.stderr.read().decode().count("refused: ") == 1
+    guarded.stderr.truncate(0)
+
+
+def writable(connection: socket.socket) -> bool:
+    """Whether something can be sent now."""
+    return bool(select.select([], [connection], [], 0)[1])
 
 
 def block(question: int, data: bytes) -> bytes:
