@@ -30,7 +30,7 @@ NOBODY = (0, 0)
 WHY_NO_CONNECTION = {
     FileNotFoundError: "there is no such socket (is the node running, with -ipcbind=unix?)",
     ConnectionRefusedError: "nothing listens on it (the node is not running, or it is not a socket)",
-    PermissionError: "permission denied (it belongs to the user that the node runs as)",
+    PermissionError: "permission denied (a node's is for the user that it runs as, a guard's for its group, too)",
     BlockingIOError: "the node does not accept connections",
 }
 
