@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from typing import Final
 
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
@@ -57,7 +57,8 @@ async def introduced(
 async def _answered(connection: socket.socket, request: bytes) -> tuple[bytes, list[int]]:
     """Send the request, and return the answer and the descriptors that come with it."""
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(connection, request)
+    with suppress(BrokenPipeError):  # a guard that answers without reading the request has gone already
+        await loop.sock_sendall(connection, request)
     readable = asyncio.Event()
     loop.add_reader(connection, readable.set)
     try:
