@@ -167,8 +167,9 @@ class PluginSide(Side):
 
 
 def _to_stderr(text: str) -> None:
-    """Write a line on stderr, which is a file: it holds up nothing."""
-    print(text, file=sys.stderr, flush=True)
+    """Write a line on stderr, which is a file: it holds up nothing, but can be full."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class Loop:
@@ -227,8 +228,8 @@ class Loop:
                 self.relay.to_plugin(raw)
             return True
         for frame in whole:
-            if self.gate.admits(frame):
-                self.relay.from_plugin(frame, now)
+            for admitted in self.gate.admitted(frame):
+                self.relay.from_plugin(admitted, now)
         if raw:  # to the node that would be a closed socket
             self.plugin.close()
         return True

@@ -15,7 +15,7 @@ from support.standing import StandingGuard
 
 TESTS = Path(__file__).resolve().parent.parent
 
-DENIED = "permission denied (a node's socket is for the node's user, a guard's for a group)"
+DENIED = "permission denied (only the node's user may open its socket; a guard's is open to a group)"
 
 StartNode = Callable[..., SimulatedNode]
 StartGuard = Callable[..., StandingGuard]
