@@ -15,7 +15,7 @@ import stat
 import sys
 import time
 
-from . import hello, notify
+from . import hello, json_rpc, notify
 from .contract import SHARED_BYTES
 from .hello import Run
 from .loop import Loop
@@ -27,6 +27,7 @@ BACKLOG = 16
 HELLO_SECONDS = 5.0  # that a client has for its request
 ACCEPT_PAUSE = 0.1  # after the system could not accept or fork
 LINE_BYTES = 512  # of a relay's line for the log
+SHARED_MODULES = (json_rpc,)  # imported before the fork: what a relay imports is its own memory
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 

@@ -122,6 +122,14 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def proportional(pid: int) -> int:
+    """The bytes that a process has in memory, of pages shared by several processes its share (PSS)."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return 1024 * int(line.split()[1])
+    raise Failure(f"no Pss of process {pid}")
+
+
 def wait_until(
     condition: Callable[[], T], timeout: float, describe: str | Callable[[], str], pause: float = POLL_SECONDS
 ) -> T:
