@@ -30,7 +30,7 @@ NOBODY = (0, 0)
 WHY_NO_CONNECTION = {
     FileNotFoundError: "there is no such socket (is the node running, with -ipcbind=unix?)",
     ConnectionRefusedError: "nothing listens on it (the node is not running, or it is not a socket)",
-    PermissionError: "permission denied (a node's is for the user that it runs as, a guard's for its group, too)",
+    PermissionError: "permission denied (a node's socket is for the node's user, a guard's for a group)",
     BlockingIOError: "the node does not accept connections",
 }
 
