@@ -17,7 +17,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run demo test check setup lint reference dashboards soak bench bench-short screenshots wheel clean \
+.PHONY: FORCE help run demo test check setup lint reference dashboards soak fuzz bench bench-short screenshots wheel clean \
 	install telegraf prometheus nix tmux
 
 help: ## print this
@@ -84,6 +84,9 @@ dashboards: install ## generate the files of grafana/
 
 soak: install ## load the guard for three minutes (ARGS="--seconds 600" for more) and fail if its memory grows
 	@$(RUN_PYTHON) scripts/soak.py $(ARGS)
+
+fuzz: install ## send hostile frames to the guard for a minute (ARGS="--seconds 600" for more); fail if one gets through
+	@$(RUN_PYTHON) scripts/fuzz_guard.py $(ARGS)
 
 bench: install ## run the benchmark (minutes), and write bench/results.json, the plots and the table in bench/README.md
 	@$(RUN_PYTHON) bench $(ARGS)

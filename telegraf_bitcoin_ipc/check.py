@@ -9,7 +9,7 @@ from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
-from telegraf_bitcoin_ipc.ipc.connection import look_at, run
+from telegraf_bitcoin_ipc.ipc.connection import Connection, look_at, run
 from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.jsonrpc import METHOD_NOT_FOUND
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
@@ -83,10 +83,11 @@ def report(config: Config) -> tuple[list[str], bool]:
 
 
 async def _report(config: Config) -> tuple[list[str], bool]:
-    async with look_at(NodeSocket(config.socket), unguarded=config.no_guard) as session:
+    async with look_at(NodeSocket(config.socket), unguarded=config.no_guard) as connection:
+        session = connection.session
         findings = _events(session.dialect, config) | await _polled(session, config)
     lines = [
-        *_identity(config, session),
+        *_identity(config.socket, connection),
         *_by_group(session.dialect, findings),
         *_not_offered(session.dialect, config),
         *_off(session.dialect, config),
@@ -171,8 +172,9 @@ def _value(metric: str, value: object, cost: str) -> Finding:
     return Finding(State.WORKS, f"= {value}", cost=cost)
 
 
-def _identity(config: Config, session: Session) -> Iterator[str]:
-    yield f"socket   {config.socket}"
+def _identity(socket: str, connection: Connection) -> Iterator[str]:
+    session, guard = connection.session, connection.guard
+    yield f"socket   {socket}{' (a standing guard)' if guard is not None and guard.standing else ''}"
     yield f"version  {session.version or 'unknown'}"
     yield f"chain    {session.chain or 'unknown'}"
     yield f"dialect  {session.dialect.name} ({KINDS[session.dialect.name]})"

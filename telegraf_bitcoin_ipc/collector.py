@@ -79,9 +79,9 @@ class Collector:
 
     async def look(self) -> None:
         """Poll the node once, without subscribing. Raises NodeUnavailable or UnsupportedNode."""
-        async with look_at(self._node_socket, unguarded=self._config.no_guard) as session:
-            self._introduce(session)
-            await self._measurements.poll(session, pushed=False)
+        async with look_at(self._node_socket, unguarded=self._config.no_guard) as connection:
+            self._introduce(connection)
+            await self._measurements.poll(connection.session, pushed=False)
 
     def sync_totals(self) -> None:
         """Add to the store what the guard has counted since the last call."""
@@ -105,9 +105,8 @@ class Collector:
                 self._waiting_for = ""
                 if connection.guard is not None:
                     self._guard_totals = GuardTotals(self._store, connection.guard.totals)
-                    self._store.set("guard_standing", int(connection.guard.standing))
                 self._store.add("connects_total", 1)
-                self._introduce(connection.session)
+                self._introduce(connection)
                 if config.no_guard and connection.guard is None:
                     log.warning(
                         "running without the guard: if this process crashes or stalls, the node aborts or freezes"
@@ -127,7 +126,10 @@ class Collector:
         log.log(logging.DEBUG if self._waiting_for else logging.WARNING, "%s", reason)
         self._waiting_for = reason
 
-    def _introduce(self, session: Session) -> None:
+    def _introduce(self, connection: Connection) -> None:
+        session, guard = connection.session, connection.guard
+        if guard is not None:
+            self._store.set("guard_standing", int(guard.standing))
         self._store.set("node_info", 1, session.version, session.chain, session.dialect.name)
 
     def _end_session(self) -> None:

@@ -18,7 +18,8 @@ from support.nix import Nix
 from support.nodes import Plugin, SimulatedNode
 from support.processes import STOP_SECONDS, Process, adopt_orphans, descendants, wait_until
 from support.prometheus import Prometheus
-from support.scene import Scene
+from support.scene import OWN, STANDING, Scene
+from support.standing import StandingGuard
 from support.subscriber import Subscriber
 from support.telegraf import Telegraf
 from support.terminal import Terminal
@@ -165,8 +166,26 @@ def start_node(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Calla
 
 @pytest.fixture
 def start_plugin(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., Plugin]:
-    """Start the plugin with the given options; it is stopped after the test."""
-    return lambda *options, **how: processes.enter_context(Plugin(socket_path, tmp_path, *options, **how))
+    """Start the plugin with the given options, on a node's socket or `socket`; it is stopped after the test."""
+    return lambda *options, socket=socket_path, **how: processes.enter_context(
+        Plugin(socket, tmp_path, *options, **how)
+    )
+
+
+@pytest.fixture
+def guard_path(socket_path: Path) -> Path:
+    """A path for a standing guard's socket, beside the node's."""
+    return socket_path.with_name("guard.sock")
+
+
+@pytest.fixture
+def start_guard(
+    processes: ExitStack, tmp_path: Path, socket_path: Path, guard_path: Path
+) -> Callable[..., StandingGuard]:
+    """Start a standing guard with the given options; it is stopped after the test."""
+    return lambda *options, **how: processes.enter_context(
+        StandingGuard(socket_path, guard_path, tmp_path, *options, **how)
+    )
 
 
 @pytest.fixture
@@ -182,9 +201,11 @@ def start_terminal(processes: ExitStack, tmux_binary: Path) -> Callable[..., Ter
 
 
 @pytest.fixture
-def scene(processes: ExitStack, socket_path: Path, tmp_path: Path) -> Iterator[Scene]:
+def scene(
+    request: pytest.FixtureRequest, processes: ExitStack, socket_path: Path, tmp_path: Path
+) -> Iterator[Scene]:
     """A place for one node and its plugins; whatever a failure leaves there ends with the test."""
-    scene = Scene(processes, socket_path, tmp_path)
+    scene = Scene(processes, socket_path, tmp_path, standing=getattr(request, "param", OWN) == STANDING)
     yield scene
     processes.close()
     scene.empty()

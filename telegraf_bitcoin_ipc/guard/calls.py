@@ -14,6 +14,7 @@ NAME_CHARACTERS = 100  # of a server thread's name
 CALL_BYTES, CALL_POINTERS, THIRD_PARTY, RESULTS_TO, FLAGS, HARMLESS_FLAG = 24, 3, 2, 6, 16, 2
 IMPORTED, PROMISED = 0, 1  # MessageTarget's union, u16 at 4
 CAPABILITY_POINTER = 3
+ENDING = (contract.HANDLER, contract.DISCONNECT)  # the relay answers it
 
 
 class Refused(Exception):
@@ -32,8 +33,10 @@ def check(call: Struct, asked: tuple[int, int], ledger: Ledger) -> None:
     target = _target(call, ledger, name)
     table = _table(call, ledger, asked in SUBSCRIBING, name)
     given = contract.parameters(call)
+    thread = None
     if asked not in contract.EVENT_LOOP_CALLS:
-        _check_context(given, table, ledger, name)
+        thread = _thread(given, table, ledger, name)
+        _check_use(thread, asked, ledger, name)
     elif table:
         raise Violation(f"{name} with capabilities")
     if asked == contract.MAKE_THREAD:
@@ -44,10 +47,12 @@ def check(call: Struct, asked: tuple[int, int], ledger: Ledger) -> None:
         _check_json_rpc(given, by_node=False)
     elif asked == (contract.MINING, contract.WAIT_TIP_CHANGED):
         _check_wait(call, ledger, name)
-    elif asked == (contract.HANDLER, contract.DISCONNECT):
+    elif asked == ENDING:
         _check_disconnect(target, ledger, name)
     elif asked in SUBSCRIBING:
         _check_subscription(asked[0], given, table, ledger, name)
+    if thread is not None and asked != ENDING:
+        ledger.run(call.u32(0), thread, reserve=asked in SUBSCRIBING)
 
 
 def _target(call: Struct, ledger: Ledger, name: str) -> int | None:
@@ -74,7 +79,7 @@ def _table(call: Struct, ledger: Ledger, subscribing: bool, name: str) -> list[S
     """Return a Call's capabilities: what the client holds, and one callback where it subscribes."""
     payload = call.struct(PARAMS)
     table = payload.structs(CAP_TABLE) if payload.pointers > CAP_TABLE else []
-    callbacks = 0
+    callbacks = imported = 0
     for each in table:
         kind = each.u16(0)
         if kind not in (wire.NONE, wire.RECEIVER_HOSTED, wire.SENDER_HOSTED):
@@ -82,19 +87,36 @@ def _table(call: Struct, ledger: Ledger, subscribing: bool, name: str) -> list[S
         if each.has(0) or (kind == wire.RECEIVER_HOSTED and not ledger.holds(each.u32(4))):
             raise Violation(f"{name} with a capability that the client does not hold")
         callbacks += kind == wire.SENDER_HOSTED
+        imported += kind == wire.RECEIVER_HOSTED
+    if imported > 1:  # the relay takes the one for the server thread
+        raise Violation(f"{name} with {imported} capabilities of the node")
     if callbacks != int(subscribing):
         raise Violation(f"{name} with {callbacks} callbacks")
     return table
 
 
-def _check_context(given: Struct, table: list[Struct], ledger: Ledger, name: str) -> None:
-    """Require a server thread of the client's in the Context: pointers thread and callbackThread."""
+def _thread(given: Struct, table: list[Struct], ledger: Ledger, name: str) -> int:
+    """Return the server thread in the Context, one of the client's: pointers thread and callbackThread."""
     context = given.struct(0)
     thread = _capability(context, 0, table)
     if thread is None or thread.u16(0) != wire.RECEIVER_HOSTED or thread.u32(4) not in ledger.threads:
         raise Violation(f"{name} on no server thread of the client's")
     if context.has(1):
         raise Violation(f"{name} with a thread to call back on")
+    return thread.u32(4)
+
+
+def _check_use(thread: int, asked: tuple[int, int], ledger: Ledger, name: str) -> None:
+    """Allow one call at a time on a server thread, and no other calls where a subscription is to be ended.
+
+    A node that stops leaves its subscribers some hundredths of a second.
+    """
+    if asked == ENDING:
+        return
+    if thread in ledger.busy:
+        raise Refused(f"{name} on a server thread that is busy")
+    if thread in ledger.reserved and asked not in SUBSCRIBING:
+        raise Refused(f"{name} on the server thread of a subscription")
 
 
 def _check_thread(given: Struct, ledger: Ledger, name: str) -> None:
@@ -133,13 +155,20 @@ def _check_disconnect(handler: int | None, ledger: Ledger, name: str) -> None:
 
 
 def _check_subscription(interface: int, given: Struct, table: list[Struct], ledger: Ledger, name: str) -> None:
-    """Allow one subscription of a kind. The second parameter is the callback: a node aborts without one."""
+    """Allow one subscription of a kind, while the node can report its stop: it aborts if it still has it then.
+
+    The second parameter is the callback: a node aborts without one.
+    """
     callback = _capability(given, 1, table)
     if callback is None or callback.u16(0) != wire.SENDER_HOSTED:
         raise Violation(f"{name} without a callback")
     if interface in ledger.subscribed:
         raise Violation(f"{name} for a second time")
-    ledger.subscribed.add(interface)
+    if callback.u32(4) in ledger.subscribed.values():  # of which one was ended could not be told
+        raise Violation(f"{name} with the callback of another subscription")
+    if ledger.endless_wait is None:
+        raise Refused(f"{name} without a waitTipChanged that has no time limit")
+    ledger.subscribed[interface] = callback.u32(4)
 
 
 def _capability(place: Struct, index: int, table: list[Struct]) -> Struct | None:

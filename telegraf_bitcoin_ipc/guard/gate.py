@@ -7,13 +7,13 @@ what cannot be read cannot be allowed.
 
 import contextlib
 
-from . import calls, contract, wire
+from . import calls, contract, layout, wire
 from .ledger import Ledger, Violation
 from .wire import Frame, Malformed, Message, Struct
 
 TYPE_CHECKING = False  # as in typing
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .stream import Outbox
 
@@ -62,24 +62,22 @@ class Gate:
 
     # A filter for what comes from the client
 
-    def admits(self, frame: Frame) -> bool:
-        """Return whether a frame goes on to the node; answers a call that does not."""
+    def admitted(self, frame: Frame) -> "Sequence[Frame]":
+        """Return what goes on to the node for a frame: nothing, the frame, or others; answers a refused call."""
         if not self._client.open:
-            return False
+            return ()
         try:
-            message = Message.of(frame)
-            if len(message.segments.table) > 1:
-                raise Violation("a frame of several segments")
-            return self._admits(message)
+            layout.check(frame)
+            return self._admitted(Message.of(frame))
         except (Malformed, Violation) as problem:
             self._log(f"session ended: {problem if problem.args else 'a frame that cannot be read'}")
             self._client.close()
-            return False
+            return ()
 
-    def _admits(self, message: Message) -> bool:
+    def _admitted(self, message: Message) -> "Sequence[Frame]":
         kind, body = message.kind, message.body
         if kind == wire.CALL:
-            return self._called(body)
+            return (message.segments.frame,) if self._called(body) else ()
         if kind == wire.FINISH:
             return self._ledger.finish(body)
         if kind == wire.RELEASE:
@@ -91,7 +89,7 @@ class Gate:
         # The relay keeps from the node an Abort, and the answer to an event, which the guard has asked.
         elif kind != wire.ABORT and (kind != wire.RETURN or body.u32(0) < wire.OWN_IDS):
             raise Violation(f"a message of kind {kind}")
-        return True
+        return (message.segments.frame,)
 
     def _called(self, call: Struct) -> bool:
         number, method, interface = call.call()

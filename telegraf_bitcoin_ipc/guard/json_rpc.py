@@ -50,11 +50,19 @@ def _read(text: str) -> object:
     try:
         if len(text) > MOST_CHARACTERS:
             return None
-        read: object = json.loads(text)
+        read: object = json.loads(text, parse_constant=_no_number)
+        json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no character
         return read if json.dumps(read) == text else None
     except (ValueError, RecursionError):
         return None
 
 
-def _shown(text: str) -> str:
-    return "".join(each if each.isascii() and each.isprintable() else "?" for each in text[:SHOWN_CHARACTERS])
+def _no_number(name: str) -> None:
+    """Refuse NaN and the infinities, which JSON does not have."""
+    raise ValueError(name)
+
+
+def _shown(method: str) -> str:
+    """Return the name of a method that is not allowed; never empty, which would allow it."""
+    shown = "".join(each if each.isascii() and each.isprintable() else "?" for each in method[:SHOWN_CHARACTERS])
+    return shown or "method without a name"

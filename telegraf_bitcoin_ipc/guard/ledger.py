@@ -7,7 +7,15 @@ from . import contract, wire
 from .contract import SUBSCRIBING
 from .wire import Struct
 
+TYPE_CHECKING = False  # as in typing
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .wire import Frame
+
 OPEN_QUESTIONS = 64
+CAPABILITIES = 64  # that a client may hold: each is an object in the node
+UNNEEDED_FINISHES = 1024  # that are remembered; a client uses a question's id again as soon as it can
 KEEPS_RESULTS = 1  # Finish: releaseResultCaps, bit 0 at 4, is stored inverted
 NO_FINISH_NEEDED = 2  # Return: bit 1 at 4
 
@@ -19,12 +27,13 @@ class Violation(Exception):
 class Question:
     """A question of the client's. It is open until it was answered and finished."""
 
-    __slots__ = ("answered", "asked", "finished", "granted", "kept")
+    __slots__ = ("answered", "asked", "finished", "granted", "kept", "thread")
 
     def __init__(self, asked: tuple[int, int] | None) -> None:
         """Begin with a call of (interface, method); None for Bootstrap."""
         self.asked = asked
         self.kept = False  # the node does not know it
+        self.thread: int | None = None  # the server thread that it runs on
         self.answered = self.finished = False
         self.granted: list[int] = []  # capabilities in its answer
 
@@ -37,7 +46,9 @@ class Ledger:
         self.threads: set[int] = set()  # capabilities that are server threads
         self.handlers: set[int] = set()  # capabilities that end a subscription
         self.threads_asked = 0
-        self.subscribed: set[int] = set()  # interfaces with a subscription, or a subscribing call
+        self.subscribed: dict[int, int] = {}  # callbacks, by interface with a subscription or a subscribing call
+        self.reserved: set[int] = set()  # server threads that subscriptions will be ended on
+        self.busy: set[int] = set()  # server threads with a call that is not answered
         self.endless_wait: int | None = None  # the question that waits for a tip without a time limit
         self._questions: dict[int, Question] = {}
         self._done: set[int] = set()  # questions that need no Finish; one may be on its way all the same
@@ -58,25 +69,43 @@ class Ledger:
             raise Violation("a question's id that is in use")
         if len(self._questions) >= OPEN_QUESTIONS:
             raise Violation(f"more than {OPEN_QUESTIONS} open questions")
+        if len(self._held) >= CAPABILITIES:
+            raise Violation(f"more than {CAPABILITIES} capabilities")
         self._done.discard(number)
         question = self._questions[number] = Question(asked)
         return question
 
-    def finish(self, finish: Struct) -> bool:
-        """Take a Finish; returns whether the node knows the question. Raises Violation."""
+    def run(self, number: int, thread: int, *, reserve: bool) -> None:
+        """Note that a question runs on a server thread until it is answered; `reserve` the thread after that."""
+        self._questions[number].thread = thread
+        self.busy.add(thread)
+        if reserve:
+            self.reserved.add(thread)
+
+    def finish(self, finish: Struct) -> "Sequence[Frame]":
+        """Take a Finish; returns the frames that the node is to get instead. Raises Violation.
+
+        What an answer gave is released one by one, because the relay may need some of it.
+        """
         number = finish.u32(0)
         question = self.open(number)
         if question is None and number in self._done:
             self._done.discard(number)
-            return False
+            return ()
         if question is None:
             raise Violation("a Finish of no open question")
         question.finished = True
-        if not finish.u32(4) & KEEPS_RESULTS:
-            for capability in question.granted:
-                self._drop(capability, 1)
         self._forget(number, question)
-        return not question.kept
+        if question.kept:
+            return ()
+        if finish.u32(4) & KEEPS_RESULTS or not question.granted:
+            return (finish.segments.frame,)
+        for capability in question.granted:
+            self.release(capability, 1)
+        return (
+            wire.finish_of(number, keep=True),
+            *(wire.release_of(capability, 1) for capability in question.granted),
+        )
 
     def release(self, capability: int, count: int) -> None:
         """Take a Release. Raises Violation."""
@@ -91,16 +120,20 @@ class Ledger:
         if question is None or question.answered:
             return
         question.answered = True
+        if question.thread is not None:
+            self.busy.discard(question.thread)
         if answer.u16(6) == wire.RESULTS and not question.finished:
             for each in answer.capabilities(0):
                 if each.u16(0) in (wire.SENDER_HOSTED, wire.SENDER_PROMISE):
                     self._grant(each.u32(4), question)
-        if question.asked in SUBSCRIBING and not question.granted:
-            self.subscribed.discard(question.asked[0])
+        if question.asked in SUBSCRIBING and not question.granted and not question.kept:
+            self.subscribed.pop(question.asked[0], None)
         if number == self.endless_wait:
             self.endless_wait = None
         if answer.u32(4) & NO_FINISH_NEEDED and not question.finished:
             question.finished = True
+            if len(self._done) >= UNNEEDED_FINISHES:
+                self._done.clear()
             self._done.add(number)
         self._forget(number, question)
 
@@ -128,6 +161,7 @@ class Ledger:
             self._held[capability] = left
         else:
             self.threads.discard(capability)
+            self.reserved.discard(capability)
             self.handlers.discard(capability)
 
     def _forget(self, number: int, question: Question) -> None:

@@ -24,7 +24,7 @@ from .stream import FRAME_BYTES, READ_BYTES, BufferPool, FrameSplitter
 from .wire import Frame
 
 QUEUE_BYTES = 32 << 20  # events waiting for the plugin; a block is at most 4 MB
-BACKLOG_BYTES = 1 << 20  # waiting for the node, before no more is read from the plugin
+BACKLOG_BYTES = 1 << 20  # waiting for either side, before no more is read from the plugin
 # The work that an event begins in the plugin is not to compete with the node's: it waits for the end of a burst.
 QUIET_SECONDS = 0.0003  # without another event of the node's
 HOLD_SECONDS = 0.005  # at most, altogether
@@ -51,7 +51,7 @@ class Side:
         self.watched = UNWATCHED
         self._waiting: deque[tuple[Frame, bool]] = deque()  # a frame, and whether it is an event
         self._begun = 0  # bytes of the first frame that are written
-        self._into = memoryview(bytearray(READ_BYTES))
+        self._into = memoryview(bytearray(min(READ_BYTES, most)))
 
     def send(self, frame: Frame, event: bool = False) -> int:
         """Queue a frame, and write what is taken now; without effect when the side is closed."""
@@ -167,8 +167,9 @@ class PluginSide(Side):
 
 
 def _to_stderr(text: str) -> None:
-    """Write a line on stderr, which is a file: it holds up nothing."""
-    print(text, file=sys.stderr, flush=True)
+    """Write a line on stderr, which is a file: it holds up nothing, but can be full."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class Loop:
@@ -227,8 +228,8 @@ class Loop:
                 self.relay.to_plugin(raw)
             return True
         for frame in whole:
-            if self.gate.admits(frame):
-                self.relay.from_plugin(frame, now)
+            for admitted in self.gate.admitted(frame):
+                self.relay.from_plugin(admitted, now)
         if raw:  # to the node that would be a closed socket
             self.plugin.close()
         return True
@@ -240,8 +241,9 @@ class Loop:
     def _watch(self, now: float) -> None:
         """Register with the poller what each side is to be watched for."""
         held = now < self._held_until()
+        behind = max(self.node.size, self.plugin.size) >= BACKLOG_BYTES
         for descriptor, side in self._sides.items():
-            reading = side.open and (side is self.node or self.node.size < BACKLOG_BYTES)
+            reading = side.open and (side is self.node or not behind)
             writing = side.size and not (held and side is self.plugin)
             watched = (select.POLLIN if reading else 0) | (select.POLLOUT if writing else 0)
             if not side.open or now < side.retry_at:

@@ -32,6 +32,7 @@ def readable(size: int) -> tuple[mmap.mmap, int]:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
+            os.fchmod(descriptor, 0o400)  # by its name in /proc, others cannot even open it to write
             os.ftruncate(descriptor, size)
             memory = mmap.mmap(descriptor, size)
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)

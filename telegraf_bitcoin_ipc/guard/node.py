@@ -30,7 +30,7 @@ NOBODY = (0, 0)
 WHY_NO_CONNECTION = {
     FileNotFoundError: "there is no such socket (is the node running, with -ipcbind=unix?)",
     ConnectionRefusedError: "nothing listens on it (the node is not running, or it is not a socket)",
-    PermissionError: "permission denied (a node's socket is for the node's user, a guard's for a group)",
+    PermissionError: "permission denied (only the node's user may open its socket; a guard's is open to a group)",
     BlockingIOError: "the node does not accept connections",
 }
 

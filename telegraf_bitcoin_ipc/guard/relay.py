@@ -172,7 +172,7 @@ class Relay:
 
     def _needed(self) -> set[int]:
         """Return the node's capabilities that teardown, or the wait for a new tip, calls or names."""
-        return self.subscriptions.needed(set() if self.tip_wait is None else self.tip_wait.capabilities)
+        return self.subscriptions.needed() | (set() if self.tip_wait is None else self.tip_wait.capabilities)
 
     def _returned(self, answer: Struct, now: float) -> bool:
         """Take the answers to the guard's own calls, and learn handlers from those to subscribing calls."""

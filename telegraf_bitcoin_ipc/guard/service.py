@@ -15,8 +15,9 @@ import stat
 import sys
 import time
 
-from . import hello, notify
+from . import hello, json_rpc, notify
 from .contract import SHARED_BYTES
+from .hello import Run
 from .loop import Loop
 from .memory import readable
 from .node import NoConnection, NodeSocket, Stopping, peer_of
@@ -26,7 +27,8 @@ BACKLOG = 16
 HELLO_SECONDS = 5.0  # that a client has for its request
 ACCEPT_PAUSE = 0.1  # after the system could not accept or fork
 LINE_BYTES = 512  # of a relay's line for the log
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+SHARED_MODULES = (json_rpc,)  # imported before the fork: what a relay imports is its own memory
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class NotListening(Exception):
@@ -34,9 +36,14 @@ class NotListening(Exception):
 
 
 def log(text: str) -> None:
-    """Write a line on stderr, for the journal."""
+    """Write a line on stderr, for the journal. Never waits: if nobody reads, the line is lost."""
+    if sys.stderr is None:
+        return
+    poller = select.poll()
+    poller.register(sys.stderr, select.POLLOUT)
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        if poller.poll(0):
+            os.write(sys.stderr.fileno(), f"{text}\n".encode())
 
 
 class Service:
@@ -56,27 +63,34 @@ class Service:
             each.setblocking(False)
 
     def run(self) -> None:
-        """Serve until told to stop by SIGTERM or SIGINT."""
+        """Serve until told to stop by SIGTERM, SIGINT (Ctrl-C) or SIGHUP (its terminal is closed)."""
         signal.set_wakeup_fd(self._on_signal.fileno())
         for number in SIGNALS:
-            signal.signal(number, self._take_signal)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # unless under nohup
+                signal.signal(number, self._take_signal)
         self._node.look()
         gc.freeze()  # what is there now stays shared with the relays
         notify.tell("READY=1")
         poller = select.poll()
         for each in (self._listener, self._lines, self._signals):
             poller.register(each, select.POLLIN)
-        while self._relays or not self._stopping:
-            ready = {descriptor for descriptor, _ in poller.poll()}
-            with contextlib.suppress(BlockingIOError):
-                self._signals.recv(BACKLOG)
-            self._log_lines()
-            self._reap()
-            if self._stopping and self._listener.fileno() >= 0:
-                poller.unregister(self._listener)
-                self._stop()
-            elif self._listener.fileno() in ready:
+        while not self._stopping:
+            ready = self._wait(poller)
+            if self._listener.fileno() in ready and not self._stopping:
                 self._accept()
+        poller.unregister(self._listener)
+        self._stop()
+        while self._relays:
+            self._wait(poller)
+
+    def _wait(self, poller: select.poll) -> set[int]:
+        """Wait, take signals, lines and ended relays; return the descriptors that were ready."""
+        ready = {descriptor for descriptor, _ in poller.poll()}
+        with contextlib.suppress(BlockingIOError):
+            self._signals.recv(BACKLOG)
+        self._log_lines()
+        self._reap()
+        return ready
 
     def _take_signal(self, number: int, _: object) -> None:
         self._stopping |= number != signal.SIGCHLD
@@ -102,7 +116,8 @@ class Service:
             self._log_lines()  # its last words, before its end
             client = self._relays.pop(pid, "?")
             code = os.waitstatus_to_exitcode(status)
-            log(f"{client}: gone" if not code else f"{client}: its relay ended with status {code}")
+            ended = code not in (0, -signal.SIGTERM)  # by the signal before there was a session
+            log(f"{client}: its relay ended with status {code}" if ended else f"{client}: gone")
 
     def _accept(self) -> None:
         try:
@@ -172,19 +187,24 @@ class Line:
             self._to.send(f"{self._client}: {text}".encode()[:LINE_BYTES])
 
 
-def relay(connection: socket.socket, node: NodeSocket, spin: float, line: Line) -> None:
-    """Open a session with the node for a client, and relay until both sides have gone."""
-    connection.settimeout(HELLO_SECONDS)
+def relay(
+    connection: socket.socket, node: NodeSocket, spin: float, line: Line, patience: float = HELLO_SECONDS
+) -> None:
+    """Open a session with the node for a client, and relay until both sides have gone.
+
+    The client has `patience` seconds for its request.
+    """
+    connection.settimeout(patience)
     try:
-        forward_utxo, stopped = hello.read_request(connection.recv(hello.MOST_BYTES))
+        forward_utxo, stopped = asked(connection)
         to_node = node.connect(stopped)
         memory, descriptor = readable(SHARED_BYTES)
         side, theirs = socket.socketpair()
         answer = hello.Answer(loaded=node.is_loaded(), run=node.run).packet()
         socket.send_fds(connection, [answer], [theirs.fileno(), descriptor])
     except (OSError, hello.NotSpoken, NoConnection) as problem:
-        sentence = str(problem) or "it has not said what it wants"
-        line(sentence)
+        sentence = str((isinstance(problem, OSError) and problem.strerror) or problem)
+        line(f"no session: {sentence}")
         say_no(connection, sentence, stopping=isinstance(problem, Stopping))
         return
     connection.close()
@@ -194,6 +214,20 @@ def relay(connection: socket.socket, node: NodeSocket, spin: float, line: Line) 
     signal.signal(signal.SIGTERM, lambda *_: _lose(side))
     with memory, memoryview(memory) as raw, raw.cast("Q") as totals:
         Loop(to_node, side, totals, spin, forward_utxo, log=line).run()
+
+
+def asked(connection: socket.socket) -> tuple[bool, Run]:
+    """Return what a client asks for, as `hello.read_request` does. Raises NotSpoken."""
+    try:
+        packet = connection.recv(hello.MOST_BYTES)
+    except TimeoutError:
+        seconds = connection.gettimeout()
+        raise hello.NotSpoken(f"the program has asked for nothing within {seconds:g} seconds") from None
+    except ConnectionResetError:
+        packet = b""
+    if not packet:
+        raise hello.NotSpoken("the program has asked for nothing")
+    return hello.read_request(packet)
 
 
 def _lose(client: socket.socket) -> None:
@@ -223,8 +257,12 @@ def inherited() -> socket.socket:
     """Return the socket that systemd has handed over. Raises NotListening."""
     if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or os.environ.pop("LISTEN_FDS", "") != "1":
         raise NotListening("give --listen PATH, or one socket by systemd (LISTEN_FDS)")
-    listener = socket.socket(fileno=LISTEN_FD)
-    if listener.family != socket.AF_UNIX or listener.type != socket.SOCK_SEQPACKET:
+    try:
+        listener = socket.socket(fileno=LISTEN_FD)
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise NotListening(f"the socket from systemd cannot be used: {error.strerror}") from error
+    if listener.family != socket.AF_UNIX or listener.type != socket.SOCK_SEQPACKET or not listens:
         raise NotListening("the socket from systemd is not of ListenSequentialPacket=")
     os.set_inheritable(LISTEN_FD, False)
     return listener
@@ -237,14 +275,20 @@ def listening(path: str, mode: int, group: int | None) -> socket.socket:
     before = os.umask(0o777)  # nobody may connect until mode and group are right
     try:
         listener.bind(path)
+    except OSError as error:
+        listener.close()
+        raise NotListening(f"cannot listen on {path}: {error.strerror or error}") from error
+    finally:
+        os.umask(before)
+    try:
         if group is not None:
             os.chown(path, -1, group)
         os.chmod(path, mode)
         listener.listen(BACKLOG)
     except OSError as error:
-        raise NotListening(f"cannot listen on {path}: {error.strerror}") from error
-    finally:
-        os.umask(before)
+        os.unlink(path)
+        listener.close()
+        raise NotListening(f"cannot listen on {path} with that group and mode: {error.strerror}") from error
     return listener
 
 
@@ -283,6 +327,7 @@ def main(arguments: list[str]) -> int:
     except NotListening as error:
         log(f"telegraf-bitcoin-ipc guard: {error}")
         return 1
+    os.chdir("/")
     log(f"watching {node_path} for those who may open {path or 'the socket from systemd'}")
     Service(listener, node_path, int(most_clients), int(spin) / 1e6).run()
     if made is not None:

@@ -101,11 +101,9 @@ class Subscriptions:
         """Return those that hold the node's socket open."""
         return [each for each in self.all if each.state in LIVE]
 
-    def needed(self, others: set[int]) -> set[int]:
-        """Return the capabilities that those need, and `others` as long as there are any."""
-        live = self.live()
-        needed = {number for each in live for number in (each.thread, each.handler) if number is not None}
-        return needed | others if live else needed
+    def needed(self) -> set[int]:
+        """Return the capabilities that those need."""
+        return {number for each in self.live() for number in (each.thread, each.handler) if number is not None}
 
     def unwanted(self, handler: int) -> bool | None:
         """The plugin disconnects a handler: return whether that is left to the guard; None if it is unknown."""

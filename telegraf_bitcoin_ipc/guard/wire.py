@@ -291,9 +291,9 @@ def exception_to(question: int, reason: str) -> bytes:
     )  # fmt: skip
 
 
-def finish_of(question: int) -> bytes:
-    """Return a Finish; releaseResultCaps, stored inverted, is true."""
-    return message_of(FINISH, 1, 0, question)
+def finish_of(question: int, *, keep: bool = False) -> bytes:
+    """Return a Finish, which lets go of what the answer gave unless `keep`: releaseResultCaps is inverted."""
+    return message_of(FINISH, 1, 0, question | keep << 32)
 
 
 def release_of(capability: int, count: int) -> bytes:

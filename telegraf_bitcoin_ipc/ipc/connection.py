@@ -85,7 +85,7 @@ async def connect(
 @asynccontextmanager
 async def look_at(
     node_socket: NodeSocket, *, unguarded: bool = False, limit: float = LOOK_LIMIT
-) -> AsyncIterator[Session]:
+) -> AsyncIterator[Connection]:
     """Open a session that subscribes to nothing and ends within `limit` seconds, whatever the node does.
 
     Raises NodeUnavailable, NodeStopping and UnsupportedNode.
@@ -98,6 +98,6 @@ async def look_at(
 
     try:
         async with asyncio.timeout(limit), connect(node_socket, unguarded=unguarded, on_wait=on_wait) as node:
-            yield node.session
+            yield node
     except TimeoutError:
         raise NodeUnavailable(f"no answer from the node within {limit:g} seconds: {waits_for}") from None

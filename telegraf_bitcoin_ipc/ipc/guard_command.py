@@ -1,8 +1,10 @@
 """The command `guard`: the options of the standing guard, and the command that becomes it."""
 
 import argparse
+import contextlib
 import grp
 import os
+import stat
 from typing import Final
 
 from telegraf_bitcoin_ipc.errors import ConfigError
@@ -34,8 +36,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def become(options: argparse.Namespace) -> list[str]:
     """Return the command to execute: the guard as a program of its own. Raises ConfigError."""
-    checked("NODE_SOCKET", options.node_socket)
-    if options.listen is None:
+    _check("NODE_SOCKET", options.node_socket)
+    if not options.listen:
         if "LISTEN_FDS" not in os.environ:
             raise ConfigError("guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)")
         if options.mode is not None or options.group is not None:
@@ -43,7 +45,9 @@ def become(options: argparse.Namespace) -> list[str]:
                 "guard: --mode and --group need --listen; SocketMode= and SocketGroup= are systemd's"
             )
     else:
-        checked("--listen", options.listen)
+        _check("--listen", options.listen)
+        if os.path.realpath(options.listen) == os.path.realpath(options.node_socket):
+            raise ConfigError("guard: --listen PATH has to be another path than NODE_SOCKET")
     mode = MODE if options.mode is None else options.mode
     group = "" if options.group is None else options.group
     return command(
@@ -55,6 +59,14 @@ def become(options: argparse.Namespace) -> list[str]:
         SPIN_MICROSECONDS,
         module="service",
     )
+
+
+def _check(option: str, path: str) -> None:
+    """Reject a path at which there is something else than a socket. Raises ConfigError."""
+    checked(option, path)
+    with contextlib.suppress(OSError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise ConfigError(f"guard: {option}: {path} is not a socket")
 
 
 def _mode(text: str) -> int:

@@ -17,6 +17,7 @@ import pytest
 from support.nodes import PROGRAM, StartNode
 from support.processes import START_SECONDS, STOP_SECONDS, wait_until
 from support.scene import MARK, Scene
+from support.standing import StandingGuard
 from support.terminal import Terminal
 
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING
@@ -77,6 +78,17 @@ def test_everything_a_tracing_node_reports_is_on_the_screen(start_node: StartNod
     assert re.search(r"age 0:\d\d:\d\d", screen)
     assert re.search(r"In +[\d.]+/", screen), "transactions that enter the mempool"
     assert NOT_TOLD not in screen
+
+
+def test_behind_a_standing_guard(
+    start_node: StartNode, start_guard: Callable[..., StandingGuard], start_terminal: Callable[..., Terminal]
+) -> None:
+    """SOCKET may be a guard's: the screen is alive in the same way."""
+    node, guard = start_node("--dialect", TRACING.name), start_guard()
+    terminal = start_terminal([PROGRAM, "top", "--poll-interval", "0.5", guard.socket])
+    terminal.shows("subscribed: utxo_cache", "regtest  tracing")
+    node.do("accept", count=7)
+    terminal.shows("7 tx")
 
 
 def test_a_reorganisation_is_shown_with_heights_and_counts(start_node: StartNode, start_top: StartTop) -> None:

@@ -5,6 +5,7 @@ Real processes: a merciless simulated node, the plugin, its guard. `Scene.unharm
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -13,38 +14,16 @@ from collections.abc import Callable
 import pytest
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
 from support.processes import START_SECONDS, alive, free_port, wait_until
-from support.scene import Scene, watched
-from support.subscriber import BRAKE_AFTER, Subscriber
+from support.scene import STANDING, Scene, watched, with_both_guards
+from support.subscriber import Subscriber
 from support.telegraf import Telegraf
 
 StartTelegraf = Callable[..., Telegraf]
 
-# An event is answered before the next is sent: on a busy machine each costs two turns of the scheduler.
-BURST = 5 * BRAKE_AFTER
-
-StartSubscriber = Callable[..., Subscriber]
 HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]
 
 
-@pytest.fixture
-def hold_a_burst(start_subscriber: StartSubscriber) -> HoldABurst:
-    """Have a node send a burst of UTXO events, and hold it up in the middle, until SIGCONT to what it returns.
-
-    That is a second subscriber, which has to be stopped at the end.
-    """
-
-    def hold(node: SimulatedNode, plugin: Plugin) -> Subscriber:
-        brake = start_subscriber("utxo_cache", "brake")
-        brake.logged("ready")
-        node.begin("block", outputs=BURST)
-        brake.wait_until(lambda: brake.frozen, "the burst was held up")
-        plugin.shows(lambda series: (value(series, "utxo_cache_add_total") or 0) > 0, "a burst")
-        assert not node.lines("block")
-        return brake
-
-    return hold
-
-
+@with_both_guards
 def test_killed_while_idle(scene: Scene) -> None:
     """SIGKILL while nothing happens: the guard leaves the node in its stead."""
     node = scene.node()
@@ -55,6 +34,7 @@ def test_killed_while_idle(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=lambda number: number.name)
 def test_killed_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signal.Signals) -> None:
     """SIGKILL or SIGSEGV in the middle of thousands of UTXO events: each that was sent is answered."""
@@ -70,6 +50,7 @@ def test_killed_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signa
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_in_a_poll(scene: Scene, hold_a_burst: HoldABurst) -> None:
     """SIGKILL while the node is at work on a poll, which its validation holds up."""
     node = scene.node()
@@ -87,6 +68,7 @@ def test_killed_in_a_poll(scene: Scene, hold_a_burst: HoldABurst) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
     """SIGKILL with one subscription made and the other still to come."""
     node = scene.node()
@@ -98,6 +80,7 @@ def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_in_the_handshake(scene: Scene) -> None:
     """SIGKILL with the node's first answers outstanding: it has been connected to, and does not answer yet."""
     node = scene.node()
@@ -110,6 +93,7 @@ def test_killed_in_the_handshake(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_while_the_node_warms_up(scene: Scene) -> None:
     """SIGKILL while the node still loads its chain, when the wrong question would abort it."""
     node = scene.node("--warmup", "3600")
@@ -123,6 +107,7 @@ def test_killed_while_the_node_warms_up(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_killed_at_any_moment_of_its_start(scene: Scene) -> None:
     """SIGKILL at increasing delays after the start, while the node is at work."""
     node = scene.node()
@@ -139,6 +124,7 @@ def test_killed_at_any_moment_of_its_start(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 @pytest.mark.parametrize("delay", [0, 0.01, 0.05])
 def test_killed_while_it_unsubscribes(scene: Scene, hold_a_burst: HoldABurst, delay: float) -> None:
     """SIGTERM, and SIGKILL right after it, in the middle of a burst: the guard goes on with what was begun."""
@@ -155,6 +141,7 @@ def test_killed_while_it_unsubscribes(scene: Scene, hold_a_burst: HoldABurst, de
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_a_real_segmentation_fault(scene: Scene) -> None:
     """C code that the plugin runs in a callback crashes."""
     node = scene.node()
@@ -164,6 +151,7 @@ def test_a_real_segmentation_fault(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_out_of_memory(scene: Scene) -> None:
     """The plugin uses up its memory in a callback, and dies or is of no more use."""
     node = scene.node()
@@ -177,13 +165,14 @@ def test_out_of_memory(scene: Scene) -> None:
 
 def telegraf_with(scene: Scene, node: SimulatedNode, start_telegraf: StartTelegraf) -> Telegraf:
     """Start a Telegraf that watches the node, and wait until it does."""
-    command = [str(PROGRAM), "config", "--metrics-addr", f"127.0.0.1:{free_port()}", str(node.socket)]
+    command = [str(PROGRAM), "config", "--metrics-addr", f"127.0.0.1:{free_port()}", str(scene.socket)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     telegraf = start_telegraf(text, environment=scene.mark)
     node.says("subscribed", 2)
     return telegraf
 
 
+@with_both_guards
 @pytest.mark.telegraf
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_telegraf_ends(scene: Scene, start_telegraf: StartTelegraf, number: signal.Signals) -> None:
@@ -198,6 +187,22 @@ def test_telegraf_ends(scene: Scene, start_telegraf: StartTelegraf, number: sign
     scene.unharmed(node)
 
 
+@pytest.mark.parametrize("scene", [STANDING], indirect=True)
+@pytest.mark.telegraf
+def test_everything_on_telegrafs_side_is_killed(scene: Scene, start_telegraf: StartTelegraf) -> None:
+    """SIGKILL to Telegraf and its plugin at once, as to a control group: a standing guard is in another."""
+    node = scene.node()
+    telegraf = telegraf_with(scene, node, start_telegraf)
+    node.begin("block", outputs=2000)
+    for pid in scene.processes():
+        os.kill(pid, signal.SIGKILL)
+    telegraf.wait()
+    node.says("unsubscribed", 2)
+    node.says("settled")
+    scene.unharmed(node)
+
+
+@with_both_guards
 @pytest.mark.telegraf
 def test_telegraf_is_reloaded(scene: Scene, start_telegraf: StartTelegraf) -> None:
     """SIGHUP: the old plugin leaves with its guard, a new one comes, and the node notices nothing else."""

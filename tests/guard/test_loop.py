@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import select
 import signal
+import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
-from itertools import pairwise
-from typing import Any
+from itertools import groupby, pairwise, takewhile
+from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.conversation import (
     CHAIN_HANDLER,
-    NO_TIP,
     TRACE_HANDLER,
-    Conversation,
     ask_node,
     disconnected,
     forwarded,
     in_order,
     let_go,
     question_of,
-    repeated,
     still_answers,
     teardown,
 )
 from support.frames import (
     CHAIN_NOTIFICATIONS,
+    INIT,
     NODE_TABLE,
     UTXO_CACHE_TRACE,
     abort,
     answer,
     call,
+    done,
     finish,
     handler_for,
     reading,
@@ -43,17 +45,17 @@ from support.frames import (
     tip_is,
     transaction,
     utxo,
-    wait_tip,
 )
-from support.guard import RunningGuard
-from support.in_process import NOW, Node, relayed_session
+from support.gated import Gated
+from support.guard import WAIT, RunningGuard, Side
+from support.processes import state
 from support.properties import examples
+from support.recorded import recorded
 
 from telegraf_bitcoin_ipc.guard import contract, stream, wire
-from telegraf_bitcoin_ipc.guard.ledger import Ledger
-from telegraf_bitcoin_ipc.ipc.connection import run
 
 MEGABYTE = 1 << 20
+UNREAD_BYTES = 32 * MEGABYTE
 
 
 @pytest.fixture
@@ -69,6 +71,38 @@ def test_what_is_no_stream_of_frames_passes_to_the_plugin(guarded: RunningGuard)
     assert guarded.plugin.take() == answer(1)
     assert guarded.plugin.exactly(24) == b"\xff" * 24
     assert guarded.plugin.take() == answer(2)
+
+
+def test_who_asks_and_does_not_read(guarded: RunningGuard) -> None:
+    """No more is read from a plugin that leaves its answers unread: they would take all memory. Then all come."""
+    asked = b"".join(call(number, INIT, "makeEcho") + done(number) for number in range(1, 33))
+    plugin = guarded.plugin
+    assert isinstance(plugin, Side)
+    plugin.socket.setblocking(False)
+    sent = 0
+    while sent < UNREAD_BYTES:
+        with suppress(BlockingIOError):
+            sent += plugin.socket.send(asked[sent % len(asked) :])
+            continue
+        if state(Path(f"/proc/{guarded.process.pid}")) == "S" and not writable(plugin.socket):
+            break
+    assert sent < UNREAD_BYTES
+    plugin.socket.setblocking(True)
+    rest = Thread(target=plugin.socket.sendall, args=(asked[sent % len(asked) :],))
+    rest.start()
+    for number in range(32 * -(-sent // len(asked))):
+        with reading(guarded.plugin.take()) as message:
+            assert getattr(message, "return").answerId == number % 32 + 1
+    rest.join()
+    assert guarded.node.silent()
+    guarded.stderr.seek(0)
+    assert guarded.stderr.read().decode().count("refused: ") == 1
+    guarded.stderr.truncate(0)
+
+
+def writable(connection: socket.socket) -> bool:
+    """Whether something can be sent now."""
+    return bool(select.select([], [connection], [], 0)[1])
 
 
 def block(question: int, data: bytes) -> bytes:
@@ -164,6 +198,7 @@ def test_the_teardown_ends_each_subscription_and_then_closes(guarded: RunningGua
 
 def test_what_the_plugin_said_last_reaches_the_node(guarded: RunningGuard) -> None:
     """The plugin's frames before its end are relayed, however it ended."""
+    guarded.waits()
     guarded.plugin.send(ask_node(1), subscribe_chain(2))
     guarded.plugin.close()
     assert guarded.node.take() == ask_node(1)
@@ -228,8 +263,7 @@ def test_the_end_of_both_is_the_guards(guarded: RunningGuard) -> None:
 def test_a_node_that_stops_is_left_by_a_plugin_that_does_not_read(guarded: RunningGuard) -> None:
     """When the node begins to stop its subscriptions are ended at once, whatever the plugin is doing."""
     guarded.subscribed()
-    guarded.plugin.send(wait_tip(5, NO_TIP))
-    question = repeated(guarded, NO_TIP)
+    question = guarded.waiting
     for number in range(100, 104):
         guarded.node.send(transaction(number, bytes(MEGABYTE)))
         assert guarded.node.take() == wire.answer_to(number)
@@ -241,80 +275,34 @@ def test_a_node_that_stops_is_left_by_a_plugin_that_does_not_read(guarded: Runni
     for _ in range(4):
         assert len(guarded.plugin.take()) > MEGABYTE
     rest = [guarded.plugin.take() for _ in range(3)]
-    assert tip_is(5, None) in rest, "beside both callbacks' `destroy`"
+    assert tip_is(WAIT, None) in rest, "beside both callbacks' `destroy`"
     assert guarded.plugin.at_the_end()
     guarded.ends()
 
 
 # A real conversation
 
-Turn = tuple[bool, bytes]
-"""Whether it was the node that spoke, and what it said before the other one did."""
-
-
-class Sink:
-    """Takes every event."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
 
 @cache
-def recorded() -> tuple[Turn, ...]:
-    """Record a session with a simulated node: both subscriptions, a block, a transaction, and polls.
+def turns() -> tuple[tuple[bool, bytes], ...]:
+    """Return a recorded session: whether it was the node that spoke, and what it said before the other one did.
 
     How it ends is left out: the guard ends subscriptions by itself, when it works.
     """
-    turns: list[Turn] = []
-
-    def heard(is_node: bool, frame: bytes) -> bytes:
-        before = turns.pop()[1] if turns and turns[-1][0] == is_node else b""
-        turns.append((is_node, before + frame))
-        return frame
-
-    async def main() -> int:
-        node = Node()
-        sink: Any = Sink()
-        async with relayed_session(node, "tracing", heard) as session:
-            await session.subscribe_chain(sink)
-            await session.subscribe_utxo_cache(sink)
-            leaving = asyncio.ensure_future(session.follow_tip())
-            for source in session.dialect.polled():
-                await session.read(source)
-            await node.perform("transaction", node.model.accept_transaction(NOW + 1))
-            await node.connect_block()
-            leaving.cancel()
-            await asyncio.gather(leaving, return_exceptions=True)
-            return len(turns)
-
-    return tuple(_guarded(turns[: run(main())]))
+    frames = list(takewhile(lambda each: not _disconnects(each[1]), recorded("tracing").said))
+    grouped = groupby(frames, lambda each: each[0])
+    return tuple((is_node, b"".join(frame for _, frame in said)) for is_node, said in grouped)
 
 
-def _guarded(turns: list[Turn]) -> Iterator[Turn]:
-    """Leave out what a plugin does not say when a guard answers the node's calls, and drops their capabilities."""
-    ledger = Ledger()
-    for is_node, said in turns:
-        frames = []
-        for frame in stream.FrameSplitter().feed(said)[0]:
-            message = wire.Message.of(frame)
-            kind, body = message.kind, message.body
-            if kind == wire.RETURN:
-                if not is_node:
-                    continue
-                ledger.answer(body)
-            elif not is_node and kind in (wire.CALL, wire.BOOTSTRAP):
-                question, method, interface = body.call() if kind == wire.CALL else (body.u32(0), 0, 0)
-                ledger.ask(question, (interface, method))
-            elif not is_node and kind == wire.RELEASE and not ledger.holds(body.u32(0)):
-                continue
-            frames.append(frame)
-        yield is_node, b"".join(frames)
+def _disconnects(frame: bytes) -> bool:
+    message = wire.Message.of(frame)
+    return message.kind == wire.CALL and message.body.call()[:0:-1] == (contract.HANDLER, contract.DISCONNECT)
 
 
 def test_the_recorded_session_has_everything() -> None:
     """The recording is worth cutting: subscriptions, events of both kinds, answers, and a wait for the tip."""
     kinds, calls = set(), set()
-    for _, said in recorded():
+    for _, said in turns():
         for frame in stream.FrameSplitter().feed(said)[0]:
             message = wire.Message.of(frame)
             kinds.add(message.kind)
@@ -329,10 +317,10 @@ def test_the_recorded_session_has_everything() -> None:
 @given(st.lists(st.integers(0, 1 << 17), max_size=30))
 def test_any_cut_of_a_session_is_the_same(cuts: list[int]) -> None:
     """The real process makes of a session in pieces what a Relay in memory makes of it whole."""
-    told = Conversation(forward_utxo=True)
+    told = Gated(forward_utxo=True)
     told.introduced()
     with RunningGuard(forward_utxo=True) as running:
-        for is_node, said in recorded():
+        for is_node, said in turns():
             (told.node if is_node else told.plugin).send(said)
             places = sorted({0, len(said), *(cut % (len(said) + 1) for cut in cuts)})
             for start, end in pairwise(places):

@@ -11,7 +11,7 @@ import pytest
 from support.counts import delivered
 from support.nodes import Series, value
 from support.processes import START_SECONDS, alive, wait_until
-from support.scene import Scene, counted, descriptors, watched
+from support.scene import Scene, counted, descriptors, watched, with_both_guards
 
 GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
 
@@ -21,6 +21,7 @@ def down(series: Series) -> bool:
     return value(series, "up") == 0
 
 
+@with_both_guards
 @pytest.mark.parametrize("plugin_is", ["alive", "stopped", "dead"])
 def test_the_node_is_told_to_stop(scene: Scene, plugin_is: str) -> None:
     """A node that is told to stop stops cleanly, be the plugin alive, stopped or just killed."""
@@ -44,9 +45,10 @@ def test_the_node_is_told_to_stop(scene: Scene, plugin_is: str) -> None:
         assert not scene.guards()
         assert plugin.stop() == 0
     scene.empty()
-    assert list(node.socket.parent.iterdir()) == []
+    scene.nothing_left()
 
 
+@with_both_guards
 def test_the_node_is_killed(scene: Scene) -> None:
     """Guard and plugin notice at once, the guard ends, and a node that is started again is watched as before."""
     node = scene.node()

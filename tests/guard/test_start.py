@@ -98,7 +98,7 @@ def test_no_guard(scene: Scene) -> None:
     node.do("accept", count=20)
     node.do("block", outputs=100)
     node.do("reorg", depth=2)
-    counted(plugin, node)
+    assert value(counted(plugin, node), "guard_standing") is None
     node.begin("block", outputs=2000)
     assert plugin.stop() == 0
     node.says("unsubscribed", 2)

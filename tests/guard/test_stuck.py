@@ -16,9 +16,10 @@ from support.counts import CHAIN, delivered, differences
 from support.defective import BLOCKED, UNBLOCKED
 from support.nodes import PROGRAM, Plugin, Series, value
 from support.processes import START_SECONDS, wait_until, wait_until_full
-from support.scene import Scene, counted
+from support.scene import Scene, counted, with_both_guards
 
 
+@with_both_guards
 def test_stopped_for_a_while_and_nothing_is_lost(scene: Scene) -> None:
     """SIGSTOP, more events than the socket takes, SIGCONT: each was answered by then, and is counted."""
     node = scene.node()
@@ -62,6 +63,7 @@ def test_stopped_for_too_long_and_what_is_lost_is_counted(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 @pytest.mark.parametrize("defect", ["callbacks raise", "callbacks missing"])
 def test_callbacks_that_fail(scene: Scene, defect: str) -> None:
     """Callbacks that raise, or are not there: the guard's answers stand, and its counts are right."""
@@ -77,6 +79,7 @@ def test_callbacks_that_fail(scene: Scene, defect: str) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_destroy_that_raises(scene: Scene) -> None:
     """A plugin whose callbacks raise when the node lets go of them leaves as cleanly."""
     node = scene.node()
@@ -88,6 +91,7 @@ def test_destroy_that_raises(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_a_blocked_event_loop(scene: Scene, tmp_path: Path) -> None:
     """The plugin does not come out of a callback: the node goes on, and everything is counted in the end."""
     node = scene.node()
@@ -103,10 +107,11 @@ def test_a_blocked_event_loop(scene: Scene, tmp_path: Path) -> None:
     scene.unharmed(node)
 
 
+@with_both_guards
 def test_output_that_is_never_read(scene: Scene, tmp_path: Path) -> None:
     """Full pipes on stdout and stderr, with every event logged, hold nothing up; what is read later is right."""
     node = scene.node()
-    command = [str(PROGRAM), "--debug", "--emit-interval", "0.1", str(node.socket)]
+    command = [str(PROGRAM), "--debug", "--emit-interval", "0.1", str(scene.socket)]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=pipe, env={**os.environ, **scene.mark}
@@ -119,7 +124,7 @@ def test_output_that_is_never_read(scene: Scene, tmp_path: Path) -> None:
                 node.do("accept", count=50)
             wait_until_full(popen.stdout, popen.stderr)
             node.do("block")
-            plugin = _Read(popen, node.socket, tmp_path)
+            plugin = _Read(popen, scene.socket, tmp_path)
             wait_until(
                 lambda: not differences(plugin.latest, node),
                 START_SECONDS,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.nodes import Plugin, Series, StartNode, StartPlugin, value
+from support.standing import StandingGuard
 
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
@@ -105,12 +106,12 @@ def settled(plugin: Plugin) -> list[str]:
     return found
 
 
-def lived(dialect: Dialect, start_node: StartNode, start_plugin: StartPlugin) -> list[str]:
-    """Return what the plugin shows in the end."""
+def lived(dialect: Dialect, start_node: StartNode, start_plugin: StartPlugin, socket: Path) -> list[str]:
+    """Return what a plugin with that socket shows in the end."""
     node = start_node("--dialect", dialect.name, "--seed", "1")
     for action, parameters in BEFORE:
         node.do(action, **parameters)
-    plugin = start_plugin("--metrics", ",".join(CHOOSABLE_GROUPS), "--poll-interval", "0.1")
+    plugin = start_plugin("--metrics", ",".join(CHOOSABLE_GROUPS), "--poll-interval", "0.1", socket=socket)
     for subscription in dialect.subscriptions:
         plugin.logged(f"subscribed: {subscription}")
     tip = "chain_height" if dialect.subscriptions else "block_height"
@@ -124,9 +125,27 @@ def lived(dialect: Dialect, start_node: StartNode, start_plugin: StartPlugin) ->
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_whole_output(
-    dialect: Dialect, start_node: StartNode, start_plugin: StartPlugin, golden: Callable[[Path, str], None]
+    dialect: Dialect,
+    start_node: StartNode,
+    start_plugin: StartPlugin,
+    golden: Callable[[Path, str], None],
+    socket_path: Path,
 ) -> None:
     """No name, tag, type or value changes unseen."""
-    golden(
-        GOLDEN / f"{dialect.name}.txt", "".join(f"{line}\n" for line in lived(dialect, start_node, start_plugin))
-    )
+    found = lived(dialect, start_node, start_plugin, socket_path)
+    golden(GOLDEN / f"{dialect.name}.txt", "".join(f"{line}\n" for line in found))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_whole_output_behind_a_standing_guard(
+    dialect: Dialect,
+    start_node: StartNode,
+    start_plugin: StartPlugin,
+    start_guard: Callable[..., StandingGuard],
+) -> None:
+    """Behind a standing guard everything is as with the node's own socket, but the line that says so."""
+    guard = start_guard()
+    found = lived(dialect, start_node, start_plugin, guard.socket)
+    found[found.index("guard_standing 1")] = "guard_standing 0"
+    assert found == (GOLDEN / f"{dialect.name}.txt").read_text().splitlines()
+    assert "refused" not in guard.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.nodes import PROGRAM, Plugin, SimulatedNode, value
 from support.processes import Process
+from support.standing import StandingGuard
 
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
 
@@ -33,13 +34,20 @@ def stopped(node: SimulatedNode) -> None:
     node.stop()
 
 
+@pytest.mark.parametrize("standing", [False, True], ids=["own guard", "standing guard"])
 @pytest.mark.parametrize("dialect", ALL)
 def test_a_stopping_node_is_left_alone(
-    start_node: Callable[..., SimulatedNode], start_plugin: Callable[..., Plugin], dialect: str
+    start_node: Callable[..., SimulatedNode],
+    start_guard: Callable[..., StandingGuard],
+    start_plugin: Callable[..., Plugin],
+    socket_path: Path,
+    dialect: str,
+    standing: bool,
 ) -> None:
     """A node is not connected to again once it begins to stop, which is logged once; then it is back."""
+    socket = start_guard().socket if standing else socket_path
     node = start_node("--dialect", dialect, "--stop-seconds", SLOW)
-    plugin = start_plugin("--debug")
+    plugin = start_plugin("--debug", socket=socket)
     plugin.shows(lambda series: value(series, "up") == 1, "the node is watched")
     node.do("block")
     node.begin_stop()
@@ -57,12 +65,15 @@ def test_a_stopping_node_is_left_alone(
 
 @pytest.mark.parametrize("dialect", ALL)
 @pytest.mark.parametrize("moment", ["stopping", "torn down"])
+@pytest.mark.parametrize("standing", [False, True], ids=["own guard", "standing guard"])
 def test_who_comes_to_a_stopping_node_leaves_it_alone(
     start_node: Callable[..., SimulatedNode],
+    start_guard: Callable[..., StandingGuard],
     start_process: Callable[..., Process],
     socket_path: Path,
     dialect: str,
     moment: str,
+    standing: bool,
 ) -> None:
     """A program that connects while a node stops learns so by one safe question: the node ends with status 0."""
     node = start_node("--dialect", dialect, "--stop-seconds", SLOW)
@@ -71,7 +82,8 @@ def test_who_comes_to_a_stopping_node_leaves_it_alone(
     if moment == "torn down":
         node.hasten_stop()
         node.says(moment)
-    look = start_process([PROGRAM, "once", socket_path], name="once")
+    socket = start_guard().socket if standing else socket_path
+    look = start_process([PROGRAM, "once", socket], name="once")
     assert look.wait() == 1
     expected = "may be starting or stopping" if dialect == "stock-30" else "the node is stopping"
     assert expected in look.stderr

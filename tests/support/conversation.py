@@ -10,6 +10,7 @@ from typing import Literal, Self
 from support.frames import (
     CHAIN_NOTIFICATIONS,
     NODE,
+    POLL_THREAD,
     THREAD,
     UTXO_CACHE_TRACE,
     answer,
@@ -54,12 +55,12 @@ class Player:
     def __init__(self, conversation: Conversation, side: Literal["node", "plugin"]) -> None:
         self._conversation = conversation
         self._side = side
-        self._cutter = stream.FrameSplitter()
+        self.cutter = stream.FrameSplitter()
         self.outbox = Outbox()
 
     def send(self, *frames: bytes) -> None:
         """Say frames; whatever is no frame ends the conversation as it does in the loop."""
-        frames_, raw = self._cutter.feed(b"".join(frames))
+        frames_, raw = self.cutter.feed(b"".join(frames))
         for frame in frames_:
             self._conversation.hears(self._side, frame)
         if raw and self._side == "node":
@@ -157,8 +158,8 @@ class Conversation(Guarded):
 
 def ask_node(question: int) -> bytes:
     """A call of the plugin's that is none of the guard's business."""
-    table = (("receiverHosted", THREAD),)
-    return call(question, NODE, "getNumBlocks", target=9, table=table, pins={(0, 0): 0}, context={})
+    table = (("receiverHosted", POLL_THREAD),)
+    return call(question, NODE, "getMempoolSize", target=9, table=table, pins={(0, 0): 0}, context={})
 
 
 def question_of(frame: bytes) -> int:

@@ -172,7 +172,9 @@ def _built(kind: str, **fields: Any) -> bytes:
 
 # What a node and a plugin say to each other
 
-THREAD = 11
+THREAD, POLL_THREAD = 11, 12
+"""Server threads of the plugin's: of its subscriptions, and of its polls."""
+
 NODE_TABLE: Table = (("senderHosted", 71), ("receiverHosted", 72))
 
 

@@ -16,6 +16,7 @@ from typing import Protocol, Self
 
 from support.frames import (
     INIT,
+    POLL_THREAD,
     THREAD,
     THREAD_MAP,
     answer,
@@ -26,14 +27,18 @@ from support.frames import (
     reading,
     subscribe_chain,
     subscribe_utxo,
+    wait_tip,
 )
 
 from telegraf_bitcoin_ipc.guard import hello
 from telegraf_bitcoin_ipc.guard.contract import SHARED_BYTES, TOTALS
 from telegraf_bitcoin_ipc.ipc import guard_process
 
-THREAD_MAP_ID, INTERFACES, THREADS = 3, (4, 5, 6, 9), (THREAD, 13)
+THREAD_MAP_ID, INTERFACES, THREADS = 3, (4, 5, 6, 9), (THREAD, POLL_THREAD, 13)
 """The node's capabilities in support.frames: its ThreadMap; Chain, Tracing, Mining, Node; server threads."""
+
+WAIT = 900
+"""The question of the plugin's wait for the node's stop."""
 
 DEADLINE = 120.0
 """Seconds for whatever has to happen, on a machine that is busy with other things."""
@@ -137,6 +142,13 @@ class Guarded:
             self.plugin.send(done(question))
             assert self.node.take() == done(question)
 
+    def waits(self) -> int:
+        """Have the plugin wait for the node's stop, as it must to subscribe; returns the guard's question."""
+        self.plugin.send(wait_tip(WAIT, bytes(32)))
+        with reading(self.node.take()) as message:
+            question: int = message.call.questionId
+        return question
+
     def subscribed(self, *, chain: int = 21, trace: int = 22) -> None:
         """Subscribe to both, as a plugin does; the handlers get those ids. Questions 1 and 2 are used."""
         for ask, question, handler in ((subscribe_chain, 1, chain), (subscribe_utxo, 2, trace)):
@@ -154,6 +166,7 @@ class RunningGuard(Guarded):
 
     forward_utxo: bool = False
     spin: int = 0
+    waiting: int = field(default=0, init=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
     def __enter__(self) -> Self:
@@ -187,6 +200,11 @@ class RunningGuard(Guarded):
             self.introduced()
             self._stack = stack.pop_all()
         return self
+
+    def subscribed(self, *, chain: int = 21, trace: int = 22) -> None:
+        """Subscribe to both, behind a wait for the node's stop, which is the guard's question `waiting`."""
+        self.waiting = self.waits()
+        super().subscribed(chain=chain, trace=trace)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

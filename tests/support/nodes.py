@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +81,16 @@ class Plugin(Process):
     """The plugin as Telegraf runs it: stdin is a pipe, and line protocol comes out."""
 
     def __init__(
-        self, socket: Path, directory: Path, *options: str, environment: Mapping[str, str] | None = None
+        self,
+        socket: Path,
+        directory: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
+        """Run it by the command `before` its own, if there is one."""
         super().__init__(
-            [PROGRAM, *options, socket],
+            [*before, PROGRAM, *options, socket],
             directory,
             name="plugin",
             stdin=subprocess.PIPE,

@@ -5,34 +5,49 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from support.counts import differences
 from support.defective import Defective
 from support.nodes import Plugin, Series, SimulatedNode
 from support.processes import START_SECONDS, alive, wait_until
+from support.standing import StandingGuard
 
 MARK = "GUARD_TEST_SCENE"
-"""An environment variable that every process of a scene but the node inherits."""
+"""An environment variable that every process of a scene inherits, but the node and a standing guard."""
+
+OWN, STANDING = "own guard", "standing guard"
+
+with_both_guards = pytest.mark.parametrize("scene", [OWN, STANDING], indirect=True)
+"""Runs a test with plugins that start a guard of their own, and with plugins behind a standing one."""
 
 
 class Scene:
-    """One node on one socket; plugins, and their guards, are known by the mark in their environment."""
+    """One node on one socket; plugins, and their guards, are known by the mark in their environment.
 
-    def __init__(self, processes: ExitStack, socket: Path, directory: Path) -> None:
+    With a standing guard `socket`, which the plugins are given, is the guard's.
+    """
+
+    def __init__(self, processes: ExitStack, socket: Path, directory: Path, *, standing: bool = False) -> None:
         self._processes = processes
-        self._socket = socket
+        self._node_socket = self.socket = socket
         self._directory = directory
         self.mark = {MARK: str(socket)}
+        self.standing: StandingGuard | None = None
+        if standing:
+            self.socket = socket.with_name("guard.sock")
+            guard = StandingGuard(socket, self.socket, directory)
+            self.standing = processes.enter_context(guard)
 
     def node(self, *options: str) -> SimulatedNode:
         """Start the merciless node."""
-        return self._processes.enter_context(SimulatedNode(self._socket, self._directory, *options))
+        return self._processes.enter_context(SimulatedNode(self._node_socket, self._directory, *options))
 
     def plugin(self, *options: str, defect: str | None = None) -> Plugin:
         """Start the plugin, with a defect if one is named."""
         if defect is None:
-            plugin = Plugin(self._socket, self._directory, *options, environment=self.mark)
+            plugin = Plugin(self.socket, self._directory, *options, environment=self.mark)
         else:
-            plugin = Defective(defect, self._socket, self._directory, *options, environment=self.mark)
+            plugin = Defective(defect, self.socket, self._directory, *options, environment=self.mark)
         return self._processes.enter_context(plugin)
 
     def watching(self, *options: str, defect: str | None = None) -> Plugin:
@@ -42,8 +57,8 @@ class Scene:
         return plugin
 
     def processes(self) -> dict[int, str]:
-        """The plugins, the guards and whatever else they may have started, by id, with their command lines."""
-        wanted = f"{MARK}={self._socket}".encode()
+        """The plugins, their guards and whatever else they may have started, by id, with their command lines."""
+        wanted = f"{MARK}={self._node_socket}".encode()
         found = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
@@ -56,7 +71,9 @@ class Scene:
         return found
 
     def guards(self) -> list[int]:
-        """The ids of the guards that run."""
+        """The ids of the guards that run, each for one plugin."""
+        if self.standing is not None:
+            return self.standing.relays
         return [pid for pid, command in self.processes().items() if "guard import loop" in command]
 
     def guard(self) -> int:
@@ -67,7 +84,17 @@ class Scene:
 
     def empty(self) -> None:
         """Wait until no process of the scene is left."""
-        wait_until(lambda: not self.processes(), START_SECONDS, lambda: f"their end: {self.processes()}")
+        wait_until(
+            lambda: not self.processes() and not self.guards(),
+            START_SECONDS,
+            lambda: f"their end: {self.processes()}, {self.guards()}",
+        )
+
+    def nothing_left(self) -> None:
+        """A standing guard ends in good order when it is told to, and there is no socket or other file left."""
+        if self.standing is not None:
+            assert self.standing.stop() == 0, self.standing.log
+        assert list(self.socket.parent.iterdir()) == []
 
     def unharmed(self, node: SimulatedNode) -> None:
         """Nothing is left of plugin and guard, and the node lives, works, waits for nobody, and stops."""
@@ -78,7 +105,7 @@ class Scene:
         node.do("reorg")
         assert node.stop() == 0, node.log
         assert not node.lines("abort")
-        assert list(self._socket.parent.iterdir()) == []
+        self.nothing_left()
 
 
 def watched(plugin: Plugin, times: int = 1) -> None:

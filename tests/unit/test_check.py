@@ -3,10 +3,11 @@
 import json
 import random
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,9 +16,12 @@ from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
+from telegraf_bitcoin_ipc.ipc.connection import Connection
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, Dialect, Source
+from telegraf_bitcoin_ipc.ipc.guard_process import Guarded
 from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters
 from telegraf_bitcoin_ipc.ipc.origins import RPC
+from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.methods import answer
 
@@ -62,14 +66,15 @@ class Checked:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
         self.session = FakeSession(STOCK)
+        self.guard: Guarded | None = None
         self.fine = False
 
     def report(self, **options: Any) -> str:
         """Return the text of a check."""
 
         @asynccontextmanager
-        async def look_at(node_socket: object, *, unguarded: bool) -> AsyncIterator[FakeSession]:
-            yield self.session
+        async def look_at(node_socket: object, *, unguarded: bool) -> AsyncIterator[Any]:
+            yield Connection(cast(Session, self.session), self.guard, may_subscribe=True)
 
         self._monkeypatch.setattr(check, "look_at", look_at)
         lines, self.fine = check.report(make_config({"socket": "/run/node.sock", **options}))
@@ -95,6 +100,14 @@ def test_identity(checked: Checked) -> None:
         "chain    regtest",
         "dialect  stock (Bitcoin Core 32 or later: Mining and Rpc interfaces)",
     ]
+
+
+@pytest.mark.parametrize(("standing", "said"), [(True, " (a standing guard)"), (False, "")])
+def test_a_standing_guard_is_mentioned(checked: Checked, standing: bool, said: str) -> None:
+    """Whose socket it is, is said with its path, where it is not the node's own."""
+    with socket.socket() as connection:
+        checked.guard = Guarded(connection, dict, standing=standing)
+        assert checked.report().splitlines()[0] == f"socket   /run/node.sock{said}"
 
 
 def test_unknown_identity(checked: Checked) -> None:

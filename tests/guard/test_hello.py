@@ -1,0 +1,211 @@
+"""The first packets between a program and a standing guard, as either side may get them wrong."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from support.frames import INIT, bootstrap, call, reading
+from support.nodes import PROGRAM, SimulatedNode
+from support.processes import START_SECONDS, Process, wait_until
+from support.scene import connections
+from support.standing import CLIENTS, Client, StandingGuard
+
+from telegraf_bitcoin_ipc.guard import hello, service
+from telegraf_bitcoin_ipc.guard.node import NodeSocket
+
+StartNode = Callable[..., SimulatedNode]
+StartGuard = Callable[..., StandingGuard]
+StartProcess = Callable[..., Process]
+
+OTHER_VERSION = hello.VERSION + 1
+SAME_RELEASE = "both have to be of the same release"
+
+
+def of_another_version(packet: bytes) -> bytes:
+    """Return a packet as another release would send it."""
+    return packet[:4] + OTHER_VERSION.to_bytes(2, "little") + packet[6:] + b"and more"
+
+
+def still_serves(guard: StandingGuard, node: SimulatedNode) -> None:
+    """The guard has no client left and takes the next one; then it ends, with the node unharmed."""
+    wait_until(lambda: not guard.relays, START_SECONDS, lambda: f"no relay is left: {guard.log}")
+    with Client(guard.socket) as client:
+        assert client.ask().sentence == ""
+    assert guard.stop() == 0
+    assert not guard.socket.exists()
+    wait_until(lambda: connections(node) == 0, START_SECONDS, "the node's connections closed")
+    assert node.stop() == 0
+    assert not node.lines("abort")
+
+
+@pytest.mark.parametrize(
+    ("packet", "sentence"),
+    [
+        (b"", "the program has asked for nothing"),
+        (b"GET / HTTP/1.1\r\n\r\n", "the program does not speak this protocol"),
+        (hello.MAGIC, "the program does not speak this protocol"),
+        (hello.request(forward_utxo=True)[:-1], "the program does not speak this protocol"),
+        (os.urandom(4) + bytes(60_000), "the program does not speak this protocol"),
+        (
+            of_another_version(hello.request(forward_utxo=False)),
+            f"the guard speaks version {hello.VERSION} of the guard's protocol, the program version "
+            f"{OTHER_VERSION}: {SAME_RELEASE}",
+        ),
+    ],
+    ids=["empty", "garbage", "magic only", "too short", "too long", "another version"],
+)
+def test_a_request_that_is_none(
+    start_node: StartNode, start_guard: StartGuard, packet: bytes, sentence: str
+) -> None:
+    """The client and the log get a sentence, no connection is made with the node, and the next one is served."""
+    node, guard = start_node(), start_guard()
+    with Client(guard.socket) as client:
+        assert client.ask(packet).sentence == sentence
+    guard.logged(f": no session: {sentence}\n")
+    assert connections(node) == 0
+    still_serves(guard, node)
+
+
+def test_a_guard_of_another_version(start_process: StartProcess, guard_path: Path) -> None:
+    """A program before a guard of another release ends with a sentence, and never reads its memory."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.settimeout(START_SECONDS)
+        listener.bind(str(guard_path))
+        listener.listen()
+        once = start_process([PROGRAM, "once", guard_path], name="once")
+        connection, _ = listener.accept()
+        with connection, open(os.devnull, "rb") as file:
+            connection.recv(hello.MOST_BYTES)
+            answer = of_another_version(hello.Answer(loaded=True).packet())
+            socket.send_fds(connection, [answer], [file.fileno(), file.fileno()])
+        assert once.wait() == 1
+    assert once.stderr == (
+        "telegraf-bitcoin-ipc: the guard gave no session: the program speaks version "
+        f"{hello.VERSION} of the guard's protocol, the guard version {OTHER_VERSION}: {SAME_RELEASE}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("packet", "reason"),
+    [
+        (b"", "it closed the connection"),
+        (b"hello", "the guard does not speak this protocol"),
+        (hello.Answer().packet(), "its answer is malformed"),
+    ],
+    ids=["closed", "garbage", "no descriptors"],
+)
+def test_an_answer_that_is_none(start_process: StartProcess, guard_path: Path, packet: bytes, reason: str) -> None:
+    """Whatever listens there: the program ends with a sentence."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.settimeout(START_SECONDS)
+        listener.bind(str(guard_path))
+        listener.listen()
+        once = start_process([PROGRAM, "once", guard_path], name="once")
+        connection, _ = listener.accept()
+        with connection, suppress(BrokenPipeError):
+            connection.send(packet)
+        assert once.wait() == 1
+    assert once.stderr == f"telegraf-bitcoin-ipc: the guard gave no session: {reason}\n"
+
+
+def test_who_asks_for_nothing(tmp_path: Path) -> None:
+    """A client that says nothing is sent away with a sentence, after the time that it has."""
+    theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    lines, line = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with theirs, ours, lines, line:
+        node = NodeSocket(str(tmp_path / "node.sock"))
+        service.relay(theirs, node, 0.0, service.Line(line, "client 7"), patience=0.01)
+        sentence = "the program has asked for nothing within 0.01 seconds"
+        assert hello.Answer.of(ours.recv(hello.MOST_BYTES)).sentence == sentence
+        assert lines.recv(1000).decode() == f"client 7: no session: {sentence}"
+
+
+def test_a_client_that_goes_at_each_step(start_node: StartNode, start_guard: StartGuard) -> None:
+    """Before its request, after it, with its session, and with the node's first answer: nothing is left of it."""
+    node, guard = start_node(), start_guard()
+    for step in range(4):
+        with Client(guard.socket) as client:
+            if step == 1:
+                client.socket.send(hello.request(forward_utxo=False))
+            elif step == 2:
+                client.ask()
+            elif step == 3:
+                client.begin().send(bootstrap(0))
+        guard.logged(": gone\n", step + 1)
+    still_serves(guard, node)
+
+
+def test_no_node(start_guard: StartGuard, socket_path: Path) -> None:
+    """The client learns from the guard why there is no session; the node may start later."""
+    guard = start_guard()
+    with Client(guard.socket) as client:
+        why = client.ask().sentence
+    assert why == f"{socket_path}: there is no such socket (is the node running, with -ipcbind=unix?)"
+
+
+def test_before_another_guard(start_guard: StartGuard, start_process: StartProcess, socket_path: Path) -> None:
+    """NODE_SOCKET that is a guard's is found out at the first client, who learns it."""
+    guard = start_guard()
+    second = guard.socket.with_name("second.sock")
+    outer = start_process([PROGRAM, "guard", "--listen", second, guard.socket], name="outer")
+    outer.wait_until(lambda: "watching " in outer.stderr, "it listened")
+    with Client(second) as client:
+        assert client.ask().sentence == f"{guard.socket}: it is a guard's socket, not a node's"
+    assert outer.stop() == 0
+
+
+def test_one_client_too_many(start_node: StartNode, start_guard: StartGuard, start_process: StartProcess) -> None:
+    """Who comes when there are as many as may be is told so, and is served once one of them has gone."""
+    node, guard = start_node(), start_guard()
+    clients = []
+    for _ in range(CLIENTS):
+        clients.append(Client(guard.socket))
+        assert clients[-1].ask().sentence == ""
+    too_many = f"{CLIENTS} clients are connected, as many as it allows"
+    with Client(guard.socket) as another:
+        assert another.hear().sentence == too_many
+    once = start_process([PROGRAM, "once", guard.socket], name="once")
+    assert once.wait() == 1
+    assert once.stderr == f"telegraf-bitcoin-ipc: the guard gave no session: {too_many}\n"
+    guard.logged(f"refused, {CLIENTS} clients are connected\n", 2)
+    clients.pop().close()
+    guard.logged(": gone\n")
+    with Client(guard.socket) as another:
+        assert another.ask().sentence == ""
+    for client in clients:
+        client.close()
+    still_serves(guard, node)
+
+
+def test_what_the_log_says(start_node: StartNode, start_guard: StartGuard) -> None:
+    """One line when a client comes, one when it goes, by its process and user; one for each refused method."""
+    node, guard = start_node(), start_guard("--max-clients", "1")
+    with Client(guard.socket) as client:
+        session = client.begin()
+        session.send(bootstrap(0))
+        with reading(session.take()) as message:
+            (init,) = (each.senderHosted for each in getattr(message, "return").results.capTable)
+        for question, method in enumerate(("makeEcho", "makeEcho", "makeWalletLoader"), start=1):
+            session.send(call(question, INIT, method, target=init))
+            with reading(session.take()) as message:
+                reason = getattr(message, "return").exception.reason
+            assert reason == f"not allowed by the guard: {reason.rpartition(': ')[2]}"
+        assert client.totals()["calls_refused"] == 3
+        guard.logged("refused: ", 2)
+    guard.logged(": gone\n")
+    me = f"client {os.getpid()} (user {service.name_of(os.getuid())})"
+    begin, *lines = guard.stderr.splitlines()
+    assert begin == f"watching {node.socket} for those who may open {guard.socket}"
+    assert [line.removeprefix(f"{me}: ").partition(": ")[0] for line in lines] == [
+        "connected",
+        "refused",
+        "refused",
+        "gone",
+    ]
+    assert all(line.startswith(f"{me}: ") for line in lines)
+    still_serves(guard, node)

@@ -1,0 +1,273 @@
+"""The command `guard`: its options, the socket that it makes or is given, and what it says to systemd."""
+
+from __future__ import annotations
+
+import grp
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from support.another_user import as_nobody, needs_root
+from support.nodes import PROGRAM, Plugin, SimulatedNode, value
+from support.processes import START_SECONDS, Process
+from support.standing import StandingGuard
+
+from telegraf_bitcoin_ipc import cli
+from telegraf_bitcoin_ipc.cli.output import PROGRAM as NAME
+
+StartGuard = Callable[..., StandingGuard]
+StartProcess = Callable[..., Process]
+StartPlugin = Callable[..., Plugin]
+
+HANDS_OVER = """
+import os, socket, sys
+kind, path, *command = sys.argv[1:]
+if kind != "FILE":
+    listener = socket.socket(socket.AF_UNIX, getattr(socket, kind))
+    listener.bind(path)
+    if kind != "SOCK_DGRAM":
+        listener.listen()
+    os.dup2(listener.fileno(), 3)
+else:
+    os.dup2(os.open(path, os.O_CREAT), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(command[0], command)
+"""
+"""Starts a program as systemd does, with a socket as its file descriptor 3."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["node"], "guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)"),
+        (["--listen", "", "node"], "guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)"),
+        (
+            ["--listen", "new"],
+            "the following arguments are required: NODE_SOCKET (see telegraf-bitcoin-ipc --help)",
+        ),
+        (
+            ["--listen", "new", "--group", "no such group", "node"],
+            "argument --group: there is no group 'no such group' (see telegraf-bitcoin-ipc --help)",
+        ),
+        (
+            ["--listen", "new", "--mode", "rw", "node"],
+            "argument --mode: 'rw' is not a mode such as 0660 (see telegraf-bitcoin-ipc --help)",
+        ),
+        (
+            ["--listen", "new", "--mode", "1777", "node"],
+            "argument --mode: '1777' is not a mode such as 0660 (see telegraf-bitcoin-ipc --help)",
+        ),
+        (
+            ["--listen", "new", "--max-clients", "0", "node"],
+            "argument --max-clients: '0' is not a number of clients (see telegraf-bitcoin-ipc --help)",
+        ),
+        (["--listen", "file", "node"], "guard: --listen: file is not a socket"),
+        (["--listen", "new", "file"], "guard: NODE_SOCKET: file is not a socket"),
+        (["--listen", "./node", "node"], "guard: --listen PATH has to be another path than NODE_SOCKET"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A mistake in the command line ends it with status 2, before anything is done."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LISTEN_FDS", raising=False)
+    (tmp_path / "file").touch()
+    assert cli.main(["guard", *arguments]) == 2
+    assert capsys.readouterr().err == f"{NAME}: {sentence}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_options_of_a_socket_that_is_handed_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Mode and group of systemd's socket are systemd's: to give them here is a mistake."""
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    assert cli.main(["guard", "--mode", "0600", "node.sock"]) == 2
+    assert "--mode and --group need --listen" in capsys.readouterr().err
+
+
+def fails(*command: str | Path, environment: dict[str, str] | None = None) -> str:
+    """Run a guard that cannot begin; returns its sentence."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+        env={**os.environ, **(environment or {})},
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.removeprefix(f"{NAME} guard: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("missing/guard.sock", "No such file or directory"), ("x" * 120, "AF_UNIX path too long")],
+    ids=["no directory", "too long"],
+)
+def test_a_path_at_which_there_can_be_no_socket(socket_path: Path, path: str, reason: str) -> None:
+    """It ends with status 1 and a sentence with the path and the system's reason."""
+    listen = socket_path.parent / path
+    assert fails(PROGRAM, "guard", "--listen", listen, socket_path) == f"cannot listen on {listen}: {reason}"
+
+
+@needs_root
+def test_a_directory_that_may_not_be_written_to(socket_path: Path, guard_path: Path) -> None:
+    """Another user, who may not make a socket there, gets a sentence."""
+    said = fails(*as_nobody(PROGRAM, "guard", "--listen", guard_path, socket_path))
+    assert said == f"cannot listen on {guard_path}: Permission denied"
+
+
+@needs_root
+def test_a_group_that_one_is_not_in(socket_path: Path, guard_path: Path) -> None:
+    """A user who may not give a socket to that group gets a sentence, and no socket is left behind."""
+    socket_path.parent.chmod(0o777)
+    said = fails(*as_nobody(PROGRAM, "guard", "--listen", guard_path, "--group", "root", socket_path))
+    assert said == f"cannot listen on {guard_path} with that group and mode: Operation not permitted"
+    assert list(socket_path.parent.iterdir()) == []
+
+
+def test_never_over_a_living_guard(start_guard: StartGuard, start_plugin: StartPlugin, socket_path: Path) -> None:
+    """A second guard on the same path ends with a sentence; the first notices nothing, and counts no client."""
+    first = start_guard()
+    said = fails(PROGRAM, "guard", "--listen", first.socket, socket_path)
+    assert said == f"cannot listen on {first.socket}: somebody does already"
+    start_plugin(socket=first.socket).logged("there is no such socket (is the node running, with -ipcbind=unix?)")
+    assert first.stderr.count(": connected") == 1
+    assert first.stop() == 0
+
+
+@contextmanager
+def listening(kind: socket.SocketKind, path: Path) -> Iterator[None]:
+    """Listen on a socket at a path, or only bind it."""
+    with socket.socket(socket.AF_UNIX, kind) as listener:
+        listener.bind(str(path))
+        if kind != socket.SOCK_DGRAM:
+            listener.listen()
+        yield
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
+def test_never_over_a_living_socket(socket_path: Path, guard_path: Path, kind: socket.SocketKind) -> None:
+    """Of whatever type the socket is: somebody uses it, as a node its own."""
+    with listening(kind, guard_path):
+        inode = guard_path.stat().st_ino
+        assert "somebody does already" in fails(PROGRAM, "guard", "--listen", guard_path, socket_path)
+        assert guard_path.stat().st_ino == inode
+
+
+def test_over_a_stale_socket(start_guard: StartGuard, guard_path: Path) -> None:
+    """A guard that was killed leaves its socket behind; the next one takes its place, and removes its own."""
+    first = start_guard()
+    first.kill()
+    assert guard_path.is_socket()
+    second = start_guard()
+    assert second.stop() == 0
+    assert not guard_path.exists()
+
+
+def test_somebody_elses_socket_stays(start_guard: StartGuard, guard_path: Path) -> None:
+    """At its end a guard removes no socket that somebody else has made meanwhile."""
+    guard = start_guard()
+    guard_path.unlink()
+    with listening(socket.SOCK_SEQPACKET, guard_path):
+        assert guard.stop() == 0
+        assert guard_path.is_socket()
+
+
+@pytest.mark.parametrize(("options", "mode"), [((), 0o660), (("--mode", "0606"), 0o606)])
+def test_mode(start_guard: StartGuard, options: tuple[str, ...], mode: int) -> None:
+    """The socket's mode is the one that was asked for, whatever the umask is; else owner and group may open it."""
+    before = os.umask(0o077)
+    try:
+        guard = start_guard(*options)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(guard.socket.stat().st_mode) == mode
+
+
+@needs_root
+def test_group(start_guard: StartGuard) -> None:
+    """The socket is of the group that was asked for."""
+    group = next(each for each in grp.getgrall() if each.gr_gid not in (0, os.getegid()))
+    assert start_guard("--group", group.gr_name).socket.stat().st_gid == group.gr_gid
+
+
+def handed_over(kind: str, path: Path, node: Path) -> list[str | Path]:
+    """Return a command that starts a guard with a socket of its own as its descriptor 3."""
+    return [sys.executable, "-c", HANDS_OVER, kind, path, PROGRAM, "guard", node]
+
+
+def test_a_socket_that_is_handed_over(
+    start_process: StartProcess,
+    start_node: Callable[..., SimulatedNode],
+    start_plugin: StartPlugin,
+    guard_path: Path,
+) -> None:
+    """On a socket by LISTEN_FDS clients are served as on its own; it is not the guard's to remove."""
+    node = start_node()
+    guard = start_process(handed_over("SOCK_SEQPACKET", guard_path, node.socket), name="guard")
+    guard.wait_until(lambda: "watching " in guard.stderr, "the guard listened")
+    plugin = start_plugin(socket=guard_path)
+    plugin.shows(lambda series: value(series, "guard_standing") == 1, "a session")
+    assert plugin.stop() == 0
+    assert guard.stop() == 0
+    assert guard_path.is_socket()
+
+
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM", "FILE"])
+def test_a_wrong_socket_that_is_handed_over(socket_path: Path, guard_path: Path, kind: str) -> None:
+    """Anything else than a listening socket of packets is refused with what the unit has to say."""
+    reason = (
+        "cannot be used: Socket operation on non-socket" if kind == "FILE" else "is not of ListenSequentialPacket="
+    )
+    assert fails(*handed_over(kind, guard_path, socket_path)) == f"the socket from systemd {reason}"
+
+
+def test_a_socket_that_was_handed_to_another_process(socket_path: Path) -> None:
+    """LISTEN_FDS that was meant for a parent is not taken for one's own."""
+    said = fails(PROGRAM, "guard", socket_path, environment={"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())})
+    assert said == "give --listen PATH, or one socket by systemd (LISTEN_FDS)"
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+def test_what_it_says_to_systemd(start_guard: StartGuard, socket_path: Path, abstract: bool) -> None:
+    """READY=1 once clients can connect, STOPPING=1 when it was told to stop."""
+    name = f"{'@' if abstract else ''}{socket_path.with_name('notify')}"
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as systemd:
+        systemd.bind(name.replace("@", "\0"))
+        systemd.settimeout(START_SECONDS)
+        guard = start_guard(environment={"NOTIFY_SOCKET": name})
+        assert systemd.recv(100) == b"READY=1"
+        assert guard.stop() == 0
+        assert systemd.recv(100) == b"STOPPING=1"
+
+
+@pytest.mark.parametrize("command", ["check", "once", "config"])
+def test_socket_of_every_command_may_be_a_guards(
+    start_node: Callable[..., SimulatedNode], start_guard: StartGuard, start_process: StartProcess, command: str
+) -> None:
+    """No option says what SOCKET is; `check` says that it is a guard's."""
+    start_node()
+    guard = start_guard()
+    process = start_process([PROGRAM, command, guard.socket], name=command)
+    assert process.wait() == 0, process.log
+    wanted = {
+        "check": f"socket   {guard.socket} (a standing guard)\n",
+        "once": "guard_standing=1",
+        "config": f'"{guard.socket}"]',
+    }
+    assert wanted[command] in process.stdout, process.log

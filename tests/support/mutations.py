@@ -1,0 +1,270 @@
+"""Hostile frames made from those of a real session: each kind changes a frame in another way."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from collections.abc import Callable, Sequence
+
+from support.frames import _built, answer, bootstrap, done, finish, release
+from support.layouts import (
+    PLACES,
+    Capability,
+    Plain,
+    Pointers,
+    Struct,
+    Structs,
+    Tree,
+    frame_with,
+    tree_of,
+)
+from support.strict_node import methods
+
+from telegraf_bitcoin_ipc.guard import wire
+from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY
+from telegraf_bitcoin_ipc.ipc.rpc import USER
+
+Mutation = Callable[[random.Random, bytes], list[bytes]]
+
+NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 21, 64, 255, 1 << 29, 1 << 30, (1 << 31) - 1, 1 << 31, (1 << 32) - 1)
+LIMITS = (0x7FF0000000000000, 0x7FF8000000000000, 0xFFF0000000000000, 0xC08F400000000000, 0x40C3880000000001)
+"""Infinity, NaN, minus infinity, -1000, a little more than 10000."""
+
+METHODS = (
+    "stop",
+    "sendtoaddress",
+    "getblockchaininfo",
+    "uptime",
+    "UPTIME",
+    "uptime ",
+    "upt\u0131me",
+    "\uff55ptime",
+)
+
+
+def texts(rng: random.Random) -> bytes:
+    """Return a text for executeRpc, or any other."""
+    method, other = rng.choice(METHODS), rng.choice([*METHODS, *READ_ONLY])
+    request = {"jsonrpc": "2.0", "id": other, "method": other, "params": []}
+    plain = json.dumps(request)
+    choices = (
+        method,
+        other,
+        plain,
+        json.dumps({**request, "method": method}),
+        plain[:-1] + f', "method": "{method}"}}',
+        f'{{"method": "{method}", ' + plain[1:],
+        plain.replace("method", "m\\u0065thod"),
+        plain.replace(": ", ":"),
+        plain + " ",
+        f"[{plain}]",
+        f"[{plain}, {json.dumps({**request, 'method': 'stop'})}]",
+        json.dumps({**request, "params": rng.choice([{}, None, 1, [[[]]], ["\x00"], {"method": "stop"}])}),
+        json.dumps({**request, "params": [float(rng.choice(["nan", "inf", "-inf", "1e300"]))]}),
+        json.dumps({**request, "method": rng.choice([None, 1, True, [other], {"method": other}])}),
+        json.dumps({**request, "jsonrpc": rng.choice(["1.0", 2.0, None])}),
+        json.dumps({**request, "extra": 1}),
+        json.dumps({"method": other, "jsonrpc": "2.0", "id": other, "params": []}),
+        json.dumps({**request, "params": ["x" * rng.choice([10, 4000, 5000, 40000])]}),
+        "[" * rng.choice([2, 100, 4000]) + "]" * rng.choice([2, 100, 4000]),
+        '["\\ud800"]',
+        "[1e999]",
+        "[-0]",
+        "[]",
+        "{}",
+        "",
+        "[1]\x00]",
+        f"{other}\x00stop",
+        "\x00",
+        "/wallet/",
+        USER,
+        "root",
+    )
+    text = rng.choice(choices).encode("utf-8", "surrogatepass")
+    return text if rng.random() < 0.1 else text + b"\x00"
+
+
+def _places(tree: Tree) -> list[Tree]:
+    """Return everything in a message."""
+    found, left = [], [tree]
+    while left:
+        each = left.pop()
+        found.append(each)
+        if isinstance(each, Struct):
+            left += each.pointers
+        elif isinstance(each, Structs | Pointers):
+            left += each.items
+    return found
+
+
+def _only(tree: Tree, kind: type) -> list[Tree]:
+    return [each for each in _places(tree) if isinstance(each, kind)]
+
+
+def bits(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Flip some bits behind the header."""
+    changed = bytearray(frame)
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        place = rng.randrange(64, 8 * len(frame))
+        changed[place // 8] ^= 1 << place % 8
+    return [bytes(changed)]
+
+
+def words(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Replace a word by a number, a pointer or another word of the frame."""
+    changed = bytearray(frame)
+    at = 8 * rng.randrange(1, len(frame) // 8)
+    other: int = struct.unpack_from("<Q", frame, 8 * rng.randrange(1, len(frame) // 8))[0]
+    value = rng.choice(
+        (rng.choice(NUMBERS), rng.choice(LIMITS), rng.getrandbits(64), other, 0, 3 | rng.randrange(4) << 32)
+    )
+    struct.pack_into("<Q", changed, at, value)
+    return [bytes(changed)]
+
+
+def pointers(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Change where a pointer leads, what to, or how large that is."""
+    changed = bytearray(frame)
+    count = len(frame) // 8
+    at = rng.choice([at for at in range(1, count) if any(frame[8 * at : 8 * at + 8])] or [1])
+    word: int = struct.unpack_from("<Q", frame, 8 * at)[0]
+    low, high = word & 0xFFFFFFFF, word >> 32
+    offset = (low >> 2) - (1 << 30 if low >> 31 else 0)
+    kind = low & 3
+    what = rng.randrange(5)
+    if what == 0:
+        offset += rng.choice((-3, -2, -1, 1, 2, 3, 8, count))
+    elif what == 1:
+        offset = rng.randrange(1, count) - at - 1
+    elif what == 2:
+        kind = rng.randrange(4)
+    elif what == 3:
+        high = high & ~7 | rng.randrange(8)
+    else:
+        high = max(0, high + rng.choice((-(1 << 16), -8, -1, 1, 8, 1 << 16, 1 << 19)))
+    struct.pack_into("<II", changed, 8 * at, kind | (offset & 0x3FFFFFFF) << 2, high & 0xFFFFFFFF)
+    return [bytes(changed)]
+
+
+def sizes(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Have the frame's header say another size, or have more bytes in the segment."""
+    words = struct.unpack_from("<I", frame, 4)[0]
+    if rng.random() < 0.5:
+        more = rng.randrange(1, 4)
+        return [struct.pack("<II", 0, words + more) + frame[8:] + rng.randbytes(8 * more)]
+    said = rng.choice((words - 1, words + 1, 0, rng.choice(NUMBERS)))
+    return [struct.pack("<II", rng.choice((0, 0, 0, 1, 511, 512)), said & 0xFFFFFFFF) + frame[8:]]
+
+
+def fields(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Put another number in some struct's data."""
+    tree = tree_of(frame)
+    place = rng.choice([each for each in _only(tree, Struct) if isinstance(each, Struct) and each.data])
+    assert isinstance(place, Struct)
+    data = bytearray(place.data)
+    size, code = rng.choice(((1, "<B"), (2, "<H"), (4, "<I"), (4, "<I"), (8, "<Q")))
+    number = rng.choice((*NUMBERS, rng.randrange(30)))
+    if size == 8 and rng.random() < 0.5:
+        number = rng.choice(LIMITS)
+    struct.pack_into(code, data, rng.randrange(len(data) // size) * size, number & (1 << 8 * size) - 1)
+    place.data = bytes(data)
+    return [frame_with(tree, lambda: "near")]
+
+
+def strings(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Put another text in the place of one."""
+    tree = tree_of(frame)
+    lists = [each for each in _only(tree, Plain) if isinstance(each, Plain)]
+    if not lists:
+        return bits(rng, frame)
+    place = rng.choice(lists)
+    place.data = texts(rng)
+    place.count = len(place.data)
+    if rng.random() < 0.1:
+        place.code = rng.randrange(6)
+        place.count = len(place.data) * 8 // (0, 1, 8, 16, 32, 64)[place.code] if place.code else len(place.data)
+    return [frame_with(tree, lambda: "near")]
+
+
+def trees(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Take something away, put a capability in, make a struct larger or smaller, or lay all out far away."""
+    tree = tree_of(frame)
+    everything = _places(tree)
+    structs = [each for each in everything if isinstance(each, Struct) and each.pointers]
+    place = rng.choice([each for each in structs if isinstance(each, Struct)])
+    index = rng.randrange(len(place.pointers))
+    what = rng.randrange(6)
+    if what == 0:
+        place.pointers[index] = None
+    elif what == 1:
+        place.pointers[index] = Capability(rng.randrange(4))
+    elif what == 2:
+        place.pointers.append(Capability(0))
+        place.data += bytes(8 * rng.randrange(3))
+    elif what == 3:
+        del place.pointers[index]
+    elif what == 4:
+        lists = [each for each in everything if isinstance(each, Structs) and each.items]
+        for each in lists:
+            if isinstance(each, Structs):
+                item = Struct(each.items[0].data, list(each.items[0].pointers))
+                number = rng.choice(NUMBERS)
+                item.data = struct.pack("<HxxI", rng.randrange(7), number) + item.data[8:]
+                each.items.insert(rng.randrange(len(each.items) + 1), item)
+    else:
+        return [frame_with(tree, lambda: rng.choice(PLACES))]
+    return [frame_with(tree, lambda: "near")]
+
+
+def pieces(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Cut the frame, or put something behind it."""
+    place = rng.randrange(len(frame))
+    return [
+        rng.choice((frame[:place] + frame, frame[place:], frame + frame[:place], frame + rng.randbytes(place)))
+    ]
+
+
+def order(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Leave the frame out, or send it more than once."""
+    return [frame] * rng.choice((0, 0, 2, 3, 70))
+
+
+def calls(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Call some method of the schema of some capability."""
+    interface, method = rng.choice(list(methods()))
+    question, target, thread = rng.randrange(200), rng.choice((0, *range(1, 12))), rng.choice((2, 3, 4, 5, 11))
+    if rng.random() < 0.1:
+        method = rng.choice((100, 0xFFFF, method + 1))
+    frames = [wire.call_on_thread(question, target, interface, method, thread)]
+    return [*frames, finish(question)] if rng.random() < 0.3 else frames
+
+
+def messages(rng: random.Random, frame: bytes) -> list[bytes]:
+    """Send another message before the frame: of a known kind with any ids, or of another one."""
+    number, count = rng.choice((*NUMBERS, *range(20))), rng.choice(NUMBERS)
+    kinds = rng.choice((0, 1, 5, 7, 9, 10, 11, 12, 13, 14, 99))
+    made = rng.choice(
+        (
+            finish(number),
+            done(number),
+            release(number, count),
+            bootstrap(number),
+            answer(number),
+            _built("disembargo", target={"importedCap": number}, context={"senderLoopback": 1}),
+            wire.message_of(kinds, 1, 1, number, 0),
+        )
+    )
+    return [made, frame]
+
+
+KINDS: dict[str, Mutation] = {
+    each.__name__: each
+    for each in (bits, words, pointers, sizes, fields, strings, trees, pieces, order, calls, messages)
+}
+"""The ways to change a frame."""
+
+
+def mutated(rng: random.Random, frame: bytes, kind: str) -> Sequence[bytes]:
+    """Return what is sent instead of a frame."""
+    return KINDS[kind](rng, frame)

@@ -1,0 +1,107 @@
+"""The standing guard as the real process that it is."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from support.guard import Side
+from support.nodes import PROGRAM
+from support.processes import START_SECONDS, Process, children
+
+from telegraf_bitcoin_ipc.guard import hello
+from telegraf_bitcoin_ipc.guard.contract import SHARED_BYTES, TOTALS
+from telegraf_bitcoin_ipc.ipc.guard_command import MOST_CLIENTS
+
+CLIENTS = MOST_CLIENTS
+"""How many clients it serves at a time, unless it is told otherwise."""
+
+
+class StandingGuard(Process):
+    """`guard --listen`, with a relay in a process of its own for each client."""
+
+    def __init__(
+        self,
+        node: Path,
+        socket: Path,
+        directory: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.socket = socket
+        command: list[str | Path] = [PROGRAM, "guard", "--listen", socket, *options, node]
+        super().__init__(command, directory, name="guard", environment=environment)
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        super().start()
+        self.logged("watching ")
+
+    def logged(self, text: str, count: int = 1) -> None:
+        """Wait until so many lines of its log contain the text."""
+        self.wait_until(lambda: self.stderr.count(text) >= count, f"{text!r} in the log, {count} times")
+
+    @property
+    def relays(self) -> list[int]:
+        """The processes that each serve a client."""
+        return children(self.pid) if self.running else []
+
+
+class Client:
+    """A program that speaks to a standing guard in a test's own packets and frames, as badly as it likes."""
+
+    def __init__(self, path: Path) -> None:
+        """Connect to the guard."""
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(START_SECONDS)
+        self.socket.connect(str(path))
+        self._session: socket.socket | None = None
+        self.descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Go, wherever it is."""
+        self.socket.close()
+        if self._session is not None:
+            self._session.close()
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+    def hear(self) -> hello.Answer:
+        """Wait for the guard's answer."""
+        packet, descriptors, _, _ = socket.recv_fds(self.socket, hello.MOST_BYTES, 2)
+        answer = hello.Answer.of(packet)
+        assert len(descriptors) == (0 if answer.sentence else 2)
+        if descriptors:
+            session, self.descriptor = descriptors
+            self._session = socket.socket(fileno=session)
+        return answer
+
+    def ask(self, packet: bytes | None = None) -> hello.Answer:
+        """Send a request, a right one unless it is given, and wait for the answer."""
+        self.socket.send(hello.request(forward_utxo=False) if packet is None else packet)
+        return self.hear()
+
+    def begin(self) -> Side:
+        """Ask for a session, and return it."""
+        answer = self.ask()
+        assert self._session is not None, answer.sentence
+        return Side(self._session)
+
+    def totals(self) -> dict[str, int]:
+        """Read the guard's totals for this client."""
+        assert self.descriptor is not None
+        with mmap.mmap(self.descriptor, SHARED_BYTES, prot=mmap.PROT_READ) as memory:
+            numbers = struct.unpack(f"={len(TOTALS)}Q", memory[:])
+        return dict(zip(TOTALS, numbers, strict=True))

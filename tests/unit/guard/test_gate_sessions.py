@@ -1,0 +1,45 @@
+"""Real sessions with hostile frames in them: what reaches the node is what Cap'n Proto reads as allowed."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.hostile import Attack, Outcome
+from support.mutations import KINDS
+from support.properties import examples
+from support.recorded import DIALECTS
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_real_session_reads_as_it_should(dialect: str) -> None:
+    """Of a session that is said once more, all reaches the node, and Cap'n Proto reads calls that are allowed."""
+    outcome = Outcome()
+    attack = Attack(dialect, outcome)
+    attack.goes(random.Random(1), [], 0.0)
+    assert outcome.problems == []
+    assert attack.gated.log == []
+    assert attack.node.calls.total() > 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@examples(30)
+@given(st.randoms(use_true_random=False), st.sampled_from(DIALECTS), st.integers(1, 4), st.floats(0, 1))
+def test_no_hostile_frame_reaches_the_node(
+    kind: str, rng: random.Random, dialect: str, count: int, begin: float
+) -> None:
+    """With frames changed in each way, the node gets only what it may, and loses no subscriber at the end."""
+    outcome = Outcome()
+    Attack(dialect, outcome).goes(rng, [kind] * count, begin)
+    assert outcome.problems == []
+
+
+@examples(60)
+@given(st.randoms(use_true_random=False), st.sampled_from(DIALECTS), st.lists(st.sampled_from(list(KINDS))))
+def test_no_mixture_of_hostile_frames_reaches_the_node(rng: random.Random, dialect: str, kinds: list[str]) -> None:
+    """The same with several kinds of changes in one session."""
+    outcome = Outcome()
+    Attack(dialect, outcome).goes(rng, kinds, rng.random())
+    assert outcome.problems == []
