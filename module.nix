@@ -1,15 +1,27 @@
-# A drop-in replacement for ipc-exporter-rust's module, with the same options. It configures NixOS's Telegraf
-# (services.telegraf) to run the plugin and serve the metrics.
+# A drop-in replacement for ipc-exporter-rust's module, with the same options. Its unit, bitcoind-ipc-exporter.service,
+# is the standing guard, which alone has the node's rights. NixOS's Telegraf (services.telegraf) runs the plugin behind
+# the guard and serves the metrics.
 {
   config,
   lib,
   pkgs,
+  utils,
   ...
 }:
 let
   inherit (lib) mkOption types;
 
   cfg = config.services.bitcoind-ipc-exporter;
+
+  program = "${cfg.package}/bin/telegraf-bitcoin-ipc";
+
+  # The guard makes its socket in the unit's RuntimeDirectory. No socket unit: it would start the guard, and with
+  # bindsTo the node, as soon as Telegraf tries again after both were stopped.
+  directory = "bitcoind-ipc-exporter";
+  guardSocket = "/run/${directory}/guard.sock";
+
+  # The group that may open the guard's socket: Telegraf's, also if the machine has changed it.
+  telegrafGroup = config.systemd.services.telegraf.serviceConfig.Group or "telegraf";
 
   # The output of `telegraf-bitcoin-ipc config`, with the types of all metrics and the expiry of their values.
   example = builtins.fromTOML (builtins.readFile ./telegraf.conf.example);
@@ -36,7 +48,7 @@ let
       ]) cfg.tags
     )
     ++ cfg.extraArgs
-    ++ [ cfg.socketPath ];
+    ++ [ guardSocket ];
 
   # Telegraf replaces environment variables before it parses the TOML, and turns $$ into a dollar sign. If
   # environmentFiles are set, NixOS runs envsubst first, which does the same.
@@ -45,9 +57,12 @@ let
       [ "$" ]
       [ (if config.services.telegraf.environmentFiles == [ ] then "$$" else "$$$$") ];
 
-  input = lib.head example.inputs.execd // {
-    command = map escape ([ "${cfg.package}/bin/telegraf-bitcoin-ipc" ] ++ arguments);
-  };
+  input =
+    lib.head example.inputs.execd
+    // {
+      command = map escape ([ program ] ++ arguments);
+    }
+    // lib.optionalAttrs cfg.debug { log_level = "debug"; };
 
   output =
     lib.head example.outputs.prometheus_client
@@ -58,6 +73,11 @@ let
       # As in `config`: three emissions, and at least three flushes of the output.
       expiration_interval = "${toString (lib.max 3 (builtins.ceil (3 * cfg.emitInterval)))}s";
     };
+
+  # Add one table for a plugin; there may be a list of tables already, or a single one.
+  add =
+    plugin: one: plugins:
+    plugins // { ${plugin} = lib.toList (plugins.${plugin} or [ ]) ++ [ one ]; };
 
   # null, or a list whose last element is the port.
   address =
@@ -86,6 +106,20 @@ let
   ];
 in
 {
+  # Not a definition: the module system cannot merge our list with a single table from the machine's configuration.
+  options.services.telegraf.extraConfig = mkOption {
+    apply =
+      settings:
+      if cfg.enable then
+        settings
+        // {
+          inputs = add "execd" input (settings.inputs or { });
+          outputs = add "prometheus_client" output (settings.outputs or { });
+        }
+      else
+        settings;
+  };
+
   options.services.bitcoind-ipc-exporter = {
     enable = lib.mkEnableOption "metrics of a Bitcoin node, read from its IPC socket and served by Telegraf";
 
@@ -111,7 +145,7 @@ in
     debug = mkOption {
       type = types.bool;
       default = false;
-      description = "Whether to log every event of the node. This also enables Telegraf's debug log.";
+      description = "Whether to log every event of the node, in Telegraf's log.";
     };
 
     user = mkOption {
@@ -122,13 +156,13 @@ in
       );
       defaultText = lib.literalMD "none: name the account that owns the node's socket";
       example = "bitcoind-main";
-      description = "Account that Telegraf runs as. It must be able to open the node's socket, so use the node's account.";
+      description = "Account that the guard runs as. It must be able to open the node's socket, so use the node's account.";
     };
 
     group = mkOption {
       type = types.str;
       default = "";
-      description = "Group that Telegraf runs as. Empty: the user's primary group.";
+      description = "Group that the guard runs as. Empty: the user's primary group.";
     };
 
     after = mkOption {
@@ -142,8 +176,8 @@ in
       type = types.listOf types.str;
       default = [ ];
       description = ''
-        Units to start and stop with, and to start after. Without it, Telegraf keeps running while the node is down
-        and shows `bitcoin_up 0`.
+        Units to start and stop with, and to start after. Without it, the guard keeps running while the node is down.
+        Telegraf does in any case, and shows `bitcoin_up 0`.
       '';
     };
 
@@ -209,7 +243,7 @@ in
     assertions = [
       {
         assertion = cfg.user != "";
-        message = "services.bitcoind-ipc-exporter.user is empty, which would run Telegraf as root: name the account that owns the node's socket.";
+        message = "services.bitcoind-ipc-exporter.user is empty, which would run the guard as root: name the account that owns the node's socket.";
       }
       {
         assertion = lib.getName cfg.package == "telegraf-bitcoin-ipc";
@@ -229,59 +263,87 @@ in
     # Only a warning, because an account can also be created by hand.
     warnings = lib.optional (!lib.elem cfg.user accounts) (
       "services.bitcoind-ipc-exporter.user is \"${cfg.user}\", but users.users declares no account of that name: "
-      + "Telegraf does not start unless there is one."
+      + "the guard does not start unless there is one."
     );
 
-    services.telegraf = {
-      enable = true;
-      extraConfig = {
-        # Defaults: the machine's other Telegraf settings have precedence.
-        agent = lib.mapAttrs (_: lib.mkDefault) (
-          example.agent // lib.optionalAttrs cfg.debug { debug = true; }
-        );
-        # Lists, so that they are merged with those of other modules.
-        inputs.execd = [ input ];
-        outputs.prometheus_client = [ output ];
-      };
-    };
+    services.telegraf.enable = true;
 
-    systemd.services.telegraf = {
-      # Telegraf starts after the node and so stops before it: no subscriber is left when the node is told to stop.
+    systemd.services.bitcoind-ipc-exporter = {
+      description = "Standing guard of the Bitcoin node";
+      # The guard starts after the node and so stops before it: no subscriber is left when the node is told to stop.
       after = cfg.after ++ cfg.bindsTo;
       inherit (cfg) bindsTo;
-      # bindsTo stops Telegraf with those units; this starts it with them again.
-      wantedBy = cfg.bindsTo;
+      # bindsTo stops the guard with those units; this starts it with them again.
+      wantedBy = [ "multi-user.target" ] ++ cfg.bindsTo;
 
       startLimitIntervalSec = lib.mkDefault 300;
       startLimitBurst = lib.mkDefault 20;
 
       serviceConfig = {
-        # Overrides what services.telegraf sets.
-        User = lib.mkForce cfg.user;
-        Group = lib.mkForce cfg.group;
-        RestartSec = lib.mkDefault 10;
+        Type = "notify";
+        ExecStart = utils.escapeSystemdExecArgs [
+          program
+          "guard"
+          "--listen"
+          guardSocket
+          "--group"
+          telegrafGroup
+          cfg.socketPath
+        ];
+        User = cfg.user;
+        Group = cfg.group;
+        # Only a member can give the socket to the group.
+        SupplementaryGroups = [ telegrafGroup ];
+        RuntimeDirectory = directory;
+      }
+      // lib.mapAttrs (_: lib.mkDefault) {
+        Restart = "on-failure";
+        RestartSec = 10;
 
-        # Telegraf stops the plugin, and the guard exits after it. If systemd killed a subscribed guard, the node would
-        # abort.
-        KillMode = "process";
+        # If a guard is killed while somebody watches, the node aborts. On SIGTERM each of its processes leaves the
+        # node; systemd never sends SIGKILL. KillMode=mixed would send it to the others as soon as the first exits.
+        KillMode = "control-group";
+        SendSIGKILL = false;
+        TimeoutStopSec = 300;
+
+        # The last to be killed when memory is short. If one of its processes is, the other clients stay.
+        OOMPolicy = "continue";
+        OOMScoreAdjust = -900;
+        ManagedOOMPreference = "avoid";
 
         # The node's socket may be anywhere, including /tmp and /home, and must stay visible: so no PrivateTmp, and
-        # /home is only read-only. These are defaults, because other inputs of this Telegraf may need more.
-        CapabilityBoundingSet = lib.mkDefault "CAP_NET_RAW";
-        LockPersonality = lib.mkDefault true;
-        NoNewPrivileges = lib.mkDefault true;
-        ProtectControlGroups = lib.mkDefault true;
-        ProtectHome = lib.mkDefault "read-only";
-        ProtectHostname = lib.mkDefault true;
-        ProtectKernelLogs = lib.mkDefault true;
-        ProtectKernelModules = lib.mkDefault true;
-        ProtectKernelTunables = lib.mkDefault true;
-        ProtectSystem = lib.mkDefault "strict";
-        RestrictAddressFamilies = lib.mkDefault "AF_UNIX AF_INET AF_INET6 AF_NETLINK";
-        RestrictNamespaces = lib.mkDefault true;
-        RestrictRealtime = lib.mkDefault true;
-        RestrictSUIDSGID = lib.mkDefault true;
-        SystemCallArchitectures = lib.mkDefault "native";
+        # /home is only read-only. No ProtectProc, which hides the node's process from a guard of another group. No
+        # PrivateUsers, because the guard logs each client's user.
+        CapabilityBoundingSet = "";
+        IPAddressDeny = "any";
+        KeyringMode = "private";
+        LockPersonality = true;
+        MemoryDenyWriteExecute = true;
+        NoNewPrivileges = true;
+        PrivateDevices = true;
+        PrivateNetwork = true;
+        ProcSubset = "pid";
+        ProtectClock = true;
+        ProtectControlGroups = true;
+        ProtectHome = "read-only";
+        ProtectHostname = true;
+        ProtectKernelLogs = true;
+        ProtectKernelModules = true;
+        ProtectKernelTunables = true;
+        ProtectSystem = "strict";
+        RestrictAddressFamilies = "AF_UNIX";
+        RestrictNamespaces = true;
+        RestrictRealtime = true;
+        RestrictSUIDSGID = true;
+        SystemCallArchitectures = "native";
+        # It gives its socket to a group (@chown). A call that is not allowed fails, instead of killing the guard.
+        SystemCallFilter = [
+          "@system-service"
+          "~@privileged @resources"
+          "@chown"
+        ];
+        SystemCallErrorNumber = "EPERM";
+        UMask = "0077";
       };
     };
 

@@ -73,8 +73,6 @@ class Collector:
 
     async def watch(self) -> NoReturn:
         """Watch the node, reconnecting as needed, until cancelled; then unsubscribe and disconnect."""
-        if self._config.no_guard:
-            log.warning("running without the guard: if this process crashes or stalls, the node aborts or freezes")
         await keep_serving(
             self._session, self._serve, sleep=asyncio.sleep, clock=time.monotonic, on_problem=self._on_problem
         )
@@ -109,6 +107,10 @@ class Collector:
                     self._guard_totals = GuardTotals(self._store, connection.guard.totals)
                 self._store.add("connects_total", 1)
                 self._introduce(connection)
+                if config.no_guard and connection.guard is None:
+                    log.warning(
+                        "running without the guard: if this process crashes or stalls, the node aborts or freezes"
+                    )
                 log.info("connected to %s: %s", config.socket, connection.session)
                 try:
                     yield connection

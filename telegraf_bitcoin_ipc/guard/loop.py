@@ -51,7 +51,7 @@ class Side:
         self.watched = UNWATCHED
         self._waiting: deque[tuple[Frame, bool]] = deque()  # a frame, and whether it is an event
         self._begun = 0  # bytes of the first frame that are written
-        self._into = memoryview(bytearray(READ_BYTES))
+        self._into = memoryview(bytearray(min(READ_BYTES, most)))
 
     def send(self, frame: Frame, event: bool = False) -> int:
         """Queue a frame, and write what is taken now; without effect when the side is closed."""

@@ -37,6 +37,7 @@ class Relay:
         self.ending = False  # all subscriptions are to end: the node stops, or could not report that it does
         self._template: contract.EventTemplate | None = None  # not learned if UTXO events are forwarded
         self._answered: set[int] = set()  # the node's questions that were answered here and not finished
+        self._destroys: set[int] = set()  # the node's questions that were a `destroy`
         self._unanswered = Unanswered()
         self._asked: dict[int, Subscription] = {}  # the plugin's questions that subscribe
         self._withheld: dict[int, int] = {}  # references that the plugin released, by capability that is needed
@@ -77,11 +78,9 @@ class Relay:
             return self._called_by_node(message, now)
         if kind == wire.RETURN:
             return self._returned(message.body, now)
-        if kind == wire.FINISH:
-            question = message.body.u32(0)
-            if question in self._answered:
-                self._answered.discard(question)
-                return True
+        if kind == wire.FINISH and (question := message.body.u32(0)) in self._answered:
+            self._answered.discard(question)
+            return True
         return False
 
     def _called_by_node(self, message: Message, now: float) -> bool:
@@ -101,6 +100,7 @@ class Relay:
         else:
             self._forward(call)
         if method == contract.DESTROY:
+            self._destroys.add(question)
             self._destroyed(call)
         return True
 
@@ -330,20 +330,21 @@ class Relay:
         if not self.node.open:
             return None
         due = self.subscriptions.next_due() + self._unanswered.next_due()
-        if self._tip_wait_due is not None:
-            due.append(self._tip_wait_due)
+        due += [] if self._tip_wait_due is None else [self._tip_wait_due]
         return min((moment for moment in due if now < moment < math.inf), default=None)
 
     def _tear_down(self, now: float) -> None:
         """Disconnect the next handler that is to go; if all have gone, and the plugin, close the node's socket."""
         subscriptions = self.subscriptions
+        # A node that has not finished `destroy` may not have read its answer: without a socket then it aborts.
+        unread = not self._destroys.isdisjoint(self._answered)
         subscription = subscriptions.next(now, everything=self.ending or not self.plugin.open)
         if subscription is not None and subscription.handler is not None and subscription.thread is not None:
             question = self._new_id()
             self._unanswered.asked(question)
             subscriptions.disconnect(subscription, question, now)
             self.node.send(contract.disconnect_of(question, subscription.handler, subscription.thread))
-        elif self.plugin.open or subscriptions.leaving is not None or subscriptions.live():
+        elif self.plugin.open or subscriptions.leaving is not None or subscriptions.live() or unread:
             return
         elif self._unanswered.overdue(now) or (not self.node.size and self._unanswered.none(now)):
             self.node.close()

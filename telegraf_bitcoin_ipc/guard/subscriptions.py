@@ -18,9 +18,9 @@ class State(Enum):
     """Where a subscription is in its life."""
 
     ASKED = "the node has not answered the subscribing call"
-    STANDING = "the node calls the callback"
-    UNREADABLE = "it may stand, but handler or server thread are unknown: only the plugin can end it"
-    UNWANTED = "it is to be disconnected"
+    ACTIVE = "the node calls the callback"
+    UNREADABLE = "it may be active, but its handler or server thread is unknown: only the plugin can end it"
+    ENDING = "its disconnect is still to be sent"
     LEAVING = "a disconnect is under way"
     RETURNED = "the disconnect has returned, `destroy` has not come"
     DESTROYED = "`destroy` has come, the disconnect has not returned"
@@ -31,9 +31,9 @@ class Change(Enum):
     """What happens to a subscription."""
 
     HANDLER = "the node answered with a handler"
-    UNREADABLE = "the node answered, but handler or server thread could not be read"
+    UNREADABLE = "the node answered, but the handler or the server thread could not be read"
     REFUSED = "the node answered without a handler"
-    NOT_WANTED = "the plugin disconnects it, has gone, or the node stops"
+    END = "the plugin ends it or has gone, or the node stops"
     DISCONNECT = "the guard sends a disconnect"
     RETURN = "the disconnect returned"
     FAILURE = "the disconnect failed: the thread was busy"
@@ -41,17 +41,17 @@ class Change(Enum):
 
 
 TRANSITIONS = {
-    (State.ASKED, Change.HANDLER): State.STANDING,
+    (State.ASKED, Change.HANDLER): State.ACTIVE,
     (State.ASKED, Change.UNREADABLE): State.UNREADABLE,
     (State.ASKED, Change.REFUSED): State.GONE,
     (State.ASKED, Change.DESTROY): State.GONE,
-    (State.STANDING, Change.NOT_WANTED): State.UNWANTED,
-    (State.STANDING, Change.DESTROY): State.GONE,
+    (State.ACTIVE, Change.END): State.ENDING,
+    (State.ACTIVE, Change.DESTROY): State.GONE,
     (State.UNREADABLE, Change.DESTROY): State.GONE,
-    (State.UNWANTED, Change.DISCONNECT): State.LEAVING,
-    (State.UNWANTED, Change.DESTROY): State.GONE,
+    (State.ENDING, Change.DISCONNECT): State.LEAVING,
+    (State.ENDING, Change.DESTROY): State.GONE,
     (State.LEAVING, Change.RETURN): State.RETURNED,
-    (State.LEAVING, Change.FAILURE): State.UNWANTED,
+    (State.LEAVING, Change.FAILURE): State.ENDING,
     (State.LEAVING, Change.DESTROY): State.DESTROYED,
     (State.RETURNED, Change.DISCONNECT): State.LEAVING,  # `destroy` did not come: ask again
     (State.RETURNED, Change.DESTROY): State.GONE,
@@ -109,7 +109,7 @@ class Subscriptions:
         """The plugin disconnects a handler: return whether that is left to the guard; None if it is unknown."""
         for each in reversed(self.all):
             if each.handler == handler:
-                each.change(Change.NOT_WANTED)
+                each.change(Change.END)
                 return each.state is not State.UNREADABLE
         return None
 
@@ -117,11 +117,11 @@ class Subscriptions:
         """Return whom to disconnect now: one at a time, the newest first."""
         if everything:
             for each in self.all:
-                each.change(Change.NOT_WANTED)
+                each.change(Change.END)
         if self.leaving is not None:
             return None
         for each in reversed(self.all):
-            if each.state in (State.UNWANTED, State.RETURNED) and now >= each.due:
+            if each.state in (State.ENDING, State.RETURNED) and now >= each.due:
                 return each
         return None
 
@@ -148,7 +148,7 @@ class Subscriptions:
 
     def next_due(self) -> list[float]:
         """Return when a disconnect may be sent again; empty while one is under way."""
-        waiting = [each.due for each in self.all if each.state in (State.UNWANTED, State.RETURNED)]
+        waiting = [each.due for each in self.all if each.state in (State.ENDING, State.RETURNED)]
         return waiting if self.leaving is None else []
 
 

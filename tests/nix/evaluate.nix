@@ -1,4 +1,4 @@
-# What a NixOS configuration becomes with module.nix: the settings of its Telegraf, its unit, the open ports.
+# What a NixOS configuration becomes with module.nix: the settings of its Telegraf, the units, the open ports.
 { configuration }:
 let
   lib = import ./standin/nixpkgs/lib.nix;
@@ -15,6 +15,10 @@ let
     specialArgs = {
       inherit lib;
       pkgs.callPackage = _: _: package;
+      # Quotes words for systemd, which reads C's escapes, specifiers (%) and variables ($).
+      utils.escapeSystemdExecArgs = lib.concatMapStringsSep " " (
+        word: builtins.replaceStrings [ "%" "$" ] [ "%%" "$$" ] (builtins.toJSON word)
+      );
     };
   };
   failed = builtins.filter (one: !one.assertion) config.assertions;
@@ -26,6 +30,6 @@ else
     telegraf = config.services.telegraf.extraConfig;
     inherit (config.services.telegraf) enable;
     inherit (config) warnings;
-    unit = config.systemd.services.telegraf;
+    units = config.systemd.services;
     ports = config.networking.firewall.allowedTCPPorts;
   }

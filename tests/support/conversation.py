@@ -202,7 +202,7 @@ def let_go(guarded: Guarded, question: int, interface: object, callback: int) ->
     """Answer a disconnect as a node does: `destroy` of the callback first."""
     guarded.node.send(destroy(900 + callback, interface, callback))
     assert guarded.node.take() == wire.answer_to(900 + callback)
-    guarded.node.send(answer(question))
+    guarded.node.send(finish(900 + callback), answer(question))
     assert guarded.node.take() == wire.finish_of(question)
 
 

@@ -34,11 +34,10 @@ class Nix:
         return self._run(self._instantiate, "--parse", str(file))
 
     def configure(self, configuration: str) -> subprocess.CompletedProcess[str]:
-        """Evaluate module.nix for a NixOS configuration (a Nix expression); JSON on stdout."""
+        """Evaluate module.nix for a NixOS configuration (a Nix expression, with `lib`); JSON on stdout."""
         options = ("--store", "dummy://", "--eval", "--strict", "--json")
-        return self._run(
-            self._instantiate, *options, str(EVALUATE), "--arg", "configuration", f"{{ ... }}: {configuration}"
-        )
+        module = f"{{ lib, ... }}: {configuration}"
+        return self._run(self._instantiate, *options, str(EVALUATE), "--arg", "configuration", module)
 
     def configured(self, configuration: str) -> Any:
         """Return what `configure` answers, read."""

@@ -47,6 +47,7 @@ class StrictNode:
         self.calls: set[int] = set()
         self.answered: Counter[int] = Counter()  # questions of its own
         self.unfinished: set[int] = set()  # of its own
+        self.destroys: set[int] = set()
         self.returned: Counter[int] = Counter()  # questions of the guard's that it answered
         self.finished: Counter[int] = Counter()  # by the guard
         self.released: Counter[int] = Counter()  # references
@@ -97,6 +98,7 @@ class StrictNode:
         assert not self.leaving, "a disconnect was under way"
         assert not self.calls or self.conversation.now >= subscriptions.ANSWER_SECONDS, "it was executing a call"
         assert set(self.answered) >= self.unfinished, "an answer was owed"
+        assert not self.destroys & self.unfinished, "the answer to a `destroy` may be unread"
         self.gone = True
 
     def says(self, *frames: bytes) -> None:
@@ -129,6 +131,7 @@ class StrictNode:
     def lets_go(self, handler: int) -> None:
         """Call `destroy`, the last of a subscription."""
         callback = self.live.pop(handler)
+        self.destroys.add(self.next_question + 1)
         interface = UTXO_CACHE_TRACE if callback % 2 == 0 else CHAIN_NOTIFICATIONS
         self.event(lambda question: destroy(question, interface, callback))
 
@@ -166,7 +169,12 @@ class StrictNode:
         for question in sorted(self.calls):
             yield lambda q=question: (self.calls.discard(q), self.returns(q, answer(q)))  # type: ignore
         for question in sorted(self.unfinished & set(self.answered)):
-            yield lambda q=question: (self.unfinished.discard(q), self.says(finish(q)))  # type: ignore
+            yield lambda q=question: self.finishes(q)  # type: ignore[misc]
+
+    def finishes(self, question: int) -> None:
+        """Say that an answer has been read."""
+        self.unfinished.discard(question)
+        self.says(finish(question))
 
     def goes(self) -> None:
         """Crash."""
@@ -278,6 +286,8 @@ class World:
                 if handler in node.live:
                     node.lets_go(handler)
                 node.disconnected(question)
+            for question in sorted(node.unfinished & set(node.answered)):
+                node.finishes(question)
             for question in sorted(node.calls):
                 node.calls.discard(question)
                 node.returns(question, answer(question))

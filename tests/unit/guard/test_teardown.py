@@ -33,6 +33,7 @@ from support.frames import (
     call,
     destroy,
     failure,
+    finish,
     handler_for,
     release,
     subscribe_chain,
@@ -69,6 +70,23 @@ def test_the_node_is_not_let_go_before_destroy(guarded: Conversation) -> None:
     teardown_in_any_order(guarded)
 
 
+def test_the_node_is_not_let_go_before_it_has_read_the_answer_to_destroy(guarded: Conversation) -> None:
+    """A disconnect returns before `destroy` comes if the node has events left: its Finish ends the session."""
+    guarded.plugin.send(subscribe_chain(1))
+    guarded.node.take()
+    guarded.node.send(handler_for(1, CHAIN_HANDLER))
+    guarded.plugin.close()
+    question = disconnected(guarded, CHAIN_HANDLER)
+    guarded.node.send(answer(question), destroy(60, CHAIN_NOTIFICATIONS, 1))
+    assert guarded.node.take() == wire.finish_of(question)
+    assert guarded.node.take() == wire.answer_to(60)
+    assert not guarded.passes()
+    assert guarded.node.silent()
+    guarded.node.send(finish(60))
+    assert guarded.node.at_the_end()
+    guarded.ends()
+
+
 def test_a_subscription_without_an_answer_is_waited_for(guarded: Conversation) -> None:
     """A subscribing call that the node has not answered at the plugin's end is ended once it has."""
     guarded.plugin.send(subscribe_chain(1))
@@ -96,6 +114,7 @@ def test_a_subscription_that_was_given_up_is_ended_all_the_same(guarded: Convers
     assert guarded.node.take() == wire.finish_of(question)
     assert guarded.node.take() == wire.answer_to(60)
     assert guarded.node.take() == given_up
+    guarded.node.send(finish(60))
     assert guarded.node.at_the_end()
     guarded.ends()
 
@@ -178,7 +197,7 @@ def test_references_are_kept_as_long_as_they_are_needed(guarded: Conversation) -
     guarded.node.send(destroy(901, CHAIN_NOTIFICATIONS, 1))
     assert guarded.node.take() == wire.answer_to(901)
     assert guarded.node.take() == release(THREAD, 3)
-    guarded.node.send(answer(question))
+    guarded.node.send(finish(901), finish(902), answer(question))
     assert guarded.node.take() == wire.finish_of(question)
     assert guarded.node.at_the_end()
     guarded.ends()
@@ -198,7 +217,7 @@ def test_a_plugin_that_unsubscribes_itself_leaves_nothing_to_do(guarded: Convers
         assert guarded.node.take() == wire.answer_to(900 + callback)
         assert guarded.node.take() == release(handler)
         handed(guarded, destroy(900 + callback, interface, callback))
-        guarded.node.send(answer(its_end))
+        guarded.node.send(finish(900 + callback), answer(its_end))
         assert guarded.node.take() == wire.finish_of(its_end)
     guarded.plugin.close()
     assert guarded.node.at_the_end()
@@ -290,4 +309,5 @@ def test_a_result_that_cannot_be_read_holds_the_socket_open(guarded: Conversatio
     still_answers(guarded, 50)
     guarded.node.send(destroy(60, CHAIN_NOTIFICATIONS, 1))
     assert guarded.node.take() == wire.answer_to(60)
+    guarded.node.send(finish(60))
     assert guarded.node.at_the_end()

@@ -147,10 +147,13 @@ let
       in
       if !tagged "option" option then
         evaluated here option values
-      else if concatMap discharged values != [ ] then
-        (option.apply or (value: value)) (merged here option.type values)
       else
-        option.default or (throw "${here} is used, and has no value")
+        (option.apply or (value: value)) (
+          if concatMap discharged values != [ ] then
+            merged here option.type values
+          else
+            option.default or (throw "${here} is used, and has no value")
+        )
     ) options;
 
   # The paths of definitions that have no option.
@@ -169,15 +172,24 @@ let
         concatMap (strays here options.${name}) (discharged config.${name})
     ) (attrNames config);
 
-  recursiveUpdate =
-    a: b:
+  # The options of two modules. One option may be declared by both, each with other attributes.
+  together =
+    path: a: b:
     a
     // mapAttrs (
       name: value:
-      if isAttrs value && !tagged "option" value && a ? ${name} then
-        recursiveUpdate a.${name} value
-      else
+      let
+        here = "${path}.${name}";
+        both = removeAttrs (builtins.intersectAttrs a.${name} value) [ "_type" ];
+      in
+      if !(a ? ${name}) then
         value
+      else if !tagged "option" value then
+        together here a.${name} value
+      else if both == { } then
+        a.${name} // value
+      else
+        throw "the option ${here} is already declared"
     ) b;
 in
 rec {
@@ -210,7 +222,7 @@ rec {
       arguments = specialArgs // {
         inherit config;
       };
-      options = foldl' recursiveUpdate { } (map (module: module.options or { }) made);
+      options = foldl' (together "config") { } (map (module: module.options or { }) made);
       configs = map (module: module.config or { }) made;
       config = evaluated "config" options configs;
       unknown = concatMap (strays "config" options) (concatMap discharged configs);
@@ -224,6 +236,9 @@ rec {
     elem
     head
     ;
+  concatMapStringsSep =
+    separator: make: list:
+    builtins.concatStringsSep separator (map make list);
   fileset = {
     unions = files: files;
     toSource = { root, ... }: root;
@@ -250,4 +265,5 @@ rec {
   optionals = condition: list: if condition then list else [ ];
   platforms.linux = [ ];
   toInt = builtins.fromJSON;
+  toList = value: if isList value then value else [ value ];
 }

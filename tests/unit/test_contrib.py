@@ -1,0 +1,107 @@
+"""The units of the standing guard: what they promise the node, and what systemd itself thinks of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SERVICE, SOCKET = (ROOT / "contrib" / f"bitcoin-ipc-guard.{kind}" for kind in ("service", "socket"))
+
+MOST_EXPOSURE = 15
+"""Ten times what `systemd-analyze security` may give the guard, from 0 (safe) to 100."""
+
+SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
+with_systemd = pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="needs systemd-analyze")
+
+
+def settings(path: Path) -> dict[str, str]:
+    """Return a unit's settings; those that are given several times are joined by spaces."""
+    found: dict[str, str] = {}
+    for name, value in re.findall(r"^([A-Za-z]+)=(.*)$", path.read_text(), re.MULTILINE):
+        found[name] = f"{found[name]} {value}" if name in found else value
+    return found
+
+
+def test_nothing_ends_the_guard_but_its_own_teardown() -> None:
+    """Systemd asks every process of the guard to leave the node, and kills none of them."""
+    service = settings(SERVICE)
+    assert service["KillMode"] == "control-group"
+    assert service["SendSIGKILL"] == "no"
+    assert "KillSignal" not in service
+    assert "WatchdogSec" not in service
+    assert "RuntimeMaxSec" not in service
+    assert service["Restart"] == "on-failure"
+
+
+def test_nothing_slows_it_down_or_makes_it_the_one_to_kill() -> None:
+    """No limit on processor time or memory, and the last choice when memory is short."""
+    service = settings(SERVICE)
+    assert not [name for name in service if re.match(r"CPU|Memory(?!Deny)|Nice|Limit|Tasks|IO", name)]
+    assert int(service["OOMScoreAdjust"]) <= -900
+    assert service["OOMPolicy"] == "continue"
+    assert service["ManagedOOMPreference"] == "avoid"
+
+
+def test_it_leaves_before_the_node_is_told_to_stop() -> None:
+    """What starts after the node stops before it."""
+    assert "bitcoind.service" in settings(SERVICE)["After"].split()
+
+
+def test_it_has_no_rights_but_the_nodes_user() -> None:
+    """No network, no capability, no writable path; the log can name the clients' users."""
+    service = settings(SERVICE)
+    assert service["User"] == "bitcoin"
+    assert service["CapabilityBoundingSet"] == ""
+    assert service["RestrictAddressFamilies"] == "AF_UNIX"
+    assert service["PrivateNetwork"] == service["NoNewPrivileges"] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    assert {"/tmp", "/var/tmp", "/dev/shm"} <= set(service["InaccessiblePaths"].split())
+    assert not [name for name in service if re.match(r"ReadWrite|Bind|State|Cache|Logs|Runtime|Ambient", name)]
+    assert service["SystemCallFilter"] == "@system-service ~@privileged @resources"
+    assert "PrivateUsers" not in service
+
+
+def test_the_socket_is_for_a_group_and_nobody_else() -> None:
+    """Systemd makes a socket of the guard's type, which the group may open, and the service is started by it."""
+    socket, service = settings(SOCKET), settings(SERVICE)
+    assert socket["ListenSequentialPacket"] == "/run/bitcoin-ipc-guard.sock"
+    assert (socket["SocketMode"], socket["SocketGroup"]) == ("0660", "telegraf")
+    assert service["Type"] == "notify"
+    assert service["Requires"] == SOCKET.name
+    assert service["ExecStart"].split()[1:] == ["guard", "/var/lib/bitcoind/node.sock"]
+
+
+@with_systemd
+def test_systemd_finds_it_safe() -> None:
+    """The exposure level is at most 1.5."""
+    analysed(SERVICE, "security", "--offline=true", f"--threshold={MOST_EXPOSURE}")
+
+
+@with_systemd
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    """Every setting is known, and has a value that systemd understands."""
+    copies = [Path(shutil.copy(unit, tmp_path)) for unit in (SERVICE, SOCKET)]
+    program = settings(SERVICE)["ExecStart"].split()[0]
+    copies[0].write_text(copies[0].read_text().replace(program, str(shutil.which("true"))))
+    for copy in copies:
+        assert analysed(copy, "verify", "--man=no", "--recursive-errors=no") == ""
+
+
+def analysed(unit: Path, *command: str) -> str:
+    """Run systemd-analyze on a unit; returns what it wrote."""
+    assert SYSTEMD_ANALYZE is not None
+    done = subprocess.run(
+        [SYSTEMD_ANALYZE, "--no-pager", *command, unit],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd=unit.parent,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
