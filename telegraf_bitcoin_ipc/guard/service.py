@@ -213,7 +213,7 @@ def relay(
     side.setblocking(False)
     signal.signal(signal.SIGTERM, lambda *_: _lose(side))
     with memory, memoryview(memory) as raw, raw.cast("Q") as totals:
-        Loop(to_node, side, totals, spin, forward_utxo, log=line).run()
+        Loop(to_node, side, totals, spin, forward_utxo, log=line, loaded=node.is_loaded).run()
 
 
 def asked(connection: socket.socket) -> tuple[bool, Run]:
