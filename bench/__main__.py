@@ -17,13 +17,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests")]
 
-from bench import cycles, growth, latency, report, resources  # noqa: E402
+from bench import cycles, growth, latency, report, resources, standing  # noqa: E402
 from bench.driver import Node  # noqa: E402
 from bench.figures import Figure  # noqa: E402
 from bench.scale import FULL, SHORT, Scale  # noqa: E402
 
 MEASURES: Mapping[str, Callable[[Node, Scale], Iterator[Figure]]] = {
     "utxo": latency.utxo,
+    "standing": standing.standing,
     "disturbed": latency.disturbed,
     "blocks": latency.blocks,
     "mempool": latency.mempool,

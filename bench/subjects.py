@@ -126,21 +126,60 @@ def pycapnp(node: Node) -> Iterator[Subject]:
         yield Subject("pycapnp", process, subscriber)
 
 
+class StandingGuard:
+    """A standing guard, and where it listens."""
+
+    def __init__(self, process: Process, path: Path) -> None:
+        """Hold one that runs."""
+        self.process = process
+        self.path = path
+
+    @property
+    def relays(self) -> list[int]:
+        """The processes that each serve a client, the last one last."""
+        return sorted(children(self.process.pid))
+
+    @property
+    def pids(self) -> list[int]:
+        """All its processes."""
+        return [self.process.pid, *self.relays]
+
+
+@contextmanager
+def standing_guard(node: Node) -> Iterator[StandingGuard]:
+    """Run the installed plugin's standing guard."""
+    path = node.path.with_name("guard.sock")
+    with running(node, PROGRAM, "guard", "--listen", path, node.path) as process:
+        wait_for(path.exists, "a standing guard")
+        yield StandingGuard(process, path)
+
+
 @contextmanager
 def plugin(
-    node: Node, *options: str, spin: int | None = None, busy: bool = False, traced: bool = True
+    node: Node,
+    *options: str,
+    spin: int | None = None,
+    busy: bool = False,
+    traced: bool = True,
+    guard: StandingGuard | None = None,
 ) -> Iterator[Plugin]:
-    """Run the installed plugin, subscribed; changed where `spin` (in microseconds) or `busy` says so."""
+    """Run the installed plugin, subscribed; changed where `spin` (in microseconds) or `busy` says so.
+
+    With a standing `guard` it is behind that, else behind its own.
+    """
     command: list[str | Path] = [PROGRAM]
     if spin is not None or busy:
         changes = [str(SPIN_MICROSECONDS if spin is None else spin), str(BUSY_SECONDS)]
         command = [sys.executable, "-P", HERE / "plugin.py", *changes]
-    with running(node, *command, *options, node.path) as process:
+    others = [] if guard is None else guard.relays
+    with running(node, *command, *options, node.path if guard is None else guard.path) as process:
         subscriber = node.accepted()
         subject = Plugin("plugin", process, subscriber)
         wanted = {CHAIN, TRACE} if traced else {CHAIN}
         wait_for(lambda: wanted <= subscriber.callbacks.keys(), "the plugin's subscriptions")
-        if "--no-guard" not in options:
+        if guard is not None:
+            (subject.guard,) = set(guard.relays) - set(others)
+        elif "--no-guard" not in options:
             (subject.guard,) = children(process.pid)
         time.sleep(QUIET_SECONDS)
         yield subject

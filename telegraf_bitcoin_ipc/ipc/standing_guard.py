@@ -57,7 +57,7 @@ async def introduced(
 async def _answered(connection: socket.socket, request: bytes) -> tuple[bytes, list[int]]:
     """Send the request, and return the answer and the descriptors that come with it."""
     loop = asyncio.get_running_loop()
-    with suppress(BrokenPipeError):  # a guard that answers without reading the request has gone already
+    with suppress(BrokenPipeError):  # a guard that has no room answers without reading the request
         await loop.sock_sendall(connection, request)
     readable = asyncio.Event()
     loop.add_reader(connection, readable.set)
