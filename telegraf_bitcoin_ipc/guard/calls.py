@@ -31,6 +31,7 @@ def check(call: Struct, asked: tuple[int, int], ledger: Ledger) -> None:
     if name is None:
         raise Refused("method {1} of interface {0:#018x}".format(*asked))
     target = _target(call, ledger, name)
+    ledger.calls(call.u32(0), target)
     table = _table(call, ledger, asked in SUBSCRIBING, name)
     given = contract.parameters(call)
     thread = None
@@ -113,6 +114,10 @@ def _check_use(thread: int, asked: tuple[int, int], ledger: Ledger, name: str) -
     """
     if asked == ENDING:
         return
+    if ledger.stopping:
+        raise Refused(f"{name} of a node that stops")
+    if not ledger.may_call(asked):
+        raise Refused(f"{name} of a node that may not have loaded its chain")
     if thread in ledger.busy:
         raise Refused(f"{name} on a server thread that is busy")
     if thread in ledger.reserved and asked not in SUBSCRIBING:

@@ -24,13 +24,21 @@ class Gate:
     """Stands before the client: an outbox for what goes to it, and a filter for what comes from it."""
 
     def __init__(
-        self, client: "Outbox", totals: memoryview, log: "Callable[[str], None]" = lambda text: None
+        self,
+        client: "Outbox",
+        totals: memoryview,
+        log: "Callable[[str], None]" = lambda text: None,
+        loaded: "Callable[[], bool]" = lambda: True,
     ) -> None:
-        """Send to `client`; count refused calls in `totals`; `log` gets a sentence about each refused method."""
+        """Send to `client`; count refused calls in `totals`; `log` gets a sentence about each refused method.
+
+        `loaded` returns whether the node's process shows that its chain is loaded. Where it does not, the node's
+        answers must.
+        """
         self._client = client
         self._totals = totals
         self._log = log
-        self._ledger = Ledger()
+        self._ledger = Ledger(loaded)
         self._logged: set[str] = set()
 
     # An outbox for the client

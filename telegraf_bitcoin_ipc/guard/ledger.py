@@ -5,11 +5,12 @@ A node closes the connection at a frame that names anything else, and is harmed 
 
 from . import contract, wire
 from .contract import SUBSCRIBING
+from .readiness import BOOTSTRAP, Readiness, needs_chain
 from .wire import Struct
 
 TYPE_CHECKING = False  # as in typing
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .wire import Frame
 
@@ -27,13 +28,14 @@ class Violation(Exception):
 class Question:
     """A question of the client's. It is open until it was answered and finished."""
 
-    __slots__ = ("answered", "asked", "finished", "granted", "kept", "thread")
+    __slots__ = ("answered", "asked", "finished", "granted", "kept", "of", "thread")
 
     def __init__(self, asked: tuple[int, int] | None) -> None:
         """Begin with a call of (interface, method); None for Bootstrap."""
         self.asked = asked
         self.kept = False  # the node does not know it
         self.thread: int | None = None  # the server thread that it runs on
+        self.of: tuple[int, int] | None = None  # the call that gave what it calls
         self.answered = self.finished = False
         self.granted: list[int] = []  # capabilities in its answer
 
@@ -41,8 +43,11 @@ class Question:
 class Ledger:
     """What one client may name in its frames."""
 
-    def __init__(self) -> None:
-        """Begin without anything."""
+    def __init__(self, loaded: "Callable[[], bool]") -> None:
+        """Begin without anything; `loaded` returns whether the node's process shows that its chain is loaded."""
+        self._loaded = loaded
+        self._readiness = Readiness()
+        self._given_by: dict[int, tuple[int, int]] = {}  # the call that gave a capability
         self.threads: set[int] = set()  # capabilities that are server threads
         self.handlers: set[int] = set()  # capabilities that end a subscription
         self.threads_asked = 0
@@ -53,6 +58,11 @@ class Ledger:
         self._questions: dict[int, Question] = {}
         self._done: set[int] = set()  # questions that need no Finish; one may be on its way all the same
         self._held: dict[int, int] = {}  # references that the client has, by capability
+        self.stopping = False  # the wait without a time limit was answered: the node stops, or cannot report it
+
+    def may_call(self, asked: tuple[int, int]) -> bool:
+        """Return whether a call harms no node that may be starting, as far as can be known."""
+        return not needs_chain(asked) or self._readiness.shown or self._loaded()
 
     def holds(self, capability: int) -> bool:
         """Return whether the node has given the client a capability."""
@@ -74,6 +84,10 @@ class Ledger:
         self._done.discard(number)
         question = self._questions[number] = Question(asked)
         return question
+
+    def calls(self, number: int, target: int | None) -> None:
+        """Note which capability a question calls; None for what a Bootstrap will give."""
+        self._questions[number].of = BOOTSTRAP if target is None else self._given_by.get(target)
 
     def run(self, number: int, thread: int, *, reserve: bool) -> None:
         """Note that a question runs on a server thread until it is answered; `reserve` the thread after that."""
@@ -122,6 +136,8 @@ class Ledger:
         question.answered = True
         if question.thread is not None:
             self.busy.discard(question.thread)
+        if question.asked is not None and not question.kept:
+            self._readiness.learn(question.asked, question.of, answer)
         if answer.u16(6) == wire.RESULTS and not question.finished:
             for each in answer.capabilities(0):
                 if each.u16(0) in (wire.SENDER_HOSTED, wire.SENDER_PROMISE):
@@ -129,7 +145,7 @@ class Ledger:
         if question.asked in SUBSCRIBING and not question.granted and not question.kept:
             self.subscribed.pop(question.asked[0], None)
         if number == self.endless_wait:
-            self.endless_wait = None
+            self.endless_wait, self.stopping = None, True
         if answer.u32(4) & NO_FINISH_NEEDED and not question.finished:
             question.finished = True
             if len(self._done) >= UNNEEDED_FINISHES:
@@ -150,6 +166,7 @@ class Ledger:
     def _grant(self, capability: int, question: Question) -> None:
         self._hold(capability)
         question.granted.append(capability)
+        self._given_by[capability] = question.asked or BOOTSTRAP
         if question.asked == contract.MAKE_THREAD:
             self.threads.add(capability)
         elif question.asked in SUBSCRIBING:
@@ -160,6 +177,7 @@ class Ledger:
         if left > 0:
             self._held[capability] = left
         else:
+            self._given_by.pop(capability, None)
             self.threads.discard(capability)
             self.reserved.discard(capability)
             self.handlers.discard(capability)

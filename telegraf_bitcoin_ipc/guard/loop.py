@@ -185,14 +185,16 @@ class Loop:
         forward_utxo: bool,
         clock: Callable[[], float] = time.monotonic,
         log: Callable[[str], None] = _to_stderr,
+        loaded: Callable[[], bool] = lambda: True,
     ) -> None:
         """Use two sockets, which do not block; poll busily for `spin` seconds after a UTXO event.
 
-        `log` gets a sentence about what the plugin was refused.
+        `log` gets a sentence about what the plugin was refused. For `loaded` see Gate; a plugin whose own guard
+        this is looks itself.
         """
         buffers = BufferPool()
         self.node, self.plugin = Side(node, buffers), PluginSide(plugin, buffers, PLUGIN_FRAME_BYTES)
-        self.gate = Gate(self.plugin, totals, log)
+        self.gate = Gate(self.plugin, totals, log, loaded)
         self.relay = Relay(self.node, self.gate, totals, forward_utxo)
         self.spin = spin
         self.clock = clock

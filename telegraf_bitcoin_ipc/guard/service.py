@@ -74,17 +74,23 @@ class Service:
         poller = select.poll()
         for each in (self._listener, self._lines, self._signals):
             poller.register(each, select.POLLIN)
-        while self._relays or not self._stopping:
-            ready = {descriptor for descriptor, _ in poller.poll()}
-            with contextlib.suppress(BlockingIOError):
-                self._signals.recv(BACKLOG)
-            self._log_lines()
-            self._reap()
-            if self._stopping and self._listener.fileno() >= 0:
-                poller.unregister(self._listener)
-                self._stop()
-            elif self._listener.fileno() in ready:
+        while not self._stopping:
+            ready = self._wait(poller)
+            if self._listener.fileno() in ready and not self._stopping:
                 self._accept()
+        poller.unregister(self._listener)
+        self._stop()
+        while self._relays:
+            self._wait(poller)
+
+    def _wait(self, poller: select.poll) -> set[int]:
+        """Wait, take signals, lines and ended relays; return the descriptors that were ready."""
+        ready = {descriptor for descriptor, _ in poller.poll()}
+        with contextlib.suppress(BlockingIOError):
+            self._signals.recv(BACKLOG)
+        self._log_lines()
+        self._reap()
+        return ready
 
     def _take_signal(self, number: int, _: object) -> None:
         self._stopping |= number != signal.SIGCHLD
@@ -207,7 +213,7 @@ def relay(
     side.setblocking(False)
     signal.signal(signal.SIGTERM, lambda *_: _lose(side))
     with memory, memoryview(memory) as raw, raw.cast("Q") as totals:
-        Loop(to_node, side, totals, spin, forward_utxo, log=line).run()
+        Loop(to_node, side, totals, spin, forward_utxo, log=line, loaded=node.is_loaded).run()
 
 
 def asked(connection: socket.socket) -> tuple[bool, Run]:

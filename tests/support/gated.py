@@ -17,11 +17,11 @@ ON_THREAD: Pins = {(0, 0): 0}
 class Gated(Conversation):
     """A Gate and a Relay between a node and a client that are played by the test."""
 
-    def __init__(self, *, forward_utxo: bool = False) -> None:
+    def __init__(self, *, forward_utxo: bool = False, loaded: bool = True) -> None:
         super().__init__(forward_utxo=forward_utxo)
         self.log: list[str] = []
         self.plugin.cutter = FrameSplitter(most=PLUGIN_FRAME_BYTES)
-        self.gate = gate.Gate(self.plugin.outbox, self.memory, self.log.append)
+        self.gate = gate.Gate(self.plugin.outbox, self.memory, self.log.append, lambda: loaded)
         self.relay = relay.Relay(self.node.outbox, self.gate, self.memory, forward_utxo)
 
     def hears(self, side: str, frame: bytes) -> None:

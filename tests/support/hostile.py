@@ -13,6 +13,7 @@ from support.recorded import recorded
 from support.strict_node import StrictNode
 
 from telegraf_bitcoin_ipc.guard import wire
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK_30
 
 
 @cache
@@ -53,7 +54,7 @@ class Attack:
 
     def __init__(self, dialect: str, outcome: Outcome) -> None:
         self.outcome = outcome
-        self.gated = Gated()
+        self.gated = Gated(loaded=dialect == STOCK_30.name)
         self.node = StrictNode(self.gated)
         self._script = script(dialect)
 

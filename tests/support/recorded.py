@@ -15,7 +15,7 @@ from support.in_process import NOW, Node, busy_node, serving
 
 from telegraf_bitcoin_ipc.guard import contract, gate, relay, stream, wire
 from telegraf_bitcoin_ipc.ipc.connection import run
-from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
+from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME, STOCK_30
 from telegraf_bitcoin_ipc.ipc.handshake import open_session
 from telegraf_bitcoin_ipc.ipc.session import Session
 
@@ -75,7 +75,7 @@ async def guarded_session(node: Node, dialect: str, heard: Heard, log: list[str]
     node_side = await asyncio.open_connection(sock=inner)
     to_client, to_node = _Writer(client_side[1]), _Writer(node_side[1])
     totals = memoryview(bytearray(contract.SHARED_BYTES)).cast("Q")
-    entrance = gate.Gate(to_client, totals, log.append)
+    entrance = gate.Gate(to_client, totals, log.append, lambda: dialect == STOCK_30.name)
     between = relay.Relay(to_node, entrance, totals, forward_utxo=True)
 
     async def from_client() -> None:

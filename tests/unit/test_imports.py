@@ -56,10 +56,10 @@ LIBRARIES = {
 
 PURE = {
     "collect", "errors", "guard.allowed", "guard.calls", "guard.contract", "guard.gate", "guard.hello",
-    "guard.json_rpc", "guard.layout", "guard.ledger", "guard.relay", "guard.subscriptions", "guard.wire",
-    "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc", "ipc.origins", "ipc.rpc_values", "parity.compare",
-    "parity.looks", "parity.mapping", "parity.row", "parity.table", "telegraf.lines",
-    "telegraf.sample_config", "top.history", "top.model", "top.words",
+    "guard.json_rpc", "guard.layout", "guard.ledger", "guard.readiness", "guard.relay",
+    "guard.subscriptions", "guard.wire", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc", "ipc.origins",
+    "ipc.rpc_values", "parity.compare", "parity.looks", "parity.mapping", "parity.row", "parity.table",
+    "telegraf.lines", "telegraf.sample_config", "top.history", "top.model", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""
 

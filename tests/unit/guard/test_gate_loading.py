@@ -1,0 +1,211 @@
+"""No client can call a node that has not loaded its chain, or that stops, in a way that aborts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.conversation import CHAIN_HANDLER, NO_TIP
+from support.frames import (
+    CHAIN,
+    INIT,
+    NODE,
+    POLL_THREAD,
+    answer,
+    done,
+    failure,
+    finish,
+    handler_for,
+    rpc,
+    subscribe_chain,
+    tip_is,
+    wait_tip,
+)
+from support.gated import Gated, on_thread, opened, passes, refused
+
+from telegraf_bitcoin_ipc.guard import contract, wire
+from telegraf_bitcoin_ipc.guard.allowed import CALLS
+
+ROOT, NODE_ID, MINING_ID, CHAIN_ID = 0, 9, 6, 4
+SAFE_OF_NODE = {10, 42}
+
+
+@pytest.fixture
+def starting() -> Iterator[Gated]:
+    """A client that has threads and interfaces, of a node that is not known to have loaded its chain."""
+    with Gated(loaded=False) as gated:
+        gated.introduced()
+        yield gated
+
+
+def asks(gated: Gated, frame: bytes, given: bytes) -> None:
+    """The call passes, and the node answers."""
+    question = wire.Message.of(frame).body.u32(0)
+    passes(gated, frame)
+    gated.node.send(given)
+    assert gated.plugin.take() == given
+    passes(gated, done(question))
+
+
+def unimplemented(question: int) -> bytes:
+    """Return an answer that there is no such method."""
+    message = rpc.Message.new_message()
+    body = message.init("return")
+    body.answerId = question
+    body.init("exception").reason = "no"
+    body.exception.type = "unimplemented"
+    frame: bytes = message.to_bytes()
+    return frame
+
+
+def on_poll(question: int, interface: Any, method: str, target: int, **more: Any) -> bytes:
+    """Return a call on the thread of the polls."""
+    return on_thread(question, interface, method, target, POLL_THREAD, **more)
+
+
+def may_call(gated: Gated) -> bool:
+    """Whether a call that needs the chain passes."""
+    gated.plugin.send(on_poll(70, CHAIN, "getHeight", CHAIN_ID))
+    passed = bool(gated.node.outbox.frames)
+    if passed:
+        gated.node.outbox.frames.clear()
+        gated.node.send(answer(70))
+    gated.plugin.send(finish(70))
+    gated.node.outbox.frames.clear()
+    gated.plugin.outbox.frames.clear()
+    return passed
+
+
+def node_runs(question: int, *, stops: bool = False) -> bytes:
+    """Return the answer to Node.shutdownRequested."""
+    return answer(question, NODE, "shutdownRequested", result=stops)
+
+
+def says(question: int, **texts: Any) -> bytes:
+    """Return the answer to Node.executeRpc."""
+    return answer(question, NODE, "executeRpc", **texts)
+
+
+SHUTDOWN = on_poll(20, NODE, "shutdownRequested", NODE_ID)
+UPTIME = on_poll(21, NODE, "executeRpc", NODE_ID, command="uptime", params="[]", uri="")
+MAKE_NODE = on_poll(22, INIT, "makeNode", ROOT)
+MAKE_MINING = on_poll(23, INIT, "makeMining", ROOT)
+
+
+def test_what_needs_the_chain_is_refused(starting: Gated) -> None:
+    """Of Chain, Mining, Tracing and Node nothing passes but what is safe at any time."""
+    chain_users = {contract.CHAIN, contract.MINING, contract.TRACING, contract.NODE}
+    for interface, method in CALLS:
+        if interface not in chain_users or (interface == contract.NODE and method in SAFE_OF_NODE):
+            continue
+        table_call = wire.call_on_thread(70, CHAIN_ID, interface, method, POLL_THREAD)
+        if (interface, method) in contract.SUBSCRIBING:
+            table_call = subscribe_chain(70)
+        refused(starting, 70, table_call)
+    refused(starting, 70, wait_tip(70, NO_TIP))
+    refused(starting, 70, wait_tip(70, NO_TIP, timeout=1.0))
+
+
+def test_a_process_that_shows_it_is_enough() -> None:
+    """Where the node's process shows that its chain is loaded, its answers need not."""
+    with opened() as gated:
+        assert may_call(gated)
+
+
+def test_a_node_with_json_rpc_shows_it(starting: Gated) -> None:
+    """A node that does not stop, and answers JSON-RPC, has loaded its chain."""
+    asks(starting, UPTIME, says(21, result="5"))
+    assert not may_call(starting)
+    asks(starting, SHUTDOWN, node_runs(20))
+    assert may_call(starting)
+
+
+@pytest.mark.parametrize("texts", [{}, {"rpcError": '{"code": -28}'}, {"error": "no"}, {"result": ""}])
+def test_a_node_in_warm_up_does_not(starting: Gated, texts: dict[str, str]) -> None:
+    """An error of JSON-RPC, or nothing, shows nothing."""
+    asks(starting, SHUTDOWN, node_runs(20))
+    asks(starting, UPTIME, says(21, **texts))
+    assert not may_call(starting)
+
+
+def test_a_node_that_stops_does_not(starting: Gated) -> None:
+    """A node that has been told to stop is left alone, also if it was not before."""
+    asks(starting, UPTIME, says(21, result="5"))
+    asks(starting, SHUTDOWN, node_runs(20))
+    asks(starting, SHUTDOWN, node_runs(20, stops=True))
+    assert not may_call(starting)
+
+
+def test_a_mining_interface_shows_it_where_there_is_no_node(starting: Gated) -> None:
+    """Where there is no Node interface, makeMining returns once the chain is loaded."""
+    asks(starting, MAKE_MINING, answer(23, INIT, "makeMining", table=[("senderHosted", 30)], pins={(0,): 0}))
+    assert not may_call(starting), "it does not wait where there is one"
+    asks(starting, MAKE_NODE, unimplemented(22))
+    assert may_call(starting)
+
+
+def test_no_mining_interface_shows_nothing(starting: Gated) -> None:
+    """A makeMining that gives nothing is a node's that stops."""
+    asks(starting, MAKE_NODE, unimplemented(22))
+    asks(starting, MAKE_MINING, answer(23))
+    assert not may_call(starting)
+
+
+def test_what_makes_no_node_shows_it(starting: Gated) -> None:
+    """What another kind of node makes in the place of a Node says that it is none."""
+    asks(starting, MAKE_NODE, answer(22, table=[("senderHosted", 31)]))
+    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
+    assert not may_call(starting)
+    asks(starting, on_poll(20, NODE, "shutdownRequested", 31), unimplemented(20))
+    assert may_call(starting)
+
+
+@pytest.mark.parametrize("given", [failure(22, "thread busy"), answer(22)], ids=["busy", "nothing"])
+def test_another_failure_shows_nothing(starting: Gated, given: bytes) -> None:
+    """Only a method that is missing says that there is no Node."""
+    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
+    asks(starting, MAKE_NODE, given)
+    assert not may_call(starting)
+
+
+@pytest.mark.parametrize("target", [CHAIN_ID, POLL_THREAD, NODE_ID])
+def test_a_method_is_missing_where_it_should_be(starting: Gated, target: int) -> None:
+    """That another object has no makeNode, or no shutdownRequested, says nothing of the node."""
+    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
+    asks(starting, on_poll(22, INIT, "makeNode", target), unimplemented(22))
+    asks(starting, on_poll(20, NODE, "shutdownRequested", target), unimplemented(20))
+    assert not may_call(starting)
+
+
+def test_an_id_that_is_used_again_is_another_capability(starting: Gated) -> None:
+    """An id that the client released, and the node gave to something else, is not taken for its first object."""
+    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
+    passes(starting, wire.release_of(ROOT, 1))
+    asks(starting, on_poll(24, INIT, "makeChain", 30), answer(24, table=[("senderHosted", ROOT)]))
+    asks(starting, on_poll(22, INIT, "makeNode", ROOT), unimplemented(22))
+    assert not may_call(starting)
+
+
+def test_a_refusal_of_the_guards_shows_nothing(starting: Gated) -> None:
+    """What the guard answers itself is not the node's answer."""
+    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
+    passes(starting, UPTIME)
+    refused(starting, 22, MAKE_NODE)  # its thread is busy
+    starting.node.send(failure(21, "no"))
+    starting.plugin.outbox.frames.clear()
+    passes(starting, finish(21))
+    assert not may_call(starting)
+
+
+def test_a_node_that_stops_gets_no_more_calls() -> None:
+    """When the wait for the tip has said that the node stops, no new call reaches it."""
+    with opened() as gated:
+        passes(gated, subscribe_chain(5))
+        gated.node.send(handler_for(5, CHAIN_HANDLER))
+        gated.node.send(tip_is(wire.OWN_IDS + 1, None))
+        gated.plugin.outbox.frames.clear()
+        gated.node.outbox.frames.clear()
+        refused(gated, 7, on_poll(7, NODE, "getMempoolSize", NODE_ID))
+        refused(gated, 8, wait_tip(8, NO_TIP))
+        refused(gated, 9, subscribe_chain(9, callback=8))
