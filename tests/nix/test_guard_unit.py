@@ -1,7 +1,10 @@
 """The NixOS module: the guard is the unit that ipc-exporter-rust's module has."""
 
+import re
+from typing import Any
+
 import pytest
-from support.nix import Nix
+from support.nix import ROOT, Nix
 from support.nixos import EXPORTER, NEEDED, ODD, guard, nix_string, words_of
 
 pytestmark = pytest.mark.nix
@@ -81,3 +84,23 @@ def test_any_path_reaches_the_guard(nix: Nix) -> None:
     """Whatever characters the path of the node's socket has, systemd starts the guard with that very path."""
     options = f'enable = true; user = "bitcoind"; socketPath = {nix_string(ODD)};'
     assert words_of(guard(nix, options)["serviceConfig"])[-1] == ODD
+
+
+def test_contrib_has_the_same_unit(nix: Nix) -> None:
+    """NixOS has the settings of contrib's unit, except for those that may hide a socket or the node."""
+    text = (ROOT / "contrib" / "bitcoin-ipc-guard.service").read_text().partition("[Service]")[2]
+    names = {"ExecStart", "User", "Group", "RestartSec"}
+    hiding = {"InaccessiblePaths", "PrivateTmp", "ProtectHome", "ProtectProc"}
+    contrib: dict[str, list[str]] = {}
+    for name, value in re.findall(r"^([A-Za-z]+)=(.*)$", text, re.MULTILINE):
+        if name not in names | hiding:
+            contrib.setdefault(name, []).append(value)
+    service = guard(nix)["serviceConfig"]
+    service["SystemCallFilter"].remove("@chown")  # there systemd makes the socket
+    assert {name: in_words(service.get(name)) for name in contrib} == contrib
+
+
+def in_words(value: Any) -> list[str]:
+    """Return a setting as a unit file has it, line by line."""
+    lines = map(str, value if isinstance(value, list) else [value])
+    return [{"True": "yes", "False": "no"}.get(line, line) for line in lines]

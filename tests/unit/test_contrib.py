@@ -33,6 +33,7 @@ def test_nothing_ends_the_guard_but_its_own_teardown() -> None:
     assert service["KillMode"] == "control-group"
     assert service["SendSIGKILL"] == "no"
     assert "KillSignal" not in service
+    assert service["SystemCallErrorNumber"] == "EPERM"
     assert "WatchdogSec" not in service
     assert "RuntimeMaxSec" not in service
     assert service["Restart"] == "on-failure"
