@@ -2,7 +2,8 @@
 
 Recorded sessions with each kind of node are said once more, with frames changed in different ways; what the guard
 lets pass is read by Cap'n Proto's own reader. Run by `make fuzz`. Exit status 1 if anything reached the node that
-is not allowed, or a subscription was left behind; the seed that is printed gives the same inputs again.
+is not allowed, or a subscription was left behind. The seed that is printed gives the same choices again; the
+sessions are recorded anew.
 """
 
 from __future__ import annotations

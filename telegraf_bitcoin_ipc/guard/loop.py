@@ -24,6 +24,7 @@ from .stream import FRAME_BYTES, READ_BYTES, BufferPool, FrameSplitter
 from .wire import Frame
 
 QUEUE_BYTES = 32 << 20  # events waiting for the plugin; a block is at most 4 MB
+KEPT_BYTES = QUEUE_BYTES // 32 * 31  # once that is reached: many go at once, because each search takes time
 BACKLOG_BYTES = 1 << 20  # waiting for either side, before no more is read from the plugin
 # The work that an event begins in the plugin is not to compete with the node's: it waits for the end of a burst.
 QUIET_SECONDS = 0.0003  # without another event of the node's
@@ -152,10 +153,10 @@ class PluginSide(Side):
         return self._drop_oldest() if self.size > QUEUE_BYTES else 0
 
     def _drop_oldest(self) -> int:
-        """Drop events until no more than QUEUE_BYTES wait; what is no event, or begun, or the newest, stays."""
+        """Drop events until no more than KEPT_BYTES wait; what is no event, or begun, or the newest, stays."""
         kept: deque[tuple[Frame, bool]] = deque()
         dropped = 0
-        while len(self._waiting) > 1 and self.size > QUEUE_BYTES:
+        while len(self._waiting) > 1 and self.size > KEPT_BYTES:
             frame, event = self._waiting.popleft()
             if event and (kept or not self._begun):
                 self.size -= len(frame)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
 import capnp
-import pydantic_core
 from support.frames import answer, destroy, finish, interface_id, reading, tip_is, transaction
 from support.frames import contract as tracing_schema
 from support.gated import Gated
 from support.layouts import Capability, Struct, Tree, tree_of
+from support.strict_json import Unwanted, check_json_rpc
 
 from telegraf_bitcoin_ipc.guard import wire
 from telegraf_bitcoin_ipc.guard.contract import LONGEST_WAIT_MILLISECONDS
 from telegraf_bitcoin_ipc.ipc import allowlist, schema
-from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME, READ_ONLY
-from telegraf_bitcoin_ipc.ipc.rpc import USER
+from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 
 MAKERS = {"makeMining", "makeRpc", "makeChain", "makeNode", "makeTracing", "construct"}
 SUBSCRIBERS = {"handleNotifications": "ChainNotifications", "traceUtxoCache": "UtxoCacheTrace"}
@@ -58,10 +56,6 @@ def methods() -> dict[tuple[int, int], tuple[str, Any]]:
         for number, interface in interfaces().items()
         for ordinal, method in enumerate(interface.schema.node.interface.methods)
     }
-
-
-class Unwanted(Exception):
-    """A frame that must not have reached the node."""
 
 
 class StrictNode:
@@ -209,7 +203,7 @@ class StrictNode:
             made = self._made()
             self._threads.update(made)
         elif name == "executeRpc":
-            _check_json_rpc(fields)
+            check_json_rpc(fields)
         elif name == "waitTipChanged":
             limit = fields["timeout"]
             if not (0 <= limit <= LONGEST_WAIT_MILLISECONDS) or len(fields["currentTip"]) != 32:
@@ -333,41 +327,3 @@ def _content(frame: bytes) -> Struct:
         place = place.pointers[step]
     assert isinstance(place, Struct)
     return place
-
-
-def _check_json_rpc(fields: Mapping[str, Any]) -> None:
-    """Check the method with two parsers of JSON, of which one is not the guard's, and reports duplicate keys."""
-    if fields["uri"]:
-        raise Unwanted("executeRpc with a uri")
-    if "request" in fields:
-        read = _json(fields["request"])
-        if not isinstance(read, dict) or fields["user"] != USER:
-            raise Unwanted("executeRpc of another form or user")
-        method, params = read.get("method"), read.get("params")
-        if set(read) != {"jsonrpc", "id", "method", "params"}:
-            raise Unwanted("executeRpc with other keys")
-    else:
-        method, params = fields["command"], _json(fields["params"])
-    if method not in READ_ONLY or not isinstance(params, list):
-        raise Unwanted(f"executeRpc of {method}")
-
-
-def _json(text: str) -> Any:
-    try:
-        first = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
-        second = pydantic_core.from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise Unwanted(f"executeRpc with a text that is not JSON ({error})") from error
-    if first != second:
-        raise Unwanted("executeRpc with a text that two parsers read differently")
-    return first
-
-
-def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise Unwanted("executeRpc with duplicate keys")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise Unwanted(f"executeRpc with {name}")
