@@ -18,7 +18,7 @@ from support.nix import Nix
 from support.nodes import Plugin, SimulatedNode
 from support.processes import STOP_SECONDS, Process, adopt_orphans, descendants, wait_until
 from support.prometheus import Prometheus
-from support.scene import OWN, STANDING, Scene
+from support.scene import OWN, Scene
 from support.standing import StandingGuard
 from support.subscriber import Subscriber
 from support.telegraf import Telegraf
@@ -191,7 +191,7 @@ def start_guard(
 @pytest.fixture
 def start_subscriber(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., Subscriber]:
     """Start a subscriber that misbehaves as it is told to; it is ended after the test."""
-    return lambda *how: processes.enter_context(Subscriber(socket_path, tmp_path, *how))
+    return lambda *how, **more: processes.enter_context(Subscriber(socket_path, tmp_path, *how, **more))
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def scene(
     request: pytest.FixtureRequest, processes: ExitStack, socket_path: Path, tmp_path: Path
 ) -> Iterator[Scene]:
     """A place for one node and its plugins; whatever a failure leaves there ends with the test."""
-    scene = Scene(processes, socket_path, tmp_path, standing=getattr(request, "param", OWN) == STANDING)
+    scene = Scene(processes, socket_path, tmp_path, getattr(request, "param", OWN))
     yield scene
     processes.close()
     scene.empty()

@@ -71,7 +71,11 @@ class Connection:
         name = (await context.thread.getName()).result
         thread, call = self._threads[name], (server, method)
         if thread.locked():
-            if method == "disconnect" and self._at_work[name] == call:
+            if (
+                method == "disconnect"
+                and self.dialect.second_call == "thread busy"
+                and self._at_work[name] == call
+            ):
                 self._hung.add(name)  # a real node's thread then waits for itself
                 await asyncio.Event().wait()
             self._second_call()

@@ -29,6 +29,9 @@ SHUTDOWN_SECONDS: Final = 0.09
 QUEUE_LIMIT: Final = 10
 """Validation waits while more notifications than these are pending (MAX_VALIDATION_CALLBACKS of Bitcoin Core)."""
 
+DESTROY: Final = "ChainNotifications.destroy"
+"""The last call of a subscriber; while a script hangs it, it waits as behind a callback that is under way."""
+
 CLOSED_IN_CALL: Final = "IPC client method call interrupted by disconnect."
 CLOSED_BEFORE_CALL: Final = "IPC client method called after disconnect."
 STILL_SUBSCRIBED: Final = "terminate called without an active exception"
@@ -173,16 +176,20 @@ class SimulatedNode:
 
     async def _destroy(self, subscription: Subscription, sent: asyncio.Event) -> None:
         async with subscription.calling:
+            await self.fault(DESTROY)
             call = subscription.callback.destroy(context=subscription.context())
         sent.set()
+        answered = True
         try:
             await call
         except Exception as error:
+            answered = not _is_lost(error)
             if not subscription.may_be_lost:
                 self.abort(_why(error))
         subscription.ended = True
         self._leaving -= 1
-        self.journal.write("unsubscribed")
+        if answered:
+            self.journal.write("unsubscribed")
 
     def connection_lost(self, subscriptions: Iterable[Subscription], *, at_work: bool = False) -> None:
         """Abort if one of the connection's subscriptions had not ended, or a server thread was `at_work`.
@@ -191,7 +198,8 @@ class SimulatedNode:
         """
         for subscription in subscriptions:
             if not subscription.ended:
-                if not subscription.may_be_lost or subscription.calling.locked() or self._pending:
+                to_be_called = self._pending and not subscription.ending
+                if not subscription.may_be_lost or subscription.calling.locked() or to_be_called:
                     self.abort(CLOSED_IN_CALL)
                 self._forget(subscription)
         if at_work:

@@ -140,6 +140,7 @@ def _interfaces() -> dict[str, Any]:
     return {
         "Init": full.init.Init,
         "Chain": full.chain.Chain,
+        "ChainNotifications": full.chain.ChainNotifications,
         "Node": full.node.Node,
         "Mining": full.mining.Mining,
         "Tracing": full.tracing.Tracing,

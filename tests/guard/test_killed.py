@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
 from support.processes import START_SECONDS, alive, free_port, wait_until
-from support.scene import STANDING, Scene, watched, with_both_guards
+from support.scene import STANDING, STANDING_CHAIN, Scene, scenes, with_both_guards, with_each, with_each_node
 from support.subscriber import Subscriber
 from support.telegraf import Telegraf
 
@@ -23,34 +23,34 @@ StartTelegraf = Callable[..., Telegraf]
 HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]
 
 
-@with_both_guards
+@with_each_node
 def test_killed_while_idle(scene: Scene) -> None:
     """SIGKILL while nothing happens: the guard leaves the node in its stead."""
     node = scene.node()
     plugin = scene.watching()
     node.do("block")
     plugin.kill()
-    node.says("unsubscribed", 2)
+    scene.left(node)
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=lambda number: number.name)
 def test_killed_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signal.Signals) -> None:
-    """SIGKILL or SIGSEGV in the middle of thousands of UTXO events: each that was sent is answered."""
+    """SIGKILL or SIGSEGV in the middle of a burst of events: each that was sent is answered."""
     node = scene.node()
     plugin = scene.watching()
     brake = hold_a_burst(node, plugin)
     plugin.send(number)
     brake.send(signal.SIGCONT)
     assert plugin.wait() == -number
-    node.says("unsubscribed", 2)
+    scene.left(node)
     node.says("settled")
     brake.stop()
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each_node
 def test_killed_in_a_poll(scene: Scene, hold_a_burst: HoldABurst) -> None:
     """SIGKILL while the node is at work on a poll, which its validation holds up."""
     node = scene.node()
@@ -70,7 +70,7 @@ def test_killed_in_a_poll(scene: Scene, hold_a_burst: HoldABurst) -> None:
 
 @with_both_guards
 def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
-    """SIGKILL with one subscription made and the other still to come."""
+    """SIGKILL with one subscription made and the other, which only `tracing` has, still to come."""
     node = scene.node()
     node.do("ibd", on=True)
     plugin = scene.plugin()
@@ -82,7 +82,7 @@ def test_killed_between_the_two_subscriptions(scene: Scene) -> None:
 
 @with_both_guards
 def test_killed_in_the_handshake(scene: Scene) -> None:
-    """SIGKILL with the node's first answers outstanding: it has been connected to, and does not answer yet."""
+    """SIGKILL with the node's first answers, the same of every kind, outstanding after it was connected to."""
     node = scene.node()
     node.freeze()
     plugin = scene.plugin()
@@ -93,7 +93,7 @@ def test_killed_in_the_handshake(scene: Scene) -> None:
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each_node
 def test_killed_while_the_node_warms_up(scene: Scene) -> None:
     """SIGKILL while the node still loads its chain, when the wrong question would abort it."""
     node = scene.node("--warmup", "3600")
@@ -102,29 +102,30 @@ def test_killed_while_the_node_warms_up(scene: Scene) -> None:
     plugin.kill()
     scene.empty()
     node.do("load")
-    watched(late := scene.plugin())
+    late = scene.watching()
     assert late.stop() == 0
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each_node
 def test_killed_at_any_moment_of_its_start(scene: Scene) -> None:
     """SIGKILL at increasing delays after the start, while the node is at work."""
     node = scene.node()
     plugin = scene.plugin()
     began = time.monotonic()
-    watched(plugin)
+    scene.watched(plugin)
     whole = time.monotonic() - began
     assert plugin.stop() == 0
     for sixth in range(2, 8):
         plugin.start()
-        node.begin("block", outputs=20)
+        node.begin("block", outputs=20, transactions=0)
+        node.begin("accept", count=5)
         time.sleep(whole * sixth / 6)
         plugin.kill()
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each
 @pytest.mark.parametrize("delay", [0, 0.01, 0.05])
 def test_killed_while_it_unsubscribes(scene: Scene, hold_a_burst: HoldABurst, delay: float) -> None:
     """SIGTERM, and SIGKILL right after it, in the middle of a burst: the guard goes on with what was begun."""
@@ -135,13 +136,13 @@ def test_killed_while_it_unsubscribes(scene: Scene, hold_a_burst: HoldABurst, de
     time.sleep(delay)
     plugin.kill()
     brake.send(signal.SIGCONT)
-    node.says("unsubscribed", 2)
+    scene.left(node)
     node.says("settled")
     brake.stop()
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each_node
 def test_a_real_segmentation_fault(scene: Scene) -> None:
     """C code that the plugin runs in a callback crashes."""
     node = scene.node()
@@ -151,7 +152,7 @@ def test_a_real_segmentation_fault(scene: Scene) -> None:
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each_node
 def test_out_of_memory(scene: Scene) -> None:
     """The plugin uses up its memory in a callback, and dies or is of no more use."""
     node = scene.node()
@@ -168,51 +169,51 @@ def telegraf_with(scene: Scene, node: SimulatedNode, start_telegraf: StartTelegr
     command = [str(PROGRAM), "config", "--metrics-addr", f"127.0.0.1:{free_port()}", str(scene.socket)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     telegraf = start_telegraf(text, environment=scene.mark)
-    node.says("subscribed", 2)
+    node.says("subscribed", len(scene.dialect.subscriptions))
     return telegraf
 
 
-@with_both_guards
+@with_each_node
 @pytest.mark.telegraf
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_telegraf_ends(scene: Scene, start_telegraf: StartTelegraf, number: signal.Signals) -> None:
     """Telegraf is stopped, or killed, in the middle of a burst: plugin and guard go with it."""
     node = scene.node()
     telegraf = telegraf_with(scene, node, start_telegraf)
-    node.begin("block", outputs=2000)
+    scene.burst(node)
     telegraf.send(number)
     telegraf.wait()
-    node.says("unsubscribed", 2)
+    scene.left(node)
     node.says("settled")
     scene.unharmed(node)
 
 
-@pytest.mark.parametrize("scene", [STANDING], indirect=True)
+@scenes(STANDING, STANDING_CHAIN)
 @pytest.mark.telegraf
 def test_everything_on_telegrafs_side_is_killed(scene: Scene, start_telegraf: StartTelegraf) -> None:
     """SIGKILL to Telegraf and its plugin at once, as to a control group: a standing guard is in another."""
     node = scene.node()
     telegraf = telegraf_with(scene, node, start_telegraf)
-    node.begin("block", outputs=2000)
+    scene.burst(node)
     for pid in scene.processes():
         os.kill(pid, signal.SIGKILL)
     telegraf.wait()
-    node.says("unsubscribed", 2)
+    scene.left(node)
     node.says("settled")
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each_node
 @pytest.mark.telegraf
 def test_telegraf_is_reloaded(scene: Scene, start_telegraf: StartTelegraf) -> None:
     """SIGHUP: the old plugin leaves with its guard, a new one comes, and the node notices nothing else."""
     node = scene.node()
     telegraf = telegraf_with(scene, node, start_telegraf)
     (guard,) = scene.guards()
-    node.begin("block", outputs=2000)
+    scene.burst(node)
     telegraf.reload()
-    node.says("unsubscribed", 2)
-    node.says("subscribed", 4)
+    scene.left(node)
+    node.says("subscribed", 2 * len(scene.dialect.subscriptions))
     wait_until(lambda: not alive(guard), START_SECONDS, "the end of the first guard")
     assert len(scene.guards()) == 1
     node.says("settled")

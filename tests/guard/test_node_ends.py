@@ -11,7 +11,7 @@ import pytest
 from support.counts import delivered
 from support.nodes import Series, value
 from support.processes import START_SECONDS, alive, wait_until
-from support.scene import Scene, counted, descriptors, watched, with_both_guards
+from support.scene import Scene, counted, descriptors, with_both_nodes, with_each, with_each_node
 
 GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
 
@@ -21,7 +21,7 @@ def down(series: Series) -> bool:
     return value(series, "up") == 0
 
 
-@with_both_guards
+@with_each
 @pytest.mark.parametrize("plugin_is", ["alive", "stopped", "dead"])
 def test_the_node_is_told_to_stop(scene: Scene, plugin_is: str) -> None:
     """A node that is told to stop stops cleanly, be the plugin alive, stopped or just killed."""
@@ -48,7 +48,7 @@ def test_the_node_is_told_to_stop(scene: Scene, plugin_is: str) -> None:
     scene.nothing_left()
 
 
-@with_both_guards
+@with_each_node
 def test_the_node_is_killed(scene: Scene) -> None:
     """Guard and plugin notice at once, the guard ends, and a node that is started again is watched as before."""
     node = scene.node()
@@ -63,10 +63,11 @@ def test_the_node_is_killed(scene: Scene) -> None:
     wait_until(lambda: not alive(guard), START_SECONDS, "the end of the guard")
     counts = delivered(node)
     node.start()
-    watched(plugin, 2)
+    scene.watched(plugin, 2)
     assert scene.guard() != guard
     node.do("block")
-    wanted = {field: counts[field] + 1 for field in ("blocks_connected_total", "utxo_cache_add_total")}
+    added = {"blocks_connected_total", "utxo_cache_add_total"} & counts.keys()
+    wanted = {field: counts[field] + 1 for field in added}
     series = plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
     assert (value(series, "up"), value(series, "connects_total")) == (1, 2)
     assert value(series, "chain_height") is not None
@@ -79,7 +80,7 @@ def test_the_node_is_killed(scene: Scene) -> None:
 NO_WAIT = "Mining.waitTipChanged"
 
 
-@pytest.mark.parametrize("dialect", ["tracing", "stock"])
+@pytest.mark.parametrize("dialect", ["tracing", "stock-chain", "stock"])
 @pytest.mark.parametrize("options", [[], ["--no-guard"]], ids=["guard", "no guard"])
 def test_a_node_that_cannot_tell_of_its_stop(scene: Scene, dialect: str, options: list[str]) -> None:
     """It is polled and not subscribed to, which the log says once, and stops cleanly."""
@@ -102,6 +103,7 @@ def test_a_node_that_cannot_tell_of_its_stop(scene: Scene, dialect: str, options
     scene.empty()
 
 
+@with_both_nodes
 @pytest.mark.parametrize("options", [[], ["--no-guard"]], ids=["guard", "no guard"])
 def test_a_node_that_can_no_longer_tell_of_its_stop(scene: Scene, options: list[str]) -> None:
     """Its subscriptions are ended, polls go on; when it can tell again they are made again."""
@@ -109,11 +111,11 @@ def test_a_node_that_can_no_longer_tell_of_its_stop(scene: Scene, options: list[
     plugin = scene.watching("--poll-interval", "0.1", *options)
     node.do("fail", method=NO_WAIT)
     node.do("block")  # without a guard the wait has no time limit: it is asked again at the next tip
-    node.says("unsubscribed", 2)
+    scene.left(node)
     plugin.logged("not subscribing, because the node's stop would go unnoticed; polls continue")
     plugin.shows(lambda series: value(series, "up") == 1, "polls")
     node.do("heal", method=NO_WAIT)
-    watched(plugin, 2)
+    scene.watched(plugin, 2)
     plugin.logged("I! waitTipChanged works again")
     assert plugin.stop() == 0
     scene.unharmed(node)

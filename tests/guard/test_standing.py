@@ -15,17 +15,18 @@ from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Thread
 
 import pytest
-from support.counts import COUNTED
+from support.counts import happened
 from support.frames import INIT, bootstrap, call, done, reading
 from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
 from support.processes import POLL_SECONDS, START_SECONDS, alive, wait_until
-from support.scene import STANDING, Scene, counted, watched
+from support.scene import STANDING, STANDING_CHAIN, Scene, counted, scenes
 from support.standing import CLIENTS, Client, StandingGuard
 from support.subscriber import Subscriber
 
 HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]
 
-pytestmark = pytest.mark.parametrize("scene", [STANDING], indirect=True)
+standing = scenes(STANDING)
+standing_with_each_node = scenes(STANDING, STANDING_CHAIN)
 
 
 def guard_of(scene: Scene) -> StandingGuard:
@@ -34,6 +35,7 @@ def guard_of(scene: Scene) -> StandingGuard:
     return scene.standing
 
 
+@standing_with_each_node
 def test_everything_of_its_clients_is_killed(scene: Scene, hold_a_burst: HoldABurst) -> None:
     """SIGKILL to every process of the clients' at once, as to a control group: in a burst, and as they come."""
     node = scene.node()
@@ -44,12 +46,13 @@ def test_everything_of_its_clients_is_killed(scene: Scene, hold_a_burst: HoldABu
     for pid in scene.processes():
         os.kill(pid, signal.SIGKILL)
     brake.send(signal.SIGCONT)
-    node.says("unsubscribed", 4)
+    scene.left(node, 2)
     node.says("settled")
     brake.stop()
     scene.unharmed(node)
 
 
+@standing
 def test_stopped_in_the_handshake(scene: Scene) -> None:
     """A client is stopped (SIGSTOP) before the node's first answers come: the node works, and serves it later."""
     node = scene.node()
@@ -60,7 +63,7 @@ def test_stopped_in_the_handshake(scene: Scene) -> None:
     node.send(signal.SIGCONT)
     node.do("block", outputs=100)
     plugin.send(signal.SIGCONT)
-    watched(plugin)
+    scene.watched(plugin)
     assert plugin.stop() == 0
     scene.unharmed(node)
 
@@ -90,11 +93,7 @@ def flooding(client: Client) -> Iterator[None]:
     thread.join()
 
 
-def everything(node: SimulatedNode) -> dict[str, int]:
-    """What each subscriber has to show that was there from the first event on."""
-    return {field: node.totals["happened"].get(method, 0) for field, method in COUNTED.items()}
-
-
+@standing
 def test_eight_clients_at_once(scene: Scene) -> None:
     """One is stopped, one floods the guard: the other six get every event; a ninth is told why it gets none."""
     node = scene.node()
@@ -108,7 +107,7 @@ def test_eight_clients_at_once(scene: Scene) -> None:
             node.do("block", outputs=200)
         node.do("reorg", depth=2)
         node.do("flush")
-        wanted = everything(node)
+        wanted = happened(node)
         assert wanted["utxo_cache_add_total"] >= 600
 
         def all_there(series: Series) -> bool:
@@ -134,7 +133,16 @@ def end(guard: StandingGuard, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["SIGTERM to it", "SIGTERM to its group", "SIGINT to its group", "SIGHUP to its group"]
+    ("scene", "how"),
+    [
+        (STANDING, "SIGTERM to it"),
+        (STANDING_CHAIN, "SIGTERM to it"),
+        (STANDING, "SIGTERM to its group"),
+        (STANDING, "SIGINT to its group"),
+        (STANDING, "SIGHUP to its group"),
+    ],
+    indirect=["scene"],
+    ids=str,
 )
 def test_told_to_stop_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, how: str) -> None:
     """It ends each client's subscriptions, then with status 0; when it is started again its clients are back."""
@@ -151,18 +159,19 @@ def test_told_to_stop_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, how: st
     assert guard.wait() == 0, guard.log
     assert not [pid for pid in relays if alive(pid)]
     assert not scene.socket.exists()
-    node.says("unsubscribed", 4)
+    scene.left(node, 2)
     node.says("settled")
     brake.stop()
     for plugin in plugins:
         plugin.shows(lambda series: value(series, "up") == 0, "the node is out of reach")
     guard.start()
     for plugin in plugins:
-        watched(plugin, 2)
+        scene.watched(plugin, 2)
         assert plugin.stop() == 0
     scene.unharmed(node)
 
 
+@standing
 def test_its_first_process_is_killed(scene: Scene) -> None:
     """SIGKILL to the guard alone: each relay serves its client on, and ends with it; a new guard can start."""
     node, guard = scene.node(), guard_of(scene)
@@ -171,19 +180,20 @@ def test_its_first_process_is_killed(scene: Scene) -> None:
     guard.kill()
     node.do("accept", count=20)
     node.do("block", outputs=100)
-    wanted = everything(node)
+    wanted = happened(node)
     for plugin in plugins:
         plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
     guard.start()
     plugins[0].kill()
     assert plugins[1].stop() == 0
     wait_until(lambda: not [pid for pid in relays if alive(pid)], START_SECONDS, "the end of the relays")
-    node.says("unsubscribed", 4)
-    watched(late := scene.plugin())
+    scene.left(node, 2)
+    late = scene.watching()
     assert late.stop() == 0
     scene.unharmed(node)
 
 
+@standing
 def test_a_relay_without_its_first_process_takes_sigterm(scene: Scene) -> None:
     """Of a guard whose first process was killed, each relay can still be told to stop, and leaves in order."""
     node, guard = scene.node(), guard_of(scene)
@@ -191,15 +201,16 @@ def test_a_relay_without_its_first_process_takes_sigterm(scene: Scene) -> None:
     (relay,) = guard.relays
     guard.kill()
     os.kill(relay, signal.SIGTERM)
-    node.says("unsubscribed", 2)
+    scene.left(node)
     wait_until(lambda: not alive(relay), START_SECONDS, "its end")
     plugin.shows(lambda series: value(series, "up") == 0, "the node is out of reach")
     guard.start()
-    watched(plugin, 2)
+    scene.watched(plugin, 2)
     assert plugin.stop() == 0
     scene.unharmed(node)
 
 
+@standing_with_each_node
 def test_clients_stay_while_the_node_is_started_again(scene: Scene) -> None:
     """Each notices the node's end, whichever way it came, and watches the next one by itself."""
     node = scene.node()
@@ -211,12 +222,13 @@ def test_clients_stay_while_the_node_is_started_again(scene: Scene) -> None:
             plugin.shows(lambda series: value(series, "up") == 0, "the node is down")
         node.start()
         for plugin in plugins:
-            watched(plugin, times)
+            scene.watched(plugin, times)
     for plugin in plugins:
         assert plugin.stop() == 0
     scene.unharmed(node)
 
 
+@standing
 def test_a_log_that_is_not_read(scene: Scene) -> None:
     """A full pipe behind its stderr holds up neither a client nor the stop: lines are lost."""
     node = scene.node()
@@ -241,6 +253,6 @@ def test_a_log_that_is_not_read(scene: Scene) -> None:
             assert guard.wait(START_SECONDS) == 0
         assert int.from_bytes(fcntl.ioctl(reader, termios.FIONREAD, bytes(4)), "little") >= 1 << 16
     plugin.shows(lambda series: value(series, "up") == 0, "the node is out of reach")
-    node.says("unsubscribed", 2)
+    scene.left(node)
     assert plugin.stop() == 0
     scene.unharmed(node)

@@ -15,17 +15,20 @@ import pytest
 from support.defective import GUARD_MAY_START, LAST_WORDS
 from support.nodes import Series, value
 from support.processes import children
-from support.scene import Scene, connections, counted, watched
+from support.scene import OWN, OWN_CHAIN, Scene, connections, counted, scenes, with_both_nodes
 
 
 @pytest.mark.parametrize(
-    ("defect", "reason"),
+    ("scene", "defect", "reason"),
     [
-        ("no interpreter", "the guard cannot be started: "),
-        ("guard ends", "the guard did not start (exit status 1); "),
-        ("guard late", "the guard did not start (it was not ready within 0.2 seconds); "),
-        ("no memory", "the guard cannot be started: "),
+        (OWN, "no interpreter", "the guard cannot be started: "),
+        (OWN, "guard ends", "the guard did not start (exit status 1); "),
+        (OWN_CHAIN, "guard ends", "the guard did not start (exit status 1); "),
+        (OWN, "guard late", "the guard did not start (it was not ready within 0.2 seconds); "),
+        (OWN, "no memory", "the guard cannot be started: "),
     ],
+    indirect=["scene"],
+    ids=str,
 )
 def test_the_guard_cannot_be_started(scene: Scene, defect: str, reason: str) -> None:
     """Without its guard the plugin subscribes to nothing, polls, says so, and may be killed."""
@@ -48,7 +51,7 @@ def test_the_guard_cannot_be_started(scene: Scene, defect: str, reason: str) -> 
 
 
 def test_a_python_without_memfd(scene: Scene) -> None:
-    """Where Python has no memfd_create the totals are in an unnamed file, and everything is counted as ever."""
+    """Where Python has no memfd_create the totals of coins are in an unnamed file, and all is counted as ever."""
     node = scene.node()
     shared = set(Path("/dev/shm").iterdir())
     plugin = scene.watching(defect="no memfd")
@@ -57,7 +60,7 @@ def test_a_python_without_memfd(scene: Scene) -> None:
     counted(plugin, node)
     assert set(Path("/dev/shm").iterdir()) <= shared
     plugin.kill()
-    node.says("unsubscribed", 2)
+    scene.left(node)
     scene.unharmed(node)
 
 
@@ -69,7 +72,7 @@ def test_a_guard_that_starts_later(scene: Scene, tmp_path: Path) -> None:
     plugin.shows(lambda series: (value(series, "connects_total") or 0) >= 4, "some tries")
     assert not node.lines("subscribed")
     (tmp_path / GUARD_MAY_START).touch()
-    watched(plugin)
+    scene.watched(plugin)
     node.do("accept", count=20)
     node.do("block", outputs=100)
     counted(plugin, node)
@@ -80,7 +83,7 @@ def test_a_guard_that_starts_later(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_a_guard_that_dies_is_reported(scene: Scene) -> None:
-    """The log says that the guard has ended, and how, for the node aborts by it."""
+    """The log says that the guard has ended, and how, for a node of the kind `tracing` aborts by it."""
     node = scene.node("--lenient")
     plugin = scene.watching()
     os.kill(scene.guard(), signal.SIGABRT)
@@ -89,6 +92,22 @@ def test_a_guard_that_dies_is_reported(scene: Scene) -> None:
     assert plugin.stop() == 0
 
 
+@scenes(OWN_CHAIN)
+def test_a_guard_that_dies_while_idle(scene: Scene) -> None:
+    """A node of the kind `stock-chain` survives that, and is watched again, through another guard."""
+    node = scene.node()
+    plugin = scene.watching()
+    guard = scene.guard()
+    os.kill(guard, signal.SIGKILL)
+    plugin.logged("E! the guard ended with status -9")
+    scene.watched(plugin, 2)
+    assert scene.guard() != guard
+    assert plugin.stop() == 0
+    scene.left(node)
+    scene.unharmed(node)
+
+
+@with_both_nodes
 def test_no_guard(scene: Scene) -> None:
     """--no-guard works, says what it risks, starts no process, and leaves as cleanly."""
     node = scene.node()
@@ -99,9 +118,9 @@ def test_no_guard(scene: Scene) -> None:
     node.do("block", outputs=100)
     node.do("reorg", depth=2)
     assert value(counted(plugin, node), "guard_standing") is None
-    node.begin("block", outputs=2000)
+    scene.burst(node)
     assert plugin.stop() == 0
-    node.says("unsubscribed", 2)
+    scene.left(node)
     scene.unharmed(node)
 
 

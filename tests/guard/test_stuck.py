@@ -16,10 +16,10 @@ from support.counts import CHAIN, delivered, differences
 from support.defective import BLOCKED, UNBLOCKED
 from support.nodes import PROGRAM, Plugin, Series, value
 from support.processes import START_SECONDS, wait_until, wait_until_full
-from support.scene import Scene, counted, with_both_guards
+from support.scene import Scene, counted, with_both_guards, with_both_nodes, with_each_node
 
 
-@with_both_guards
+@with_each_node
 def test_stopped_for_a_while_and_nothing_is_lost(scene: Scene) -> None:
     """SIGSTOP, more events than the socket takes, SIGCONT: each was answered by then, and is counted."""
     node = scene.node()
@@ -39,6 +39,7 @@ def test_stopped_for_a_while_and_nothing_is_lost(scene: Scene) -> None:
     scene.unharmed(node)
 
 
+@with_both_nodes
 def test_stopped_for_too_long_and_what_is_lost_is_counted(scene: Scene) -> None:
     """More events than the guard keeps (its bound made small here): dropped ones and counted ones are all."""
     node = scene.node()
@@ -63,7 +64,7 @@ def test_stopped_for_too_long_and_what_is_lost_is_counted(scene: Scene) -> None:
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each_node
 @pytest.mark.parametrize("defect", ["callbacks raise", "callbacks missing"])
 def test_callbacks_that_fail(scene: Scene, defect: str) -> None:
     """Callbacks that raise, or are not there: the guard's answers stand, and its counts are right."""
@@ -79,7 +80,7 @@ def test_callbacks_that_fail(scene: Scene, defect: str) -> None:
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each_node
 def test_destroy_that_raises(scene: Scene) -> None:
     """A plugin whose callbacks raise when the node lets go of them leaves as cleanly."""
     node = scene.node()
@@ -87,11 +88,11 @@ def test_destroy_that_raises(scene: Scene) -> None:
     node.do("block", outputs=100)
     counted(plugin, node)
     assert plugin.stop() == 0
-    node.says("unsubscribed", 2)
+    scene.left(node)
     scene.unharmed(node)
 
 
-@with_both_guards
+@with_each_node
 def test_a_blocked_event_loop(scene: Scene, tmp_path: Path) -> None:
     """The plugin does not come out of a callback: the node goes on, and everything is counted in the end."""
     node = scene.node()
@@ -109,7 +110,10 @@ def test_a_blocked_event_loop(scene: Scene, tmp_path: Path) -> None:
 
 @with_both_guards
 def test_output_that_is_never_read(scene: Scene, tmp_path: Path) -> None:
-    """Full pipes on stdout and stderr, with every event logged, hold nothing up; what is read later is right."""
+    """Full pipes on stdout and stderr, with every UTXO event logged, hold nothing up; what is read later is right.
+
+    Only `tracing` has so many that are logged.
+    """
     node = scene.node()
     command = [str(PROGRAM), "--debug", "--emit-interval", "0.1", str(scene.socket)]
     pipe = subprocess.PIPE

@@ -15,10 +15,11 @@ from support.nodes import SimulatedNode, StartNode
 from support.processes import START_SECONDS
 
 from telegraf_bitcoin_ipc.ipc import schema
+from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 
 ABORTED = 134
-STOCK = ("stock", "stock-31", "stock-30")
 ALL = tuple(schema.INTERFACES)
+QUEUED = tuple(name for name in ALL if DIALECTS[name].second_call == "queued")
 
 UNIMPLEMENTED = "unimplemented"
 
@@ -28,7 +29,8 @@ class Client:
 
     def __init__(self, stream: Any, dialect: str) -> None:
         self._client = capnp.TwoPartyClient(stream)
-        self.init = self._client.bootstrap().cast_as(schema.load(dialect).init.Init)
+        self.schema = schema.load(dialect)
+        self.init = self._client.bootstrap().cast_as(self.schema.init.Init)
 
     async def thread(self) -> dict[str, Any]:
         """Make a server thread; return the context of the calls on it."""
@@ -97,19 +99,30 @@ async def failure(call: Awaitable[Any]) -> str:
     return str(raised.value)
 
 
-def test_one_ordinal_is_two_methods(start_node: StartNode) -> None:
+@pytest.mark.parametrize(
+    ("dialect", "interface", "method"),
+    [("stock", "makeChain", "getHeight"), ("stock-chain", "makeNode", "shutdownRequested")],
+)
+def test_one_ordinal_is_two_methods(start_node: StartNode, dialect: str, interface: str, method: str) -> None:
     """Asked for a Chain, a stock node hands out an Rpc, whose first call as a Chain then fails (measured)."""
-    node = start_node("--dialect", "stock")
+    node = start_node("--dialect", dialect)
 
     @talk(node)
     async def main(client: Client) -> None:
-        chain = await client.make("makeChain")
-        assert UNIMPLEMENTED in await failure(chain.getHeight(context=await client.thread()))
+        made = await client.make(interface)
+        assert UNIMPLEMENTED in await failure(getattr(made, method)(context=await client.thread()))
+
+    assert node.stop() == 0
 
 
 @pytest.mark.parametrize(
     ("dialect", "interface", "method"),
-    [("stock-30", "makeMining", "getTip"), ("tracing", "makeChain", "getHeight")],
+    [
+        ("stock-30", "makeMining", "getTip"),
+        ("tracing", "makeChain", "getHeight"),
+        ("stock-chain", "makeChain", "getHeight"),
+        ("stock-chain", "makeChain", "isInitialBlockDownload"),
+    ],
 )
 def test_asked_for_its_chain_in_warm_up_it_aborts(
     start_node: StartNode, dialect: str, interface: str, method: str
@@ -126,6 +139,130 @@ def test_asked_for_its_chain_in_warm_up_it_aborts(
     assert "Assertion `m_node.chainman' failed." in node.stderr
 
 
+def test_safe_questions_in_warm_up(start_node: StartNode) -> None:
+    """A node of the kind `stock-chain` answers two methods of Chain while it loads its chain."""
+    node = start_node("--dialect", "stock-chain", "--warmup", "3600")
+
+    @talk(node, "stock-chain")
+    async def main(client: Client) -> None:
+        chain = await client.make("makeChain")
+        assert not (await chain.shutdownRequested(context=await client.thread())).result
+        handler, callback = await subscribed(client, chain)
+        await handler.disconnect(context=await client.thread())
+        await callback.destroyed.wait()
+
+    assert node.stop() == 0
+
+
+@pytest.mark.parametrize("method", ["getHeight", "isInitialBlockDownload", "handleNotifications"])
+@pytest.mark.parametrize("dialect", ["tracing", "stock-chain"])
+def test_asked_for_its_chain_while_it_tears_down_it_aborts(
+    start_node: StartNode, dialect: str, method: str
+) -> None:
+    """On a connection made while a stopping node destroys its state a Chain method aborts it."""
+    node = start_node("--dialect", dialect, "--stop-seconds", "3600")
+    node.begin_stop()
+    node.says("stopping")
+    node.hasten_stop()
+    node.says("torn down")
+
+    @talk(node, dialect)
+    async def main(client: Client) -> None:
+        chain = await client.make("makeChain")
+        if method == "handleNotifications":
+            await failure(subscribed(client, chain))
+        else:
+            await failure(getattr(chain, method)(context=await client.thread()))
+
+    assert node.wait() == ABORTED
+    assert "Assertion `m_node.chainman' failed." in node.stderr
+
+
+class Callback:
+    """Events as `handleNotifications` reports them; each is answered once `answering` is set."""
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.called, self.destroyed, self.answering = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        if answers:
+            self.answering.set()
+
+    def server(self, interface: Any) -> Any:
+        """Return a server of the interface."""
+
+        async def event(server: Any, **_: Any) -> None:
+            self.called.set()
+            await self.answering.wait()
+
+        async def destroy(server: Any, **_: Any) -> None:
+            self.destroyed.set()
+            await self.answering.wait()
+
+        methods = {**dict.fromkeys(interface.schema.methods, event), "destroy": destroy}
+        return type("Server", (interface.Server,), methods)()
+
+
+async def subscribed(client: Client, chain: Any, *, answers: bool = True) -> tuple[Any, Callback]:
+    """Subscribe to a node's chain notifications; return the handler and the callback."""
+    callback = Callback(answers=answers)
+    server = callback.server(client.schema.chain.ChainNotifications)
+    made = await chain.handleNotifications(context=await client.thread(), notifications=server)
+    return made.result, callback
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_disconnect_returns_before_a_callback_under_way(start_node: StartNode, patient: bool) -> None:
+    """A node of the kind `stock-chain` calls `destroy` after it: who closes the connection before aborts it."""
+    node = start_node("--dialect", "stock-chain")
+
+    @talk(node, "stock-chain")
+    async def main(client: Client) -> None:
+        handler, callback = await subscribed(client, await client.make("makeChain"), answers=False)
+        node.begin("accept")
+        await callback.called.wait()
+        await handler.disconnect(context=await client.thread())
+        await client.thread()
+        assert not callback.destroyed.is_set()
+        if patient:
+            callback.answering.set()
+            await callback.destroyed.wait()
+
+    assert (node.stop() == 0) if patient else (node.wait() == ABORTED)
+
+
+def test_closing_while_destroy_is_unanswered_does_no_harm(start_node: StartNode) -> None:
+    """A node of the kind `stock-chain` survives that, as it does whatever else ends an idle subscriber."""
+    node = start_node("--dialect", "stock-chain")
+
+    @talk(node, "stock-chain")
+    async def main(client: Client) -> None:
+        handler, callback = await subscribed(client, await client.make("makeChain"), answers=False)
+        await handler.disconnect(context=await client.thread())
+        await callback.destroyed.wait()
+
+    node.do("block")
+    assert node.stop() == 0
+    assert not node.lines("unsubscribed")
+
+
+def test_two_disconnects_at_once(start_node: StartNode) -> None:
+    """On a node of the kind `stock-chain` both return, of one handler or of two, on one server thread."""
+    node = start_node("--dialect", "stock-chain")
+
+    @talk(node, "stock-chain")
+    async def main(client: Client) -> None:
+        chain = await client.make("makeChain")
+        both = [await subscribed(client, chain) for _ in range(2)]
+        context = await client.thread()
+        handlers = [handler for handler, _ in both]
+        await asyncio.gather(*(each.disconnect(context=context) for each in (*handlers, *handlers)))
+        for _, callback in both:
+            await callback.destroyed.wait()
+        await client.thread()  # answered after the answers to `destroy` were read
+
+    node.says("unsubscribed", 2)
+    assert node.stop() == 0
+
+
 @pytest.mark.parametrize("dialect", ALL)
 def test_a_second_call_on_a_thread(start_node: StartNode, dialect: str) -> None:
     """A second call on a thread waits (libmultiprocess 8 on), fails (7) or aborts the node (6)."""
@@ -140,14 +277,14 @@ def test_a_second_call_on_a_thread(start_node: StartNode, dialect: str) -> None:
             await failure(second)
             await failure(first)
             return
-        if dialect in STOCK:
+        if dialect in QUEUED:
             await client.thread()  # answered after the call was read
             assert not second.done()
         else:
             assert "thread busy" in await failure(second)
         node.do("block")
         assert (await first).result.height == 111
-        if dialect in STOCK:
+        if dialect in QUEUED:
             assert (await second).result.height == 111
 
     if dialect == "stock-30":
@@ -168,7 +305,7 @@ def test_a_client_goes_with_a_call_under_way(start_node: StartNode, dialect: str
         client.close()
         await failure(pending)
 
-    if dialect in ("stock", "stock-31"):
+    if dialect in QUEUED:
         node.do("heal", method="Mining.getTip")
         node.do("block")
         assert node.stop() == 0

@@ -13,6 +13,9 @@ StartSubscriber = Callable[..., Subscriber]
 
 ABORTED = 134
 
+with_notifications = pytest.mark.parametrize("dialect", ["tracing", "stock-chain"])
+"""Two nodes with chain notifications, of IPC libraries that treat subscribers differently (7 and 13)."""
+
 
 @pytest.mark.parametrize("kind", ["chain", "utxo_cache"])
 def test_a_killed_subscriber_takes_it_along(
@@ -22,6 +25,33 @@ def test_a_killed_subscriber_takes_it_along(
     node = start_node()
     subscriber = start_subscriber(kind)
     node.says("subscribed")
+    subscriber.kill()
+    assert node.wait() == ABORTED
+    assert "IPC client method call interrupted by disconnect." in node.stderr
+
+
+def test_an_idle_subscriber_may_be_killed(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+    """A node of the kind `stock-chain` forgets a subscriber that dies while nothing happens."""
+    node = start_node("--dialect", "stock-chain")
+    subscriber = start_subscriber("chain", dialect="stock-chain")
+    subscriber.logged("ready")
+    subscriber.kill()
+    node.do("block")
+    assert node.stop() == 0
+    assert not node.lines("unsubscribed")
+
+
+@with_notifications
+def test_a_subscriber_killed_in_a_callback_takes_it_along(
+    start_node: StartNode, start_subscriber: StartSubscriber, dialect: str
+) -> None:
+    """A subscriber that dies with an event unanswered aborts every node."""
+    node = start_node("--dialect", dialect)
+    subscriber = start_subscriber("chain", dialect=dialect)
+    subscriber.logged("ready")
+    subscriber.freeze()
+    node.begin("accept")
+    node.says("accept")
     subscriber.kill()
     assert node.wait() == ABORTED
     assert "IPC client method call interrupted by disconnect." in node.stderr
@@ -39,13 +69,14 @@ def test_a_killed_client_without_subscription_does_no_harm(
     assert node.stop() == 0
 
 
+@with_notifications
 @pytest.mark.parametrize("misbehaviour", ["raise", "missing"])
 def test_a_chain_callback_that_fails_aborts_it(
-    start_node: StartNode, start_subscriber: StartSubscriber, misbehaviour: Misbehaviour
+    start_node: StartNode, start_subscriber: StartSubscriber, misbehaviour: Misbehaviour, dialect: str
 ) -> None:
     """A ChainNotifications method that raises, or is not there, aborts the node."""
-    node = start_node()
-    start_subscriber("chain", misbehaviour)
+    node = start_node("--dialect", dialect)
+    start_subscriber("chain", misbehaviour, dialect=dialect)
     node.says("subscribed")
     node.begin("block")
     assert node.wait() == ABORTED
@@ -73,6 +104,24 @@ def test_a_stopped_subscriber_freezes_it(start_node: StartNode, start_subscriber
     assert not node.lines("block")
     subscriber.send(signal.SIGCONT)
     node.says("block")
+
+
+@with_notifications
+def test_a_stopped_subscriber_holds_up_validation(
+    start_node: StartNode, start_subscriber: StartSubscriber, dialect: str
+) -> None:
+    """Ten notifications may wait for a subscriber that does not answer; then nothing goes on until it does."""
+    node = start_node("--dialect", dialect)
+    subscriber = start_subscriber("chain", dialect=dialect)
+    subscriber.logged("ready")
+    subscriber.freeze()
+    node.begin("accept", count=10)
+    node.says("accept")
+    node.begin("accept", count=2)
+    assert len(node.lines("accept")) == 1
+    subscriber.send(signal.SIGCONT)
+    node.says("accept", 2)
+    node.says("settled", 2)
 
 
 def test_leaving_before_destroy_is_answered_aborts_it(
@@ -120,6 +169,31 @@ def test_told_to_stop_while_subscribed_it_aborts(start_node: StartNode, start_su
     node.send(signal.SIGTERM)
     assert node.wait() == ABORTED
     assert "terminate called without an active exception" in node.stderr
+
+
+def test_told_to_stop_with_an_idle_subscriber_it_ends(
+    start_node: StartNode, start_subscriber: StartSubscriber
+) -> None:
+    """A node of the kind `stock-chain` ends with status 0, whoever is still subscribed."""
+    node = start_node("--dialect", "stock-chain", "--patience", "0")
+    start_subscriber("chain", dialect="stock-chain")
+    node.says("subscribed")
+    assert node.stop() == 0
+    assert not node.lines("abort")
+
+
+def test_a_stopped_subscriber_holds_up_the_stop(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+    """The last notification of a node that stops is waited for as any other, until the subscriber goes on."""
+    node = start_node("--dialect", "stock-chain", "--patience", "0")
+    subscriber = start_subscriber("chain", dialect="stock-chain")
+    subscriber.logged("ready")
+    subscriber.freeze()
+    node.send(signal.SIGTERM)
+    node.says("stopping")
+    assert not node.lines("stopped")
+    subscriber.send(signal.SIGCONT)
+    assert node.wait() == 0
+    assert node.lines("stopped")[0]["delivered"] == {"chainStateFlushed": 1}
 
 
 def test_with_patience_it_waits_for_a_slow_subscriber(

@@ -20,10 +20,17 @@ CHAIN = tuple(field for field in COUNTED if not field.startswith("utxo_cache"))
 
 
 def delivered(node: SimulatedNode) -> dict[str, int]:
-    """What every counter made from events has to be."""
+    """What every counter that the node's dialect makes from events has to be."""
     totals = node.totals
     counts = {field: totals["delivered"].get(method, 0) for field, method in COUNTED.items()}
-    return counts | {field: totals["delivered_value"].get(kind, 0) for field, kind in VALUES.items()}
+    counts |= {field: totals["delivered_value"].get(kind, 0) for field, kind in VALUES.items()}
+    return {field: number for field, number in counts.items() if node.dialect.subscription(field)}
+
+
+def happened(node: SimulatedNode) -> dict[str, int]:
+    """What each counter made from events shows of a subscriber that was there from the first event on."""
+    totals = node.totals["happened"]
+    return {field: totals.get(method, 0) for field, method in COUNTED.items() if node.dialect.subscription(field)}
 
 
 def differences(series: Series, node: SimulatedNode) -> dict[str, tuple[float | None, int]]:

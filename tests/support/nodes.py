@@ -12,6 +12,8 @@ from typing import Any
 
 from support.processes import START_SECONDS, STOP_SECONDS, Process
 
+from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
+
 PROGRAM = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
 """The installed program."""
 
@@ -37,7 +39,8 @@ class SimulatedNode(Process):
     def start(self) -> None:
         """Start it, and wait until it listens."""
         super().start()
-        self.wait_until(lambda: self.lines("listening"), "the simulated node listened")
+        (listening,) = self.wait_until(lambda: self.lines("listening"), "the simulated node listened")
+        self.dialect = BY_NAME[listening["dialect"]]
 
     def lines(self, action: str | None = None) -> list[dict[str, Any]]:
         """What it says it did: all of it, or one kind of action."""

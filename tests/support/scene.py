@@ -4,21 +4,54 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from support.counts import differences
 from support.defective import Defective
-from support.nodes import Plugin, Series, SimulatedNode
+from support.nodes import Plugin, Series, SimulatedNode, value
 from support.processes import START_SECONDS, alive, wait_until
 from support.standing import StandingGuard
+
+from telegraf_bitcoin_ipc.collect.tags import Subscription
+from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 
 MARK = "GUARD_TEST_SCENE"
 """An environment variable that every process of a scene inherits, but the node and a standing guard."""
 
-OWN, STANDING = "own guard", "standing guard"
+BURST_COINS, BURST_TRANSACTIONS = 2000, 500
 
-with_both_guards = pytest.mark.parametrize("scene", [OWN, STANDING], indirect=True)
-"""Runs a test with plugins that start a guard of their own, and with plugins behind a standing one."""
+
+class Setting(NamedTuple):
+    """Whether the plugins of a scene are behind a standing guard or start their own, and the kind of node."""
+
+    guard: str
+    dialect: str = "tracing"
+
+    def __str__(self) -> str:
+        return f"{self.guard} guard, {self.dialect}"
+
+
+OWN, STANDING = Setting("own"), Setting("standing")
+OWN_CHAIN, STANDING_CHAIN = (Setting(guard, "stock-chain") for guard in ("own", "standing"))
+
+
+def scenes(*settings: Setting) -> pytest.MarkDecorator:
+    """Run a test in scenes with these settings; without, it is in one with a guard of the plugin's own."""
+    return pytest.mark.parametrize("scene", settings, indirect=True, ids=str)
+
+
+with_both_guards = scenes(OWN, STANDING)
+"""For what is about the UTXO cache trace, or does not depend on the kind of node: both guards, on `tracing`."""
+
+with_both_nodes = scenes(OWN, OWN_CHAIN)
+"""For what a standing guard has no part in: the plugin's own guard, on `tracing` and on `stock-chain`."""
+
+with_each_node = scenes(OWN, STANDING, OWN_CHAIN)
+"""Both guards on `tracing`; on `stock-chain` only the plugin's own, where a standing one does the same."""
+
+with_each = scenes(OWN, STANDING, OWN_CHAIN, STANDING_CHAIN)
+"""Both guards on both nodes: for ends at which the two nodes differ in what harms them."""
 
 
 class Scene:
@@ -27,20 +60,22 @@ class Scene:
     With a standing guard `socket`, which the plugins are given, is the guard's.
     """
 
-    def __init__(self, processes: ExitStack, socket: Path, directory: Path, *, standing: bool = False) -> None:
+    def __init__(self, processes: ExitStack, socket: Path, directory: Path, setting: Setting = OWN) -> None:
         self._processes = processes
+        self.dialect = BY_NAME[setting.dialect]
         self._node_socket = self.socket = socket
         self._directory = directory
         self.mark = {MARK: str(socket)}
         self.standing: StandingGuard | None = None
-        if standing:
+        if setting.guard == "standing":
             self.socket = socket.with_name("guard.sock")
             guard = StandingGuard(socket, self.socket, directory)
             self.standing = processes.enter_context(guard)
 
     def node(self, *options: str) -> SimulatedNode:
-        """Start the merciless node."""
-        return self._processes.enter_context(SimulatedNode(self._node_socket, self._directory, *options))
+        """Start the merciless node, of the scene's kind unless the options say otherwise."""
+        of_its_kind = ("--dialect", self.dialect.name, *options)
+        return self._processes.enter_context(SimulatedNode(self._node_socket, self._directory, *of_its_kind))
 
     def plugin(self, *options: str, defect: str | None = None) -> Plugin:
         """Start the plugin, with a defect if one is named."""
@@ -51,10 +86,26 @@ class Scene:
         return self._processes.enter_context(plugin)
 
     def watching(self, *options: str, defect: str | None = None) -> Plugin:
-        """Start the plugin and wait until both subscriptions stand."""
+        """Start the plugin and wait until all its subscriptions stand."""
         plugin = self.plugin(*options, defect=defect)
-        watched(plugin)
+        self.watched(plugin)
         return plugin
+
+    def watched(self, plugin: Plugin, times: int = 1) -> None:
+        """Wait until all subscriptions of a plugin stand, for the given time, and the first poll is over."""
+        watched(plugin, times, self.dialect.subscriptions[-1])
+        plugin.shows(lambda series: value(series, "up") == 1, "a poll")
+
+    def left(self, node: SimulatedNode, plugins: int = 1) -> None:
+        """Wait until so many plugins have ended all their subscriptions in good order."""
+        node.says("unsubscribed", plugins * len(self.dialect.subscriptions))
+
+    def burst(self, node: SimulatedNode) -> None:
+        """Have the node begin many events, of the kind of which it has the most."""
+        if Subscription.UTXO_CACHE in self.dialect.subscriptions:
+            node.begin("block", outputs=BURST_COINS)
+        else:
+            node.begin("accept", count=BURST_TRANSACTIONS)
 
     def processes(self) -> dict[int, str]:
         """The plugins, their guards and whatever else they may have started, by id, with their command lines."""
@@ -108,11 +159,9 @@ class Scene:
         self.nothing_left()
 
 
-def watched(plugin: Plugin, times: int = 1) -> None:
-    """Wait until both subscriptions stand, for the given time."""
-    plugin.wait_until(
-        lambda: plugin.stderr.count("subscribed: utxo_cache") == times, f"subscription number {times}"
-    )
+def watched(plugin: Plugin, times: int = 1, last: Subscription = Subscription.UTXO_CACHE) -> None:
+    """Wait until the subscription that is made last stands, for the given time."""
+    plugin.wait_until(lambda: plugin.stderr.count(f"subscribed: {last}") == times, f"subscription number {times}")
 
 
 def counted(plugin: Plugin, node: SimulatedNode) -> Series:

@@ -24,8 +24,16 @@ BRAKE_AFTER = 200
 class Subscriber(Process):
     """`kind` is chain, utxo_cache, both or none."""
 
-    def __init__(self, socket: Path, directory: Path, kind: str, misbehaviour: Misbehaviour = "") -> None:
-        command = [sys.executable, "-P", "-m", "support.subscriber", socket, kind, misbehaviour]
+    def __init__(
+        self,
+        socket: Path,
+        directory: Path,
+        kind: str,
+        misbehaviour: Misbehaviour = "",
+        *,
+        dialect: str = "tracing",
+    ) -> None:
+        command = [sys.executable, "-P", "-m", "support.subscriber", socket, kind, misbehaviour, dialect]
         path = str(Path(__file__).resolve().parent.parent)
         super().__init__(
             [str(word) for word in command], directory, name="subscriber", environment={"PYTHONPATH": path}
@@ -36,12 +44,12 @@ class Subscriber(Process):
         self.wait_until(lambda: text in self.stdout, f"{text!r} printed")
 
 
-async def main(socket: str, kind: str, misbehaviour: str) -> None:
+async def main(socket: str, kind: str, misbehaviour: str, dialect: str) -> None:
     """Connect, subscribe, misbehave, and stay until SIGTERM; who brakes leaves the node in peace then."""
     stop = asyncio.Event()
     if misbehaviour == "brake":  # before it subscribes: from then on a test may stop it
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    loaded = schema.load("tracing")
+    loaded = schema.load(dialect)
     client = capnp.TwoPartyClient(await capnp.AsyncIoStream.create_unix_connection(socket))
     init = client.bootstrap().cast_as(loaded.init.Init)
     thread_map = (await init.construct()).threadMap
