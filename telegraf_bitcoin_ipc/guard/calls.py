@@ -21,8 +21,12 @@ class Refused(Exception):
     """A call is not allowed; the message is its name."""
 
 
+class NotNow(Exception):
+    """A call is allowed, and comes too late; the message is the reason."""
+
+
 def check(call: Struct, asked: tuple[int, int], ledger: Ledger) -> None:
-    """Take note of a call that the node may get. Raises Refused, Violation and Malformed for any other."""
+    """Take note of a call that the node may get. Raises Refused, NotNow, Violation and Malformed for any other."""
     if call.pointers_at - call.start != CALL_BYTES or call.pointers != CALL_POINTERS or call.has(THIRD_PARTY):
         raise Violation("a Call of another layout")
     if call.u16(RESULTS_TO) or call.u64(FLAGS) & ~HARMLESS_FLAG:
@@ -115,7 +119,7 @@ def _check_use(thread: int, asked: tuple[int, int], ledger: Ledger, name: str) -
     if asked == ENDING:
         return
     if ledger.stopping:
-        raise Refused(f"{name} of a node that stops")
+        raise NotNow("the node is stopping")
     if not ledger.may_call(asked):
         raise Refused(f"{name} of a node that may not have loaded its chain")
     if thread in ledger.busy:

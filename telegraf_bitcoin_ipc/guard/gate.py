@@ -107,6 +107,9 @@ class Gate:
         except calls.Refused as refusal:
             question.kept = True
             self._refuse(number, str(refusal))
+        except calls.NotNow as reason:
+            question.kept = True
+            self.send(wire.exception_to(number, str(reason)))
         return not question.kept
 
     def _refuse(self, number: int, name: str) -> None:

@@ -68,6 +68,7 @@ class Service:
         for number in SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # unless under nohup
                 signal.signal(number, self._take_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._node.look()
         gc.freeze()  # what is there now stays shared with the relays
         notify.tell("READY=1")
@@ -317,6 +318,7 @@ def main(arguments: list[str]) -> int:
     """Run the service; returns the exit status."""
     node_path, path, mode, group, most_clients, spin = arguments
     made: tuple[int, int] | None = None
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # from before there is a socket until it can be removed
     try:
         if path:
             listener = listening(path, int(mode, 8), int(group) if group else None)

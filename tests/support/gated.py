@@ -42,14 +42,14 @@ def opened() -> Gated:
     return gated
 
 
-def refused(gated: Gated, question: int, *frames: bytes) -> None:
+def refused(gated: Gated, question: int, *frames: bytes, why: str = "not allowed by the guard: ") -> None:
     """The node sees nothing of it, nor of its Finish; the client gets an exception, and goes on."""
     gated.plugin.send(*frames)
     assert not gated.node.outbox.frames
     with reading(gated.plugin.take()) as message:
         given = getattr(message, "return")
         assert given.answerId == question
-        assert given.exception.reason.startswith("not allowed by the guard: ")
+        assert given.exception.reason.startswith(why)
     gated.plugin.send(finish(question))
     assert gated.plugin.outbox.open
     assert not gated.node.outbox.frames

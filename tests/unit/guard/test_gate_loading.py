@@ -199,13 +199,15 @@ def test_a_refusal_of_the_guards_shows_nothing(starting: Gated) -> None:
 
 
 def test_a_node_that_stops_gets_no_more_calls() -> None:
-    """When the wait for the tip has said that the node stops, no new call reaches it."""
+    """When the wait for the tip has said that the node stops, no new call reaches it, and none is counted."""
     with opened() as gated:
         passes(gated, subscribe_chain(5))
         gated.node.send(handler_for(5, CHAIN_HANDLER))
         gated.node.send(tip_is(wire.OWN_IDS + 1, None))
         gated.plugin.outbox.frames.clear()
         gated.node.outbox.frames.clear()
-        refused(gated, 7, on_poll(7, NODE, "getMempoolSize", NODE_ID))
-        refused(gated, 8, wait_tip(8, NO_TIP))
-        refused(gated, 9, subscribe_chain(9, callback=8))
+        stopping = "the node is stopping"
+        refused(gated, 7, on_poll(7, NODE, "getMempoolSize", NODE_ID), why=stopping)
+        refused(gated, 8, wait_tip(8, NO_TIP), why=stopping)
+        refused(gated, 9, subscribe_chain(9, callback=8), why=stopping)
+        assert gated.totals()["calls_refused"] == 0
