@@ -35,6 +35,7 @@ class Relay:
         self.subscriptions = Subscriptions()
         self.tip_wait: TipWait | None = None
         self.ending = False  # all subscriptions are to end: the node stops, or could not report that it does
+        self.stopping = False  # no new call: it could run while the node destroys its state
         self._template: contract.EventTemplate | None = None  # not learned if UTXO events are forwarded
         self._answered: set[int] = set()  # the node's questions that were answered here and not finished
         self._destroys: set[int] = set()  # the node's questions that were a `destroy`
@@ -64,12 +65,10 @@ class Relay:
             self._answer(question, now)
             self.last_coin = now
             return
-        try:
-            handled = self._from_node(Message.of(frame), now)
-        except Malformed:
-            handled = False
-        if not handled:
-            self.to_plugin(frame)
+        with contextlib.suppress(Malformed):
+            if self._from_node(Message.of(frame), now):
+                return
+        self.to_plugin(frame)
 
     def _from_node(self, message: Message, now: float) -> bool:
         """Deal with a message of the node's; returns whether it is not to be forwarded."""
@@ -145,8 +144,7 @@ class Relay:
 
     def to_plugin(self, frame: Frame, event: bool = False) -> None:
         """Forward a frame, or bytes that are no frame, as they are."""
-        if dropped := self.plugin.send(frame, event):
-            self.totals[DROPPED] += dropped
+        self.totals[DROPPED] += self.plugin.send(frame, event)
 
     def _destroyed(self, call: Struct) -> None:
         """End the subscription whose callback the node has let go of."""
@@ -213,6 +211,7 @@ class Relay:
         with contextlib.suppress(Malformed):
             if answer.u16(6) == wire.RESULTS:
                 tip = contract.read_tip(answer)
+                self.stopping = not tip
             elif answer.u16(6) == wire.EXCEPTION:
                 reason = contract.read_reason(answer)
         if len(tip) == HASH_BYTES:
@@ -239,12 +238,10 @@ class Relay:
         """Forward a frame unless it is the guard's; learn from it what teardown needs."""
         if not self.plugin.open:  # it has aborted just before
             return
-        try:
-            handled = self._from_plugin(Message.of(frame), now)
-        except Malformed:
-            handled = False
-        if not handled:
-            self.node.send(frame)
+        with contextlib.suppress(Malformed):
+            if self._from_plugin(Message.of(frame), now):
+                return
+        self.node.send(frame)
 
     def _from_plugin(self, message: Message, now: float) -> bool:
         """Deal with a message of the plugin's; returns whether the node must not get it."""
@@ -287,6 +284,10 @@ class Relay:
             self._taken_over.add(question)
             self.to_plugin(wire.answer_to(question))
             return True
+        if self.stopping and asked not in contract.LEAVING_CALLS:
+            self._taken_over.add(question)
+            self.to_plugin(wire.exception_to(question, "the node is stopping"))
+            return True
         if asked == (contract.INIT, contract.MAKE_MINING):
             self._unanswered.asked(question, now + LOADING_SECONDS)
         elif asked not in contract.EVENT_LOOP_CALLS and asked != (MINING, WAIT_TIP_CHANGED):
@@ -302,9 +303,8 @@ class Relay:
             return True
         if asked in contract.SUBSCRIBING:
             ids = {each.u16(0): each.u32(4) for each in call.capabilities(wire.PARAMS)}
-            subscription = Subscription(ids.get(wire.RECEIVER_HOSTED), ids.get(wire.SENDER_HOSTED))
-            self._asked[question] = subscription
-            self.subscriptions.all.append(subscription)
+            self._asked[question] = Subscription(ids.get(wire.RECEIVER_HOSTED), ids.get(wire.SENDER_HOSTED))
+            self.subscriptions.all.append(self._asked[question])
         return False
 
     def _leaves_to_us(self, handler: int | None) -> bool:

@@ -20,6 +20,7 @@ from support.conversation import (
 )
 from support.frames import (
     CHAIN_NOTIFICATIONS,
+    THREAD,
     UTXO_CACHE_TRACE,
     answer,
     failure,
@@ -31,7 +32,7 @@ from support.frames import (
 )
 from support.layouts import PLACES, Place, respread
 
-from telegraf_bitcoin_ipc.guard import wire
+from telegraf_bitcoin_ipc.guard import contract, wire
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -50,10 +51,25 @@ def test_a_wait_without_a_limit_is_taken_over(guarded: Conversation, place: Plac
     guarded.node.send(tip_is(question, None))
     assert guarded.node.take() == wire.finish_of(question)
     assert guarded.plugin.take() == tip_is(5, None)
+
+
+def test_a_node_that_stops_gets_no_new_call(guarded: Conversation) -> None:
+    """It could run while the node destroys its state: the guard answers it. An earlier one is answered as ever."""
+    guarded.plugin.send(wait_tip(5, NO_TIP), ask_node(6))
+    question = repeated(guarded, NO_TIP)
+    assert guarded.node.take() == ask_node(6)
+    guarded.node.send(tip_is(question, None))
+    assert guarded.node.take() == wire.finish_of(question)
+    assert guarded.plugin.take() == tip_is(5, None)
     guarded.plugin.send(finish(5), ask_node(5))
-    assert guarded.node.take() == ask_node(5), "the node never heard of the plugin's question"
-    guarded.node.send(answer(5))
-    assert guarded.plugin.take() == answer(5)
+    assert guarded.plugin.take() == wire.exception_to(5, "the node is stopping")
+    guarded.plugin.send(finish(5))
+    assert guarded.node.silent()
+    guarded.node.send(answer(6))
+    assert guarded.plugin.take() == answer(6)
+    guarded.plugin.send(finish(6), contract.disconnect_of(7, 4711, THREAD))
+    assert guarded.node.take() == finish(6)
+    assert guarded.plugin.take() == wire.answer_to(7), "what has been subscribed, the guard ends"
 
 
 def test_a_wait_that_the_plugin_gave_up_goes_on(guarded: Conversation) -> None:
@@ -113,13 +129,12 @@ def test_a_node_that_cannot_tell_of_its_stop_is_not_subscribed_to(guarded: Conve
 
 def test_what_is_subscribed_at_a_node_that_stops_is_ended_at_once(guarded: Conversation) -> None:
     """A subscribing call that crossed the news of the stop does not stand until the plugin acts."""
-    guarded.plugin.send(wait_tip(5, NO_TIP))
+    guarded.plugin.send(wait_tip(5, NO_TIP), subscribe_chain(6))
     question = repeated(guarded, NO_TIP)
+    assert guarded.node.take() == subscribe_chain(6)
     guarded.node.send(tip_is(question, None))
     assert guarded.node.take() == wire.finish_of(question)
     assert guarded.plugin.take() == tip_is(5, None)
-    guarded.plugin.send(subscribe_chain(6))
-    assert guarded.node.take() == subscribe_chain(6)
     guarded.node.send(handler_for(6, CHAIN_HANDLER))
     let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
 
