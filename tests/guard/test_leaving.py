@@ -50,7 +50,7 @@ def begun_since_the_stop(node: SimulatedNode) -> Counter[str]:
 def test_no_call_is_begun_once_the_node_stops(scene: Scene, options: list[str]) -> None:
     """After the empty waitTipChanged the node only gets what leaving takes; one call may have been on its way."""
     node = scene.node("--stop-seconds", "3600")
-    plugin = scene.watching("--poll-interval", "0.05", *options)
+    plugin = scene.watching("--poll-interval", "0.1", *options)
     node.begin_stop()
     plugin.logged("W! the node is stopping")
     scene.left(node)
