@@ -10,7 +10,14 @@ from typing import Any, Final
 
 import capnp
 
-from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered, NotOffered, ThreadBusy
+from telegraf_bitcoin_ipc.errors import (
+    CallFailed,
+    NodeStopping,
+    NodeUnavailable,
+    NotAnswered,
+    NotOffered,
+    ThreadBusy,
+)
 from telegraf_bitcoin_ipc.guard import contract
 
 THREAD_BUSY: Final = contract.THREAD_BUSY.decode()
@@ -49,6 +56,7 @@ class ServerThread:
     def __init__(self, thread: Any) -> None:
         """Use the node's Thread capability."""
         self.capability = thread
+        self.retired = False  # the node is stopping: no call is begun any more
         self._lock = asyncio.Lock()
         self._pending: asyncio.Task[None] | None = None
 
@@ -57,10 +65,13 @@ class ServerThread:
     ) -> Any:
         """Return the results of one call. Raises NotAnswered if there are none within `limit` seconds.
 
+        Raises NodeStopping, and makes no call, once the thread is retired.
         `what` replaces the method's name in error messages.
         """
         what = what or method
         async with self._lock:
+            if self.retired:
+                raise NodeStopping
             if self._pending is not None and not self._pending.done():
                 raise NotAnswered(f"{what}: the node has not answered the previous call yet")
             results = self.begin(capability, method, **arguments)

@@ -239,6 +239,8 @@ class Session:
         with translated(what):
             found, height = bytes(changed.result.hash), changed.result.height
         if not found:
+            # At once, before another task begins a call: that could run while the node destroys its state.
+            self.tip_works, self.threads["poll"].retired = False, True
             raise NodeStopping
         if len(found) != len(NO_TIP):
             raise CallFailed(f"{what}: the answer is malformed")

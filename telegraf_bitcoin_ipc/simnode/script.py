@@ -13,7 +13,7 @@ from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.simnode.events import Event, RemovalReason
 from telegraf_bitcoin_ipc.simnode.faults import Faults
 from telegraf_bitcoin_ipc.simnode.model import Model
-from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
+from telegraf_bitcoin_ipc.simnode.node import DESTROY, SimulatedNode
 from telegraf_bitcoin_ipc.simnode.peers import Peers
 from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR
 from telegraf_bitcoin_ipc.simnode.rpc.methods import METHODS
@@ -116,7 +116,7 @@ def _of_faults(faults: Faults) -> Mapping[str, Action]:
         faults.fail(_known(method), code, message)
 
     def hang(method: str) -> None:
-        faults.hang(_known(method))
+        faults.hang(method if method == DESTROY else _known(method))
 
     return {"fail": fail, "hang": hang, "heal": faults.heal}
 
@@ -140,7 +140,6 @@ def _interfaces() -> dict[str, Any]:
     return {
         "Init": full.init.Init,
         "Chain": full.chain.Chain,
-        "ChainNotifications": full.chain.ChainNotifications,
         "Node": full.node.Node,
         "Mining": full.mining.Mining,
         "Tracing": full.tracing.Tracing,

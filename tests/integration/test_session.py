@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from support.in_process import Node, session_with, until
+from support.in_process import Node, Sink, session_with, until
 
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered
 from telegraf_bitcoin_ipc.ipc import schema
@@ -17,21 +17,6 @@ from telegraf_bitcoin_ipc.ipc.callbacks import chain_notifications, utxo_cache_t
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.simnode import connection, servers
-
-
-class Sink:
-    """Takes every event, and does what it was told to with it."""
-
-    def __init__(self, act: Callable[[], None] = lambda: None) -> None:
-        self.taken: list[str] = []
-        self._act = act
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        def take(*_: Any, **__: Any) -> None:
-            self.taken.append(name)
-            self._act()
-
-        return take
 
 
 def test_calls_on_one_thread_take_turns() -> None:

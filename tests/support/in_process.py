@@ -86,6 +86,21 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+class Sink:
+    """Takes every event, and does what it was told to with it."""
+
+    def __init__(self, act: Callable[[], None] = lambda: None) -> None:
+        self.taken: list[str] = []
+        self._act = act
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def take(*_: Any, **__: Any) -> None:
+            self.taken.append(name)
+            self._act()
+
+        return take
+
+
 @asynccontextmanager
 async def serving(connection: socket.socket, node: SimulatedNode, dialect: str) -> AsyncIterator[None]:
     """Have a node serve a connected socket."""
