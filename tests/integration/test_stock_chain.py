@@ -110,8 +110,10 @@ def shows(plugin: Plugin, field: str, number: int) -> Series:
 
 
 def of_kind(series: Series, kind: str) -> bool:
-    """Whether a node of that kind is watched, with its subscriptions made."""
+    """Whether a node of that kind is watched, with its subscriptions made, or else its first tip known."""
     wanted = dialects.BY_NAME[kind].subscriptions
+    if not wanted and value(series, "block_height") is None:
+        return False
     return any(field == "node_info" and ("dialect", kind) in tags for field, tags in series) and all(
         value(series, "subscription_active", subscription=each) == int(each in wanted) for each in Subscription
     )
