@@ -237,7 +237,7 @@ def test_what_is_no_node_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch, t
     async def main() -> None:
         node = Node()
         async with session_with(node, "stock") as session:
-            assert node.calls["Init.makeMining"] == 2
+            assert node.calls["Init.makeMining"] == 3, "also as makeNode, and as makeChain"
             assert session.dialect.name == "stock"
             assert (session.version, session.chain) == (VERSIONS["stock"], "regtest")
             for source in session.dialect.polled():
