@@ -50,7 +50,7 @@ def test_killed_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signa
     scene.unharmed(node)
 
 
-@with_each_node
+@with_both_guards
 def test_killed_in_a_poll(scene: Scene, hold_a_burst: HoldABurst) -> None:
     """SIGKILL while the node is at work on a poll, which its validation holds up."""
     node = scene.node()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 from support.nodes import Plugin, StartNode
+from support.processes import START_SECONDS, wait_until
+from support.scene import connections
 from support.subscriber import Misbehaviour, Subscriber
 
 StartSubscriber = Callable[..., Subscriber]
@@ -36,6 +38,7 @@ def test_an_idle_subscriber_may_be_killed(start_node: StartNode, start_subscribe
     subscriber = start_subscriber("chain", dialect="stock-chain")
     subscriber.logged("ready")
     subscriber.kill()
+    wait_until(lambda: connections(node) == 0, START_SECONDS, "the node saw its end")
     node.do("block")
     assert node.stop() == 0
     assert not node.lines("unsubscribed")
