@@ -287,7 +287,11 @@ _COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], in
         _config,
     ),
     "metrics": ("print the catalogue of metrics", lambda _: None, _metrics),
-    "guard": ("let others watch a node, without its rights, by a socket of its own", _add_guard_options, _guard),
+    "guard": (
+        "let other users watch a node through a separate socket, without RPC rights",
+        _add_guard_options,
+        _guard,
+    ),
     "simulate": ("run a simulated Bitcoin node on a socket", _add_simulate_options, _simulate),
     "parity": (
         "compare another exporter's Prometheus page with Telegraf's page of this plugin's metrics",

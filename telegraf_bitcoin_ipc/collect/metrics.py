@@ -191,7 +191,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     ),
     _counter(
         "guard_refused_calls_total", "plugin",
-        "Calls to the node that the guard did not allow: 0 unless a client does what watching does not need.",
+        "Calls to the node that the guard refused; 0 in normal operation.",
     ),
     _gauge(
         "guard_standing", "plugin",

@@ -22,13 +22,13 @@ class Refused(Exception):
 
 
 class NotNow(Exception):
-    """A call is allowed, and comes too late; the message is the reason."""
+    """A call is allowed but comes too late; the message is the reason."""
 
 
 def check(call: Struct, asked: tuple[int, int], ledger: Ledger) -> None:
     """Take note of a call that the node may get. Raises Refused, NotNow, Violation and Malformed for any other."""
     if call.pointers_at - call.start != CALL_BYTES or call.pointers != CALL_POINTERS or call.has(THIRD_PARTY):
-        raise Violation("a Call of another layout")
+        raise Violation("a Call with an unexpected layout")
     if call.u16(RESULTS_TO) or call.u64(FLAGS) & ~HARMLESS_FLAG:
         raise Violation("a Call whose results are not for its caller")
     name = CALLS.get(asked)
@@ -67,16 +67,16 @@ def _target(call: Struct, ledger: Ledger, name: str) -> int | None:
     if kind == IMPORTED:
         capability = target.u32(0)
         if not ledger.holds(capability):
-            raise Violation(f"{name} of a capability that the client does not hold")
+            raise Violation(f"{name} on a capability that the client does not hold")
         return capability
     if kind != PROMISED:
-        raise Violation(f"{name} of an unknown target")
+        raise Violation(f"{name} on an unknown target")
     promised = target.struct(0)
     question = ledger.open(promised.u32(0))
     if question is None:
-        raise Violation(f"{name} of no open question's answer")
+        raise Violation(f"{name} on the answer to a question that is not open")
     if question.asked is not None or promised.structs(0):
-        raise Refused(f"{name} of an answer that has not come")
+        raise Refused(f"{name} on an answer that has not arrived")
     return None
 
 
@@ -105,9 +105,9 @@ def _thread(given: Struct, table: list[Struct], ledger: Ledger, name: str) -> in
     context = given.struct(0)
     thread = _capability(context, 0, table)
     if thread is None or thread.u16(0) != wire.RECEIVER_HOSTED or thread.u32(4) not in ledger.threads:
-        raise Violation(f"{name} on no server thread of the client's")
+        raise Violation(f"{name} without one of the client's server threads")
     if context.has(1):
-        raise Violation(f"{name} with a thread to call back on")
+        raise Violation(f"{name} with a callback thread")
     return thread.u32(4)
 
 
@@ -121,7 +121,7 @@ def _check_use(thread: int, asked: tuple[int, int], ledger: Ledger, name: str) -
     if ledger.stopping:
         raise NotNow("the node is stopping")
     if not ledger.may_call(asked):
-        raise Refused(f"{name} of a node that may not have loaded its chain")
+        raise Refused(f"{name} before the node is known to have loaded its chain")
     if thread in ledger.busy:
         raise Refused(f"{name} on a server thread that is busy")
     if thread in ledger.reserved and asked not in SUBSCRIBING:
@@ -134,11 +134,11 @@ def _check_thread(given: Struct, ledger: Ledger, name: str) -> None:
         raise Violation(f"more than {SERVER_THREADS} server threads")
     text = given.text(0)
     if len(text) > NAME_CHARACTERS or not text.isprintable():
-        raise Refused(f"{name} of such a name")
+        raise Refused(f"{name} with an invalid name")
 
 
 def _check_json_rpc(given: Struct, *, by_node: bool) -> None:
-    from . import json_rpc  # its parser takes a fifth of the guard's start, and not every node has JSON-RPC
+    from . import json_rpc  # importing json would lengthen the guard's start by half
 
     problem = json_rpc.of_node(given) if by_node else json_rpc.of_rpc(given)
     if problem:
@@ -153,13 +153,13 @@ def _check_wait(call: Struct, ledger: Ledger, name: str) -> None:
             raise Refused(f"{name} without a time limit for a second time")
         ledger.endless_wait = call.u32(0)
     elif not 0 <= limit <= contract.LONGEST_WAIT_MILLISECONDS:
-        raise Refused(f"{name} with such a time limit")
+        raise Refused(f"{name} with an invalid time limit")
 
 
 def _check_disconnect(handler: int | None, ledger: Ledger, name: str) -> None:
     """Allow it once for each subscription: a second one can hang the node's thread."""
     if handler is None or handler not in ledger.handlers:
-        raise Refused(f"{name} of no subscription")
+        raise Refused(f"{name} without a subscription")
     ledger.handlers.discard(handler)
 
 

@@ -92,7 +92,7 @@ class Gate:
             self._ledger.release(body.u32(0), body.u32(4))
         elif kind == wire.BOOTSTRAP:
             if body.has(0):
-                raise Violation("a Bootstrap of a named object")
+                raise Violation("a Bootstrap for a named object")
             self._ledger.ask(body.u32(0), None)
         # The relay keeps from the node an Abort, and the answer to an event, which the guard has asked.
         elif kind != wire.ABORT and (kind != wire.RETURN or body.u32(0) < wire.OWN_IDS):

@@ -72,7 +72,7 @@ def _read(packet: bytes, here: str, there: str) -> tuple[int, Run, bytes]:
     if version != VERSION:
         raise NotSpoken(
             f"{here} speaks version {VERSION} of the guard's protocol, {there} version {version}: "
-            "both have to be of the same release"
+            "both must be from the same release"
         )
     if len(packet) < HEAD.size:
         raise NotSpoken(f"{there} does not speak this protocol")

@@ -76,7 +76,7 @@ class Ledger:
     def ask(self, number: int, asked: tuple[int, int] | None) -> Question:
         """Open a question. Raises Violation."""
         if number in self._questions or number >= wire.OWN_IDS:
-            raise Violation("a question's id that is in use")
+            raise Violation("a question id that is in use")
         if len(self._questions) >= OPEN_QUESTIONS:
             raise Violation(f"more than {OPEN_QUESTIONS} open questions")
         if len(self._held) >= CAPABILITIES:
@@ -107,7 +107,7 @@ class Ledger:
             self._done.discard(number)
             return ()
         if question is None:
-            raise Violation("a Finish of no open question")
+            raise Violation("a Finish for no open question")
         question.finished = True
         self._forget(number, question)
         if question.kept:

@@ -134,7 +134,7 @@ class Service:
             client = f"client {pid} (user {name_of(user)})"
             if len(self._relays) >= self._most_clients:
                 log(f"{client}: refused, {self._most_clients} clients are connected")
-                say_no(connection, f"{self._most_clients} clients are connected, as many as it allows")
+                say_no(connection, f"{self._most_clients} clients are connected, the maximum (--max-clients)")
                 return
             self._node.look()
             self._fork(connection, client)
@@ -223,11 +223,11 @@ def asked(connection: socket.socket) -> tuple[bool, Run]:
         packet = connection.recv(hello.MOST_BYTES)
     except TimeoutError:
         seconds = connection.gettimeout()
-        raise hello.NotSpoken(f"the program has asked for nothing within {seconds:g} seconds") from None
+        raise hello.NotSpoken(f"the program sent no request within {seconds:g} seconds") from None
     except ConnectionResetError:
         packet = b""
     if not packet:
-        raise hello.NotSpoken("the program has asked for nothing")
+        raise hello.NotSpoken("the program sent no request")
     return hello.read_request(packet)
 
 
@@ -311,7 +311,7 @@ def _clear(path: str) -> None:
             return
         except OSError:
             pass
-    raise NotListening(f"cannot listen on {path}: somebody does already")
+    raise NotListening(f"cannot listen on {path}: it is already in use")
 
 
 def main(arguments: list[str]) -> int:
@@ -330,7 +330,7 @@ def main(arguments: list[str]) -> int:
         log(f"telegraf-bitcoin-ipc guard: {error}")
         return 1
     os.chdir("/")
-    log(f"watching {node_path} for those who may open {path or 'the socket from systemd'}")
+    log(f"watching {node_path} for clients of {path or 'the socket from systemd'}")
     Service(listener, node_path, int(most_clients), int(spin) / 1e6).run()
     if made is not None:
         with contextlib.suppress(OSError):

@@ -39,18 +39,18 @@ async def introduced(
         except TimeoutError:
             raise NodeUnavailable(f"the guard has not answered within {ANSWER_LIMIT:g} seconds") from None
         except (OSError, hello.NotSpoken) as error:
-            raise NodeUnavailable(f"the guard gave no session: {error}") from error
+            raise NodeUnavailable(f"the guard refused a session: {error}") from error
         if answer.stopping:
             raise NodeStopping
         if answer.sentence or len(descriptors) != DESCRIPTORS:
-            raise NodeUnavailable(f"the guard gave no session: {answer.sentence or 'its answer is malformed'}")
+            raise NodeUnavailable(f"the guard refused a session: {answer.sentence or 'its answer is malformed'}")
         node_socket.introduced(answer)
         try:
             session = stack.enter_context(socket.socket(fileno=os.dup(descriptors[0])))
             session.setblocking(False)
             totals = stack.enter_context(closing(Totals(os.dup(descriptors[1]))))
         except (OSError, ValueError) as error:
-            raise NodeUnavailable(f"the guard gave no session: {error}") from error
+            raise NodeUnavailable(f"the guard refused a session: {error}") from error
         yield Guarded(session, totals.read, standing=True)
 
 

@@ -23,7 +23,7 @@ StartGuard = Callable[..., StandingGuard]
 StartProcess = Callable[..., Process]
 
 OTHER_VERSION = hello.VERSION + 1
-SAME_RELEASE = "both have to be of the same release"
+SAME_RELEASE = "both must be from the same release"
 
 
 def of_another_version(packet: bytes) -> bytes:
@@ -46,7 +46,7 @@ def still_serves(guard: StandingGuard, node: SimulatedNode) -> None:
 @pytest.mark.parametrize(
     ("packet", "sentence"),
     [
-        (b"", "the program has asked for nothing"),
+        (b"", "the program sent no request"),
         (b"GET / HTTP/1.1\r\n\r\n", "the program does not speak this protocol"),
         (hello.MAGIC, "the program does not speak this protocol"),
         (hello.request(forward_utxo=True)[:-1], "the program does not speak this protocol"),
@@ -85,7 +85,7 @@ def test_a_guard_of_another_version(start_process: StartProcess, guard_path: Pat
             socket.send_fds(connection, [answer], [file.fileno(), file.fileno()])
         assert once.wait() == 1
     assert once.stderr == (
-        "telegraf-bitcoin-ipc: the guard gave no session: the program speaks version "
+        "telegraf-bitcoin-ipc: the guard refused a session: the program speaks version "
         f"{hello.VERSION} of the guard's protocol, the guard version {OTHER_VERSION}: {SAME_RELEASE}\n"
     )
 
@@ -110,7 +110,7 @@ def test_an_answer_that_is_none(start_process: StartProcess, guard_path: Path, p
         with connection, suppress(BrokenPipeError):
             connection.send(packet)
         assert once.wait() == 1
-    assert once.stderr == f"telegraf-bitcoin-ipc: the guard gave no session: {reason}\n"
+    assert once.stderr == f"telegraf-bitcoin-ipc: the guard refused a session: {reason}\n"
 
 
 def test_who_asks_for_nothing(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_who_asks_for_nothing(tmp_path: Path) -> None:
     with theirs, ours, lines, line:
         node = NodeSocket(str(tmp_path / "node.sock"))
         service.relay(theirs, node, 0.0, service.Line(line, "client 7"), patience=0.01)
-        sentence = "the program has asked for nothing within 0.01 seconds"
+        sentence = "the program sent no request within 0.01 seconds"
         assert hello.Answer.of(ours.recv(hello.MOST_BYTES)).sentence == sentence
         assert lines.recv(1000).decode() == f"client 7: no session: {sentence}"
 
@@ -166,12 +166,12 @@ def test_one_client_too_many(start_node: StartNode, start_guard: StartGuard, sta
     for _ in range(CLIENTS):
         clients.append(Client(guard.socket))
         assert clients[-1].ask().sentence == ""
-    too_many = f"{CLIENTS} clients are connected, as many as it allows"
+    too_many = f"{CLIENTS} clients are connected, the maximum (--max-clients)"
     with Client(guard.socket) as another:
         assert another.hear().sentence == too_many
     once = start_process([PROGRAM, "once", guard.socket], name="once")
     assert once.wait() == 1
-    assert once.stderr == f"telegraf-bitcoin-ipc: the guard gave no session: {too_many}\n"
+    assert once.stderr == f"telegraf-bitcoin-ipc: the guard refused a session: {too_many}\n"
     guard.logged(f"refused, {CLIENTS} clients are connected\n", 2)
     clients.pop().close()
     guard.logged(": gone\n")
@@ -200,7 +200,7 @@ def test_what_the_log_says(start_node: StartNode, start_guard: StartGuard) -> No
     guard.logged(": gone\n")
     me = f"client {os.getpid()} (user {service.name_of(os.getuid())})"
     begin, *lines = guard.stderr.splitlines()
-    assert begin == f"watching {node.socket} for those who may open {guard.socket}"
+    assert begin == f"watching {node.socket} for clients of {guard.socket}"
     assert [line.removeprefix(f"{me}: ").partition(": ")[0] for line in lines] == [
         "connected",
         "refused",

@@ -116,7 +116,7 @@ def test_eight_clients_at_once(scene: Scene) -> None:
         for plugin in plugins[1:]:
             assert value(plugin.shows(all_there, str(wanted)), "events_dropped_total") == 0
         with Client(scene.socket) as ninth:
-            assert ninth.hear().sentence == f"{CLIENTS} clients are connected, as many as it allows"
+            assert ninth.hear().sentence == f"{CLIENTS} clients are connected, the maximum (--max-clients)"
         plugins[0].send(signal.SIGCONT)
         plugins[0].shows(all_there, str(wanted))
         for plugin in plugins:

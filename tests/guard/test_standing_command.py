@@ -144,7 +144,7 @@ def test_never_over_a_living_guard(start_guard: StartGuard, start_plugin: StartP
     """A second guard on the same path ends with a sentence; the first notices nothing, and counts no client."""
     first = start_guard()
     said = fails(PROGRAM, "guard", "--listen", first.socket, socket_path)
-    assert said == f"cannot listen on {first.socket}: somebody does already"
+    assert said == f"cannot listen on {first.socket}: it is already in use"
     start_plugin(socket=first.socket).logged("there is no such socket (is the node running, with -ipcbind=unix?)")
     assert first.stderr.count(": connected") == 1
     assert first.stop() == 0
@@ -165,7 +165,7 @@ def test_never_over_a_living_socket(socket_path: Path, guard_path: Path, kind: s
     """Of whatever type the socket is: somebody uses it, as a node its own."""
     with listening(kind, guard_path):
         inode = guard_path.stat().st_ino
-        assert "somebody does already" in fails(PROGRAM, "guard", "--listen", guard_path, socket_path)
+        assert "it is already in use" in fails(PROGRAM, "guard", "--listen", guard_path, socket_path)
         assert guard_path.stat().st_ino == inode
 
 

@@ -127,7 +127,7 @@ def test_the_guards_own_ids_are_the_guards(gated: Gated, question: int) -> None:
 
 
 def test_a_question_is_finished_once(gated: Gated) -> None:
-    """A node closes the connection at a Finish of no open question: it gets none."""
+    """A node closes the connection at a Finish for no open question: it gets none."""
     passes(gated, SIZE, finish(7))
     ended(gated, finish(7))
 

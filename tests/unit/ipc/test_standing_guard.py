@@ -26,7 +26,7 @@ def test_a_refusal_that_came_before_the_request_is_read() -> None:
     ours.setblocking(False)
     with closing(theirs):
         theirs.send(hello.Answer(sentence="8 clients are connected").packet())
-    with pytest.raises(NodeUnavailable, match="gave no session: 8 clients are connected"):
+    with pytest.raises(NodeUnavailable, match="refused a session: 8 clients are connected"):
         asyncio.run(introduce(ours))
 
 
@@ -35,5 +35,5 @@ def test_a_guard_that_says_nothing_is_named() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     theirs.close()
-    with pytest.raises(NodeUnavailable, match="gave no session"):
+    with pytest.raises(NodeUnavailable, match="refused a session"):
         asyncio.run(introduce(ours))
