@@ -20,6 +20,16 @@ async def run_until_first_done(*work: Coroutine[Any, Any, Any]) -> None:
             task.result()
 
 
+async def wait_at_most(work: Coroutine[Any, Any, Any], seconds: float) -> None:
+    """Wait until a coroutine is done, for at most `seconds`.
+
+    Unlike Python 3.11's `asyncio.wait_for` it does not lose a cancellation that comes just as the work is done.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work
+
+
 def threadsafe_callback(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Callable[[], None]:
     """Return a function that schedules `call` on the loop, for threads that may outlive the loop."""
 

@@ -5,12 +5,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, NoReturn
 
 from rich.console import RenderableType
 
-from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback
+from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback, wait_at_most
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collector import Collector
 from telegraf_bitcoin_ipc.config import Config
@@ -81,8 +80,7 @@ async def _draw_for_ever(top: Top, terminal: Terminal, changed: asyncio.Event) -
         changed.clear()
         terminal.show(top.draw(*terminal.size()))
         await asyncio.sleep(MIN_FRAME_SECONDS)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), MAX_FRAME_SECONDS - MIN_FRAME_SECONDS)
+        await wait_at_most(changed.wait(), MAX_FRAME_SECONDS - MIN_FRAME_SECONDS)
 
 
 def _read_keys(loop: asyncio.AbstractEventLoop, descriptor: int, quit: Callable[[], None]) -> None:
