@@ -63,7 +63,7 @@ test: setup lint ## set up, lint, and test the installed wheel with a real Teleg
 	NIX_INSTANTIATE_BINARY="$(CURDIR)/$(VENV)/tools/nix-instantiate" \
 	TMUX_BINARY="$(CURDIR)/$(VENV)/tools/tmux" \
 	TEST_CHECKOUT= \
-	$(RUN_PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(RUN_PYTHON) -m pytest -n $(WORKERS) --maxschedchunk 1 $(ARGS)
 
 setup: install telegraf prometheus nix tmux ## install everything that run and test need
 	@echo 'setup: ready'

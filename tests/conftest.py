@@ -32,6 +32,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that run programs, which wait long, so that no worker is left with them at the end."""
+    items.sort(key=lambda item: "unit" in item.path.relative_to(Path(__file__).parent).parts)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that writes the golden files anew."""
     parser.addoption("--golden", action="store_true", help="write tests/golden anew instead of comparing with it")

@@ -17,6 +17,9 @@ ALERT = re.compile(r"^( +- alert: )(\w+)\n(?:^ +#.*\n)?^( +expr: )(.+(?:\n {10,}
 
 ALERTS = [found[2] for found in ALERT.finditer(RULES.read_text())]
 
+FAILED = re.compile(r'alertname=\\+"(\w+)')
+"""The alert in a query whose answer promtool reports as wrong."""
+
 NEVER = "vector(1) < 0"
 ALWAYS = 'count by (instance, node) ({__name__=~"bitcoin_.+"}) or vector(1)'
 """Fires for every node, and where there is none."""
@@ -46,12 +49,11 @@ def test_each_fires_where_it_should(promtool: Promtool) -> None:
 
 
 @pytest.mark.parametrize("expression", [NEVER, ALWAYS])
-@pytest.mark.parametrize("alert", ALERTS)
-def test_none_goes_untested(alert: str, expression: str, promtool: Promtool, tmp_path: Path) -> None:
-    """An alert that never fires, or that fires for every node, is found by its test."""
+def test_none_goes_untested(expression: str, promtool: Promtool, tmp_path: Path) -> None:
+    """Each alert that never fires, or that fires for every node, is found by its test."""
 
     def replaced(found: re.Match[str]) -> str:
-        return f"{found[1]}{found[2]}\n{found[3]}{expression}" if found[2] == alert else found[0]
+        return f"{found[1]}{found[2]}\n{found[3]}{expression}"
 
     changed, count = ALERT.subn(replaced, RULES.read_text())
     assert count == len(ALERTS)
@@ -60,4 +62,4 @@ def test_none_goes_untested(alert: str, expression: str, promtool: Promtool, tmp
     assert promtool("check", "rules", tmp_path / RULES.name).returncode == 0
     done = promtool("test", "rules", tmp_path / TESTS.name)
     assert done.returncode == 1
-    assert alert in done.stdout + done.stderr
+    assert set(FAILED.findall(done.stdout + done.stderr)) == set(ALERTS)
