@@ -11,6 +11,9 @@ go_needed=1.26 # by that release's go.mod
 module=github.com/influxdata/telegraf
 # Only the plugins that are used here: half of Telegraf's usual build time goes into the others.
 tags=custom,inputs.execd,outputs.prometheus_client,outputs.file,parsers.influx
+# A fleet's way to the central Telegraf, over HTTP or Kafka, and remote write.
+tags=$tags,outputs.http,inputs.http_listener_v2,outputs.kafka,inputs.kafka_consumer
+tags=$tags,serializers.influx,serializers.prometheusremotewrite
 
 version_of() {
     "$1" version 2>/dev/null | sed -n 's/^Telegraf v\{0,1\}\([0-9][0-9.]*\).*/\1/p' | head -n 1
@@ -76,7 +79,7 @@ if found=$(command -v telegraf 2>/dev/null); then
 fi
 
 find_cache
-cached=$cache/telegraf-$version/telegraf
+cached=$cache/telegraf-$version-$(printf %s "$tags" | cksum | cut -d ' ' -f 1)/telegraf
 if [ ! -x "$cached" ]; then
     build
 fi
