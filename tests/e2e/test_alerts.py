@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.alerts import AlertingPrometheus, remote_write
+from support.nodes import SimulatedNode
+from support.processes import free_port
+from support.telegraf import Telegraf, configuration
 
 RULES = Path(__file__).parents[2] / "prometheus" / "alerts.yml"
 TESTS = RULES.with_name("alerts_test.yml")
@@ -82,6 +87,31 @@ def test_each_value_has_an_age_limit() -> None:
     """No rule uses a value without a range: it would be used for five minutes after the end of its series."""
     for alert, expression in EXPRESSIONS.items():
         assert all(expression[found.end() :].startswith("[") for found in SERIES.finditer(expression)), alert
+
+
+@pytest.mark.telegraf
+def test_by_remote_write_the_plugin_is_missed(
+    start_node: Callable[..., SimulatedNode],
+    start_telegraf: Callable[..., Telegraf],
+    processes: ExitStack,
+    prometheus_binary: Path,
+    socket_path: Path,
+    tmp_path: Path,
+) -> None:
+    """After Telegraf's death the alert fires while Prometheus still has `bitcoin_up 1`; with shorter times."""
+    rules = tmp_path / "alerts.yml"
+    rules.write_text(RULES.read_text().replace("[90s]", "[10s]").replace("for: 30s", "for: 2s"))
+    prometheus = processes.enter_context(AlertingPrometheus(prometheus_binary, tmp_path, rules, [], "1s"))
+    start_node()
+    page = f"127.0.0.1:{free_port()}"
+    config = configuration(socket_path, page, "--emit-interval", "1", "--tag", "node=gone")
+    telegraf = start_telegraf(config + remote_write(prometheus.address, '  flush_interval = "1s"'))
+    prometheus.wait_for("bitcoin_up == 1")
+    telegraf.kill()
+    ((labels, _),) = prometheus.wait_for('ALERTS{alertname="BitcoinPluginDown", alertstate="firing"}')
+    assert labels["node"] == "gone"
+    ((labels, up),) = prometheus.query("bitcoin_up")
+    assert (labels["node"], up) == ("gone", 1)
 
 
 def failed_with(rules: str, promtool: Promtool, directory: Path) -> set[str]:
