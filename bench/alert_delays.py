@@ -1,10 +1,12 @@
 """Measure how soon each alert fires, by three ways to Prometheus: writes bench/alert_delays.json.
 
-Usage: python -P bench/alert_delays.py   (about 25 minutes, mostly waiting; `make bench-alerts`)
+Usage: python -P bench/alert_delays.py [ALERT ...]   (about 25 minutes, mostly waiting; `make bench-alerts`)
+With names it measures these alerts, and keeps the other results.
 All is real but the nodes: the plugin, Telegraf with the generated configuration, and Prometheus with the rules.
 One Prometheus scrapes Telegraf's pages, one scrapes a central Telegraf's page, and one takes remote write.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -43,7 +45,7 @@ LOOK_SECONDS: Final = 5.0  # between two looks at the alerts
 QUEUED_BLOCKS: Final = 1200  # more than the plugin queues
 
 NODES: Final[Mapping[str, Sequence[str]]] = {
-    **dict.fromkeys(("ill", "downloading", "reorganised", "down", "restarted", "behind", "hung"), ()),
+    **dict.fromkeys(("ill", "downloading", "reorganised", "down", "frozen", "restarted", "behind", "hung"), ()),
     "unpolled": ("--poll-interval", "3600"),
     "killed": (),
     "unread": ("--emit-interval", "1"),
@@ -61,6 +63,10 @@ class Event(NamedTuple):
     node: str
     what: str
     at: float
+
+
+Wanted = Callable[[str], bool]
+"""Whether an alert is to be measured."""
 
 
 class Scene:
@@ -146,23 +152,27 @@ def prepare(node: SimulatedNode) -> None:
     node.do("peers", inbound=0, outbound=10)
 
 
-def events(scene: Scene) -> list[Event]:
+def events(scene: Scene, wanted: Wanted) -> list[Event]:
     """Have everything happen that takes no other node or Telegraf away, and return it."""
     happened: list[Event] = []
 
     def happens(node: str, what: str, alerts: Sequence[str], act: Callable[[], object]) -> None:
-        at = time.time()
-        act()
-        happened.extend(Event(alert, node, what, at) for alert in alerts)
-        say(f"{node}: {what}")
+        if any(map(wanted, alerts)):
+            at = time.time()
+            act()
+            happened.extend(Event(alert, node, what, at) for alert in alerts if wanted(alert))
+            say(f"{node}: {what}")
 
     nodes = scene.nodes
     ill = nodes["ill"]
     happens("killed", "Telegraf is killed", ["BitcoinPluginDown"], scene.telegrafs["killed"].kill)
-    frozen = scene.plugin("hung")
-    happens("hung", "the plugin hangs", ["BitcoinPluginDown"], lambda: os.kill(frozen, signal.SIGSTOP))
+    hung = scene.plugin("hung")
+    happens("hung", "the plugin hangs", ["BitcoinPluginDown"], lambda: os.kill(hung, signal.SIGSTOP))
     happens("down", "the node is killed", ["BitcoinNodeDown"], nodes["down"].kill)
-    happens("ill", "headers arrive without blocks", ["BitcoinHeadersAhead"], lambda: ill.do("headers", height=50))
+    happens("frozen", "the node hangs", ["BitcoinNodeDown"], nodes["frozen"].freeze)
+    happens(
+        "ill", "headers arrive without blocks", ["BitcoinHeadersAhead"], lambda: ill.do("headers", height=1000)
+    )
     peers = ["BitcoinFewPeers", "BitcoinNoOutboundPeer"]
     happens("ill", "all peers leave", peers, lambda: ill.do("peers", inbound=0, outbound=0))
     happens("ill", "a block takes all transactions", ["BitcoinMempoolEmpty"], lambda: ill.do("block"))
@@ -175,7 +185,13 @@ def events(scene: Scene) -> list[Event]:
     )
     reorgs = ["BitcoinReorg", "BitcoinDeepReorg"]
     happens("reorganised", "two blocks leave the chain", reorgs, lambda: reorganised.do("reorg", depth=2))
-    happened += [*restart(nodes["restarted"]), *drop_events(scene), *drop_lines(scene.telegrafs["unread"])]
+    reorganised.do("accept", count=5)  # the new block took those of before
+    if wanted("BitcoinNodeRestarted"):
+        happened += restart(nodes["restarted"])
+    if wanted("BitcoinEventsDropped"):
+        happened += drop_events(scene)
+    if wanted("BitcoinLinesDropped"):
+        happened += drop_lines(scene.telegrafs["unread"])
     return happened
 
 
@@ -224,20 +240,23 @@ def wait_for_alerts(scene: Scene, expected: Sequence[Event]) -> None:
     wait_until(lambda: not missing(), LONGEST_SECONDS, lambda: f"these alerts: {missing()}", LOOK_SECONDS)
 
 
-def measured(scene: Scene) -> list[dict[str, Any]]:
+def measured(scene: Scene, wanted: Wanted) -> list[dict[str, Any]]:
     """Return each event with the seconds until its alert fired, by each way."""
     scene.wait_for_values()
     time.sleep(SETTLED_SECONDS)
     # Midway between two polls, so that the wait for the next one is an average one.
     time.sleep((last_poll(scene, "ill") + POLL_SECONDS / 2 - time.time()) % POLL_SECONDS)
-    last = Event("BitcoinDataOld", "unpolled", "the last poll ends", last_poll(scene, "unpolled"))
-    happened = [last, *events(scene)]
+    happened = events(scene, wanted)
+    if wanted("BitcoinDataOld"):
+        happened.append(Event("BitcoinDataOld", "unpolled", "the last poll ends", last_poll(scene, "unpolled")))
     wait_for_alerts(scene, happened)
     warn_of_others(scene, happened)
-    for telegraf in scene.telegrafs.values():
-        telegraf.kill()
-    happened.append(Event("BitcoinNothingWatched", "", "every Telegraf is killed", time.time()))
-    wait_for_alerts(scene, happened)
+    if wanted("BitcoinNothingWatched"):
+        os.kill(scene.plugin("hung"), signal.SIGCONT)  # so that it ends with Telegraf
+        for telegraf in scene.telegrafs.values():
+            telegraf.kill()
+        happened.append(Event("BitcoinNothingWatched", "", "every Telegraf is killed", time.time()))
+        wait_for_alerts(scene, happened)
     fired = {way: prometheus.fired() for way, prometheus in scene.ways.items()}
     return [
         {
@@ -276,10 +295,18 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Measure, and write the result."""
+    if not {"TELEGRAF_BINARY", "PROMETHEUS_BINARY"} <= os.environ.keys():
+        sys.exit("error: start this with `make bench-alerts`, which gets Telegraf and Prometheus")
+    parser = argparse.ArgumentParser(prog="alert_delays.py", description="Measure how soon each alert fires.")
+    parser.add_argument("alerts", nargs="*", metavar="ALERT", help="measure only these")
+    names: list[str] = parser.parse_args().alerts
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # which stops what was started
     os.environ["PATH"] = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory(prefix="tbi-") as directory, ExitStack() as stack:
-        delays = measured(Scene(Path(directory), stack))
+        delays = measured(Scene(Path(directory), stack), lambda alert: not names or alert in names)
+    if names:
+        kept = json.loads(RESULT.read_text())["delays"]
+        delays = [each for each in kept if each["alert"] not in names] + delays
     made = {
         "telegraf": version("TELEGRAF_BINARY"),
         "prometheus": version("PROMETHEUS_BINARY"),
