@@ -23,10 +23,10 @@ from typing import Any, Final, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests"))
 
-from support.alerts import AlertingPrometheus, http_output, remote_write  # noqa: E402
 from support.nodes import PROGRAM, SimulatedNode  # noqa: E402
 from support.processes import children, free_port, wait_until  # noqa: E402
-from support.telegraf import Telegraf, configuration  # noqa: E402
+from support.prometheus import Prometheus  # noqa: E402
+from support.telegraf import Telegraf, configuration, http_output, remote_write  # noqa: E402
 
 RULES: Final = ROOT / "prometheus" / "alerts.yml"
 RESULT: Final = ROOT / "bench" / "alert_delays.json"
@@ -94,11 +94,14 @@ class Scene:
         prepare(node)
         return node
 
-    def _prometheus(self, way: str, targets: Sequence[str]) -> AlertingPrometheus:
+    def _prometheus(self, way: str, targets: Sequence[str]) -> Prometheus:
         directory = self._directory / way.replace(" ", "-")
         directory.mkdir()
         binary = Path(os.environ["PROMETHEUS_BINARY"])
-        return self._stack.enter_context(AlertingPrometheus(binary, directory, RULES, targets, f"{INTERVAL}s"))
+        receiver = "--web.enable-remote-write-receiver"
+        return self._stack.enter_context(
+            Prometheus(binary, targets, directory, receiver, scrape_interval=f"{INTERVAL}s", rules=RULES)
+        )
 
     def _telegraf(self, name: str, config: str) -> Telegraf:
         directory = self._directory / f"telegraf-{name}"
@@ -173,16 +176,14 @@ def events(scene: Scene, wanted: Wanted) -> list[Event]:
     happens(
         "ill", "headers arrive without blocks", ["BitcoinHeadersAhead"], lambda: ill.do("headers", height=1000)
     )
-    peers = ["BitcoinFewPeers", "BitcoinNoOutboundPeer"]
-    happens("ill", "all peers leave", peers, lambda: ill.do("peers", inbound=0, outbound=0))
+    few = ["BitcoinFewPeers", "BitcoinNoOutboundPeer"]
+    happens("ill", "all peers leave", few, lambda: ill.do("peers", inbound=0, outbound=0))
     happens("ill", "a block takes all transactions", ["BitcoinMempoolEmpty"], lambda: ill.do("block"))
     happens(
         "ill", "the node has a warning", ["BitcoinNodeWarnings"], lambda: ill.do("warnings", texts=["a warning"])
     )
-    downloading, reorganised = nodes["downloading"], nodes["reorganised"]
-    happens(
-        "downloading", "the download begins again", ["BitcoinBackInIBD"], lambda: downloading.do("ibd", on=True)
-    )
+    back, reorganised = nodes["downloading"], nodes["reorganised"]
+    happens("downloading", "the download begins again", ["BitcoinBackInIBD"], lambda: back.do("ibd", on=True))
     reorgs = ["BitcoinReorg", "BitcoinDeepReorg"]
     happens("reorganised", "two blocks leave the chain", reorgs, lambda: reorganised.do("reorg", depth=2))
     reorganised.do("accept", count=5)  # the new block took those of before
@@ -300,6 +301,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="alert_delays.py", description="Measure how soon each alert fires.")
     parser.add_argument("alerts", nargs="*", metavar="ALERT", help="measure only these")
     names: list[str] = parser.parse_args().alerts
+    if unknown := [name for name in names if f"- alert: {name}\n" not in RULES.read_text()]:
+        parser.error(f"there is no alert {unknown[0]}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # which stops what was started
     os.environ["PATH"] = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory(prefix="tbi-") as directory, ExitStack() as stack:

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.alerts import AlertingPrometheus, remote_write
 from support.nodes import SimulatedNode
 from support.processes import free_port
-from support.telegraf import Telegraf, configuration
+from support.prometheus import Prometheus
+from support.telegraf import Telegraf, configuration, remote_write
 
 RULES = Path(__file__).parents[2] / "prometheus" / "alerts.yml"
 TESTS = RULES.with_name("alerts_test.yml")
@@ -101,7 +101,8 @@ def test_by_remote_write_the_plugin_is_missed(
     """After Telegraf's death the alert fires while Prometheus still has `bitcoin_up 1`; with shorter times."""
     rules = tmp_path / "alerts.yml"
     rules.write_text(RULES.read_text().replace("[90s]", "[10s]").replace("for: 30s", "for: 2s"))
-    prometheus = processes.enter_context(AlertingPrometheus(prometheus_binary, tmp_path, rules, [], "1s"))
+    receiver = Prometheus(prometheus_binary, [], tmp_path, "--web.enable-remote-write-receiver", rules=rules)
+    prometheus = processes.enter_context(receiver)
     start_node()
     page = f"127.0.0.1:{free_port()}"
     config = configuration(socket_path, page, "--emit-interval", "1", "--tag", "node=gone")

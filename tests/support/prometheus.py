@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,37 @@ Result = list[tuple[dict[str, str], float]]
 
 
 class Prometheus(Process):
-    """A real Prometheus that scrapes one target, HOST:PORT, and answers queries on `address`."""
+    """A real Prometheus that scrapes targets, HOST:PORT, and answers queries on `address`."""
 
     def __init__(
         self,
         binary: Path,
-        target: str,
+        targets: str | Sequence[str],
         directory: Path,
         *options: str,
         scrape_interval: str = "1s",
         address: str | None = None,
         listen: str | None = None,
+        rules: Path | None = None,
     ) -> None:
-        """Without an `address` it is a free port of the loopback address; `listen` is for one that differs."""
+        """Without an `address` it is a free port of the loopback address; `listen` is for one that differs.
+
+        It evaluates a file of `rules` as often as it scrapes.
+        """
+        targets = [targets] if isinstance(targets, str) else list(targets)
         self.address = address or f"127.0.0.1:{free_port()}"
         config = directory / "prometheus.yml"
         # JSON is YAML.
         config.write_text(
             json.dumps(
                 {
-                    "global": {"scrape_interval": scrape_interval, "scrape_timeout": scrape_interval},
-                    "scrape_configs": [{"job_name": "bitcoin", "static_configs": [{"targets": [target]}]}],
+                    "global": {
+                        "scrape_interval": scrape_interval,
+                        "scrape_timeout": scrape_interval,
+                        "evaluation_interval": scrape_interval,
+                    },
+                    "rule_files": [str(rules)] if rules else [],
+                    "scrape_configs": [{"job_name": "bitcoin", "static_configs": [{"targets": targets}]}],
                 }
             )
         )
@@ -99,6 +109,11 @@ class Prometheus(Process):
 
         wait_until(fulfilled, timeout, lambda: f"{what} of {expression}, and not {found}\n{self.log}")
         return found
+
+    def fired(self) -> dict[tuple[str, str], float]:
+        """When each alert began to fire (Unix seconds of the rules' evaluation), by its name and node."""
+        first = self.query('min_over_time(timestamp(ALERTS{alertstate="firing"})[1h:5s])')
+        return {(labels["alertname"], labels.get("node", "")): at for labels, at in first}
 
     def metadata(self) -> dict[str, list[dict[str, str]]]:
         """For each metric's name what the page said of it: `type`, `help` and `unit`."""

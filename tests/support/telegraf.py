@@ -12,9 +12,39 @@ from support.processes import Process
 
 
 def configuration(socket: Path, address: str, *options: str) -> str:
-    """What `config` prints."""
-    command = [str(PROGRAM), "config", "--metrics-addr", address, *options, str(socket)]
+    """What `config` prints for a node."""
+    return _printed("--metrics-addr", address, *options, str(socket))
+
+
+def central_configuration(url: str, address: str, *options: str) -> str:
+    """What `config` prints for a central Telegraf."""
+    return _printed("--metrics-addr", address, "--central", url, *options)
+
+
+def _printed(*arguments: str) -> str:
+    command = [str(PROGRAM), "config", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+REMOTE_WRITE = """\
+  [outputs.http.headers]
+    Content-Type = "application/x-protobuf"
+    Content-Encoding = "snappy"
+    X-Prometheus-Remote-Write-Version = "0.1.0"
+"""
+
+
+def http_output(address: str, path: str, data_format: str, *more: str) -> str:
+    """An output to an HTTP server; `more` are further lines of it."""
+    url = f'  url = "http://{address}{path}"'
+    return "\n".join(
+        ["[[outputs.http]]", url, f'  data_format = "{data_format}"', '  namepass = ["bitcoin"]', *more, ""]
+    )
+
+
+def remote_write(address: str, *more: str) -> str:
+    """An output to a Prometheus that takes remote write; `more` are further lines of it."""
+    return http_output(address, "/api/v1/write", "prometheusremotewrite", *more, REMOTE_WRITE)
 
 
 class Telegraf(Process):
