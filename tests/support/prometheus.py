@@ -26,15 +26,24 @@ class Prometheus(Process):
         scrape_interval: str = "1s",
         address: str | None = None,
         listen: str | None = None,
+        rules: Path | None = None,
     ) -> None:
-        """Without an `address` it is a free port of the loopback address; `listen` is for one that differs."""
+        """Without an `address` it is a free port of the loopback address; `listen` is for one that differs.
+
+        It evaluates the file of `rules` as often as it scrapes.
+        """
         self.address = address or f"127.0.0.1:{free_port()}"
         config = directory / "prometheus.yml"
         # JSON is YAML.
         config.write_text(
             json.dumps(
                 {
-                    "global": {"scrape_interval": scrape_interval, "scrape_timeout": scrape_interval},
+                    "global": {
+                        "scrape_interval": scrape_interval,
+                        "scrape_timeout": scrape_interval,
+                        "evaluation_interval": scrape_interval,
+                    },
+                    "rule_files": [str(rules)] if rules else [],
                     "scrape_configs": [{"job_name": "bitcoin", "static_configs": [{"targets": [target]}]}],
                 }
             )
@@ -67,9 +76,10 @@ class Prometheus(Process):
         assert answer is not None, f"no answer to {path}\n{self.log}"
         return json.loads(answer)["data"]
 
-    def query(self, expression: str) -> Result:
-        """The labels (`__name__` among them) and the current value of each series that it gives."""
-        data = self._ask(f"query?{urllib.parse.urlencode({'query': expression})}")
+    def query(self, expression: str, at: float | None = None) -> Result:
+        """The labels (`__name__` among them) and the value of each series that it gives: now, or at that Unix time."""
+        parameters = {"query": expression} | ({} if at is None else {"time": str(at)})
+        data = self._ask(f"query?{urllib.parse.urlencode(parameters)}")
         if data["resultType"] == "scalar":
             return [({}, float(data["result"][1]))]
         assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"
