@@ -9,7 +9,6 @@ from pathlib import Path
 
 from support.processes import START_SECONDS, Process, free_port
 
-TOPIC = "bitcoin"
 CLUSTER = "dGVsZWdyYWYtYml0Y29pbg"  # any 16 bytes, in base64 without padding
 
 PROPERTIES = """\
@@ -50,7 +49,7 @@ class Login:
 class Kafka(Process):
     """A real Kafka in KRaft mode; what it has stored survives a stop and a start.
 
-    With a `login` it takes clients by TLS and SASL (PLAIN) only.
+    A `secure` one takes clients by TLS and SASL (PLAIN) only.
     """
 
     def __init__(self, binary: Path, directory: Path, *, secure: bool = False) -> None:
@@ -71,10 +70,15 @@ class Kafka(Process):
         self._properties.write_text(text)
         super().__init__([binary, "kafka.Kafka", self._properties], directory, name="kafka")
 
+    @property
+    def url(self) -> str:
+        """Where nodes send to, and the central Telegraf reads from, as `config` takes it."""
+        return f"kafka+ssl://{self.login.user}@{self.address}" if self.login else f"kafka://{self.address}"
+
     def start(self) -> None:
         """Start it, and wait until it takes clients."""
-        format_once = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", CLUSTER]
-        _run([self._binary, *format_once, "--config", self._properties])
+        tool = (self._binary, "kafka.tools.StorageTool")
+        _run(*tool, "format", "--ignore-formatted", "--cluster-id", CLUSTER, "--config", self._properties)
         super().start()
         self.wait_until(lambda: "Kafka Server started" in self.stderr, "Kafka was ready")
 
@@ -87,26 +91,12 @@ def _certify(directory: Path) -> Login:
     login = Login("fleet", "correct horse", directory / "kafka.pem")
     keytool = shutil.which("keytool")
     assert keytool, "keytool, which Java brings, is not on the PATH"
-    store = ["-alias", "kafka", "-keystore", directory / KEYSTORE, "-storepass", login.password]
-    _run(
-        [
-            keytool,
-            "-genkeypair",
-            "-keyalg",
-            "EC",
-            "-dname",
-            "CN=kafka",
-            "-ext",
-            "san=ip:127.0.0.1",
-            "-validity",
-            "2",
-        ]
-        + ["-storetype", "PKCS12", *store]
-    )
-    _run([keytool, "-exportcert", "-rfc", "-file", login.certificate, *store])
+    store = ("-alias", "kafka", "-keystore", str(directory / KEYSTORE), "-storepass", login.password)
+    _run(keytool, "-genkeypair", "-keyalg", "EC", "-dname", "CN=kafka", "-ext", "san=ip:127.0.0.1", *store)
+    _run(keytool, "-exportcert", "-rfc", "-file", login.certificate, *store)
     return login
 
 
-def _run(command: list[str | Path]) -> None:
+def _run(*command: str | Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,19 +1,20 @@
-"""Nodes with a Telegraf each, Kafka, a central Telegraf with its page, and a Prometheus; VictoriaMetrics beside it."""
+"""Nodes with a Telegraf each, Kafka, a central Telegraf and a Prometheus; beside them VictoriaMetrics."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.kafka import TOPIC, Kafka, Login
-from support.nodes import SimulatedNode
+from support.kafka import Kafka
+from support.nodes import PROGRAM, SimulatedNode
 from support.processes import START_SECONDS, free_port, get, wait_until
 from support.prometheus import Prometheus
-from support.telegraf import Telegraf, configuration
+from support.telegraf import Telegraf
 from support.victoriametrics import VictoriaMetrics
 
 DIALECT_OF = {"alpha": "tracing", "beta": "stock"}
@@ -36,67 +37,12 @@ FILE = """
 """
 """Writes every line to a file as well, so that none is lost or changed unnoticed."""
 
-LOGIN = """\
-  sasl_username = "{user}"
-  sasl_password = "${{BITCOIN_FLEET_PASSWORD}}"
-  sasl_mechanism = "PLAIN"
-  enable_tls = true
-  tls_ca = "${{BITCOIN_FLEET_CA}}"
-"""
-
-OUTPUT = """
-[[outputs.kafka]]
-  brokers = ["{address}"]
-  topic = "{topic}"
-  version = "2.1.0"
-  namepass = ["bitcoin"]
-  tagexclude = ["host"]
-  routing_tag = "node"
-  required_acks = -1
-  max_retry = 3
-  compression_codec = 1
-  startup_error_behavior = "retry"
-  metric_batch_size = 1000
-  metric_buffer_limit = 50000
-  flush_interval = "1s"
-  flush_jitter = "0s"
-{login}\
-  data_format = "influx"
-"""
-
-INPUT = """
-[[inputs.kafka_consumer]]
-  brokers = ["{address}"]
-  topics = ["{topic}"]
-  kafka_version = "2.1.0"
-  consumer_group = "bitcoin-central"
-  offset = "newest"
-  max_undelivered_messages = 10000
-  max_processing_time = "5s"
-  startup_error_behavior = "retry"
-{login}\
-  data_format = "influx"
-
-"""
+QUICKLY = ("--emit-interval", "1")
 
 
-def _login(login: Login | None) -> str:
-    return LOGIN.format(user=login.user) if login else ""
-
-
-def node_side(socket: Path, name: str, page: str, kafka: Kafka, *options: str) -> str:
-    """The configuration of a node's Telegraf: to Kafka, and a page at home."""
-    text = configuration(socket, page, "--emit-interval", "1", "--tag", f"node={name}", *options)
-    return text + OUTPUT.format(address=kafka.address, topic=TOPIC, login=_login(kafka.login))
-
-
-def central_side(page: str, kafka: Kafka) -> str:
-    """The configuration of the central Telegraf: from Kafka to its page."""
-    text = configuration(Path("/nowhere"), page, "--emit-interval", "1")
-    entry = INPUT.format(address=kafka.address, topic=TOPIC, login=_login(kafka.login))
-    text, count = re.subn(r"^\[\[inputs\.execd\]\]\n.*?\n\n(?=\[\[)", entry, text, flags=re.MULTILINE | re.DOTALL)
-    assert count == 1
-    return text
+def _config(*arguments: str | Path) -> str:
+    """What `config` prints."""
+    return subprocess.run([PROGRAM, "config", *arguments], check=True, capture_output=True, text=True).stdout
 
 
 def remote_write(url: str) -> str:
@@ -168,13 +114,15 @@ class KafkaFleet:
         )
         self.members = {name: self._join(name, *options) for name in DIALECT_OF}
         self.page = f"127.0.0.1:{free_port()}"
-        self.central = self._telegraf("central", central_side(self.page, self.kafka))
+        self.central = self._telegraf(
+            "central", _config(*QUICKLY, "--central", self.kafka.url, "--metrics-addr", self.page)
+        )
         self.prometheus = processes.enter_context(
             Prometheus(binaries["prometheus"], self.page, self._made("prometheus"), rules=RULES)
         )
         self.prometheus.wait_for(f"count(bitcoin_up == 1) == {len(self.members)}")
         wait_until(
-            lambda: self._read_by_node().keys() == set(self.members),
+            lambda: self._first_read().keys() == set(self.members),
             START_SECONDS,
             "a line of each at the far end",
         )
@@ -198,7 +146,8 @@ class KafkaFleet:
         node = SimulatedNode(socket, self._directory / name / "node", "--dialect", DIALECT_OF[name])
         self._processes.enter_context(node)
         page = f"127.0.0.1:{free_port()}"
-        text = node_side(socket, name, page, self.kafka, *options) + remote_write(self.victoria.url)
+        route = ("--tag", f"node={name}", "--output", self.kafka.url, "--metrics-addr", page)
+        text = _config(*QUICKLY, *route, *options, socket) + remote_write(self.victoria.url)
         return Member(name, node, self._telegraf(name, text), page, self._file(name))
 
     @property
@@ -213,8 +162,8 @@ class KafkaFleet:
         """Every line that the central Telegraf read, and how often."""
         return Counter(whole_lines(self._file("central")))
 
-    def _read_by_node(self) -> dict[str, int]:
-        """When the first line of each node that arrived was emitted: the central Telegraf begins with the newest."""
+    def _first_read(self) -> dict[str, int]:
+        """When each node's first line that arrived was emitted: the central Telegraf begins with the newest."""
         first: dict[str, int] = {}
         for line in self.arrived:
             (name,) = re.findall(r",node=(\w+)", line)
@@ -223,7 +172,7 @@ class KafkaFleet:
 
     def emitted(self) -> set[str]:
         """Every line of the nodes since the central Telegraf first read."""
-        first = self._read_by_node()
+        first = self._first_read()
         return {
             line
             for name, member in self.members.items()

@@ -77,7 +77,7 @@ class Prometheus(Process):
         return json.loads(answer)["data"]
 
     def query(self, expression: str, at: float | None = None) -> Result:
-        """The labels (`__name__` among them) and the value of each series that it gives: now, or at that Unix time."""
+        """The labels (`__name__` among them) and the value of each series that it gives, now or `at` a time."""
         parameters = {"query": expression} | ({} if at is None else {"time": str(at)})
         data = self._ask(f"query?{urllib.parse.urlencode(parameters)}")
         if data["resultType"] == "scalar":

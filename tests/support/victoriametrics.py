@@ -13,7 +13,7 @@ Sample = tuple[frozenset[tuple[str, str]], int, float]
 
 
 class VictoriaMetrics(Prometheus):
-    """A real VictoriaMetrics, which answers queries as a Prometheus does; it takes remote write, and scrapes nothing."""
+    """A real VictoriaMetrics, which takes remote write, and answers queries as Prometheus does."""
 
     def __init__(self, binary: Path, directory: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
