@@ -39,8 +39,8 @@ def await_home(fleet: KafkaFleet) -> None:
 def live_through(fleet: KafkaFleet, end: Callable[[], object], begin: Callable[[], object]) -> None:
     """Have the nodes live on during an outage: no line is lost or changed, and no counter is reset.
 
-    A line may arrive twice, with the same time: a batch that failed is sent again, and what was not acknowledged is
-    read again.
+    A line may arrive twice, with the same time: a batch that failed in part is sent again as a whole, and what was
+    not acknowledged is read again.
     """
     end()
     live_a_little(fleet)
