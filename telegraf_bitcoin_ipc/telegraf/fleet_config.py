@@ -19,7 +19,7 @@ CA: Final = "BITCOIN_FLEET_CA"
 CERTIFICATE: Final = "BITCOIN_FLEET_CERT"
 KEY: Final = "BITCOIN_FLEET_KEY"
 
-BUFFERED_LINES: Final = 50_000
+BUFFERED_LINES: Final = 100_000
 """Lines that a node's Telegraf keeps in memory while it cannot deliver them: some 50 MB."""
 
 LINES_PER_EMISSION: Final = 42

@@ -145,11 +145,11 @@ def _items(names: Iterable[str]) -> str:
 def toml(value: str | Sequence[str]) -> str:
     """Return a TOML basic string, or an array of them; TOML supports all of JSON's escapes.
 
-    Dollar signs are escaped because Telegraf replaces environment variables before it parses the TOML.
+    Dollar signs are doubled because Telegraf replaces environment variables, before or after it parses the TOML.
     """
     if not isinstance(value, str):
         return f"[{', '.join(map(toml, value))}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f").replace("$", "\\u0024")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f").replace("$", "$$")
 
 
 def prometheus_names(metric_type: MetricType) -> list[str]:

@@ -30,7 +30,7 @@ class Prometheus(Process):
     ) -> None:
         """Without an `address` it is a free port of the loopback address; `listen` is for one that differs.
 
-        It evaluates the file of `rules` as often as it scrapes.
+        It evaluates a file of `rules` as often as it scrapes.
         """
         self.address = address or f"127.0.0.1:{free_port()}"
         config = directory / "prometheus.yml"

@@ -117,14 +117,14 @@ def test_delivery(url: str) -> None:
         "flush_interval": "1s",
         "flush_jitter": "0s",
         "metric_batch_size": 1000,
-        "metric_buffer_limit": 50_000,
+        "metric_buffer_limit": 100_000,
     }
     assert delivery.items() <= output.items()
 
 
 @pytest.mark.parametrize(
     ("lines", "interval", "text"),
-    [(42, 10, "3 hours"), (100, 10, "83 minutes"), (42, 60, "19 hours"), (100, 0.1, "0 minutes")],
+    [(42, 10, "6 hours"), (100, 10, "2 hours"), (42, 60, "39 hours"), (100, 1, "16 minutes")],
 )
 def test_outage(lines: int, interval: float, text: str) -> None:
     """The comment beside the buffer says how long an outage it holds at this emission interval."""
