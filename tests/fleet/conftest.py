@@ -20,17 +20,17 @@ def start_fleet(
     kafka_binary: Path,
     victoriametrics_binary: Path,
 ) -> Callable[..., KafkaFleet]:
-    """Start all of it, with the plugins' options; it is stopped after the test."""
+    """Start all of it; it is stopped after the test."""
     binaries = {
         "telegraf": telegraf_binary,
         "prometheus": prometheus_binary,
         "kafka": kafka_binary,
         "victoria-metrics": victoriametrics_binary,
     }
-    return lambda *options, **how: KafkaFleet(processes, tmp_path, socket_path.parent, binaries, *options, **how)
+    return lambda **how: KafkaFleet(processes, tmp_path, socket_path.parent, binaries, **how)
 
 
 @pytest.fixture
 def fleet(start_fleet: Callable[..., KafkaFleet]) -> KafkaFleet:
-    """All of it, as users have it."""
+    """All of it, without TLS and password."""
     return start_fleet()

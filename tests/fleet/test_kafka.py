@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from support.kafka_fleet import KafkaFleet, page_of
-from support.processes import START_SECONDS, wait_until
+from support.kafka_fleet import KafkaFleet
 from support.prometheus import Result
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
@@ -19,21 +18,12 @@ COUNTERS = 'label_replace({__name__=~"bitcoin_.+_total"}, "metric", "$1", "__nam
 
 def live_a_little(fleet: KafkaFleet) -> None:
     """Have each node do what its kind can."""
-    for member in fleet.members.values():
-        member.node.do("peers", inbound=5, outbound=10)
-        member.node.do("accept", count=30)
-        member.node.do("block", outputs=20)
-        member.node.do("reorg", depth=2)
-        member.node.do("block")
-
-
-def await_home(fleet: KafkaFleet) -> None:
-    """Wait until the central page is the nodes' own pages together: every series, its value and its type."""
-    wait_until(
-        lambda: page_of(fleet.page) == fleet.at_home != {},
-        START_SECONDS,
-        lambda: f"the same, and not {set(page_of(fleet.page).items()) ^ set(fleet.at_home.items())}",
-    )
+    for node in fleet.nodes.values():
+        node.do("peers", inbound=5, outbound=10)
+        node.do("accept", count=30)
+        node.do("block", outputs=20)
+        node.do("reorg", depth=2)
+        node.do("block")
 
 
 def live_through(fleet: KafkaFleet, end: Callable[[], object], begin: Callable[[], object]) -> None:
@@ -46,9 +36,8 @@ def live_through(fleet: KafkaFleet, end: Callable[[], object], begin: Callable[[
     live_a_little(fleet)
     fleet.await_emissions(OUTAGE)
     begin()
-    arrived = fleet.await_arrival()
-    assert arrived.keys() <= {line for member in fleet.members.values() for line in member.lines}
-    await_home(fleet)
+    fleet.await_arrival()
+    fleet.await_home()
     live_a_little(fleet)
     fleet.prometheus.wait_for('bitcoin_blocks_disconnected_total{node="alpha"} == 4')
     assert fleet.prometheus.query(f"resets({COUNTERS}[1h:1s]) >= 0")
@@ -70,13 +59,13 @@ def test_everything_arrives_as_at_home(fleet: KafkaFleet) -> None:
     """Behind Kafka every series of both nodes has the value and the type that it has at home."""
     live_a_little(fleet)
     fleet.prometheus.wait_for('bitcoin_blocks_disconnected_total{node="alpha"} == 2')
-    await_home(fleet)
+    fleet.await_home()
     expected = {f"bitcoin_{metric.name}": metric.type for metric in CATALOGUE}
     shown = {name: entry for name, entry in fleet.prometheus.metadata().items() if name.startswith("bitcoin_")}
     assert {name: {each["type"] for each in entry} for name, entry in shown.items()} == {
         name: {expected[name]} for name in shown
     }
-    assert {f"# TYPE {name}" for name in shown} == {entry for entry in fleet.at_home if entry.startswith("#")}
+    assert shown.keys() == {line.split()[2] for line in fleet.pages_at_home if line.startswith("# TYPE")}
 
 
 def test_an_outage_of_kafka(fleet: KafkaFleet) -> None:
@@ -98,7 +87,7 @@ def test_an_outage_of_the_central_telegraf(fleet: KafkaFleet) -> None:
 def test_a_node_that_dies(fleet: KafkaFleet) -> None:
     """A node that is killed is down at the far end, under its own tag, until it is back; its counters go on."""
     live_a_little(fleet)
-    node = fleet.members["beta"].node
+    node = fleet.nodes["beta"]
     node.kill()
     for far in (fleet.prometheus, fleet.victoria):
         far.shows("bitcoin_up", lambda found: by_node(found) == {"alpha": 1, "beta": 0}, "beta down")
@@ -108,7 +97,7 @@ def test_a_node_that_dies(fleet: KafkaFleet) -> None:
     await_alert(fleet, "BitcoinNodeDown", "beta")
     node.start()
     fleet.prometheus.wait_for('bitcoin_up{node="beta"} == 1')
-    await_home(fleet)
+    fleet.await_home()
     assert fleet.prometheus.query('resets(bitcoin_blocks_connected_total{node="beta"}[1h]) > 0') == []
 
 
@@ -117,18 +106,18 @@ def test_a_telegraf_that_dies(fleet: KafkaFleet) -> None:
 
     VictoriaMetrics shows the last values for about 5 minutes more, as docs/fleet.md says.
     """
-    member = fleet.members["alpha"]
-    member.telegraf.kill()
-    member.node.says("unsubscribed", 2)
+    node, telegraf = fleet.nodes["alpha"], fleet.telegrafs["alpha"]
+    telegraf.kill()
+    node.says("unsubscribed", 2)
     fleet.prometheus.shows("bitcoin_up", lambda found: by_node(found) == {"beta": 1}, "beta alone")
     last = max(time for labels, time, _ in fleet.victoria.samples() if ("node", "alpha") in labels) / 1000
     ups = [fleet.victoria.query('bitcoin_up{node="alpha"}', at=last + minutes * 60) for minutes in (4, 6)]
     assert [by_node(up) for up in ups] == [{"alpha": 1}, {}]
     await_alert(fleet, "BitcoinPluginDown", "alpha")
-    member.telegraf.start()
+    telegraf.start()
     fleet.prometheus.shows("bitcoin_up", lambda found: by_node(found) == {"alpha": 1, "beta": 1}, "both")
-    await_home(fleet)
-    assert not member.node.lines("abort")
+    fleet.await_home()
+    assert not node.lines("abort")
 
 
 def test_tls_and_a_password(start_fleet: Callable[..., KafkaFleet]) -> None:
@@ -136,4 +125,4 @@ def test_tls_and_a_password(start_fleet: Callable[..., KafkaFleet]) -> None:
     fleet = start_fleet(secure=True)
     live_a_little(fleet)
     fleet.await_arrival()
-    await_home(fleet)
+    fleet.await_home()

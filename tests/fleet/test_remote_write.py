@@ -16,8 +16,7 @@ def emitted(fleet: KafkaFleet) -> Samples:
     """What the plugins emitted, as samples."""
     return {
         (frozenset({"__name__": f"bitcoin_{field}", **point.tags}.items()), point.timestamp // 1_000_000): value
-        for member in fleet.members.values()
-        for point in map(read, member.lines)
+        for point in map(read, fleet.emitted)
         for field, value in point.fields.items()
     }
 
@@ -36,9 +35,9 @@ def test_every_sample_arrives_through_an_outage(fleet: KafkaFleet) -> None:
     """What is emitted while VictoriaMetrics is gone is there afterwards, with its own time, once; no type is."""
     fleet.await_emissions(3)
     fleet.victoria.stop()
-    for member in fleet.members.values():
-        member.node.do("accept", count=30)
-        member.node.do("block", outputs=20)
+    for node in fleet.nodes.values():
+        node.do("accept", count=30)
+        node.do("block", outputs=20)
     fleet.await_emissions(20)
     fleet.victoria.start()
     expected = emitted(fleet)

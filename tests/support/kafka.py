@@ -75,6 +75,16 @@ class Kafka(Process):
         """Where nodes send to, and the central Telegraf reads from, as `config` takes it."""
         return f"kafka+ssl://{self.login.user}@{self.address}" if self.login else f"kafka://{self.address}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a Telegraf needs in its environment."""
+        if not self.login:
+            return {}
+        return {
+            "BITCOIN_FLEET_PASSWORD": self.login.password,
+            "BITCOIN_FLEET_CA": str(self.login.certificate),
+        }
+
     def start(self) -> None:
         """Start it, and wait until it takes clients."""
         tool = (self._binary, "kafka.tools.StorageTool")
