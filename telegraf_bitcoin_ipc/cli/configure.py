@@ -77,7 +77,7 @@ def _central(central: Route, address: str, values: dict[str, Any]) -> None:
             raise ConfigError(f"--central: {OPTIONS[field].name} is for the nodes' machines, not for this one")
     given = {**from_environment(os.environ), **values}
     interval = {field: text for field, text in given.items() if field == "emit_interval"}
-    config = make_config({"socket": EXAMPLE_SOCKET, **interval})
+    config = make_config({"socket": EXAMPLE_SOCKET, **interval})  # only to check the interval
     _warn_if_exposed("--central", central)
     show(render_central(central, address, config.emit_interval), end="")
 
