@@ -74,7 +74,7 @@ class KafkaFleet(Fleet):
     def _start(self, name: str, text: str, environment: Mapping[str, str] | None) -> Telegraf:
         if name != "central":
             text += remote_write(self.victoria.url)
-        return super()._start(name, text, self.kafka.environment)
+        return super()._start(name, text, {**self.kafka.environment, **(environment or {})})
 
     @property
     def emitted(self) -> set[str]:
