@@ -1,6 +1,7 @@
-"""`echo`, a minimal subscriber: reads a frame, writes a prepared answer, blocking. SOCKET
+"""`echo`, a minimal subscriber: reads a frame, writes a prepared answer. SOCKET [busy]
 
-It subscribes to nothing. It recognises a call by fixed positions in the message that Cap'n Proto writes.
+It subscribes to nothing. It recognises a call by fixed positions in the message that Cap'n Proto writes. It sleeps
+until a frame comes; with `busy` it asks for one without a pause: no Python process can answer much sooner.
 """
 
 import socket
@@ -15,13 +16,22 @@ KIND, QUESTION = 8, 24  # in a frame, behind its header
 BUFFER_BYTES = 1 << 22
 
 
-def main(path: str) -> None:
+def _read(node: socket.socket, room: memoryview) -> int:
+    while True:
+        try:
+            return node.recv_into(room)
+        except BlockingIOError:
+            continue
+
+
+def main(path: str, *, busy: bool) -> None:
     """Answer until the node closes the connection."""
     node = socket.socket(socket.AF_UNIX)
     node.connect(path)
+    node.setblocking(not busy)
     buffer, answer, filled = bytearray(BUFFER_BYTES), bytearray(ANSWER), 0
     view = memoryview(buffer)
-    while size := node.recv_into(view[filled:]):
+    while size := _read(node, view[filled:]):
         filled += size
         at = 0
         while filled - at >= 8:
@@ -45,4 +55,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], busy=sys.argv[2:] == ["busy"])

@@ -18,7 +18,7 @@ LATE = 2.0  # seconds that the plugin may be behind the node at the end
 
 
 def utxo(node: Node, scale: Scale) -> Iterator[Figure]:
-    """Yield the time per UTXO event in bursts: against `echo` and `pycapnp`, and its tail."""
+    """Yield the time per UTXO event in bursts: against `echo`, `pycapnp` and a busy `echo`, and its tail."""
     with ExitStack() as stack:
         several: list[Subject] = [
             stack.enter_context(subjects.echo(node)),
@@ -28,14 +28,19 @@ def utxo(node: Node, scale: Scale) -> Iterator[Figure]:
         calls = {subject.name: node.coins(subject.subscriber, scale.burst) for subject in several}
         for subject in several:
             node.burst(subject.subscriber, calls[subject.name][:1000])
-        mean: dict[str, list[float]] = {subject.name: [] for subject in several}
+        mean: dict[str, list[float]] = {name: [] for name in ("echo", "plugin", "pycapnp", "busy echo")}
         tail: dict[str, list[float]] = {subject.name: [] for subject in several}
         for number in range(scale.rounds):
             for subject in several[number % 3 :] + several[: number % 3]:
                 took = steps(node.burst(subject.subscriber, calls[subject.name]))
                 mean[subject.name].append(statistics.fmean(took))
                 tail[subject.name].append(percentile(took, TAIL) / statistics.median(took))
-    yield Figure("UTXO event, plugin / echo", ratio(mean["plugin"], mean["echo"]), RATIO, 0.85)
+            with subjects.busy_echo(node) as least:
+                took = steps(node.burst(least.subscriber, node.coins(least.subscriber, scale.burst)))
+                mean[least.name].append(statistics.fmean(took))
+    yield Figure("UTXO event, plugin / echo", ratio(mean["plugin"], mean["echo"]), RATIO, 0.62)
+    yield Figure("UTXO event, plugin / busy echo", ratio(mean["plugin"], mean["busy echo"]), RATIO, 1.2)
+    yield Figure("UTXO event, busy echo / echo", ratio(mean["busy echo"], mean["echo"]), RATIO)
     yield Figure("UTXO event, plugin / pycapnp", ratio(mean["plugin"], mean["pycapnp"]), RATIO, 0.65)
     yield Figure("UTXO event, 99th percentile / median", statistics.median(tail["plugin"]), RATIO, 2.0)
     yield Figure("UTXO event, 99th percentile / median, echo", statistics.median(tail["echo"]), RATIO)

@@ -19,7 +19,9 @@ BESIDE_THE_NODE = (
     "(seen with perf sched)."
 )
 REASONS: dict[str, str] = {
-    "UTXO event, plugin / echo": "five system calls per event, in Python; other work on the two cores slows it.",
+    "UTXO event, plugin / echo": (
+        "most of it is the driver and the kernel; `busy echo / echo` is about the least for a Python process."
+    ),
     "UTXO event, 99th percentile / median": BESIDE_THE_NODE,
     "UTXO event, plugin busy / undisturbed": "differs from run to run: a busy plugin takes one of two cores; "
     "the guard, which polls busily, and the node's threads share the other.",

@@ -117,6 +117,13 @@ def echo(node: Node) -> Iterator[Subject]:
 
 
 @contextmanager
+def busy_echo(node: Node) -> Iterator[Subject]:
+    """Run `echo` without a pause: it takes a processor for itself, so only while it is measured."""
+    with running(node, sys.executable, "-I", "-S", HERE / "echo.py", node.path, "busy") as process:
+        yield Subject("busy echo", process, node.accepted())
+
+
+@contextmanager
 def pycapnp(node: Node) -> Iterator[Subject]:
     """Run `pycapnp`, subscribed."""
     with running(node, sys.executable, "-P", HERE / "pycapnp_subscriber.py", node.path) as process:

@@ -7,24 +7,17 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.cli.output import PROGRAM, OutputError, complain, discard_stdout, show, writing
-from telegraf_bitcoin_ipc.config import (
-    DEFAULT_GROUPS,
-    ENVIRONMENT_PREFIX,
-    OPTIONS,
-    TOP_POLL_INTERVAL,
-    Config,
-    from_environment,
-    make_config,
-)
 from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
 from telegraf_bitcoin_ipc.ipc.working_directory import checked
 from telegraf_bitcoin_ipc.telegraf.execd import FLUSH_SECONDS, LineWriter, LogHandler
+
+if TYPE_CHECKING:
+    from telegraf_bitcoin_ipc.config import Config
 
 STDIN: Final = 0
 STDOUT: Final = 1
@@ -95,6 +88,8 @@ def _once(values: Mapping[str, Any]) -> int:
 
 
 def _top(values: Mapping[str, Any]) -> int:
+    from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL
+
     # Override debug from the environment: it would log every single coin.
     config = _configure({"debug": False, **values}, poll_interval=TOP_POLL_INTERVAL)
     with _from_extra("top", "rich"):
@@ -121,6 +116,7 @@ def _config(values: dict[str, Any]) -> int:
 
 
 def _metrics(_: Mapping[str, Any]) -> int:
+    from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
     from telegraf_bitcoin_ipc.ipc.catalogue import markdown
 
     show(markdown(DEFAULT_GROUPS), end="")
@@ -189,7 +185,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     first = next(iter(arguments), "")
     if first in _COMMANDS or first in ("-h", "--help"):
         return _make_program_parser(first).parse_args(arguments)
-    parser = _Parser(prog=PROGRAM, description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    parser = _Parser(prog=PROGRAM, description=_DESCRIPTION, epilog=_epilog(), allow_abbrev=False)
     parser.set_defaults(run=_run)
     _add_options(parser)
     parser.add_argument("--metrics-addr", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
@@ -202,8 +198,10 @@ def _make_program_parser(chosen: str) -> argparse.ArgumentParser:
     Only the `chosen` command gets its options, so that nothing is imported for the others.
     """
     usage = f"{PROGRAM} [OPTIONS] SOCKET\n       {PROGRAM} COMMAND ..."
-    program = _Parser(prog=PROGRAM, usage=usage, description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
-    _add_options(program, OPTIONS.keys() - {"socket"})
+    program = _Parser(prog=PROGRAM, usage=usage, description=_DESCRIPTION, allow_abbrev=False)
+    if chosen not in _COMMANDS:
+        program.epilog = _epilog()
+        _add_options(program, without_socket=True)
     parsers = program.add_subparsers(title="commands", metavar="COMMAND", prog=PROGRAM, required=True)
     for name, (sentence, add_options, run) in _COMMANDS.items():
         parser = parsers.add_parser(name, help=sentence, description=sentence, allow_abbrev=False)
@@ -213,29 +211,19 @@ def _make_program_parser(chosen: str) -> argparse.ArgumentParser:
     return program
 
 
-def _add_options(
-    parser: argparse.ArgumentParser, fields: Collection[str] = OPTIONS.keys(), **defaults: str
-) -> None:
-    """Add options of Config, absent from the result unless given; `defaults` only appear in the help."""
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    for field, option in OPTIONS.items():
-        if field not in fields:
-            continue
-        text = option.help.replace("%", "%%")
-        if default := defaults.get(field, option.default):
-            text += f" (default: {default})"
-        details: dict[str, Any] = {"action": "store_true"}
-        if option.metavar:
-            details = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
-        if field == "socket":
-            parser.add_argument(field, nargs="?", default=argparse.SUPPRESS, help=text, **details)
-        else:
-            parser.add_argument(option.name, default=argparse.SUPPRESS, help=text, **details)
+def _add_options(parser: argparse.ArgumentParser, *, without_socket: bool = False) -> None:
+    from telegraf_bitcoin_ipc.cli.options import add_options
+    from telegraf_bitcoin_ipc.config import OPTIONS
+
+    add_options(parser, OPTIONS.keys() - ({"socket"} if without_socket else set()))
 
 
 def _add_top_options(parser: argparse.ArgumentParser) -> None:
+    from telegraf_bitcoin_ipc.cli.options import add_options
+    from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL
+
     fields = ("socket", "poll_interval", "metrics", "no_utxo_trace", "no_guard")
-    _add_options(parser, fields, poll_interval=f"{TOP_POLL_INTERVAL:g}")
+    add_options(parser, fields, poll_interval=f"{TOP_POLL_INTERVAL:g}")
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -295,18 +283,26 @@ _DESCRIPTION: Final = (
     "inputs.execd."
 )
 
-_EPILOG: Final = (
-    f"Each option can also be set as an environment variable, for instance {ENVIRONMENT_PREFIX}POLL_INTERVAL=30. "
-    f"The options of a command: {PROGRAM} {{{','.join(_COMMANDS)}}} --help"
-)
+
+def _epilog() -> str:
+    """Return what --help ends with."""
+    from telegraf_bitcoin_ipc.config import ENVIRONMENT_PREFIX
+
+    return (
+        "Each option can also be set as an environment variable, for instance "
+        f"{ENVIRONMENT_PREFIX}POLL_INTERVAL=30. "
+        f"The options of a command: {PROGRAM} {{{','.join(_COMMANDS)}}} --help"
+    )
 
 
-def _configure(values: Mapping[str, Any], **defaults: Any) -> Config:
+def _configure(values: Mapping[str, Any], **defaults: Any) -> "Config":
     """Return the configuration for commands that connect to a node.
 
     `values` override the environment, which overrides `defaults`. Raises ConfigError if SOCKET cannot be a socket.
     """
-    config = make_config({**defaults, **from_environment(os.environ), **values})
+    from telegraf_bitcoin_ipc.cli.options import configure
+
+    config = configure(values, **defaults)
     _check_socket(config.socket)
     return config
 

@@ -2,7 +2,7 @@
 
 from . import contract, wire
 from .allowed import CALLS
-from .contract import SUBSCRIBING
+from .contract import STOPPING, SUBSCRIBING
 from .ledger import Ledger, Violation
 from .wire import CAP_TABLE, PARAMS, TARGET, Malformed, Struct
 
@@ -118,9 +118,10 @@ def _check_use(thread: int, asked: tuple[int, int], ledger: Ledger, name: str) -
     """
     if asked == ENDING:
         return
+    allowed = ledger.may_call(asked)
     if ledger.stopping:
-        raise NotNow("the node is stopping")
-    if not ledger.may_call(asked):
+        raise NotNow(STOPPING)
+    if not allowed:
         raise Refused(f"{name} before the node is known to have loaded its chain")
     if thread in ledger.busy:
         raise Refused(f"{name} on a server thread that is busy")

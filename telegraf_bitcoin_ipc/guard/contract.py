@@ -21,6 +21,7 @@ UTXO_METHODS = (1, 2, 3)  # add, spend, uncache: in the order of TOTALS
 UNCONFIRMED_HEIGHT = 0x7FFFFFFF
 HASH_BYTES = 32
 NO_LIMIT = 0x7FEFFFFFFFFFFFFF  # the default of waitTipChanged's timeout: the largest f64
+STOPPING = "the node is stopping"  # in the reason of the guard's own exception
 THREAD_BUSY = b"thread busy"  # in the reason of libmultiprocess's exception, up to version 7
 
 LONGEST_WAIT_MILLISECONDS = 10_000.0  # of a waitTipChanged with a time limit: leaving has to wait for its answer

@@ -58,11 +58,18 @@ class Ledger:
         self._questions: dict[int, Question] = {}
         self._done: set[int] = set()  # questions that need no Finish; one may be on its way all the same
         self._held: dict[int, int] = {}  # references that the client has, by capability
-        self.stopping = False  # the wait without a time limit was answered: the node stops, or cannot report it
+        self._was_loaded = False  # the node's process showed that its chain was loaded
+        # It no longer does; or the wait without a time limit was answered: the node stops, or cannot report it.
+        self.stopping = False
 
     def may_call(self, asked: tuple[int, int]) -> bool:
         """Return whether a call harms no node that may be starting, as far as can be known."""
-        return not needs_chain(asked) or self._readiness.shown or self._loaded()
+        if not needs_chain(asked) or self._readiness.shown:
+            return True
+        loaded = self._loaded()
+        self.stopping |= self._was_loaded and not loaded
+        self._was_loaded |= loaded
+        return loaded
 
     def holds(self, capability: int) -> bool:
         """Return whether the node has given the client a capability."""

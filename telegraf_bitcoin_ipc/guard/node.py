@@ -4,6 +4,7 @@ A node creates its socket at each start, so the socket's inode and ctime identif
 process, where it can be seen.
 """
 
+import contextlib
 import errno
 import os
 import socket
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from .contract import STOPPING
 from .hello import NO_RUN, Run
 
 NETWORK_THREAD = "b-msghand"
@@ -77,7 +79,7 @@ class NodeSocket:
         """
         before = self.look()
         if before == stopped[:3] and stopped[3:] in (NOBODY, process(stopped[3])):
-            raise Stopping("the node is stopping")
+            raise Stopping(STOPPING)
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.setblocking(False)  # a full backlog must not hold anything up
@@ -101,12 +103,9 @@ class NodeSocket:
         Its threads show it. If they are hidden (another process namespace, hidepid) the socket must have been seen
         for SETTLED_SECONDS, and a shutdown goes unnoticed.
         """
-        try:
-            names = [thread.read_text().strip() for thread in Path(f"/proc/{self.run[3]}/task").glob("*/comm")]
-        except OSError:  # a thread has just ended
-            return False
+        names = threads(self.run[3])
         if names:
-            return NETWORK_THREAD in names
+            return NETWORK_THREAD in names or NETWORK_THREAD in threads(self.run[3])
         return self._clock() - self._first_seen >= SETTLED_SECONDS
 
 
@@ -117,6 +116,18 @@ def process(pid: int) -> tuple[int, int]:
     except OSError:
         return NOBODY
     return NOBODY if state == "Z" else (pid, int(fields[START_TIME - 1]))
+
+
+def threads(pid: int) -> list[str]:
+    """Return the names of a process's threads; none if they are hidden.
+
+    A thread can be missed if another one ends meanwhile.
+    """
+    names = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it has just ended
+            names.append(thread.read_text().strip())
+    return names
 
 
 def peer_of(connection: socket.socket) -> tuple[int, int, int]:

@@ -38,6 +38,8 @@ def translated(what: str) -> Iterator[None]:
                 raise NodeUnavailable("the node closed the connection") from error
             case "UNIMPLEMENTED":
                 raise NotOffered(f"{what}: the node does not implement it") from error
+            case _ if contract.STOPPING in reason:
+                raise NodeStopping from error
             case _ if THREAD_BUSY in str(error):
                 raise ThreadBusy(f"{what}: {reason}") from error
             case _:

@@ -20,8 +20,9 @@ class Gated(Conversation):
     def __init__(self, *, forward_utxo: bool = False, loaded: bool = True) -> None:
         super().__init__(forward_utxo=forward_utxo)
         self.log: list[str] = []
+        self.loaded = loaded
         self.plugin.cutter = FrameSplitter(most=PLUGIN_FRAME_BYTES)
-        self.gate = gate.Gate(self.plugin.outbox, self.memory, self.log.append, lambda: loaded)
+        self.gate = gate.Gate(self.plugin.outbox, self.memory, self.log.append, lambda: self.loaded)
         self.relay = relay.Relay(self.node.outbox, self.gate, self.memory, forward_utxo)
 
     def hears(self, side: str, frame: bytes) -> None:

@@ -113,6 +113,17 @@ def test_a_process_that_shows_it_is_enough() -> None:
         assert may_call(gated)
 
 
+def test_a_process_that_no_longer_shows_it_stops() -> None:
+    """A node whose process showed that its chain is loaded, and no longer does, is stopping: nothing passes."""
+    with opened() as gated:
+        assert may_call(gated)
+        gated.loaded = False
+        refused(gated, 70, on_poll(70, CHAIN, "getHeight", CHAIN_ID), why="the node is stopping")
+        gated.loaded = True
+        assert not may_call(gated)
+        assert gated.totals()["calls_refused"] == 0
+
+
 def test_a_node_with_json_rpc_shows_it(starting: Gated) -> None:
     """A node that does not stop, and answers JSON-RPC, has loaded its chain."""
     asks(starting, UPTIME, says(21, result="5"))
