@@ -17,11 +17,11 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run demo test test-fleet check setup lint reference dashboards soak fuzz bench bench-short screenshots wheel clean \
-	install telegraf prometheus nix tmux kafka victoriametrics
+.PHONY: FORCE help run demo test test-fleet check setup lint reference dashboards soak fuzz bench bench-short bench-alerts \
+	screenshots wheel clean install telegraf prometheus nix tmux kafka victoriametrics
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
@@ -103,6 +103,10 @@ bench: install ## run the benchmark (minutes), and write bench/results.json, the
 
 bench-short: install ## benchmark for about a minute; fail only on a gross regression
 	@$(RUN_PYTHON) bench --short $(ARGS)
+
+bench-alerts: install telegraf prometheus ## measure how soon each alert fires (25 minutes), for docs/dashboard.md
+	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" \
+	$(RUN_PYTHON) bench/alert_delays.py && $(MAKE) reference
 
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl

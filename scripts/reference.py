@@ -4,6 +4,7 @@ A page has a generated part between `<!-- NAME -->` and `<!-- /NAME -->`; PARTS 
 """
 
 import ast
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -27,6 +28,14 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "telegraf_bitcoin_ipc"
 EXAMPLE: Final = "telegraf.conf.example"
 ALLOWED: Final = "telegraf_bitcoin_ipc/guard/allowed.py"
+ALERTS: Final = ROOT / "prometheus" / "alerts.yml"
+ALERT_DELAYS: Final = ROOT / "bench" / "alert_delays.json"
+WAYS: Final = {
+    "scraped": "from Telegraf's page",
+    "central": "from a central Telegraf's page",
+    "remote write": "by remote write",
+}
+"""How the metrics came to Prometheus, by the names in `ALERT_DELAYS`."""
 
 
 def all_metrics() -> str:
@@ -106,6 +115,23 @@ def execd_block() -> str:
     return "\n".join(["```toml", "[[inputs.execd]]", *lines, "```"])
 
 
+def delay_table() -> str:
+    """Return how long each alert took to fire, as `make bench-alerts` measured it."""
+    made = json.loads(ALERT_DELAYS.read_text())
+    alerts = re.findall(r"- alert: (\w+)", ALERTS.read_text())
+    delays = sorted(made["delays"], key=lambda each: alerts.index(each["alert"]))
+    rows = [
+        (f"`{each['alert']}`", each["event"], *(f"{each['seconds'][way]} s" for way in WAYS)) for each in delays
+    ]
+    others = [name for name in alerts if all(name != each["alert"] for each in delays)]
+    return (
+        f"Measured with Telegraf {made['telegraf']} and Prometheus {made['prometheus']}, whose scrapes and "
+        f"evaluations were {made['interval']} s apart:\n\n"
+        + table(("alert", "event", *WAYS.values()), *rows)
+        + f"\n\nNot measured: {', '.join(f'`{name}`' for name in others)}."
+    )
+
+
 def module_table() -> str:
     """Return each module of the package with the first paragraph of its docstring."""
     return table(("module", "responsibility"), *_modules())
@@ -134,6 +160,7 @@ PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "METRICS.md": {"costs": cost_table, "methods": method_list, "catalogue": all_metrics},
     "docs/architecture.md": {"modules": module_table},
     "docs/configuration.md": {"options": option_table},
+    "docs/dashboard.md": {"delays": delay_table},
     "docs/guard.md": {"states": guard_states.life},
     "docs/migration.md": {name: partial(migration_table, name) for name in MIGRATION},
 }

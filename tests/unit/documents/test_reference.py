@@ -8,6 +8,7 @@ from reference import (
     MIGRATION,
     all_metrics,
     cost_table,
+    delay_table,
     execd_block,
     group_table,
     method_list,
@@ -22,7 +23,8 @@ from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, STOCK_CHAIN, TRACING
 from telegraf_bitcoin_ipc.ipc.origins import Followed, Origin, Polled, Pushed
 
-PACKAGE = Path(__file__).parents[3] / "telegraf_bitcoin_ipc"
+ROOT = Path(__file__).parents[3]
+PACKAGE = ROOT / "telegraf_bitcoin_ipc"
 
 COSTS = {
     "core": (
@@ -188,3 +190,13 @@ def test_tables_for_moving() -> None:
             "times 100,000; bitcoin per 1,000 virtual bytes there; --fee-targets chooses the targets here",
         ),
     } <= rows
+
+
+def test_each_alert_has_its_delay() -> None:
+    """Who reads how soon the alerts fire finds each, measured by every way to Prometheus, or said not to be."""
+    alerts = set(re.findall(r"- alert: (\w+)", (ROOT / "prometheus" / "alerts.yml").read_text()))
+    text, _, others = delay_table().partition("Not measured: ")
+    measured = re.findall(r"^\| `(\w+)` \| [^|]+ \| \d+ s \| \d+ s \| \d+ s \|$", text, re.MULTILINE)
+    not_measured = set(re.findall(r"`(\w+)`", others))
+    assert not_measured | set(measured) == alerts
+    assert not not_measured & set(measured)

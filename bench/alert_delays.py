@@ -1,0 +1,321 @@
+"""Measure how soon each alert fires, by three ways to Prometheus: writes bench/alert_delays.json.
+
+Usage: python -P bench/alert_delays.py [ALERT ...]   (about 25 minutes, mostly waiting; `make bench-alerts`)
+With names it measures these alerts, and keeps the other results.
+All is real but the nodes: the plugin, Telegraf with the generated configuration, and Prometheus with the rules.
+One Prometheus scrapes Telegraf's pages, one scrapes a central Telegraf's page, and one takes remote write.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+# After the installed packages, so that the installed plugin is measured, not the checkout.
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests"))
+
+from support.alerts import AlertingPrometheus, http_output, remote_write  # noqa: E402
+from support.nodes import PROGRAM, SimulatedNode  # noqa: E402
+from support.processes import children, free_port, wait_until  # noqa: E402
+from support.telegraf import Telegraf, configuration  # noqa: E402
+
+RULES: Final = ROOT / "prometheus" / "alerts.yml"
+RESULT: Final = ROOT / "bench" / "alert_delays.json"
+
+INTERVAL: Final = 15
+"""Prometheus's interval of scrapes and of evaluations, in seconds."""
+
+START_SECONDS: Final = 300.0
+SETTLED_SECONDS: Final = 75.0  # at least, between the first values and the events: two polls
+POLL_SECONDS: Final = 60.0  # the plugin's default
+FROZEN_SECONDS: Final = 75.0  # until lines are dropped, one emission a second; BitcoinPluginDown takes longer
+RESTART_SECONDS: Final = 5.0
+LONGEST_SECONDS: Final = 1200.0  # for: 15m is the longest, of BitcoinHeadersAhead
+LOOK_SECONDS: Final = 5.0  # between two looks at the alerts
+
+QUEUED_BLOCKS: Final = 1200  # more than the plugin queues
+
+NODES: Final[Mapping[str, Sequence[str]]] = {
+    **dict.fromkeys(("ill", "downloading", "reorganised", "down", "frozen", "restarted", "behind", "hung"), ()),
+    "unpolled": ("--poll-interval", "3600"),
+    "killed": (),
+    "unread": ("--emit-interval", "1"),
+}
+"""Each node, and the options of its plugin."""
+
+OWN_TELEGRAF: Final = ("killed", "unread")
+"""The nodes whose Telegraf is stopped; the others share one."""
+
+
+class Event(NamedTuple):
+    """What happened to a node, and when (Unix seconds); no node stands for all of them."""
+
+    alert: str
+    node: str
+    what: str
+    at: float
+
+
+Wanted = Callable[[str], bool]
+"""Whether an alert is to be measured."""
+
+
+class Scene:
+    """The processes: nodes, Telegrafs, and one Prometheus for each way."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        """Start everything but the Telegrafs that run plugins; all files are in the directory."""
+        self._directory = directory
+        self._stack = stack
+        self.nodes = {name: self._node(name) for name in NODES}
+        self._shared = [name for name in NODES if name not in OWN_TELEGRAF]
+        pages = {name: f"127.0.0.1:{free_port()}" for name in ("shared", *OWN_TELEGRAF)}
+        self._listener, central = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        targets = {"scraped": [*pages.values()], "central": [central], "remote write": []}
+        self.ways = {way: self._prometheus(way, pages_of_way) for way, pages_of_way in targets.items()}
+        self._telegraf("central", self._central(central))
+        self.telegrafs = {
+            name: self._telegraf(name, self._sender(page, self._shared if name == "shared" else [name]))
+            for name, page in pages.items()
+        }
+
+    def _node(self, name: str) -> SimulatedNode:
+        node = SimulatedNode(self._directory / f"{name}.sock", self._directory / name)
+        self._stack.enter_context(node)
+        prepare(node)
+        return node
+
+    def _prometheus(self, way: str, targets: Sequence[str]) -> AlertingPrometheus:
+        directory = self._directory / way.replace(" ", "-")
+        directory.mkdir()
+        binary = Path(os.environ["PROMETHEUS_BINARY"])
+        return self._stack.enter_context(AlertingPrometheus(binary, directory, RULES, targets, f"{INTERVAL}s"))
+
+    def _telegraf(self, name: str, config: str) -> Telegraf:
+        directory = self._directory / f"telegraf-{name}"
+        directory.mkdir()
+        return self._stack.enter_context(Telegraf(Path(os.environ["TELEGRAF_BINARY"]), config, directory))
+
+    def _generated(self, name: str, page: str) -> tuple[str, str, str]:
+        """What `config` prints: what comes before the block that runs the plugin, that block, and what follows."""
+        text = configuration(self._directory / f"{name}.sock", page, "--tag", f"node={name}", *NODES[name])
+        before, start, rest = text.partition("[[inputs.execd]]")
+        block, end, after = rest.partition("[[outputs")
+        return before, start + block, end + after
+
+    def _sender(self, page: str, names: Sequence[str]) -> str:
+        """The configuration of a Telegraf that runs plugins, and reports by all three ways."""
+        before, _, after = self._generated(names[0], page)
+        central = http_output(self._listener, "/telegraf", "influx")
+        remote = remote_write(self.ways["remote write"].address)
+        return "\n".join([before, *(self._generated(name, page)[1] for name in names), after, central, remote])
+
+    def _central(self, page: str) -> str:
+        """The configuration of the central Telegraf."""
+        before, _, after = self._generated(self._shared[0], page)
+        return f"""{before}
+[[inputs.http_listener_v2]]
+  service_address = "tcp://{self._listener}"
+  paths = ["/telegraf"]
+  data_format = "influx"
+{after}"""
+
+    def plugin(self, name: str) -> int:
+        """The process id of a plugin of the shared Telegraf."""
+        (found,) = [
+            pid
+            for pid in children(self.telegrafs["shared"].pid)
+            if f"/{name}.sock" in Path(f"/proc/{pid}/cmdline").read_text()
+        ]
+        return found
+
+    def wait_for_values(self) -> None:
+        """Wait until every node was polled, and every Prometheus knows."""
+        for way, prometheus in self.ways.items():
+            prometheus.wait_for(f"count(bitcoin_ibd == 0) == {len(NODES)}", START_SECONDS)
+            say(f"all nodes are in Prometheus: {way}")
+
+
+def prepare(node: SimulatedNode) -> None:
+    """Have a node look well: a block, transactions in its mempool, and ten peers."""
+    node.do("block")
+    node.do("accept", count=5)
+    node.do("peers", inbound=0, outbound=10)
+
+
+def events(scene: Scene, wanted: Wanted) -> list[Event]:
+    """Have everything happen that takes no other node or Telegraf away, and return it."""
+    happened: list[Event] = []
+
+    def happens(node: str, what: str, alerts: Sequence[str], act: Callable[[], object]) -> None:
+        if any(map(wanted, alerts)):
+            at = time.time()
+            act()
+            happened.extend(Event(alert, node, what, at) for alert in alerts if wanted(alert))
+            say(f"{node}: {what}")
+
+    nodes = scene.nodes
+    ill = nodes["ill"]
+    happens("killed", "Telegraf is killed", ["BitcoinPluginDown"], scene.telegrafs["killed"].kill)
+    hung = scene.plugin("hung")
+    happens("hung", "the plugin hangs", ["BitcoinPluginDown"], lambda: os.kill(hung, signal.SIGSTOP))
+    happens("down", "the node is killed", ["BitcoinNodeDown"], nodes["down"].kill)
+    happens("frozen", "the node hangs", ["BitcoinNodeDown"], nodes["frozen"].freeze)
+    happens(
+        "ill", "headers arrive without blocks", ["BitcoinHeadersAhead"], lambda: ill.do("headers", height=1000)
+    )
+    peers = ["BitcoinFewPeers", "BitcoinNoOutboundPeer"]
+    happens("ill", "all peers leave", peers, lambda: ill.do("peers", inbound=0, outbound=0))
+    happens("ill", "a block takes all transactions", ["BitcoinMempoolEmpty"], lambda: ill.do("block"))
+    happens(
+        "ill", "the node has a warning", ["BitcoinNodeWarnings"], lambda: ill.do("warnings", texts=["a warning"])
+    )
+    downloading, reorganised = nodes["downloading"], nodes["reorganised"]
+    happens(
+        "downloading", "the download begins again", ["BitcoinBackInIBD"], lambda: downloading.do("ibd", on=True)
+    )
+    reorgs = ["BitcoinReorg", "BitcoinDeepReorg"]
+    happens("reorganised", "two blocks leave the chain", reorgs, lambda: reorganised.do("reorg", depth=2))
+    reorganised.do("accept", count=5)  # the new block took those of before
+    if wanted("BitcoinNodeRestarted"):
+        happened += restart(nodes["restarted"])
+    if wanted("BitcoinEventsDropped"):
+        happened += drop_events(scene)
+    if wanted("BitcoinLinesDropped"):
+        happened += drop_lines(scene.telegrafs["unread"])
+    return happened
+
+
+def restart(node: SimulatedNode) -> list[Event]:
+    """Stop a node, and start it again."""
+    node.stop()
+    time.sleep(RESTART_SECONDS)
+    node.start()
+    at = time.time()
+    prepare(node)
+    say("restarted: the node is restarted")
+    return [Event("BitcoinNodeRestarted", "restarted", "the node is back after a restart", at)]
+
+
+def drop_events(scene: Scene) -> list[Event]:
+    """Have a plugin find more blocks than it queues after it hung for a while."""
+    node, plugin = scene.nodes["behind"], scene.plugin("behind")
+    os.kill(plugin, signal.SIGSTOP)
+    try:
+        before = len(node.lines("settled"))
+        for _ in range(QUEUED_BLOCKS):
+            node.begin("block", transactions=0)
+        wait_until(lambda: len(node.lines("settled")) - before == QUEUED_BLOCKS, START_SECONDS, "blocks", 1.0)
+    finally:
+        os.kill(plugin, signal.SIGCONT)
+    say("behind: events are dropped")
+    return [Event("BitcoinEventsDropped", "behind", "a plugin that hung goes on", time.time())]
+
+
+def drop_lines(telegraf: Telegraf) -> list[Event]:
+    """Stop Telegraf until the plugin drops lines."""
+    telegraf.freeze()
+    time.sleep(FROZEN_SECONDS)
+    telegraf.send(signal.SIGCONT)
+    say("unread: lines were dropped")
+    return [Event("BitcoinLinesDropped", "unread", "a Telegraf that hung goes on", time.time())]
+
+
+def wait_for_alerts(scene: Scene, expected: Sequence[Event]) -> None:
+    """Wait until each alert has fired by each way; raise Failure if that takes too long."""
+    wanted = {(way, event.alert, event.node) for event in expected for way in scene.ways}
+
+    def missing() -> set[tuple[str, str, str]]:
+        return wanted - {(way, *each) for way, prometheus in scene.ways.items() for each in prometheus.fired()}
+
+    wait_until(lambda: not missing(), LONGEST_SECONDS, lambda: f"these alerts: {missing()}", LOOK_SECONDS)
+
+
+def measured(scene: Scene, wanted: Wanted) -> list[dict[str, Any]]:
+    """Return each event with the seconds until its alert fired, by each way."""
+    scene.wait_for_values()
+    time.sleep(SETTLED_SECONDS)
+    # Midway between two polls, so that the wait for the next one is an average one.
+    time.sleep((last_poll(scene, "ill") + POLL_SECONDS / 2 - time.time()) % POLL_SECONDS)
+    happened = events(scene, wanted)
+    if wanted("BitcoinDataOld"):
+        happened.append(Event("BitcoinDataOld", "unpolled", "the last poll ends", last_poll(scene, "unpolled")))
+    wait_for_alerts(scene, happened)
+    warn_of_others(scene, happened)
+    if wanted("BitcoinNothingWatched"):
+        os.kill(scene.plugin("hung"), signal.SIGCONT)  # so that it ends with Telegraf
+        for telegraf in scene.telegrafs.values():
+            telegraf.kill()
+        happened.append(Event("BitcoinNothingWatched", "", "every Telegraf is killed", time.time()))
+        wait_for_alerts(scene, happened)
+    fired = {way: prometheus.fired() for way, prometheus in scene.ways.items()}
+    return [
+        {
+            "alert": event.alert,
+            "event": event.what,
+            "seconds": {way: round(at[event.alert, event.node] - event.at) for way, at in fired.items()},
+        }
+        for event in happened
+    ]
+
+
+def last_poll(scene: Scene, node: str) -> float:
+    """When the last poll of a node ended, as far as Prometheus knows."""
+    ((_, at),) = scene.ways["scraped"].query(f'bitcoin_last_poll_timestamp_seconds{{node="{node}"}}')
+    return at
+
+
+def warn_of_others(scene: Scene, expected: Sequence[Event]) -> None:
+    """Report the alerts that have fired, but should not have."""
+    wanted = {(event.alert, event.node) for event in expected}
+    for way, prometheus in scene.ways.items():
+        for alert, node in prometheus.fired().keys() - wanted:
+            say(f"not expected, by {way}: {alert} {node}")
+
+
+def version(variable: str) -> str:
+    """The version of a program that an environment variable names."""
+    done = subprocess.run([os.environ[variable], "--version"], check=True, capture_output=True, text=True)
+    return next(word for word in done.stdout.split() if word[0].isdigit())
+
+
+def say(text: str) -> None:
+    """Print what has happened, and when."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Measure, and write the result."""
+    if not {"TELEGRAF_BINARY", "PROMETHEUS_BINARY"} <= os.environ.keys():
+        sys.exit("error: start this with `make bench-alerts`, which gets Telegraf and Prometheus")
+    parser = argparse.ArgumentParser(prog="alert_delays.py", description="Measure how soon each alert fires.")
+    parser.add_argument("alerts", nargs="*", metavar="ALERT", help="measure only these")
+    names: list[str] = parser.parse_args().alerts
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # which stops what was started
+    os.environ["PATH"] = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
+    with tempfile.TemporaryDirectory(prefix="tbi-") as directory, ExitStack() as stack:
+        delays = measured(Scene(Path(directory), stack), lambda alert: not names or alert in names)
+    if names:
+        kept = json.loads(RESULT.read_text())["delays"]
+        delays = [each for each in kept if each["alert"] not in names] + delays
+    made = {
+        "telegraf": version("TELEGRAF_BINARY"),
+        "prometheus": version("PROMETHEUS_BINARY"),
+        "interval": INTERVAL,
+        "delays": delays,
+    }
+    RESULT.write_text(json.dumps(made, indent=2) + "\n")
+    print(f"wrote {RESULT.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
