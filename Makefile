@@ -17,8 +17,8 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run demo test check setup lint reference dashboards soak fuzz bench bench-short bench-alerts screenshots wheel clean \
-	install telegraf prometheus nix tmux
+.PHONY: FORCE help run demo test test-fleet check setup lint reference dashboards soak fuzz bench bench-short bench-alerts \
+	screenshots wheel clean install telegraf prometheus nix tmux kafka victoriametrics
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,16 @@ test: setup lint ## set up, lint, and test the installed wheel with a real Teleg
 	TMUX_BINARY="$(CURDIR)/$(VENV)/tools/tmux" \
 	TEST_CHECKOUT= \
 	$(RUN_PYTHON) -m pytest -n $(WORKERS) --maxschedchunk 1 $(ARGS)
+
+# Apart: minutes of real outages, and Java, Maven and Go are needed for them.
+test-fleet: install telegraf prometheus kafka victoriametrics ## test the way of many nodes with a real Kafka and VictoriaMetrics (needs Java and Maven)
+	@echo 'test-fleet: the installed wheel'
+	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
+	PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" \
+	KAFKA_BINARY="$(CURDIR)/$(VENV)/tools/kafka" \
+	VICTORIAMETRICS_BINARY="$(CURDIR)/$(VENV)/tools/victoria-metrics" \
+	TEST_CHECKOUT= \
+	$(RUN_PYTHON) -m pytest -n 2 --maxschedchunk 1 tests/fleet $(ARGS)
 
 setup: install telegraf prometheus nix tmux ## install everything that run and test need
 	@echo 'setup: ready'
@@ -148,3 +158,11 @@ nix: $(VENV)/.made
 tmux: $(VENV)/.made
 	@mkdir -p $(VENV)/tools
 	@path="$$(sh scripts/get-tmux.sh)" && ln -sfn "$$path" $(VENV)/tools/tmux
+
+kafka: $(VENV)/.made
+	@mkdir -p $(VENV)/tools
+	@path="$$(sh scripts/get-kafka.sh)" && ln -sfn "$$path" $(VENV)/tools/kafka
+
+victoriametrics: $(VENV)/.made
+	@mkdir -p $(VENV)/tools
+	@path="$$(sh scripts/get-victoriametrics.sh)" && ln -sfn "$$path" $(VENV)/tools/victoria-metrics

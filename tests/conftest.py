@@ -89,12 +89,14 @@ def nothing_left_behind() -> Iterator[None]:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _tool(variable: str) -> Path:
+def _tool(variable: str, target: str = "test") -> Path:
     path = os.environ.get(variable)
     if not path:
-        pytest.fail(f"{variable} is not set: run `make test`, which gets the program and sets it", pytrace=False)
+        pytest.fail(
+            f"{variable} is not set: run `make {target}`, which gets the program and sets it", pytrace=False
+        )
     if not os.access(path, os.X_OK):
-        pytest.fail(f"{variable} is {path}, which is no program: run `make test`", pytrace=False)
+        pytest.fail(f"{variable} is {path}, which is no program: run `make {target}`", pytrace=False)
     return Path(path)
 
 
@@ -120,6 +122,18 @@ def promtool_binary() -> Path:
 def tmux_binary() -> Path:
     """The real terminal: tmux."""
     return _tool("TMUX_BINARY")
+
+
+@pytest.fixture(scope="session")
+def kafka_binary() -> Path:
+    """What runs the programs of the real Kafka."""
+    return _tool("KAFKA_BINARY", "test-fleet")
+
+
+@pytest.fixture(scope="session")
+def victoriametrics_binary() -> Path:
+    """The real VictoriaMetrics."""
+    return _tool("VICTORIAMETRICS_BINARY", "test-fleet")
 
 
 @pytest.fixture

@@ -77,9 +77,10 @@ class Prometheus(Process):
         assert answer is not None, f"no answer to {path}\n{self.log}"
         return json.loads(answer)["data"]
 
-    def query(self, expression: str) -> Result:
-        """The labels (`__name__` among them) and the current value of each series that it gives."""
-        data = self._ask(f"query?{urllib.parse.urlencode({'query': expression})}")
+    def query(self, expression: str, at: float | None = None) -> Result:
+        """The labels (`__name__` among them) and the value of each series that it gives, now or `at` a time."""
+        parameters = {"query": expression} | ({} if at is None else {"time": str(at)})
+        data = self._ask(f"query?{urllib.parse.urlencode(parameters)}")
         if data["resultType"] == "scalar":
             return [({}, float(data["result"][1]))]
         assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"

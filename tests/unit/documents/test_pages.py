@@ -213,6 +213,14 @@ def test_both_tables_of_dialects_agree() -> None:
     assert tables["README.md"] == tables["docs/compatibility.md"]
 
 
+@pytest.mark.parametrize("program", ["Telegraf", "Kafka", "VictoriaMetrics"])
+def test_the_versions_tested_with_are_those_fetched(program: str) -> None:
+    """The version of a program that a script fetches is the one that the table names."""
+    script = (ROOT / "scripts" / f"get-{program.lower()}.sh").read_text()
+    fetched = re.findall(r"^version=(\S+)$", script, re.MULTILINE)
+    assert re.findall(rf"^\| {program} \| ([0-9.]+)", PAGES["docs/compatibility.md"], re.MULTILINE) == fetched
+
+
 def test_time_limit_of_a_call() -> None:
     """Who reads how long a JSON-RPC call may take reads the limit that is in force."""
     assert f"each with a time limit of {CALL_LIMIT:g} s" in PAGES["METRICS.md"]
