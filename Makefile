@@ -26,6 +26,7 @@ help: ## print this
 	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
 	@echo 'make demo PROMETHEUS=127.0.0.1:9091  serve Prometheus on another address'
+	@echo 'make demo NODES=3                    three nodes of different kinds, one of which falls and comes back'
 	@echo 'make test ARGS="-k reconnect -x"     pass arguments to pytest'
 	@echo 'make test ARGS="-n 0"                one test after another'
 	@echo 'make PYTHON=python3.12 ...           use that Python (3.11 or newer)'
@@ -42,7 +43,7 @@ demo: install telegraf prometheus ## the same with Prometheus, until Ctrl-C; pri
 	exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
 		PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" PROMETHEUS_PAGES="$$pages" \
 		$(RUN_PYTHON) scripts/run.py --prometheus "$${PROMETHEUS:-127.0.0.1:9090}" \
-		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
+		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $${NODES:+--nodes "$$NODES"} $(ARGS)
 
 screenshots: install telegraf prometheus ## regenerate the pictures in docs/ (needs Chromium on the PATH)
 	@pages="$$(sh scripts/get-prometheus-pages.sh "$(CURDIR)/$(VENV)/tools/prometheus")" && \
