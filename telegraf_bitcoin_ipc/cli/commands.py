@@ -4,7 +4,6 @@ import argparse
 import difflib
 import logging
 import os
-import shutil
 import signal
 import stat
 import sys
@@ -22,7 +21,6 @@ from telegraf_bitcoin_ipc.config import (
     Config,
     from_environment,
     make_config,
-    to_arguments,
 )
 from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
 from telegraf_bitcoin_ipc.ipc.working_directory import checked
@@ -116,13 +114,9 @@ def _check(values: Mapping[str, Any]) -> int:
 
 
 def _config(values: dict[str, Any]) -> int:
-    from telegraf_bitcoin_ipc.telegraf.sample_config import checked_address, render
+    from telegraf_bitcoin_ipc.cli.configure import run
 
-    address = checked_address(values.pop("metrics_addr"))
-    config = make_config(from_environment(os.environ) | values)
-    checked("SOCKET", config.socket)
-    command = [*_program(), *to_arguments(config), os.path.abspath(config.socket)]
-    show(render(command, address, config.emit_interval, debug=config.debug), end="")
+    run(values)
     return EXIT_OK
 
 
@@ -245,15 +239,10 @@ def _add_top_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
-    from telegraf_bitcoin_ipc.telegraf.sample_config import DEFAULT_ADDRESS
+    from telegraf_bitcoin_ipc.cli.configure import add_options
 
     _add_options(parser)
-    parser.add_argument(
-        "--metrics-addr",
-        metavar="HOST:PORT",
-        default=DEFAULT_ADDRESS,
-        help="address of Telegraf's Prometheus page (default: %(default)s)",
-    )
+    add_options(parser)
 
 
 def _add_simulate_options(parser: argparse.ArgumentParser) -> None:
@@ -335,10 +324,3 @@ def _check_socket(path: str) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise ConfigError(f"SOCKET: {path} is not a socket")
-
-
-def _program() -> list[str]:
-    """Return the command by which Telegraf, whose PATH and working directory may differ, runs this program."""
-    if os.path.basename(sys.argv[0]) == "__main__.py":
-        return [sys.executable, "-m", "telegraf_bitcoin_ipc"]
-    return [os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])]

@@ -20,6 +20,11 @@ def complain(error: Exception, status: int) -> int:
     return status
 
 
+def warn(text: str) -> None:
+    """Print a warning as one sentence on stderr."""
+    print(f"{PROGRAM}: warning: {text}", file=sys.stderr)
+
+
 def show(text: str, end: str = "\n") -> None:
     """Print and flush; raises BrokenPipeError if nobody reads stdout, OutputError if it fails otherwise."""
     with writing():

@@ -23,24 +23,28 @@ FLUSH_INTERVAL: Final = 1
 
 MAX_PORT: Final = 65535
 
+EXAMPLE_SOCKET: Final = "/run/bitcoind/node.sock"
+
+HEADER: Final = """\
+# Telegraf configuration for a Bitcoin node, watched over its IPC socket.
+# Made by `telegraf-bitcoin-ipc config`, which takes options for another node or address.
+#
+# To add this to an existing configuration, copy the blocks after [agent]. They do not change the intervals or
+# tags of other inputs and outputs.
+"""
+
+_AGENT: Final = """\
+[agent]
+  ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. No processors are used here.
+  skip_processors_after_aggregators = true
+"""
+
 _DEBUG: Final = """\
   ## Telegraf drops the plugin's debug lines without it.
   debug = true
 """
 
-EXAMPLE_SOCKET: Final = "/run/bitcoind/node.sock"
-
-_TEMPLATE: Final = """\
-# Telegraf configuration for a Bitcoin node, watched over its IPC socket.
-# Made by `telegraf-bitcoin-ipc config`, which takes options for another node or address.
-#
-# To add this to an existing configuration, copy the two blocks after [agent]. They do not change the intervals or
-# tags of other inputs and outputs.
-
-[agent]
-  ## Telegraf 1.40's default; without it, Telegraf 1.39 warns at each start. No processors are used here.
-  skip_processors_after_aggregators = true
-{debug}
+_INPUT: Final = """\
 [[inputs.execd]]
   ## The user that Telegraf runs as must be allowed to open the node's socket.
   command = {command}
@@ -48,17 +52,27 @@ _TEMPLATE: Final = """\
   signal = "none"
   restart_delay = "10s"
   data_format = "influx"
+"""
 
+ONLY_THE_PLUGIN: Final = f"""\
+  namepass = ["{MEASUREMENT}"]
+  tagexclude = ["host"]
+"""
+
+AT_ONCE: Final = f"""\
+  flush_interval = "{FLUSH_INTERVAL}s"
+  flush_jitter = "0s"
+"""
+
+_PAGE: Final = """\
 [[outputs.prometheus_client]]
   listen = {address}
   metric_version = 2
   path = "/metrics"
   ## Only the plugin's metrics, without a label for Telegraf's host.
-  namepass = [{measurement}]
-  tagexclude = ["host"]
+{only_the_plugin}{more}\
   ## Show values as soon as the plugin emits them.
-  flush_interval = "{flush}s"
-  flush_jitter = "0s"
+{at_once}\
   ## Three emissions (at least three flushes): when the plugin is gone its values disappear instead of going stale.
   expiration_interval = "{expiration}"
   ## No metrics about the Telegraf process.
@@ -87,13 +101,28 @@ def render(
     `emit_interval` is the command's own, in seconds; values expire after EMISSIONS_KEPT of them.
     With `debug` Telegraf shows debug lines, its own included.
     """
-    return _TEMPLATE.format(
-        debug=_DEBUG if debug else "",
-        command=f"[{', '.join(map(_string, command))}]",
-        address=_string(address),
-        emit_interval=f"{emit_interval:g} s",
-        measurement=_string(MEASUREMENT),
-        flush=FLUSH_INTERVAL,
+    return "\n".join(
+        (HEADER, agent(debug=debug), plugin_input(command, emit_interval), page(address, emit_interval))
+    )
+
+
+def agent(*, debug: bool = False) -> str:
+    """Return the block for Telegraf itself."""
+    return _AGENT + (_DEBUG if debug else "")
+
+
+def plugin_input(command: Sequence[str], emit_interval: float) -> str:
+    """Return the block that runs the plugin."""
+    return _INPUT.format(command=toml(command), emit_interval=f"{emit_interval:g} s")
+
+
+def page(address: str, emit_interval: float, more: str = "") -> str:
+    """Return the block of the Prometheus page, at home and for a fleet; `more` is lines for its filter."""
+    return _PAGE.format(
+        address=toml(address),
+        only_the_plugin=ONLY_THE_PLUGIN,
+        more=more,
+        at_once=AT_ONCE,
         expiration=f"{math.ceil(EMISSIONS_KEPT * max(emit_interval, FLUSH_INTERVAL))}s",
         counters=_items(prometheus_names("counter")),
         gauges=_items(prometheus_names("gauge")),
@@ -110,15 +139,17 @@ def checked_address(address: str) -> str:
 
 
 def _items(names: Iterable[str]) -> str:
-    return "\n".join(f"      {_string(name)}," for name in names)
+    return "\n".join(f"      {toml(name)}," for name in names)
 
 
-def _string(text: str) -> str:
-    """Return a TOML basic string; TOML supports all of JSON's escapes.
+def toml(value: str | Sequence[str]) -> str:
+    """Return a TOML basic string, or an array of them; TOML supports all of JSON's escapes.
 
-    Dollar signs are escaped because Telegraf replaces environment variables before it parses the TOML.
+    Dollar signs are doubled because Telegraf replaces environment variables, before or after it parses the TOML.
     """
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f").replace("$", "\\u0024")
+    if not isinstance(value, str):
+        return f"[{', '.join(map(toml, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f").replace("$", "$$")
 
 
 def prometheus_names(metric_type: MetricType) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.nodes import SimulatedNode, StartNode
-from support.processes import START_SECONDS, STOP_SECONDS, alive, children, free_port, get, wait_until
+from support.processes import START_SECONDS, STOP_SECONDS, Process, alive, children, free_port, get, wait_until
 from support.prometheus import Prometheus
 from support.telegraf import Telegraf, configuration
 
@@ -186,6 +186,17 @@ def test_log_levels_reach_telegraf(start_telegraf: StartTelegraf, socket_path: P
     telegraf.wait_until(lambda: "there is no such socket" in telegraf.stderr, "the warning in Telegraf's log")
     (line,) = [line for line in telegraf.stderr.splitlines() if "there is no such socket" in line]
     assert " W! " in line
+
+
+@pytest.mark.parametrize("handling", ["--strict-env-handling", "--non-strict-env-handling"])
+def test_a_dollar_sign_is_no_variable(
+    handling: str, start_process: Callable[..., Process], telegraf_binary: Path, tmp_path: Path
+) -> None:
+    """The plugin gets a path with a dollar sign as it was given, however Telegraf replaces variables."""
+    config = tmp_path / "telegraf.conf"
+    config.write_text(configuration(Path("/no/${HOME}/$HOME.sock"), f"127.0.0.1:{free_port()}"))
+    telegraf = start_process([telegraf_binary, handling, "--config", config])
+    telegraf.wait_until(lambda: "/no/${HOME}/$HOME.sock" in telegraf.stderr, "the path in Telegraf's log")
 
 
 def test_debug_lines_reach_telegrafs_log(start_telegraf: StartTelegraf, socket_path: Path) -> None:

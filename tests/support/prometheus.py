@@ -26,15 +26,24 @@ class Prometheus(Process):
         scrape_interval: str = "1s",
         address: str | None = None,
         listen: str | None = None,
+        rules: Path | None = None,
     ) -> None:
-        """Without an `address` it is a free port of the loopback address; `listen` is for one that differs."""
+        """Without an `address` it is a free port of the loopback address; `listen` is for one that differs.
+
+        It evaluates a file of `rules` as often as it scrapes.
+        """
         self.address = address or f"127.0.0.1:{free_port()}"
         config = directory / "prometheus.yml"
         # JSON is YAML.
         config.write_text(
             json.dumps(
                 {
-                    "global": {"scrape_interval": scrape_interval, "scrape_timeout": scrape_interval},
+                    "global": {
+                        "scrape_interval": scrape_interval,
+                        "scrape_timeout": scrape_interval,
+                        "evaluation_interval": scrape_interval,
+                    },
+                    "rule_files": [str(rules)] if rules else [],
                     "scrape_configs": [{"job_name": "bitcoin", "static_configs": [{"targets": [target]}]}],
                 }
             )

@@ -12,8 +12,17 @@ from support.processes import Process
 
 
 def configuration(socket: Path, address: str, *options: str) -> str:
-    """What `config` prints."""
-    command = [str(PROGRAM), "config", "--metrics-addr", address, *options, str(socket)]
+    """What `config` prints for a node."""
+    return _printed("--metrics-addr", address, *options, str(socket))
+
+
+def central_configuration(url: str, address: str, *options: str) -> str:
+    """What `config` prints for a central Telegraf."""
+    return _printed("--metrics-addr", address, "--central", url, *options)
+
+
+def _printed(*arguments: str) -> str:
+    command = [str(PROGRAM), "config", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

@@ -21,6 +21,8 @@ ALLOWED = {
     "telegraf": {"collect"},
     "telegraf.execd": set(),
     "telegraf.sample_config": {"collect.metrics", "config", "errors"},
+    "telegraf.routes": {"errors", "telegraf.sample_config"},
+    "telegraf.fleet_config": {"telegraf.routes", "telegraf.sample_config"},
     "config": {"collect.metrics", "collect.tags", "errors", "telegraf.lines"},
     "guard": {"guard"},  # runs with nothing but the standard library, and without the rest of the package
     "ipc": {
@@ -59,7 +61,8 @@ PURE = {
     "guard.json_rpc", "guard.layout", "guard.ledger", "guard.readiness", "guard.relay",
     "guard.subscriptions", "guard.wire", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc", "ipc.origins",
     "ipc.rpc_values", "parity.compare", "parity.looks", "parity.mapping", "parity.row", "parity.table",
-    "telegraf.lines", "telegraf.sample_config", "top.history", "top.model", "top.words",
+    "telegraf.fleet_config", "telegraf.lines", "telegraf.routes", "telegraf.sample_config",
+    "top.history", "top.model", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""
 

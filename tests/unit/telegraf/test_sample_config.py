@@ -111,15 +111,14 @@ def test_odd_path(path: str) -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=3))
 def test_any_word(words: list[str]) -> None:
     """Any program and any options survive the quoting."""
-    assert parsed(*words)["inputs"]["execd"][0]["command"] == words
+    command = parsed(*words)["inputs"]["execd"][0]["command"]
+    assert [word.replace("$$", "$") for word in command] == words
 
 
 @pytest.mark.parametrize("path", ["/run/$HOME/node.sock", "/run/${HOME}/node.sock", "/run/$$/node.sock"])
 def test_dollar_sign(path: str) -> None:
-    """Telegraf, which replaces environment variables before it reads the TOML, finds none in a path."""
-    text = render(["p", path])
-    assert "$" not in text
-    assert tomllib.loads(text)["inputs"]["execd"][0]["command"] == ["p", path]
+    """Telegraf, which replaces environment variables, reads two dollar signs as one, and finds no variable."""
+    assert parsed("p", path)["inputs"]["execd"][0]["command"] == ["p", path.replace("$", "$$")]
 
 
 def test_address() -> None:

@@ -1,0 +1,250 @@
+"""Many nodes: each one's Telegraf sends to a central Telegraf, through to Prometheus and its alerts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.fleet import Fleet
+from support.processes import START_SECONDS, wait_until
+from support.prometheus import Prometheus, Result
+from support.telegraf import Telegraf
+
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
+from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
+from telegraf_bitcoin_ipc.ipc.dialects import TRACING
+
+pytestmark = pytest.mark.telegraf
+
+RULES = Path(__file__).parents[2] / "prometheus" / "alerts.yml"
+
+EVERYTHING = ("--metrics", ",".join(CHOOSABLE_GROUPS))
+
+VARIES = re.compile(r"bitcoin_(last_poll_timestamp_seconds|poll_duration_seconds|uptime_seconds)\b")
+"""What differs from one poll to the next even if the node does nothing."""
+
+PASSWORD = 'a "$secret} ${HOME}'
+"""With all that Telegraf could misread."""
+
+
+@pytest.fixture
+def fleet(processes: ExitStack, telegraf_binary: Path, tmp_path: Path, socket_path: Path) -> Fleet:
+    """A fleet without anything started."""
+    return Fleet(processes, telegraf_binary, tmp_path, socket_path.parent)
+
+
+def two_nodes(fleet: Fleet, *options: str) -> None:
+    """Start two nodes of different dialects, and the central Telegraf."""
+    fleet.start_central()
+    fleet.start_node("alpha", "tracing", *options)
+    fleet.start_node("beta", "stock", *options)
+
+
+def steady(lines: set[str]) -> set[str]:
+    """The lines of a page without what varies."""
+    return {line for line in lines if not VARIES.match(line)}
+
+
+def test_everything_is_as_at_home(fleet: Fleet, start_prometheus: Callable[..., Prometheus]) -> None:
+    """Each metric that a node of the fullest kind gives arrives with the type, labels and value of its page."""
+    two_nodes(fleet, *EVERYTHING)
+    alpha = fleet.nodes["alpha"]
+    alpha.says("subscribed", 2)
+    alpha.do("accept", count=30)
+    alpha.do("replace")
+    alpha.do("block", outputs=100)
+    alpha.do("reorg", depth=2)
+    alpha.do("fee_estimates", rates={"2": 12.5, "6": 7, "144": 1})
+    alpha.do("indexes", heights={"txindex": None})
+    alpha.do("peer", network="onion", type="outbound-full-relay", transport="v2", ping=0.1)
+    wanted = {f"bitcoin_{name}" for name, origin in TRACING.origins.items() if origin is not None}
+    wanted -= {"bitcoin_chain_prune_height"}  # only of a pruned node
+
+    def names(lines: set[str]) -> set[str]:
+        return {line.partition("{")[0] for line in lines if not line.startswith("#")}
+
+    def difference() -> set[str]:
+        there, here = fleet.pages_at_home, fleet.page
+        return (steady(there) ^ steady(here)) | (names(there) ^ names(here)) | (wanted - names(here))
+
+    wait_until(lambda: not difference(), START_SECONDS, lambda: f"no difference between pages: {difference()}")
+    prometheus = start_prometheus(fleet.address)
+    prometheus.wait_for("count(bitcoin_up == 1) == 2")
+    by_name = {f"bitcoin_{metric.name}": metric for metric in CATALOGUE}
+    for labels, _ in prometheus.query('{__name__=~"bitcoin_.+"}'):
+        assert set(labels) == {"__name__", "job", "instance", "node", *by_name[labels["__name__"]].tags}, labels
+    types = {name: {entry["type"] for entry in entries} for name, entries in prometheus.metadata().items()}
+    assert types == {name: {by_name[name].type} for name in types}
+
+
+def emits_in_vain(fleet: Fleet, name: str) -> None:
+    """Wait until a node's Telegraf has had lines since now, and has failed to deliver some."""
+    telegraf, before = fleet.telegrafs[name], len(fleet.lines(name))
+    telegraf.wait_until(lambda: len(fleet.lines(name)) > before, "lines in the outage")
+    logs(telegraf, "Error writing to outputs.http")
+
+
+def logs(telegraf: Telegraf, text: str) -> None:
+    """Wait for a text in a Telegraf's log."""
+    telegraf.wait_until(lambda: text in telegraf.stderr, f"{text!r} in the log")
+
+
+def test_an_outage_of_the_central_telegraf_loses_nothing(
+    fleet: Fleet, start_prometheus: Callable[..., Prometheus]
+) -> None:
+    """What the nodes emit while it is down arrives when it is back, and counters go on without a reset."""
+    two_nodes(fleet)
+    prometheus = start_prometheus(fleet.address)
+    alpha = fleet.nodes["alpha"]
+    alpha.says("subscribed", 2)
+    alpha.do("block")
+    prometheus.wait_for('bitcoin_blocks_connected_total{node="alpha"} == 1')
+    fleet.central.stop()
+    alpha.do("block")
+    for name in fleet.nodes:
+        emits_in_vain(fleet, name)
+    prometheus.shows("bitcoin_up", lambda found: not found, "no value")
+    in_the_outage = fleet.lines("alpha") | fleet.lines("beta")
+    assert in_the_outage - fleet.lines()
+    fleet.central.start()
+    alpha.do("block")
+    prometheus.wait_for('bitcoin_blocks_connected_total{node="alpha"} == 3')
+    wait_until(lambda: in_the_outage <= fleet.lines(), START_SECONDS, "every line of the outage")
+    for metric in CATALOGUE:
+        if metric.type == "counter":
+            assert not prometheus.query(f"resets(bitcoin_{metric.name}[1h]) > 0"), metric.name
+
+
+def test_old_lines_are_not_shown_as_new(fleet: Fleet) -> None:
+    """A line that was held up for minutes is recorded, but not on the page, which shows the present."""
+    fleet.start_central(emit_interval="60")
+    now = time.time_ns()
+    old = f"bitcoin,node=alpha up=1i {now - 120 * 10**9}\n"
+    new = f"bitcoin,node=beta up=1i {now}\n"
+    logs(fleet.central, f"Listening on 127.0.0.1:{fleet.port}")
+    assert post(f"{fleet.url}/bitcoin", old + new) == 204
+    fleet.central.wait_until(lambda: 'bitcoin_up{node="beta"} 1' in fleet.page, "the new line")
+    fleet.central.wait_until(lambda: len(fleet.lines()) == 2, "both lines in the other output")
+    assert not [line for line in fleet.page if "alpha" in line]
+
+
+def post(url: str, text: str) -> int:
+    """Send lines as Telegraf does, and return the status."""
+    request = urllib.request.Request(url, text.encode(), method="POST")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
+        status: int = response.status
+        return status
+
+
+def test_each_alert_names_the_right_node(
+    fleet: Fleet, start_prometheus: Callable[..., Prometheus], tmp_path: Path
+) -> None:
+    """A node's end and a Telegraf's end are different alerts, each for the one that is down and no other."""
+    rules = tmp_path / "alerts.yml"
+    rules.write_text(re.sub(r"\bfor: \w+", "for: 1s", RULES.read_text()))
+    two_nodes(fleet)
+    fleet.start_node("gamma", "stock-31")
+    prometheus = start_prometheus(fleet.address, rules=rules)
+    prometheus.wait_for("count(bitcoin_up == 1) == 3")
+
+    def firing(alert: str, *names: str) -> None:
+        def right(found: Result) -> bool:
+            return [labels["node"] for labels, _ in found] == list(names)
+
+        expression = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
+        prometheus.shows(expression, right, f"{alert} of {names}")
+
+    firing("BitcoinNodeDown")
+    firing("BitcoinPluginDown")
+    assert fleet.nodes["alpha"].stop() == 0
+    fleet.telegrafs["beta"].kill()
+    firing("BitcoinNodeDown", "alpha")
+    firing("BitcoinPluginDown", "beta")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for this machine that is its own CA, and its key."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+        timeout=START_SECONDS,
+    )  # fmt: skip
+    return certificate, key
+
+
+def test_tls_and_password(fleet: Fleet, certificate: tuple[Path, Path]) -> None:
+    """A node with the CA and the password gets through; one without either does not, and its log says why."""
+    ours = {"BITCOIN_FLEET_PASSWORD": PASSWORD}
+    ca = {"BITCOIN_FLEET_CA": str(certificate[0])}
+    url = f"https://fleet@127.0.0.1:{fleet.port}"
+    server = {"BITCOIN_FLEET_CERT": str(certificate[0]), "BITCOIN_FLEET_KEY": str(certificate[1])}
+    fleet.start_central(url, {**ours, **server})
+    fleet.start_telegraf("other-password", url, environment={**ca, "BITCOIN_FLEET_PASSWORD": "guessed"})
+    fleet.start_telegraf("other-ca", url, environment=ours)
+    fleet.start_telegraf("ours", url, environment={**ours, **ca})
+    fleet.central.wait_until(lambda: 'bitcoin_up{node="ours"} 0' in fleet.page, "the node's line")
+    logs(fleet.telegrafs["other-password"], "status code: 401")
+    logs(fleet.telegrafs["other-ca"], "unknown authority")
+    assert not [line for line in fleet.lines() | fleet.page if "other" in line]
+
+
+FILES = sorted((Path(__file__).parents[1] / "golden" / "fleet").glob("*.conf"))
+
+
+@pytest.fixture
+def check(telegraf_binary: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Have Telegraf check a configuration, with an environment."""
+    return lambda file, environment: subprocess.run(
+        [telegraf_binary, "config", "check", "--strict-env-handling", "--config", file],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+    )
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_telegraf_takes_each_file(
+    file: Path, check: Callable[..., subprocess.CompletedProcess[str]], certificate: tuple[Path, Path]
+) -> None:
+    """`telegraf config check` has nothing to say against any of the four, and demands each secret, not empty."""
+    environment = {
+        "BITCOIN_FLEET_PASSWORD": PASSWORD,
+        "BITCOIN_FLEET_CERT": str(certificate[0]),
+        "BITCOIN_FLEET_KEY": str(certificate[1]),
+    }
+    done = check(file, environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "deprecated" not in done.stdout + done.stderr
+    demanded = set(re.findall(r"\$\{(\w+):\?", file.read_text()))
+    assert "BITCOIN_FLEET_PASSWORD" in demanded
+    for variable in demanded:
+        done = check(file, {**environment, variable: ""})
+        assert done.returncode != 0
+        assert f"required variable {variable} is missing a value" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("side", ["node", "central"])
+def test_kafka_may_come_later(side: str, fleet: Fleet) -> None:
+    """Without Kafka Telegraf starts all the same, on either side, and tries again."""
+    url = f"kafka://127.0.0.1:{fleet.port}"
+    if side == "node":
+        fleet.start_telegraf("alpha", url)
+        telegraf = fleet.telegrafs["alpha"]
+        telegraf.wait_until(lambda: "bitcoin_up{" in "".join(fleet.pages_at_home), "the plugin's values")
+    else:
+        fleet.start_central(url)
+        telegraf = fleet.central
+    logs(telegraf, "retrying")
