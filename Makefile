@@ -17,8 +17,8 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run demo test check setup lint reference dashboards soak fuzz bench bench-short screenshots wheel clean \
-	install telegraf prometheus nix tmux
+.PHONY: FORCE help run demo test check setup lint reference dashboards soak fuzz bench bench-fleet bench-short screenshots wheel \
+	clean install telegraf prometheus nix tmux
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -91,6 +91,10 @@ fuzz: install ## send hostile frames to the guard for a minute (ARGS="--seconds 
 
 bench: install ## run the benchmark (minutes), and write bench/results.json, the plots and the table in bench/README.md
 	@$(RUN_PYTHON) bench $(ARGS)
+
+bench-fleet: install telegraf prometheus ## measure a central Telegraf for many nodes (minutes); then run make reference
+	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" \
+		$(RUN_PYTHON) bench/fleet $(ARGS)
 
 bench-short: install ## benchmark for about a minute; fail only on a gross regression
 	@$(RUN_PYTHON) bench --short $(ARGS)
