@@ -17,8 +17,8 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: FORCE help run demo test test-fleet check setup lint reference dashboards soak fuzz bench bench-short bench-alerts \
-	screenshots wheel clean install telegraf prometheus nix tmux kafka victoriametrics
+.PHONY: FORCE help run demo test test-fleet check setup lint reference dashboards soak fuzz bench bench-short \
+	bench-alerts bench-fleet screenshots wheel clean install telegraf prometheus nix tmux kafka victoriametrics
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,7 @@ help: ## print this
 	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
 	@echo 'make demo PROMETHEUS=127.0.0.1:9091  serve Prometheus on another address'
+	@echo 'make demo NODES=3                    three nodes of different kinds, one of which falls and comes back'
 	@echo 'make test ARGS="-k reconnect -x"     pass arguments to pytest'
 	@echo 'make test ARGS="-n 0"                one test after another'
 	@echo 'make PYTHON=python3.12 ...           use that Python (3.11 or newer)'
@@ -42,7 +43,7 @@ demo: install telegraf prometheus ## the same with Prometheus, until Ctrl-C; pri
 	exec env TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
 		PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" PROMETHEUS_PAGES="$$pages" \
 		$(RUN_PYTHON) scripts/run.py --prometheus "$${PROMETHEUS:-127.0.0.1:9090}" \
-		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $(ARGS)
+		$${SOCKET:+--socket "$$SOCKET"} $${ADDRESS:+--address "$$ADDRESS"} $${NODES:+--nodes "$$NODES"} $(ARGS)
 
 screenshots: install telegraf prometheus ## regenerate the pictures in docs/ (needs Chromium on the PATH)
 	@pages="$$(sh scripts/get-prometheus-pages.sh "$(CURDIR)/$(VENV)/tools/prometheus")" && \
@@ -100,6 +101,10 @@ fuzz: install ## send hostile frames to the guard for a minute (ARGS="--seconds 
 
 bench: install ## run the benchmark (minutes), and write bench/results.json, the plots and the table in bench/README.md
 	@$(RUN_PYTHON) bench $(ARGS)
+
+bench-fleet: install telegraf prometheus ## measure a central Telegraf for many nodes (minutes); then run make reference
+	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" \
+		$(RUN_PYTHON) bench/fleet $(ARGS)
 
 bench-short: install ## benchmark for about a minute; fail only on a gross regression
 	@$(RUN_PYTHON) bench --short $(ARGS)

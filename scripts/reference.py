@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import fleet_figures
 import guard_allowed
 import guard_states
 
@@ -161,6 +162,11 @@ PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "docs/architecture.md": {"modules": module_table},
     "docs/configuration.md": {"options": option_table},
     "docs/dashboard.md": {"delays": delay_table},
+    "docs/fleet.md": {
+        "lines": fleet_figures.lines_table,
+        "central": fleet_figures.central_table,
+        "limits": fleet_figures.limits_table,
+    },
     "docs/guard.md": {"states": guard_states.life},
     "docs/migration.md": {name: partial(migration_table, name) for name in MIGRATION},
 }

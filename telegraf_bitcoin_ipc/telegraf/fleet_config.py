@@ -100,7 +100,7 @@ _KAFKA_INPUT: Final = """\
   ## Where to begin at the very first start: the past of the topic is of no use to a page that shows the present.
   ## Later starts go on where the group was.
   offset = "newest"
-  ## A line is acknowledged once the page has it. Ten batches at a time, to catch up quickly after an outage.
+  ## A line is acknowledged once the page has it. A batch of the page at a time.
   max_undelivered_messages = 10000
   ## Longer than the page's flush interval.
   max_processing_time = "5s"
@@ -114,6 +114,13 @@ _AGE: Final = f"""\
   ## The lines that arrive after an outage are of the past, and the page would show them as if they were new. Other
   ## outputs get them. A node whose clock is this slow is missing here.
   metricpass = "now() - time < duration('{AGE_LIMIT}s')"
+"""
+
+_MANY_SERIES: Final = """\
+  ## After each batch Telegraf looks through all values for those that have expired: with many nodes, a small batch
+  ## costs more for that than for its lines. What comes during a scrape of a large page waits.
+  metric_batch_size = 10000
+  metric_buffer_limit = 100000
 """
 
 
@@ -135,7 +142,7 @@ def render_central(route: Route, address: str, emit_interval: float) -> str:
 
     `emit_interval` is that of the nodes, in seconds.
     """
-    return "\n".join((_CENTRAL_HEADER, agent(), _input(route), page(address, emit_interval, _AGE)))
+    return "\n".join((_CENTRAL_HEADER, agent(), _input(route), page(address, emit_interval, _AGE + _MANY_SERIES)))
 
 
 def outage(lines_per_emission: int, emit_interval: float) -> str:

@@ -24,7 +24,9 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 class SimulatedNode(Process):
     """`simulate` with a script on stdin: nothing happens but what a test has it do."""
 
-    def __init__(self, socket: Path, directory: Path, *options: str, script: bool = True) -> None:
+    def __init__(
+        self, socket: Path, directory: Path, *options: str, script: bool = True, name: str = "simnode"
+    ) -> None:
         self.socket = socket
         script_options = ["--script", "-"] if script else []
         # How soon a subscriber leaves says nothing on a busy machine: that it leaves at all is what is tested.
@@ -32,7 +34,7 @@ class SimulatedNode(Process):
         super().__init__(
             [PROGRAM, "simulate", *script_options, *patience, *options, socket],
             directory,
-            name="simnode",
+            name=name,
             stdin=subprocess.PIPE,
         )
 

@@ -57,8 +57,9 @@ def test_debug() -> None:
 
 @pytest.mark.parametrize("url", [HTTP, KAFKA])
 def test_central_page_is_the_page_of_a_node(url: str) -> None:
-    """Prometheus finds the same names and types as at home; the only addition keeps old lines off the page."""
+    """Prometheus finds the same names and types as at home; additions are for old lines and for many nodes."""
     (page,) = central(url)["outputs"]["prometheus_client"]
+    assert (page.pop("metric_batch_size"), page.pop("metric_buffer_limit")) == (10_000, 100_000)
     assert page.pop("metricpass") == "now() - time < duration('60s')"
     assert page == tomllib.loads(render(COMMAND))["outputs"]["prometheus_client"][0]
 

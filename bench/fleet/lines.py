@@ -1,0 +1,147 @@
+"""What one node sends: the lines of the installed plugin on a rich simulated node, and their size by group."""
+
+import gzip
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from support.nodes import Plugin, SimulatedNode
+
+from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
+
+NAME = "bench"
+"""The recorded node's tag `node`, which the replay replaces."""
+
+ALWAYS = "core and plugin"
+
+EMISSIONS = 12
+"""Recorded one after another, so that the replayed values change as a node's do."""
+
+POLLS_ALIKE = 3
+"""The set of values is whole when so many polls in a row have found no new one."""
+
+PEERS = {"inbound": 100, "outbound": 10}
+TRAFFIC = {
+    "received": 50_000_000_000,
+    "sent": 400_000_000_000,
+}  # bytes: numbers as long as a real node's
+
+
+class Emission(NamedTuple):
+    """All lines of one emission, with the time that stands in each of them."""
+
+    text: bytes
+    time: bytes
+
+    def of(self, node: str, time: int) -> bytes:
+        """Return them as another node's, at another time (nanoseconds)."""
+        text = self.text.replace(b"node=" + NAME.encode(), b"node=" + node.encode())
+        return text.replace(b" " + self.time + b"\n", b" %d\n" % time)
+
+
+class Size(NamedTuple):
+    """The lines and bytes of one emission, and the series that they become."""
+
+    lines: int
+    bytes: int
+    series: int
+
+    def without(self, other: "Size") -> "Size":
+        """Return what is more here."""
+        return Size(*(mine - its for mine, its in zip(self, other, strict=True)))
+
+
+def newest(plugin: Plugin) -> Emission:
+    """Ask for an emission, and return its lines as they were written."""
+    plugin.ask()
+    lines = plugin.stdout.rpartition("\n")[0].splitlines()
+    time = lines[-1].rpartition(" ")[2]
+    same = [line for line in lines if line.endswith(f" {time}")]
+    return Emission("".join(f"{line}\n" for line in same).encode(), time.encode())
+
+
+def size(emission: Emission) -> Size:
+    """Return the size of an emission."""
+    lines = emission.text.decode().splitlines()
+    series = sum(len(line.split(" ")[1].split(",")) for line in lines)
+    return Size(len(lines), len(emission.text), series)
+
+
+def whole(plugin: Plugin) -> Emission:
+    """Return an emission as soon as polls find no value that was absent before."""
+    found, polls = newest(plugin), set[float]()
+
+    def settled() -> bool:
+        nonlocal found
+        latest = newest(plugin)
+        if size(latest).series != size(found).series:
+            polls.clear()
+        found = latest
+        (polled,) = [value for (name, _), value in plugin.latest.items() if name == "last_poll_timestamp_seconds"]
+        polls.add(polled)
+        return len(polls) > POLLS_ALIKE
+
+    plugin.wait_until(settled, "polls found nothing new")
+    return found
+
+
+def record(directory: Path) -> tuple[list[Emission], dict[str, Size]]:
+    """Return some emissions with all groups, and the size of one: of what is always on, and of each group."""
+    with ExitStack() as stack:
+        node = stack.enter_context(SimulatedNode(directory / "node.sock", directory / "node", "--seed", "1"))
+        node.do("peers", **PEERS)
+        node.do("traffic", **TRAFFIC)
+        node.do("fee_estimates", rates={"2": 18.0, "6": 9.5, "144": 1.2})
+        node.do("indexes", heights={"txindex": None})
+        node.do("accept", count=20)
+        sizes = {}
+        for groups in ("none", *CHOOSABLE_GROUPS):
+            with _watching(node, directory / groups, groups) as plugin:
+                _happens(node)
+                sizes[groups] = size(whole(plugin))
+        plugin = stack.enter_context(_watching(node, directory / "all", ",".join(CHOOSABLE_GROUPS)))
+        _happens(node)
+        expected = size(whole(plugin))
+        emissions = []
+        for _ in range(EMISSIONS):
+            _happens(node)
+            emissions.append(_next(plugin, expected))
+    always = sizes.pop("none")
+    return emissions, {ALWAYS: always, **{group: each.without(always) for group, each in sizes.items()}}
+
+
+def _next(plugin: Plugin, expected: Size) -> Emission:
+    """Return the next emission that is written to its end."""
+    found = newest(plugin)
+
+    def complete() -> bool:
+        nonlocal found
+        found = newest(plugin)
+        return size(found).series == expected.series
+
+    plugin.wait_until(complete, f"an emission of {expected.series} values")
+    return found
+
+
+@contextmanager
+def _watching(node: SimulatedNode, directory: Path, groups: str) -> Iterator[Plugin]:
+    """Run the plugin, and wait for all its subscriptions."""
+    options = ("--metrics", groups, "--poll-interval", "0.2", "--tag", f"node={NAME}")
+    with Plugin(node.socket, directory, *options) as plugin:
+        plugin.logged("subscribed: utxo_cache")
+        yield plugin
+
+
+def _happens(node: SimulatedNode) -> None:
+    """Have the node do what makes values change, and a block, from when on there are values about blocks."""
+    node.do("accept", count=7)
+    node.do("traffic", received=123_456, sent=1_234_567)
+    node.do("block")
+
+
+def compressed(emissions: Sequence[Emission]) -> float:
+    """Return the share that is left of emissions when each is compressed, as by Telegraf's `outputs.http`."""
+    return round(
+        sum(len(gzip.compress(each.text)) for each in emissions) / sum(len(each.text) for each in emissions), 3
+    )
