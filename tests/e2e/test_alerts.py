@@ -27,12 +27,24 @@ SERIES = re.compile(r"\bbitcoin_\w+(?:\{[^}]*\})?")
 AGE_LIMIT = re.compile(r"(absent|last|present)_over_time\((\S+?)\[90s\]\)")
 """How a rule ignores the last value of a series that has ended."""
 
+ANNOTATIONS = re.compile(r"^ +annotations:\n(?: {10,}.+\n)+", re.MULTILINE)
+"""Texts, which take most of the time where everything fires."""
+
 FAILED = re.compile(r'alertname=\\+"(\w+)')
 """The alert in a query whose answer promtool reports as wrong."""
 
 NEVER = "vector(1) < 0"
-ALWAYS = 'count by (instance, node) ({__name__=~"bitcoin_.+"}) or vector(1)'
+ALWAYS = "any_node or vector(1)"
 """Fires for every node, and where there is none."""
+
+ANY_NODE = """\
+groups:
+  - name: any
+    rules:
+      - record: any_node
+        expr: count by (instance, node) ({__name__=~"bitcoin_.+"})
+"""
+"""What ALWAYS uses, evaluated once instead of for each alert."""
 
 Promtool = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -41,7 +53,7 @@ Promtool = Callable[..., subprocess.CompletedProcess[str]]
 def promtool(promtool_binary: Path) -> Promtool:
     """Run promtool to its end."""
     return lambda *arguments: subprocess.run(
-        [promtool_binary, *arguments], capture_output=True, text=True, check=False, timeout=120
+        [promtool_binary, *arguments], capture_output=True, text=True, check=False, timeout=600
     )
 
 
@@ -67,6 +79,7 @@ def test_none_goes_untested(expression: str, promtool: Promtool, tmp_path: Path)
 
     changed, count = ALERT.subn(replaced, RULES.read_text())
     assert count == len(ALERTS)
+    changed = ANNOTATIONS.sub("", changed.replace("groups:\n", ANY_NODE, 1))
     assert failed_with(changed, promtool, tmp_path) == set(ALERTS)
 
 

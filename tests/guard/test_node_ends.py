@@ -42,7 +42,7 @@ def test_the_node_is_told_to_stop(scene: Scene, plugin_is: str) -> None:
         assert not [field for field in GAUGES if value(series, field) is not None]
         plugin.logged("W! the node is stopping; trying again until it answers")
         counted(plugin, node)
-        assert not scene.guards()
+        wait_until(lambda: not scene.guards(), START_SECONDS, "the end of the guard")  # each try has one
         assert plugin.stop() == 0
     scene.empty()
     scene.nothing_left()
