@@ -18,7 +18,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: FORCE help run demo test check setup lint reference dashboards soak fuzz bench bench-short screenshots wheel clean \
-	install telegraf prometheus nix tmux
+	install telegraf prometheus nix tmux deb
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -96,6 +96,9 @@ bench-short: install ## benchmark for about a minute; fail only on a gross regre
 
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl
+
+deb: dist/.built ## build the Debian package for this system, in dist/ (needs debhelper, dh-python and python3-pip)
+	@sh scripts/make-deb.sh
 
 clean: ## remove everything that make created in the checkout (not the cache with Telegraf, Prometheus, Nix and tmux)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
