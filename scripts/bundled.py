@@ -28,14 +28,20 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def first(found: Distribution, field: str, default: str = "") -> str:
+    """Return the first value of a field of the metadata."""
+    return next(iter(found.metadata.get_all(field, [])), default)
+
+
 def licence(found: Distribution) -> str:
     """Return a distribution's licence, from the first field of its metadata that names one."""
-    metadata = found.metadata
     for field in ("License-Expression", "License"):
-        if (text := metadata.get(field, "UNKNOWN")) != "UNKNOWN" and "\n" not in text:
+        if (text := first(found, field, "UNKNOWN")) != "UNKNOWN" and "\n" not in text:
             return text
     prefix = "License :: OSI Approved :: "
-    names = [each.removeprefix(prefix) for each in metadata.get_all("Classifier", []) if each.startswith(prefix)]
+    names = [
+        each.removeprefix(prefix) for each in found.metadata.get_all("Classifier", []) if each.startswith(prefix)
+    ]
     return ", ".join(names) or "UNKNOWN"
 
 
@@ -67,7 +73,7 @@ def copyright_file(own: Path, directory: Path) -> str:
     """Return Debian's copyright file: the project's licence, and those of all that is in `directory`."""
     parts = ["telegraf-bitcoin-ipc\n\n" + own.read_text().strip("\n")]
     parts += [
-        f"{canonical(each.metadata['Name'])} {each.version}, {each.metadata.get('Home-page') or _url(each)}\n"
+        f"{canonical(each.metadata['Name'])} {each.version}, {first(each, 'Home-page') or _url(each)}\n"
         f"licence: {licence(each)}\n\n" + "\n\n".join(licence_texts(directory, each))
         for each in listed(directory)
         if canonical(each.metadata["Name"]) != OWN

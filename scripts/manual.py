@@ -74,7 +74,8 @@ def page(date: str) -> str:
         (
             f'.TH {PROGRAM.upper()} 1 "{date}" "{PROGRAM} {__version__}" "User Commands"',
             f".SH NAME\n{roff(PROGRAM)} \\- watch a Bitcoin node over its IPC socket, for Telegraf",
-            f".SH SYNOPSIS\n{bold(PROGRAM)} [\\fIOPTIONS\\fR] \\fISOCKET\\fR\n.br\n{bold(PROGRAM)} \\fICOMMAND\\fR ...",
+            f".SH SYNOPSIS\n{bold(PROGRAM)} [\\fIOPTIONS\\fR] \\fISOCKET\\fR",
+            f".br\n{bold(PROGRAM)} \\fICOMMAND\\fR ...",
             f".SH DESCRIPTION\n{roff(parser.description or '')}\nSOCKET may be a node's, or a standing guard's.",
             ".SH OPTIONS",
             *option_list(parser),
