@@ -18,7 +18,7 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: FORCE help run demo test check setup lint reference dashboards soak fuzz bench bench-short screenshots wheel clean \
-	install telegraf prometheus nix tmux deb test-deb
+	install telegraf prometheus nix tmux deb test-deb release
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -103,6 +103,10 @@ deb: dist/.built ## build the Debian package for this system, in dist/ (needs de
 test-deb: deb telegraf ## try the Debian package in a booted tree, with a node (needs root, mmdebstrap, systemd-container)
 	@cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/telegraf-bitcoin-ipc" && mkdir -p "$$cache" && \
 	$(RUN_PYTHON) scripts/try_package.py "$$(ls -t dist/*.deb | head -n 1)" "$(VENV)/tools/telegraf" "$$cache/tree.tar"
+
+release: $(VENV)/.tools ## make and check a release in dist/, built twice (docs/releasing.md)
+	@$(BIN)/python -m pip install --quiet --group release
+	@sh scripts/release.sh
 
 clean: ## remove everything that make created in the checkout (not the cache with Telegraf, Prometheus, Nix and tmux)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
