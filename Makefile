@@ -102,7 +102,7 @@ deb: dist/.built ## build the Debian package for this system, in dist/ (needs de
 
 test-deb: deb telegraf ## try the Debian package in a booted tree, with a node (needs root, mmdebstrap, systemd-container)
 	@cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/telegraf-bitcoin-ipc" && mkdir -p "$$cache" && \
-	$(RUN_PYTHON) scripts/try_package.py "$$(ls -t dist/*.deb | head -n 1)" "$(VENV)/tools/telegraf" "$$cache/tree.tar"
+	$(RUN_PYTHON) scripts/try_package.py "$$(ls -t dist/*.deb | head -n 1)" "$(VENV)/tools/telegraf" "$$cache/debian-$$(. /etc/os-release; echo "$${VERSION_CODENAME:-stable}").tar"
 
 release: $(VENV)/.tools ## make and check a release in dist/, built twice (docs/releasing.md)
 	@$(BIN)/python -m pip install --quiet --group release

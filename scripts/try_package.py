@@ -302,6 +302,21 @@ class Trial:
         )
         self.node_lives("after setup")
 
+    def another_group(self) -> None:
+        """Give the socket to another group, and change a file that setup wrote."""
+        self.machine.run("groupadd --system watchers")
+        for times in ("once", "twice"):
+            said = self.machine.run(f"{PACKAGE} setup --yes --group watchers")
+            if ("nothing to do" in said) != (times == "twice"):
+                raise NotAsItShouldBe(f"setup --group, {times}: {said}")
+        owner = self.machine.run("stat --format='%G %a' /run/bitcoin-ipc-guard.sock")
+        if owner != "watchers 660":
+            raise NotAsItShouldBe(f"the guard's socket is {owner}")
+        seconds = until(self.watched, "the node is on the page")
+        say(f"setup --yes --group watchers: the node is on the page after {seconds:.1f} s")
+        self.machine.run("echo '# changed' >> /etc/telegraf/telegraf.d/bitcoin.conf")
+        self.node_lives("after setup --group")
+
     def upgrade(self) -> None:
         """Upgrade while the node is watched."""
         name = "bitcoin_blocks_connected_total"
@@ -386,7 +401,10 @@ def main() -> None:
                 trial.remove("purge", before)
                 trial.install()
                 trial.set_up()
+                trial.another_group()
                 trial.remove("purge", before)
+                if "telegraf" in machine.run("getent group watchers"):
+                    raise NotAsItShouldBe("Telegraf's account is still in the group")
                 trial.end()
         except NotAsItShouldBe as error:
             sys.exit(f"error: {error}")

@@ -41,6 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run `setup` on this machine; returns the exit status. Raises ConfigError."""
+    os.umask(0o022)  # Telegraf and everybody may read what is written
     return set_up(options, Root(Path("/")), run, os.path.abspath(sys.argv[0]))
 
 

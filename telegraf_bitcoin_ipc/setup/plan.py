@@ -138,30 +138,33 @@ def plan(machine: Machine, node: Node, program: str, group: str, address: str) -
         raise ConfigError(f"there is no group {group!r}")
     steps: list[Step] = []
     kept: list[str] = []
-    _write(machine, DROP_IN, drop_in(node, program), steps, kept)
-    if group != DEFAULT_GROUP:
-        _write(machine, GROUP_DROP_IN, f"[Socket]\nSocketGroup={group}\n", steps, kept)
-    units_changed = bool(steps)
-    if units_changed:
+    changed = GUARD if _write(machine, DROP_IN, drop_in(node, program), steps, kept) else ""
+    text = f"[Socket]\nSocketGroup={group}\n"
+    if group != DEFAULT_GROUP and _write(machine, GROUP_DROP_IN, text, steps, kept):
+        changed = GUARD_SOCKET_UNIT  # takes the guard with it
+    if changed:
         steps.append(ReadUnits())
     joins = machine.account not in machine.members[group]
     if joins:
         steps.append(Join(machine.account, group))
     if not machine.enabled:
         steps.append(Enable(GUARD_SOCKET_UNIT))
-    elif units_changed:
-        steps.append(Reload(GUARD, restart=True))
+    elif changed:
+        steps.append(Reload(changed, restart=True))
     configured = _configure(machine, [program, GUARD_SOCKET], address, steps, kept)
     if configured or joins:
         steps.append(Reload(TELEGRAF, restart=joins))
     return steps, kept
 
 
-def _write(machine: Machine, path: str, text: str, steps: list[Step], kept: list[str]) -> None:
+def _write(machine: Machine, path: str, text: str, steps: list[Step], kept: list[str]) -> bool:
+    """Add the writing of a file, unless it exists; returns whether it was added."""
     if path not in machine.files:
         steps.append(Write(path, text))
-    elif machine.files[path] != text:
+        return True
+    if machine.files[path] != text:
         kept.append(f"{path} exists, and stays as it is")
+    return False
 
 
 def _configure(machine: Machine, command: Sequence[str], address: str, steps: list[Step], kept: list[str]) -> bool:

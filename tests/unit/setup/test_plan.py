@@ -69,6 +69,21 @@ def test_another_group() -> None:
     assert steps[-1] == Reload("telegraf.service", restart=True)
 
 
+def test_another_group_later() -> None:
+    """A socket that is there already is made again, with the group, and the guard starts with it."""
+    machine = after(FRESH, planned(FRESH)[0])
+    assert planned(machine, group="watchers") == (
+        [
+            Write(plan.GROUP_DROP_IN, "[Socket]\nSocketGroup=watchers\n"),
+            ReadUnits(),
+            Join("telegraf", "watchers"),
+            Reload("bitcoin-ipc-guard.socket", restart=True),
+            Reload("telegraf.service", restart=True),
+        ],
+        [],
+    )
+
+
 def test_what_exists_is_not_overwritten() -> None:
     """Files of the administrator's stay, and are named."""
     machine = FRESH._replace(files={plan.DROP_IN: "mine", plan.TELEGRAF_CONFIG: "mine"})
