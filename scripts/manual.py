@@ -18,6 +18,13 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 SEE_ALSO: Final = "telegraf(1), bitcoind(1), systemd.socket(5); the pages in /usr/share/doc/telegraf-bitcoin-ipc"
 
 
+class OneLine(argparse.HelpFormatter):
+    """Breaks no lines: the reader of the page does."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=10_000)
+
+
 def roff(text: str) -> str:
     """Return text as roff: no character has a meaning of its own, and a hyphen can be copied as one."""
     text = text.replace("\\", "\\e").replace("-", "\\-")
@@ -53,9 +60,11 @@ def command_list() -> Iterator[str]:
     for name, (sentence, _, _) in commands._COMMANDS.items():
         program = commands._make_program_parser(name)
         (chooser,) = (each for each in program._actions if isinstance(each, argparse._SubParsersAction))
-        usage = re.sub(r"\s+", " ", chooser.choices[name].format_usage().removeprefix("usage: ")).strip()
+        parser = chooser.choices[name]
+        parser.formatter_class = OneLine
+        usage = parser.format_usage().removeprefix("usage: ").strip()
         yield f".SS {bold(name)}\n{roff(sentence[0].upper() + sentence[1:])}.\n.PP\n{roff(usage)}"
-        yield from option_list(chooser.choices[name])
+        yield from option_list(parser)
 
 
 def exit_statuses() -> Iterator[str]:
@@ -67,7 +76,6 @@ def exit_statuses() -> Iterator[str]:
 
 def page(date: str) -> str:
     """Return the manual page in roff."""
-    os.environ["COLUMNS"] = "10000"  # one line for each usage
     parser = commands._make_program_parser("")
     variables = (f".TP\n{bold(each.variable)}\nas {bold(each.name)}" for each in OPTIONS.values())
     return "\n".join(
