@@ -18,7 +18,8 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find telegraf_bitcoin_ipc sc
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: FORCE help run demo test test-fleet check setup lint reference dashboards soak fuzz bench bench-short \
-	bench-alerts bench-fleet screenshots wheel clean install telegraf prometheus nix tmux kafka victoriametrics
+	bench-alerts bench-fleet screenshots wheel clean install telegraf prometheus nix tmux kafka victoriametrics \
+	deb test-deb release
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -115,6 +116,17 @@ bench-alerts: install telegraf prometheus ## measure how soon each alert fires (
 
 wheel: dist/.built ## build the sdist, and the wheel from it, in dist/
 	@ls dist/*.tar.gz dist/*.whl
+
+deb: dist/.built ## build the Debian package for this system, in dist/ (needs debhelper, dh-python and python3-pip)
+	@sh scripts/make-deb.sh
+
+test-deb: deb telegraf ## try the Debian package in a booted tree, with a node (needs root, mmdebstrap, systemd-container)
+	@cache="$${XDG_CACHE_HOME:-$$HOME/.cache}/telegraf-bitcoin-ipc" && mkdir -p "$$cache" && \
+	$(RUN_PYTHON) scripts/try_package.py "$$(ls -t dist/*.deb | head -n 1)" "$(VENV)/tools/telegraf" "$$cache/debian-$$(. /etc/os-release; echo "$${VERSION_CODENAME:-stable}").tar"
+
+release: $(VENV)/.tools ## make and check a release in dist/, built twice (docs/releasing.md)
+	@$(BIN)/python -m pip install --quiet --group release
+	@sh scripts/release.sh
 
 clean: ## remove everything that make created in the checkout (not the cache with Telegraf, Prometheus, Nix and tmux)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

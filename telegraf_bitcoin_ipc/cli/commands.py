@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from telegraf_bitcoin_ipc.cli import setup
 from telegraf_bitcoin_ipc.cli.output import PROGRAM, OutputError, complain, discard_stdout, show, writing
 from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
 from telegraf_bitcoin_ipc.ipc.working_directory import checked
@@ -269,6 +270,7 @@ _COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], in
         _add_guard_options,
         _guard,
     ),
+    "setup": ("find the node, and set up a guard and Telegraf to watch it", setup.add_options, setup.run),
     "simulate": ("run a simulated Bitcoin node on a socket", _add_simulate_options, _simulate),
     "parity": (
         "compare another exporter's Prometheus page with Telegraf's page of this plugin's metrics",

@@ -9,6 +9,9 @@ from .allowed import JSON_RPC
 from .wire import Struct
 
 MOST_CHARACTERS = 4096
+MOST_LEVELS = (
+    8  # of arrays and objects in each other; a request has three. Python's own limit is another in each release
+)
 REQUEST_KEYS = ["jsonrpc", "id", "method", "params"]
 USER = "telegraf-bitcoin-ipc"  # of Rpc.executeRpc, for the node's log and its -rpcwhitelist
 SHOWN_CHARACTERS = 40  # of a client's text
@@ -45,16 +48,24 @@ def _read(text: str) -> object:
     """Return what a JSON text says; None for one that two parsers could read differently.
 
     That is any which is not, to the byte, what encoding its own parse gives: duplicate keys, other escapes, white
-    space, numbers that are none.
+    space, numbers that are none. And any that is nested deeply, which some parsers refuse.
     """
     try:
         if len(text) > MOST_CHARACTERS:
             return None
         read: object = json.loads(text, parse_constant=_no_number)
         json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no character
-        return read if json.dumps(read) == text else None
+        return read if json.dumps(read) == text and _is_flat(read, MOST_LEVELS) else None
     except (ValueError, RecursionError):
         return None
+
+
+def _is_flat(value: object, levels: int) -> bool:
+    """Return whether arrays and objects are nested in at most so many levels."""
+    if not isinstance(value, dict | list):
+        return True
+    within = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_flat(each, levels - 1) for each in within)
 
 
 def _no_number(name: str) -> None:

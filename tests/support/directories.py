@@ -27,4 +27,5 @@ def _as_anybody() -> list[str]:
         return []
     if shutil.which("setpriv") is None:
         pytest.skip("root may enter every directory, and there is no setpriv to take that away")
-    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    rights = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", f"--ambient-caps={rights}"]

@@ -38,9 +38,10 @@ ALLOWED = {
         "collect.values", "collector", "config", "errors", "ipc.connection", "ipc.dialects", "ipc.origins",
         "telegraf.execd", "top",
     },
+    "setup": {"errors", "setup", "telegraf.sample_config"},
     "cli": {
         "", "check", "cli", "config", "errors", "ipc.catalogue", "ipc.guard_command", "ipc.working_directory",
-        "parity", "plugin", "simnode.command", "telegraf", "top",
+        "parity", "plugin", "setup.command", "simnode.command", "telegraf", "top",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -61,8 +62,8 @@ PURE = {
     "guard.json_rpc", "guard.layout", "guard.ledger", "guard.readiness", "guard.relay",
     "guard.subscriptions", "guard.wire", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc", "ipc.origins",
     "ipc.rpc_values", "parity.compare", "parity.looks", "parity.mapping", "parity.row", "parity.table",
-    "telegraf.fleet_config", "telegraf.lines", "telegraf.routes", "telegraf.sample_config",
-    "top.history", "top.model", "top.words",
+    "setup.nodes", "setup.plan", "setup.units", "telegraf.fleet_config", "telegraf.lines", "telegraf.routes",
+    "telegraf.sample_config", "top.history", "top.model", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""
 

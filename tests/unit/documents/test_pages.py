@@ -37,6 +37,9 @@ PROGRAM = "telegraf-bitcoin-ipc"
 
 TOOLS = {
     "bench": {"--short"},
+    "mmdebstrap": {"--include"},
+    "sha256sum": {"--check"},
+    "twine": {"--strict"},
     "make": {"--once", "--seconds"},  # of the scripts that it runs, by ARGS
     "pip": {"--group"},
     "py-spy": {"--nonblocking"},

@@ -129,6 +129,7 @@ REQUESTS = {
     "an exponent": UPTIME.replace("[]", "[1E2]"),
     "too many digits": UPTIME.replace("[]", f"[{'9' * 4500}]"),
     "too long": jsonrpc.request("uptime", ["x" * 4096]),
+    "a little too deep": UPTIME.replace("[]", "[" * 8 + "]" * 8),
     "too deep": UPTIME.replace("[]", "[" * 1500 + "]" * 1500),
     "duplicates within": UPTIME.replace("[]", '[{"a": 1, "a": 2}]'),
     "a number": "1",

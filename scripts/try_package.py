@@ -1,0 +1,414 @@
+"""Try the Debian package on a machine of its own: install, setup, upgrade, removal and purge, while a node runs.
+
+Boots a Debian tree with systemd-nspawn, without a network. In it a node runs as the account bitcoin, and Telegraf
+as InfluxData's package runs it. Needs root, mmdebstrap and systemd-container. Run by `make test-deb`. NODE_BINARY
+names a real bitcoin-node to take in place of the simulated one. Exit status 1 if anything is not as it should be.
+
+Standard library only.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+PACKAGE: Final = "telegraf-bitcoin-ipc"
+PAGE: Final = "http://127.0.0.1:9332/metrics"
+SECONDS: Final = 120.0
+"""How long anything that is waited for may take, on a busy machine."""
+
+NODE_UNIT: Final = """\
+[Unit]
+Description=Bitcoin node
+[Service]
+User=bitcoin
+ExecStart=/opt/bitcoin/bin/bitcoin-node {options} -ipcbind=unix -datadir=/var/lib/bitcoind
+Environment=LD_LIBRARY_PATH=/opt/bitcoin/lib
+TimeoutStopSec=600
+StandardOutput=null
+[Install]
+WantedBy=multi-user.target
+"""
+
+SIMULATED: Final = """\
+#!/usr/bin/python3 -IS
+import sys
+sys.path.insert(0, "/opt/bitcoin/lib/simulated")
+from telegraf_bitcoin_ipc.cli import main
+sys.exit(main(["simulate", "--block-interval", "1", "/var/lib/bitcoind/node.sock"]))
+"""
+
+TELEGRAF_UNIT: Final = """\
+[Unit]
+Description=Telegraf
+After=network-online.target
+[Service]
+User=telegraf
+ExecStart=/usr/bin/telegraf -config /etc/telegraf/telegraf.conf -config-directory /etc/telegraf/telegraf.d
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+KillMode=mixed
+[Install]
+WantedBy=multi-user.target
+"""
+
+TELEGRAF_CONFIG: Final = """\
+[agent]
+  interval = "10s"
+[[inputs.execd]]
+  command = ["/bin/sh", "-c", "while echo other value=1; do sleep 5; done"]
+  signal = "none"
+  data_format = "influx"
+[[outputs.file]]
+  files = ["/dev/null"]
+"""
+
+FETCH: Final = f"import urllib.request as u; print(u.urlopen('{PAGE}', timeout=5).read().decode())"
+
+OURS: Final = ("etc", "lib", "usr", "opt", "home", "root", "srv", "var/lib", "run")
+"""Where nothing may be left behind; /var/log and apt's own files are the system's."""
+
+NOT_OURS: Final = re.compile(
+    r"^(var/lib/(apt|dpkg|bitcoind|systemd/(?!deb-systemd-helper)|private|python)|run/(?!bitcoin|systemd/system)|etc/ld\.so\.cache"
+    r"|(usr/)?lib/python3|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$)"
+)
+
+
+class NotAsItShouldBe(Exception):
+    """What was waited for, or expected, is not so."""
+
+
+def say(text: str) -> None:
+    """Print a line of the report."""
+    print(text, flush=True)
+
+
+class Machine:
+    """A booted tree."""
+
+    def __init__(self, tree: Path) -> None:
+        """Boot the tree; `stop` ends it."""
+        self.tree = tree
+        self.log = (tree.parent / "boot.log").open("wb")
+        self.process = subprocess.Popen(
+            ["systemd-nspawn", "--register=no", "--keep-unit", "--private-network", "--boot", "-D", str(tree)],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+        )
+
+    def leader(self) -> str:
+        """Return the id of the machine's first process."""
+        identity = self.process.pid
+        return Path(f"/proc/{identity}/task/{identity}/children").read_text().split()[0]
+
+    def run(self, command: str, status: int | None = 0) -> str:
+        """Run a shell command in the machine; returns what it printed. Raises NotAsItShouldBe."""
+        done = subprocess.run(
+            ["nsenter", "--target", self.leader(), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env={
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "DEBIAN_FRONTEND": "noninteractive",
+                "LC_ALL": "C.UTF-8",
+            },
+        )
+        if status is not None and done.returncode != status:
+            raise NotAsItShouldBe(f"{command}: exit status {done.returncode}\n{done.stdout}")
+        return done.stdout.strip()
+
+    def unit(self, name: str, what: str) -> str:
+        """Return a property of a unit."""
+        return self.run(f"systemctl show --value --property={what} {name}")
+
+    def metrics(self) -> dict[str, float]:
+        """Return what Telegraf's page shows; nothing if there is none."""
+        page = self.run(f'python3 -c "{FETCH}" 2>/dev/null', status=None)
+        return {name: float(value) for name, value in re.findall(r"^(bitcoin_\S+) (\S+)$", page, re.MULTILINE)}
+
+    def stop(self) -> None:
+        """Power off."""
+        if self.process.poll() is None:
+            self.run("systemctl poweroff", status=None)
+            self.process.wait(SECONDS)
+        self.log.close()
+
+
+def until(condition: Callable[[], object], what: str) -> float:
+    """Wait until something holds; returns the seconds that it took. Raises NotAsItShouldBe."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < SECONDS:
+        try:
+            if condition():
+                return time.monotonic() - begin
+        except (NotAsItShouldBe, IndexError, OSError):
+            if time.monotonic() - begin > SECONDS:
+                raise
+        time.sleep(0.2)
+    raise NotAsItShouldBe(f"not within {SECONDS:.0f} s: {what}")
+
+
+def make_tree(archive: Path, tree: Path) -> None:
+    """Unpack Debian as this system's release has it; the archive is made the first time."""
+    if not archive.exists():
+        say(f"setup: making {archive}, once")
+        packages = "systemd,systemd-sysv,dbus,python3,procps,iproute2,man-db,passwd"
+        release = re.search(r"VERSION_CODENAME=(\S+)", Path("/etc/os-release").read_text())
+        part = archive.with_suffix(".part")
+        suite = release[1] if release else "stable"
+        subprocess.run(
+            ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", "--format=tar", suite, part],
+            check=True,
+        )
+        part.rename(archive)
+    tree.mkdir()
+    subprocess.run(["tar", "-xf", archive, "-C", tree], check=True)
+
+
+def put(tree: Path, name: str, text: str, mode: int = 0o644) -> None:
+    """Write a file of the tree."""
+    path = tree / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def furnish(tree: Path, telegraf: Path, package: Path, node: Path | None) -> None:
+    """Put a node and Telegraf into the tree, each with its account and its unit."""
+    for account, home in (("bitcoin", "/var/lib/bitcoind"), ("telegraf", "/var/lib/telegraf")):
+        add = ["useradd", "--root", str(tree), "--system", "--user-group", "--create-home"]
+        subprocess.run([*add, "--home-dir", home, account], check=True, stderr=subprocess.DEVNULL)
+    program = tree / "opt/bitcoin/bin/bitcoin-node"
+    libraries = tree / "opt/bitcoin/lib"
+    program.parent.mkdir(parents=True)
+    libraries.mkdir()
+    if node:
+        shutil.copy(node, program)
+        for _, path in re.findall(r"(\S+) => (/\S+)", subprocess.check_output(["ldd", node], text=True)):
+            if not re.search(r"/(libc|libm|libstdc\+\+|libgcc_s|ld-linux\S*)\.so", path):
+                shutil.copy(path, libraries)
+    else:
+        with tempfile.TemporaryDirectory() as unpacked:
+            subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
+            shutil.copytree(f"{unpacked}/usr/lib/{PACKAGE}", libraries / "simulated")
+        put(tree, "opt/bitcoin/bin/bitcoin-node", SIMULATED, 0o755)
+    options = "-regtest -listen=0 -dnsseed=0 -disablewallet" if node else ""
+    put(tree, "etc/systemd/system/bitcoind.service", NODE_UNIT.format(options=options))
+    shutil.copy(telegraf, tree / "usr/bin/telegraf")
+    put(tree, "lib/systemd/system/telegraf.service", TELEGRAF_UNIT)
+    put(tree, "etc/telegraf/telegraf.conf", TELEGRAF_CONFIG)
+    (tree / "etc/telegraf/telegraf.d").mkdir()
+    wanted = tree / "etc/systemd/system/multi-user.target.wants"
+    wanted.mkdir(exist_ok=True)
+    (wanted / "bitcoind.service").symlink_to("/etc/systemd/system/bitcoind.service")
+    (wanted / "telegraf.service").symlink_to("/lib/systemd/system/telegraf.service")
+
+
+def newer(package: Path, directory: Path) -> Path:
+    """Return a package with the same contents, and a higher version of itself and of the plugin."""
+    content = directory / "newer"
+    subprocess.run(["dpkg-deb", "-R", package, content], check=True)
+    control = content / "DEBIAN/control"
+    control.write_text(re.sub(r"^(Version: .*)$", r"\1.1", control.read_text(), flags=re.MULTILINE))
+    (metadata,) = content.glob(f"usr/lib/{PACKAGE}/telegraf_bitcoin_ipc-*.dist-info/METADATA")
+    metadata.write_text(re.sub(r"^(Version: .*)$", r"\1.post1", metadata.read_text(), flags=re.MULTILINE))
+    made = directory / f"{PACKAGE}_newer.deb"
+    subprocess.run(
+        ["dpkg-deb", "-Zgzip", "--root-owner-group", "-b", content, made], check=True, stdout=subprocess.DEVNULL
+    )
+    return made
+
+
+def files(tree: Path) -> set[str]:
+    """Return all that is in the tree where the package could leave something."""
+    found = (path.relative_to(tree).as_posix() for place in OURS for path in (tree / place).rglob("*"))
+    return {name for name in found if "__pycache__" not in name and not NOT_OURS.match(name)}
+
+
+class Trial:
+    """The steps, one after another."""
+
+    def __init__(self, machine: Machine, packages: tuple[Path, Path]) -> None:
+        """Remember the machine; the packages are in its root directory, the older one first."""
+        self.machine = machine
+        self.older, self.newer = packages
+        self.node = ""
+
+    def watched(self) -> bool:
+        """Return whether the page shows the node, and the events of a node that has any."""
+        shown = self.machine.metrics()
+        if shown.get("bitcoin_up") != 1 or shown.get("bitcoin_guard_standing") != 1:
+            return False
+        return shown.get('bitcoin_subscription_active{subscription="chain"}', 1) == 1
+
+    def node_lives(self, when: str) -> None:
+        """Report that the node is the process that it was. Raises NotAsItShouldBe."""
+        process = self.machine.unit("bitcoind", "MainPID")
+        if process in ("", "0") or process != self.node:
+            raise NotAsItShouldBe(
+                f"{when}: the node has ended\n{self.machine.run('journalctl -u bitcoind -n 20')}"
+            )
+
+    def begin(self) -> None:
+        """Wait for the node and Telegraf."""
+        machine = self.machine
+        until(lambda: machine.unit("multi-user.target", "ActiveState") == "active", "the machine has started")
+        until(lambda: any((machine.tree / "var/lib/bitcoind").rglob("node.sock")), "the node's socket")
+        self.node = machine.unit("bitcoind", "MainPID")
+        version = machine.run(
+            "/usr/bin/telegraf version; systemctl --version | head -n 1; . /etc/os-release; echo $PRETTY_NAME"
+        )
+        say("on: " + "; ".join(version.splitlines()))
+
+    def install(self) -> None:
+        """Install: nothing is enabled, nothing is started."""
+        machine = self.machine
+        machine.run(f"apt-get install --yes --no-install-recommends ./{self.older.name}")
+        say(f"installed: {machine.run(f'dpkg-query -W {PACKAGE}')}, without a network")
+        machine.run(f"man --where 1 {PACKAGE}")
+        for unit in ("bitcoin-ipc-guard.socket", "bitcoin-ipc-guard.service"):
+            if machine.unit(unit, "ActiveState") != "inactive":
+                raise NotAsItShouldBe(f"{unit} was started")
+        if machine.run("systemctl is-enabled bitcoin-ipc-guard.socket", status=None) != "disabled":
+            raise NotAsItShouldBe("the socket was enabled")
+        self.node_lives("after the installation")
+
+    def set_up(self) -> None:
+        """Set up: the page shows the node; a second time nothing is done."""
+        telegraf = self.machine.unit("telegraf", "MainPID")
+        say(self.machine.run(f"{PACKAGE} setup --yes"))
+        say(f"setup --yes: the node is on the page after {until(self.watched, 'the node is on the page'):.1f} s")
+        if self.machine.unit("telegraf", "MainPID") != telegraf:
+            raise NotAsItShouldBe("Telegraf was restarted, and not only reloaded")
+        again = self.machine.run(f"{PACKAGE} setup --yes")
+        if "nothing to do" not in again:
+            raise NotAsItShouldBe(f"the second setup: {again}")
+        say("setup --yes again: nothing to do")
+        self.machine.run(
+            f"setpriv --reuid=telegraf --regid=telegraf --clear-groups {PACKAGE} check /run/bitcoin-ipc-guard.sock"
+        )
+        self.node_lives("after setup")
+
+    def another_group(self) -> None:
+        """Give the socket to another group, and change a file that setup wrote."""
+        self.machine.run("groupadd --system watchers")
+        for times in ("once", "twice"):
+            said = self.machine.run(f"{PACKAGE} setup --yes --group watchers")
+            if ("nothing to do" in said) != (times == "twice"):
+                raise NotAsItShouldBe(f"setup --group, {times}: {said}")
+        owner = self.machine.run("stat --format='%G %a' /run/bitcoin-ipc-guard.sock")
+        if owner != "watchers 660":
+            raise NotAsItShouldBe(f"the guard's socket is {owner}")
+        seconds = until(self.watched, "the node is on the page")
+        say(f"setup --yes --group watchers: the node is on the page after {seconds:.1f} s")
+        self.machine.run("echo '# changed' >> /etc/telegraf/telegraf.d/bitcoin.conf")
+        self.node_lives("after setup --group")
+
+    def upgrade(self) -> None:
+        """Upgrade while the node is watched."""
+        name = "bitcoin_blocks_connected_total"
+        if self.machine.metrics().get("bitcoin_chain_height", 0) > 0:  # a real node on regtest has no blocks
+            until(lambda: self.machine.metrics().get(name, 3) >= 3, "three blocks are counted")
+        before, old = self.machine.metrics().get(name), self.watchers()
+        self.machine.run(f"apt-get install --yes --no-install-recommends ./{self.newer.name}")
+        seconds = until(lambda: self.watched() and not self.watchers() & old, "the new plugin watches the node")
+        after = self.machine.metrics().get(name)
+        say(f"upgraded: the node is watched again {seconds:.1f} s after apt-get; {name} was {before}, is {after}")
+        self.node_lives("after the upgrade")
+
+    def watchers(self) -> set[str]:
+        """Return the processes of the plugin and of the guard."""
+        plugin = self.machine.run(f"pgrep -f '[b]in/{PACKAGE} /run/bitcoin-ipc-guard.sock'", status=None)
+        return {*plugin.split(), self.machine.unit("bitcoin-ipc-guard.service", "MainPID")}
+
+    def remove(self, how: str, before: set[str]) -> None:
+        """Remove: Telegraf goes on without the plugin, and nothing is left."""
+        telegraf = self.machine.unit("telegraf", "MainPID")
+        self.machine.run(f"apt-get {how} --yes {PACKAGE}")
+        until(lambda: not self.machine.metrics(), "the page has gone")
+        if self.machine.unit("telegraf", "MainPID") != telegraf:
+            raise NotAsItShouldBe("Telegraf was restarted, or has ended")
+        if left := self.machine.run("pgrep -fa '[b]in/telegraf-bitcoin-ipc|[t]elegraf_bitcoin_ipc.guard' || :"):
+            raise NotAsItShouldBe(f"processes are left: {left}")
+        left = "\n".join(sorted(files(self.machine.tree) - before))
+        if how == "purge" and left:
+            raise NotAsItShouldBe(f"files are left:\n{left}")
+        rest = f"except\n{left}" if left else "and every file"
+        say(f"{how}: the page and every process are gone, {rest}; Telegraf lives on")
+        self.node_lives(f"after {how}")
+
+    def end(self) -> None:
+        """Stop the node: it was never harmed."""
+        self.machine.run("systemctl stop bitcoind")
+        status = self.machine.unit("bitcoind", "ExecMainStatus")
+        if status != "0":
+            raise NotAsItShouldBe(f"the node ended with status {status}")
+        say("the node lived through all of it, and stopped with status 0")
+
+
+@contextmanager
+def booted(tree: Path) -> Iterator[Machine]:
+    """Boot a tree, and power it off in the end."""
+    machine = Machine(tree)
+    try:
+        yield machine
+    except NotAsItShouldBe:
+        say(machine.run("journalctl --no-pager -n 80 -u telegraf -u bitcoin-ipc-guard", status=None))
+        raise
+    finally:
+        machine.stop()
+
+
+def main() -> None:
+    """Do all of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", type=Path, help="the package that make deb built")
+    parser.add_argument("telegraf", type=Path, help="the program")
+    parser.add_argument("archive", type=Path, help="the tree's archive, made if it is not there")
+    options = parser.parse_args()
+    node = os.environ.get("NODE_BINARY")
+    if os.geteuid() != 0:
+        sys.exit("error: this needs root")
+    with tempfile.TemporaryDirectory(dir=options.archive.parent) as directory:
+        tree = Path(directory, "tree")
+        make_tree(options.archive, tree)
+        furnish(tree, options.telegraf, options.package, Path(node) if node else None)
+        packages = options.package, newer(options.package, Path(directory))
+        for package in packages:
+            shutil.copy(package, tree)
+        try:
+            with booted(tree) as machine:
+                trial = Trial(machine, packages)
+                trial.begin()
+                before = files(tree)
+                trial.install()
+                trial.set_up()
+                trial.upgrade()
+                trial.remove("remove", before)
+                trial.remove("purge", before)
+                trial.install()
+                trial.set_up()
+                trial.another_group()
+                trial.remove("purge", before)
+                if "telegraf" in machine.run("getent group watchers"):
+                    raise NotAsItShouldBe("Telegraf's account is still in the group")
+                trial.end()
+        except NotAsItShouldBe as error:
+            sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

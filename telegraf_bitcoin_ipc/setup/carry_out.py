@@ -1,0 +1,88 @@
+"""Does the steps of a plan, and remembers what has to be undone."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from telegraf_bitcoin_ipc.setup import plan
+from telegraf_bitcoin_ipc.setup.machine import Root
+
+Run = Callable[[Sequence[str]], None]
+"""Runs a command; raises StepFailed."""
+
+
+class StepFailed(Exception):
+    """A step could not be done; the message says why."""
+
+
+def run(command: Sequence[str]) -> None:
+    """Run a command of the system. Raises StepFailed with what it wrote."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+    except OSError as error:
+        raise StepFailed(f"{command[0]}: {error.strerror}") from error
+    if done.returncode:
+        said = done.stdout.decode(errors="replace").strip()
+        raise StepFailed(f"{' '.join(command)}: {said or f'exit status {done.returncode}'}")
+
+
+def carry_out(step: plan.Step, root: Root, execute: Run) -> None:
+    """Do one step, and remember it. Raises StepFailed."""
+    try:
+        _do(step, root, execute)
+        if done := plan.record([step]):
+            _remember(root, done)
+    except OSError as error:
+        raise StepFailed(f"{error.filename}: {error.strerror}") from error
+
+
+def _do(step: plan.Step, root: Root, execute: Run) -> None:
+    match step:
+        case plan.Write(path, text):
+            root.path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            with root.path(path).open("x") as file:  # never over one that has come meanwhile
+                os.fchmod(file.fileno(), 0o644)
+                file.write(text)
+        case plan.Remove(path, changed):
+            _remove(root.path(path), changed)
+        case plan.Join(account, group):
+            execute(["usermod", "--append", "--groups", group, account])
+        case plan.Leave(account, group):
+            execute(["gpasswd", "--delete", account, group])
+        case plan.Enable(unit):
+            execute(["systemctl", "enable", "--now", unit])
+        case plan.Disable(unit, service):
+            execute(["systemctl", "disable", "--now", unit])
+            execute(["systemctl", "stop", service])
+        case plan.ReadUnits():
+            execute(["systemctl", "daemon-reload"])
+        case plan.Reload(unit, restart):
+            execute(["systemctl", "try-restart" if restart else "try-reload-or-restart", unit])
+
+
+def _remove(path: Path, changed: bool) -> None:
+    if changed:
+        path.rename(path.with_name(f"{path.name}.saved"))
+    else:
+        path.unlink()
+    if path.parent.name.endswith((".service.d", ".socket.d")) and not any(path.parent.iterdir()):
+        path.parent.rmdir()
+
+
+def _remember(root: Root, done: list[list[str]]) -> None:
+    path = root.path(plan.RECORD)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    before = json.loads(root.read(plan.RECORD) or "[]")
+    path.write_text(json.dumps([*before, *done]) + "\n")
+
+
+def forget(root: Root) -> None:
+    """Forget what was done, after it was undone."""
+    path = root.path(plan.RECORD)
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir() and not any(path.parent.iterdir()):
+        path.parent.rmdir()

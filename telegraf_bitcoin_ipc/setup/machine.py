@@ -1,0 +1,148 @@
+"""Looks at a machine, or at a directory that stands for its root."""
+
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from telegraf_bitcoin_ipc.setup import nodes, plan, units
+from telegraf_bitcoin_ipc.setup.nodes import Node
+
+UNIT_DIRECTORIES: Final = (
+    "etc/systemd/system",
+    "run/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+)
+"""Where systemd reads unit files, the first one first."""
+
+DATA_DIRECTORIES: Final = (
+    "var/lib/bitcoind",
+    "var/lib/bitcoin",
+    "run/bitcoind",
+    "home/*/.bitcoin",
+    "root/.bitcoin",
+)
+"""Where nodes usually have their socket, or the directory of their chain."""
+
+WRITTEN: Final = (plan.DROP_IN, plan.GROUP_DROP_IN, plan.TELEGRAF_CONFIG)
+
+
+class Accounts(NamedTuple):
+    """The accounts of the machine: user and group names by number, each user's home and primary group."""
+
+    users: Mapping[int, str]
+    groups: Mapping[int, str]
+    homes: Mapping[str, str]
+    primary: Mapping[str, str]
+
+
+class Root:
+    """A machine's files below a directory; what cannot be read is not there."""
+
+    def __init__(self, directory: Path) -> None:
+        """Look below `directory`, which is / for this machine."""
+        self.directory = directory
+
+    def path(self, name: str) -> Path:
+        """Return where a file of the machine is."""
+        return self.directory / name.lstrip("/")
+
+    def read(self, name: str) -> str:
+        """Return a file's text, empty if it cannot be read."""
+        try:
+            return self.path(name).read_text(errors="replace")
+        except OSError:
+            return ""
+
+    def accounts(self) -> Accounts:
+        """Return the accounts in /etc/passwd and /etc/group."""
+        people = [line.split(":") for line in self.read("etc/passwd").splitlines() if line.count(":") == 6]
+        groups = {int(each[2]): each[0] for each in self._groups()}
+        return Accounts(
+            {int(each[2]): each[0] for each in people},
+            groups,
+            {each[0]: each[5] for each in people},
+            {each[0]: groups.get(int(each[3]), each[3]) for each in people},
+        )
+
+    def _groups(self) -> list[list[str]]:
+        return [line.split(":") for line in self.read("etc/group").splitlines() if line.count(":") == 3]
+
+    def members(self) -> dict[str, frozenset[str]]:
+        """Return the accounts in each group, its primary ones included."""
+        primary = self.accounts().primary
+        return {
+            name: frozenset(filter(None, listed.split(","))) | {user for user in primary if primary[user] == name}
+            for name, _, _, listed in self._groups()
+        }
+
+    def services(self) -> Iterator[units.Service]:
+        """Yield every installed service."""
+        files: dict[str, Path] = {}
+        for directory in UNIT_DIRECTORIES:
+            for path in sorted(self.path(directory).glob("*.service")):
+                files.setdefault(path.name, path)
+        for name, path in files.items():
+            texts = [each.read_text(errors="replace") for each in (path, *self._drop_ins(name)) if each.is_file()]
+            yield units.service(name, texts)
+
+    def _drop_ins(self, name: str) -> list[Path]:
+        found: dict[str, Path] = {}
+        for directory in UNIT_DIRECTORIES:
+            for path in self.path(directory).glob(f"{name}.d/*.conf"):
+                found.setdefault(path.name, path)
+        return [found[each] for each in sorted(found)]
+
+    def nodes(self) -> tuple[list[Node], list[str]]:
+        """Return the nodes with a socket, and the units of those that nothing tells to have one."""
+        accounts, services = self.accounts(), list(self.services())
+        found: dict[str, Node] = {}
+        without = []
+        for service in services:
+            if nodes.is_node(service.command):
+                user = service.user or "root"
+                path = nodes.socket_of(service.command, accounts.homes.get(user, "/root"), self.read)
+                if path is None:
+                    without.append(service.name)
+                else:
+                    found[path] = Node(path, user, service.group or accounts.primary.get(user, user), service.name)
+        for directory in DATA_DIRECTORIES:
+            for chain in nodes.DIRECTORIES.values():
+                for place in self.directory.glob(f"{directory}/{chain}"):
+                    name = "/" + (place / nodes.SOCKET).relative_to(self.directory).as_posix()
+                    if name not in found and (node := self.node_at(name, services)):
+                        found[name] = node
+        return list(found.values()), [
+            unit for unit in without if unit not in {node.unit for node in found.values()}
+        ]
+
+    def node_at(self, socket: str, services: list[units.Service] | None = None) -> Node | None:
+        """Return the node whose socket is there, by the account that owns it; None if there is none."""
+        try:
+            status = self.path(socket).stat()
+        except OSError:
+            return None
+        if not stat.S_ISSOCK(status.st_mode):
+            return None
+        accounts = self.accounts()
+        user = accounts.users.get(status.st_uid, str(status.st_uid))
+        group = accounts.groups.get(status.st_gid, str(status.st_gid))
+        running = self.services() if services is None else services
+        named = [each.name for each in running if socket in each.command and each.name != plan.GUARD]
+        return Node(socket, user, group, named[0] if named else "")
+
+    def machine(self) -> plan.Machine:
+        """Return what a plan has to know."""
+        telegraf = [each.user for each in self.services() if each.name == plan.TELEGRAF]
+        others = [self.path("etc/telegraf/telegraf.conf"), *self.path("etc/telegraf/telegraf.d").glob("*.conf")]
+        texts = {"/" + each.relative_to(self.directory).as_posix(): each for each in others}
+        wanted = self.path(f"etc/systemd/system/sockets.target.wants/{plan.GUARD_SOCKET_UNIT}")
+        return plan.Machine(
+            telegraf[0] if telegraf else "",
+            self.members(),
+            {name: self.read(name) for name in WRITTEN if self.path(name).exists()},
+            {name: self.read(name) for name in sorted(texts) if name != plan.TELEGRAF_CONFIG},
+            wanted.is_symlink(),
+        )

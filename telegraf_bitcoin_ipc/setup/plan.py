@@ -1,0 +1,227 @@
+"""What to do on a machine: typed steps, from what was found there. Undoing is a plan, too."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.setup.nodes import Node
+from telegraf_bitcoin_ipc.setup.units import quoted
+from telegraf_bitcoin_ipc.telegraf.sample_config import render
+
+GUARD: Final = "bitcoin-ipc-guard.service"
+GUARD_SOCKET_UNIT: Final = "bitcoin-ipc-guard.socket"
+GUARD_SOCKET: Final = "/run/bitcoin-ipc-guard.sock"
+TELEGRAF: Final = "telegraf.service"
+
+DROP_IN: Final = "/etc/systemd/system/bitcoin-ipc-guard.service.d/node.conf"
+GROUP_DROP_IN: Final = "/etc/systemd/system/bitcoin-ipc-guard.socket.d/group.conf"
+TELEGRAF_CONFIG: Final = "/etc/telegraf/telegraf.d/bitcoin.conf"
+RECORD: Final = "/var/lib/telegraf-bitcoin-ipc/setup.json"
+
+DEFAULT_GROUP: Final = "telegraf"
+"""The group of the socket in the unit file."""
+
+
+class Machine(NamedTuple):
+    """What was found: `files` are the texts at the paths above, `others` the rest of Telegraf's configuration.
+
+    `members` are the accounts in each group; `account` is Telegraf's, empty if there is none.
+    """
+
+    account: str
+    members: Mapping[str, frozenset[str]]
+    files: Mapping[str, str]
+    others: Mapping[str, str]
+    enabled: bool
+
+
+class Write(NamedTuple):
+    """Write a file that does not exist; its directory is created if it has to be."""
+
+    path: str
+    text: str
+
+
+class Join(NamedTuple):
+    """Put an account into a group."""
+
+    account: str
+    group: str
+
+
+class Enable(NamedTuple):
+    """Enable and start a unit."""
+
+    unit: str
+
+
+class Remove(NamedTuple):
+    """Remove a file; or, since it was changed, give it a name under which nothing reads it."""
+
+    path: str
+    changed: bool
+
+
+class Leave(NamedTuple):
+    """Take an account out of a group."""
+
+    account: str
+    group: str
+
+
+class Disable(NamedTuple):
+    """Disable and stop a unit, and the service that it started."""
+
+    unit: str
+    service: str
+
+
+class ReadUnits(NamedTuple):
+    """Have systemd read the unit files again."""
+
+
+class Reload(NamedTuple):
+    """Have a running service read its configuration again; `restart` where that is not enough."""
+
+    unit: str
+    restart: bool
+
+
+Step = Write | Join | Enable | Remove | Leave | Disable | ReadUnits | Reload
+
+
+def words(step: Step) -> str:
+    """Return what a step does, as a line for the person who is asked."""
+    match step:
+        case Write(path):
+            return f"write {path}"
+        case Join(account, group):
+            return f"put the account {account} into the group {group}"
+        case Enable(unit):
+            return f"enable and start {unit}"
+        case Remove(path, changed):
+            return f"rename {path}, which was changed, to {path}.saved" if changed else f"remove {path}"
+        case Leave(account, group):
+            return f"take the account {account} out of the group {group}"
+        case Disable(unit, service):
+            return f"disable and stop {unit} and {service}"
+        case ReadUnits():
+            return "have systemd read its unit files"
+        case Reload(unit, restart):
+            return f"{'restart' if restart else 'reload'} {unit}, if it runs"
+
+
+def drop_in(node: Node, program: str) -> str:
+    """Return the drop-in of the guard's unit: the one place that names the node's socket and its account."""
+    lines = ["# Written by `telegraf-bitcoin-ipc setup`: the node's socket, and the account that owns it."]
+    if node.unit:
+        lines += ["[Unit]", "# What starts after the node stops before it.", f"After={node.unit}", ""]
+    lines += ["[Service]", f"User={node.user}", f"Group={node.group}", "ExecStart="]
+    lines += [f"ExecStart={quoted(program)} guard {quoted(node.socket)}"]
+    if node.socket.startswith(("/home/", "/root/", "/run/user/")):
+        lines += ["ProtectHome=read-only"]
+    if node.socket.startswith(("/tmp/", "/var/tmp/")):
+        lines += ["PrivateTmp=no", "InaccessiblePaths="]
+    return "\n".join([*lines, ""])
+
+
+def plan(machine: Machine, node: Node, program: str, group: str, address: str) -> tuple[list[Step], list[str]]:
+    """Return the steps that are still to be done, and a sentence for all that exists and stays as it is.
+
+    Raises ConfigError if Telegraf or the group is missing, or the address is taken.
+    """
+    if not machine.account:
+        raise ConfigError(f"there is no {TELEGRAF} with an account of its own: install Telegraf first")
+    if group not in machine.members:
+        raise ConfigError(f"there is no group {group!r}")
+    steps: list[Step] = []
+    kept: list[str] = []
+    changed = GUARD if _write(machine, DROP_IN, drop_in(node, program), steps, kept) else ""
+    text = f"[Socket]\nSocketGroup={group}\n"
+    if group != DEFAULT_GROUP and _write(machine, GROUP_DROP_IN, text, steps, kept):
+        changed = GUARD_SOCKET_UNIT  # takes the guard with it
+    if changed:
+        steps.append(ReadUnits())
+    joins = machine.account not in machine.members[group]
+    if joins:
+        steps.append(Join(machine.account, group))
+    if not machine.enabled:
+        steps.append(Enable(GUARD_SOCKET_UNIT))
+    elif changed:
+        steps.append(Reload(changed, restart=True))
+    configured = _configure(machine, [program, GUARD_SOCKET], address, steps, kept)
+    if configured or joins:
+        steps.append(Reload(TELEGRAF, restart=joins))
+    return steps, kept
+
+
+def _write(machine: Machine, path: str, text: str, steps: list[Step], kept: list[str]) -> bool:
+    """Add the writing of a file, unless it exists; returns whether it was added."""
+    if path not in machine.files:
+        steps.append(Write(path, text))
+        return True
+    if machine.files[path] != text:
+        kept.append(f"{path} exists, and stays as it is")
+    return False
+
+
+def _configure(machine: Machine, command: Sequence[str], address: str, steps: list[Step], kept: list[str]) -> bool:
+    """Add the plugin to Telegraf's configuration, unless it is there; returns whether it was added."""
+    if TELEGRAF_CONFIG in machine.files:
+        _write(machine, TELEGRAF_CONFIG, render(command, address), steps, kept)
+        return False
+    port = address.rpartition(":")[2]
+    for path, text in machine.others.items():
+        lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        if any("telegraf-bitcoin-ipc" in line for line in lines):
+            kept.append(f"{path} already runs the plugin, and stays as it is")
+            return False
+        if any(f':{port}"' in line for line in lines):
+            raise ConfigError(f"{path} already uses the port {port}: give another --metrics-addr")
+    steps.append(Write(TELEGRAF_CONFIG, render(command, address)))
+    return True
+
+
+def record(steps: Sequence[Step]) -> list[list[str]]:
+    """Return what to remember of steps that were done, so that it can be undone."""
+    done: list[list[str]] = []
+    for step in steps:
+        match step:
+            case Write(path, text):
+                done.append(["write", path, digest(text)])
+            case Join(account, group):
+                done.append(["join", account, group])
+            case Enable(unit):
+                done.append(["enable", unit, GUARD])
+            case _:
+                pass
+    return done
+
+
+def undo(text: str, files: Mapping[str, str]) -> list[Step]:
+    """Return the steps that take back what the record says, and nothing else: first Telegraf's, last the units'.
+
+    Raises ConfigError if the record cannot be read.
+    """
+    try:
+        done = [(str(kind), str(first), str(second)) for kind, first, second in json.loads(text)]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{RECORD} is not what setup wrote") from error
+    steps: list[Step] = []
+    for kind, first, second in reversed(done):
+        match kind:
+            case "write" if first in files:
+                steps.append(Remove(first, digest(files[first]) != second))
+                steps.append(Reload(TELEGRAF, restart=False) if first == TELEGRAF_CONFIG else ReadUnits())
+            case "join":
+                steps.append(Leave(first, second))
+            case "enable":
+                steps.append(Disable(first, second))
+    return steps
+
+
+def digest(text: str) -> str:
+    """Return the checksum by which a file is known to be unchanged."""
+    return hashlib.sha256(text.encode()).hexdigest()
