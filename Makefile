@@ -68,7 +68,7 @@ test: setup lint ## set up, lint, and test the installed wheel with a real Teleg
 	$(RUN_PYTHON) -m pytest -n $(WORKERS) --maxschedchunk 1 $(ARGS)
 
 # Apart: minutes of real outages, and Java, Maven and Go are needed for them.
-test-fleet: install telegraf prometheus kafka victoriametrics ## test the way of many nodes with a real Kafka and VictoriaMetrics (needs Java and Maven)
+test-fleet: install telegraf prometheus kafka victoriametrics ## test a fleet with a real Kafka and VictoriaMetrics (needs Java and Maven)
 	@echo 'test-fleet: the installed wheel'
 	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
 	PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" \

@@ -26,7 +26,7 @@ sys.path.append(str(ROOT / "tests"))
 from support.nodes import PROGRAM, SimulatedNode  # noqa: E402
 from support.processes import children, free_port, wait_until  # noqa: E402
 from support.prometheus import Prometheus  # noqa: E402
-from support.telegraf import Telegraf, configuration, http_output, remote_write  # noqa: E402
+from support.telegraf import Telegraf, configuration, remote_write  # noqa: E402
 
 RULES: Final = ROOT / "prometheus" / "alerts.yml"
 RESULT: Final = ROOT / "bench" / "alert_delays.json"
@@ -118,8 +118,12 @@ class Scene:
     def _sender(self, page: str, names: Sequence[str]) -> str:
         """The configuration of a Telegraf that runs plugins, and reports by all three ways."""
         before, _, after = self._generated(names[0], page)
-        central = http_output(self._listener, "/telegraf", "influx")
-        remote = remote_write(self.ways["remote write"].address)
+        central = f"""
+[[outputs.http]]
+  url = "http://{self._listener}/telegraf"
+  data_format = "influx"
+"""
+        remote = remote_write(self.ways["remote write"].write_url)
         return "\n".join([before, *(self._generated(name, page)[1] for name in names), after, central, remote])
 
     def _central(self, page: str) -> str:

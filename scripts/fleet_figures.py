@@ -105,8 +105,8 @@ def limits_table(results: Results | None = None) -> str:
     heads = ("groups", "interval", "half a core", "a page of 5 s of processor time")
     text = (
         f"One line costs the central Telegraf {line * 1e6:.0f} us of processor time, and each series "
-        f"{series * 1e6:.1f} us in every scrape (every {SCRAPE_INTERVAL} s). So it reaches these limits with "
-        "about so many nodes:"
+        f"{series * 1e6:.1f} us in every scrape (every {SCRAPE_INTERVAL} s). The limits are at about "
+        "this number of nodes:"
     )
     return "\n".join([text, "", table(heads, *_limits(results, line, series))])
 

@@ -58,13 +58,7 @@ java_version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9.]*\).*/\1/p' | 
 at_least "$java_needed" "${java_version:-0}" ||
     fail "Kafka $version needs Java $java_needed or newer, and this one is ${java_version:-broken}"
 
-if [ -n "${KAFKA_BINARY:-}" ]; then
-    [ -x "$KAFKA_BINARY" ] || fail "KAFKA_BINARY is '$KAFKA_BINARY', which is no program"
-    say "setup: using KAFKA_BINARY: $KAFKA_BINARY"
-    # Resolved: it may be a relative path, or make's own link to the answer of an earlier run.
-    readlink -f "$KAFKA_BINARY"
-    exit 0
-fi
+given KAFKA_BINARY "${KAFKA_BINARY:-}"
 
 find_cache
 directory=$cache/kafka-$version

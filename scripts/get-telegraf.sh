@@ -20,16 +20,9 @@ version_of() {
 }
 
 build() {
-    how_to_get_go="see https://go.dev/doc/install, and put its bin directory on the PATH"
-    instead="; or install Telegraf $oldest or newer"
-    command -v go >/dev/null 2>&1 ||
-        fail "Telegraf has to be built, and there is no 'go' on the PATH. Install Go $go_needed or newer: $how_to_get_go$instead"
     make_work "$cache"
     cd "$work"
-    go_version=$(go env GOVERSION 2>/dev/null | sed 's/^go//')
-    at_least "$go_needed" "${go_version:-0.0}" ||
-        fail "Telegraf has to be built, and this Go is ${go_version:-broken}. Install Go $go_needed or newer: $how_to_get_go$instead"
-
+    need_go Telegraf "$go_needed" "; or install Telegraf $oldest or newer"
     say "setup: building Telegraf $version with Go $go_version, once: 2 to 5 minutes on two cores, less when Go's caches are warm"
     started=$(date +%s)
     reported=$started
@@ -60,13 +53,7 @@ build() {
     say "setup: built $cached in $(($(date +%s) - started)) s"
 }
 
-if [ -n "${TELEGRAF_BINARY:-}" ]; then
-    [ -x "$TELEGRAF_BINARY" ] || fail "TELEGRAF_BINARY is '$TELEGRAF_BINARY', which is no program"
-    say "setup: using TELEGRAF_BINARY: $TELEGRAF_BINARY"
-    # Resolved: it may be a relative path, or make's own link to the answer of an earlier run.
-    readlink -f "$TELEGRAF_BINARY"
-    exit 0
-fi
+given TELEGRAF_BINARY "${TELEGRAF_BINARY:-}"
 
 if found=$(command -v telegraf 2>/dev/null); then
     found_version=$(version_of "$found")

@@ -10,14 +10,9 @@ go_needed=1.26 # by that release's go.mod
 module=github.com/VictoriaMetrics/VictoriaMetrics
 
 build() {
-    how_to_get_go="see https://go.dev/doc/install, and put its bin directory on the PATH"
-    command -v go >/dev/null 2>&1 ||
-        fail "VictoriaMetrics has to be built, and there is no 'go' on the PATH. Install Go $go_needed or newer: $how_to_get_go"
     make_work "$cache"
     cd "$work"
-    go_version=$(go env GOVERSION 2>/dev/null | sed 's/^go//')
-    at_least "$go_needed" "${go_version:-0.0}" ||
-        fail "VictoriaMetrics has to be built, and this Go is ${go_version:-broken}. Install Go $go_needed or newer: $how_to_get_go"
+    need_go VictoriaMetrics "$go_needed"
     say "setup: building VictoriaMetrics $version with Go $go_version, once: a minute or two"
     # A module of its own rather than `go install ...@version`, which also asks for the list of all releases: that is
     # long, and a proxy that keeps only some has none.
@@ -32,12 +27,7 @@ build() {
     mv -f victoria-metrics "$cached"
 }
 
-if [ -n "${VICTORIAMETRICS_BINARY:-}" ]; then
-    [ -x "$VICTORIAMETRICS_BINARY" ] || fail "VICTORIAMETRICS_BINARY is '$VICTORIAMETRICS_BINARY', which is no program"
-    say "setup: using VICTORIAMETRICS_BINARY: $VICTORIAMETRICS_BINARY"
-    readlink -f "$VICTORIAMETRICS_BINARY"
-    exit 0
-fi
+given VICTORIAMETRICS_BINARY "${VICTORIAMETRICS_BINARY:-}"
 
 find_cache
 cached=$cache/victoria-metrics-$version/victoria-metrics

@@ -45,3 +45,21 @@ make_work() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
 }
+
+# given VARIABLE VALUE: if a program was given by that environment variable, prints its path and ends the script.
+given() {
+    [ -n "$2" ] || return 0
+    [ -x "$2" ] || fail "$1 is '$2', which cannot be executed"
+    say "setup: using $1: $2"
+    # Resolved: it may be a relative path, or make's own link to the answer of an earlier run.
+    readlink -f "$2"
+    exit 0
+}
+
+# need_go NAME NEEDED [INSTEAD]: sets $go_version, or fails because NAME cannot be built. Run it in $work.
+need_go() {
+    how="Install Go $2 or newer: see https://go.dev/doc/install, and put its bin directory on the PATH${3:-}"
+    command -v go >/dev/null 2>&1 || fail "$1 has to be built, and there is no 'go' on the PATH. $how"
+    go_version=$(go env GOVERSION 2>/dev/null | sed 's/^go//')
+    at_least "$2" "${go_version:-0.0}" || fail "$1 has to be built, and this Go is ${go_version:-broken}. $how"
+}

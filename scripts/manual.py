@@ -57,8 +57,8 @@ def option_list(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def command_list() -> Iterator[str]:
     """Yield each command with its sentence and its options."""
-    for name, (sentence, _, _) in commands._COMMANDS.items():
-        program = commands._make_program_parser(name)
+    for name, (sentence, _, _) in commands.COMMANDS.items():
+        program = commands.make_program_parser(name)
         (chooser,) = (each for each in program._actions if isinstance(each, argparse._SubParsersAction))
         parser = chooser.choices[name]
         parser.formatter_class = OneLine
@@ -76,7 +76,7 @@ def exit_statuses() -> Iterator[str]:
 
 def page(date: str) -> str:
     """Return the manual page in roff."""
-    parser = commands._make_program_parser("")
+    parser = commands.make_program_parser("")
     variables = (f".TP\n{bold(each.variable)}\nas {bold(each.name)}" for each in OPTIONS.values())
     return "\n".join(
         (

@@ -58,7 +58,7 @@ def telegraf_configuration(address: str, nodes: Sequence[Watched], options: Sequ
 
 
 def first_samples(endpoint: Endpoint, telegraf: Telegraf, nodes: int, stop: StopRequest) -> list[str]:
-    """Wait until the page says that so many nodes answer (`bitcoin_up 1`); return its samples."""
+    """Wait until `bitcoin_up 1` is on the page for that number of nodes; return the page's samples."""
     say(f"Metrics: {endpoint.url}/metrics")
     began = said = time.monotonic()
 
@@ -107,7 +107,7 @@ def start_prometheus(
 
 
 def wait_until_scraped(prometheus: Prometheus, nodes: int, stop: StopRequest) -> None:
-    """Wait until Prometheus has scraped so many nodes."""
+    """Wait until Prometheus has scraped that number of nodes."""
 
     def scraped() -> bool:
         stop.check()
@@ -192,7 +192,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=range(1, len(DIALECT_OF) + 1),
         metavar="N",
         default=1,
-        help=f"simulate so many nodes, each of another kind, up to {len(DIALECT_OF)} (default: %(default)s); "
+        help=f"simulate N nodes of different kinds, up to {len(DIALECT_OF)} (default: %(default)s); "
         "the last of several falls and comes back",
     )
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 Boots a Debian tree with systemd-nspawn, without a network. In it a node runs as the account bitcoin, and Telegraf
 as InfluxData's package runs it. Needs root, mmdebstrap and systemd-container. Run by `make test-deb`. NODE_BINARY
-names a real bitcoin-node to take in place of the simulated one. Exit status 1 if anything is not as it should be.
+names a real bitcoin-node to take in place of the simulated one. Exit status 1 at the first thing that is wrong.
 
 Standard library only.
 """
@@ -82,8 +82,8 @@ NOT_OURS: Final = re.compile(
 )
 
 
-class NotAsItShouldBe(Exception):
-    """What was waited for, or expected, is not so."""
+class Unexpected(Exception):
+    """The package did not do what is expected of it; the message says what."""
 
 
 def say(text: str) -> None:
@@ -112,7 +112,7 @@ class Machine:
         return Path(f"/proc/{identity}/task/{identity}/children").read_text().split()[0]
 
     def run(self, command: str, status: int | None = 0) -> str:
-        """Run a shell command in the machine; returns what it printed. Raises NotAsItShouldBe."""
+        """Run a shell command in the machine; returns what it printed. Raises Unexpected."""
         done = subprocess.run(
             ["nsenter", "--target", self.leader(), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "sh", "-c", command],
             stdin=subprocess.DEVNULL,
@@ -127,7 +127,7 @@ class Machine:
             },
         )
         if status is not None and done.returncode != status:
-            raise NotAsItShouldBe(f"{command}: exit status {done.returncode}\n{done.stdout}")
+            raise Unexpected(f"{command}: exit status {done.returncode}\n{done.stdout}")
         return done.stdout.strip()
 
     def unit(self, name: str, what: str) -> str:
@@ -148,17 +148,17 @@ class Machine:
 
 
 def until(condition: Callable[[], object], what: str) -> float:
-    """Wait until something holds; returns the seconds that it took. Raises NotAsItShouldBe."""
+    """Wait until something holds; returns the seconds that it took. Raises Unexpected."""
     begin = time.monotonic()
     while time.monotonic() - begin < SECONDS:
         try:
             if condition():
                 return time.monotonic() - begin
-        except (NotAsItShouldBe, IndexError, OSError):
+        except (Unexpected, IndexError, OSError):
             if time.monotonic() - begin > SECONDS:
                 raise
         time.sleep(0.2)
-    raise NotAsItShouldBe(f"not within {SECONDS:.0f} s: {what}")
+    raise Unexpected(f"not within {SECONDS:.0f} s: {what}")
 
 
 def make_tree(archive: Path, tree: Path) -> None:
@@ -255,12 +255,10 @@ class Trial:
         return shown.get('bitcoin_subscription_active{subscription="chain"}', 1) == 1
 
     def node_lives(self, when: str) -> None:
-        """Report that the node is the process that it was. Raises NotAsItShouldBe."""
+        """Report that the node is the process that it was. Raises Unexpected."""
         process = self.machine.unit("bitcoind", "MainPID")
         if process in ("", "0") or process != self.node:
-            raise NotAsItShouldBe(
-                f"{when}: the node has ended\n{self.machine.run('journalctl -u bitcoind -n 20')}"
-            )
+            raise Unexpected(f"{when}: the node has ended\n{self.machine.run('journalctl -u bitcoind -n 20')}")
 
     def begin(self) -> None:
         """Wait for the node and Telegraf."""
@@ -281,9 +279,9 @@ class Trial:
         machine.run(f"man --where 1 {PACKAGE}")
         for unit in ("bitcoin-ipc-guard.socket", "bitcoin-ipc-guard.service"):
             if machine.unit(unit, "ActiveState") != "inactive":
-                raise NotAsItShouldBe(f"{unit} was started")
+                raise Unexpected(f"{unit} was started")
         if machine.run("systemctl is-enabled bitcoin-ipc-guard.socket", status=None) != "disabled":
-            raise NotAsItShouldBe("the socket was enabled")
+            raise Unexpected("the socket was enabled")
         self.node_lives("after the installation")
 
     def set_up(self) -> None:
@@ -292,10 +290,10 @@ class Trial:
         say(self.machine.run(f"{PACKAGE} setup --yes"))
         say(f"setup --yes: the node is on the page after {until(self.watched, 'the node is on the page'):.1f} s")
         if self.machine.unit("telegraf", "MainPID") != telegraf:
-            raise NotAsItShouldBe("Telegraf was restarted, and not only reloaded")
+            raise Unexpected("Telegraf was restarted, and not only reloaded")
         again = self.machine.run(f"{PACKAGE} setup --yes")
         if "nothing to do" not in again:
-            raise NotAsItShouldBe(f"the second setup: {again}")
+            raise Unexpected(f"the second setup: {again}")
         say("setup --yes again: nothing to do")
         self.machine.run(
             f"setpriv --reuid=telegraf --regid=telegraf --clear-groups {PACKAGE} check /run/bitcoin-ipc-guard.sock"
@@ -308,10 +306,10 @@ class Trial:
         for times in ("once", "twice"):
             said = self.machine.run(f"{PACKAGE} setup --yes --group watchers")
             if ("nothing to do" in said) != (times == "twice"):
-                raise NotAsItShouldBe(f"setup --group, {times}: {said}")
+                raise Unexpected(f"setup --group, {times}: {said}")
         owner = self.machine.run("stat --format='%G %a' /run/bitcoin-ipc-guard.sock")
         if owner != "watchers 660":
-            raise NotAsItShouldBe(f"the guard's socket is {owner}")
+            raise Unexpected(f"the guard's socket is {owner}")
         seconds = until(self.watched, "the node is on the page")
         say(f"setup --yes --group watchers: the node is on the page after {seconds:.1f} s")
         self.machine.run("echo '# changed' >> /etc/telegraf/telegraf.d/bitcoin.conf")
@@ -340,12 +338,12 @@ class Trial:
         self.machine.run(f"apt-get {how} --yes {PACKAGE}")
         until(lambda: not self.machine.metrics(), "the page has gone")
         if self.machine.unit("telegraf", "MainPID") != telegraf:
-            raise NotAsItShouldBe("Telegraf was restarted, or has ended")
+            raise Unexpected("Telegraf was restarted, or has ended")
         if left := self.machine.run("pgrep -fa '[b]in/telegraf-bitcoin-ipc|[t]elegraf_bitcoin_ipc.guard' || :"):
-            raise NotAsItShouldBe(f"processes are left: {left}")
+            raise Unexpected(f"processes are left: {left}")
         left = "\n".join(sorted(files(self.machine.tree) - before))
         if how == "purge" and left:
-            raise NotAsItShouldBe(f"files are left:\n{left}")
+            raise Unexpected(f"files are left:\n{left}")
         rest = f"except\n{left}" if left else "and every file"
         say(f"{how}: the page and every process are gone, {rest}; Telegraf lives on")
         self.node_lives(f"after {how}")
@@ -355,7 +353,7 @@ class Trial:
         self.machine.run("systemctl stop bitcoind")
         status = self.machine.unit("bitcoind", "ExecMainStatus")
         if status != "0":
-            raise NotAsItShouldBe(f"the node ended with status {status}")
+            raise Unexpected(f"the node ended with status {status}")
         say("the node lived through all of it, and stopped with status 0")
 
 
@@ -365,7 +363,7 @@ def booted(tree: Path) -> Iterator[Machine]:
     machine = Machine(tree)
     try:
         yield machine
-    except NotAsItShouldBe:
+    except Unexpected:
         say(machine.run("journalctl --no-pager -n 80 -u telegraf -u bitcoin-ipc-guard", status=None))
         raise
     finally:
@@ -404,9 +402,9 @@ def main() -> None:
                 trial.another_group()
                 trial.remove("purge", before)
                 if "telegraf" in machine.run("getent group watchers"):
-                    raise NotAsItShouldBe("Telegraf's account is still in the group")
+                    raise Unexpected("Telegraf's account is still in the group")
                 trial.end()
-        except NotAsItShouldBe as error:
+        except Unexpected as error:
             sys.exit(f"error: {error}")
 
 

@@ -19,7 +19,7 @@ EMISSIONS = 12
 """Recorded one after another, so that the replayed values change as a node's do."""
 
 POLLS_ALIKE = 3
-"""The set of values is whole when so many polls in a row have found no new one."""
+"""The set of values is complete after this number of polls without a new one."""
 
 PEERS = {"inbound": 100, "outbound": 10}
 TRAFFIC = {

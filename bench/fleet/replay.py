@@ -12,7 +12,7 @@ from support.processes import Failure
 from bench.fleet.lines import Emission
 
 CONNECTIONS = 8
-"""Nodes share connections: so many threads send at a time."""
+"""Nodes share connections, each with a thread of its own."""
 
 FIRST_ROUND_SECONDS = 10.0
 FIRST_ROUND_NODES = 100  # a second

@@ -184,8 +184,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     Unless they begin with a command, the arguments are the plugin's.
     """
     first = next(iter(arguments), "")
-    if first in _COMMANDS or first in ("-h", "--help"):
-        return _make_program_parser(first).parse_args(arguments)
+    if first in COMMANDS or first in ("-h", "--help"):
+        return make_program_parser(first).parse_args(arguments)
     parser = _Parser(prog=PROGRAM, description=_DESCRIPTION, epilog=_epilog(), allow_abbrev=False)
     parser.set_defaults(run=_run)
     _add_options(parser)
@@ -193,18 +193,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _make_program_parser(chosen: str) -> argparse.ArgumentParser:
+def make_program_parser(chosen: str) -> argparse.ArgumentParser:
     """Return the parser for --help and for commands, with a sub-parser for each command.
 
     Only the `chosen` command gets its options, so that nothing is imported for the others.
     """
     usage = f"{PROGRAM} [OPTIONS] SOCKET\n       {PROGRAM} COMMAND ..."
     program = _Parser(prog=PROGRAM, usage=usage, description=_DESCRIPTION, allow_abbrev=False)
-    if chosen not in _COMMANDS:
+    if chosen not in COMMANDS:
         program.epilog = _epilog()
         _add_options(program, without_socket=True)
     parsers = program.add_subparsers(title="commands", metavar="COMMAND", prog=PROGRAM, required=True)
-    for name, (sentence, add_options, run) in _COMMANDS.items():
+    for name, (sentence, add_options, run) in COMMANDS.items():
         parser = parsers.add_parser(name, help=sentence, description=sentence, allow_abbrev=False)
         parser.set_defaults(run=run)
         if name == chosen:
@@ -255,7 +255,7 @@ def _add_parity_options(parser: argparse.ArgumentParser) -> None:
 
 _AddOptions = Callable[[argparse.ArgumentParser], None]
 
-_COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], int]]]] = {
+COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], int]]]] = {
     "top": ("show a node on the terminal, live", _add_top_options, _top),
     "check": ("connect to a node and report what it is and what works", _add_options, _check),
     "once": ("poll a node once and print the line protocol", _add_options, _once),
@@ -293,7 +293,7 @@ def _epilog() -> str:
     return (
         "Each option can also be set as an environment variable, for instance "
         f"{ENVIRONMENT_PREFIX}POLL_INTERVAL=30. "
-        f"The options of a command: {PROGRAM} {{{','.join(_COMMANDS)}}} --help"
+        f"The options of a command: {PROGRAM} {{{','.join(COMMANDS)}}} --help"
     )
 
 
@@ -315,7 +315,7 @@ def _check_socket(path: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except OSError:
-        for command in difflib.get_close_matches(path, _COMMANDS, n=1):
+        for command in difflib.get_close_matches(path, COMMANDS, n=1):
             raise ConfigError(
                 f"there is no command {path!r}; did you mean {command!r}? (./{path} names a socket)"
             ) from None

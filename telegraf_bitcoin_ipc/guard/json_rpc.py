@@ -61,7 +61,7 @@ def _read(text: str) -> object:
 
 
 def _is_flat(value: object, levels: int) -> bool:
-    """Return whether arrays and objects are nested in at most so many levels."""
+    """Return whether arrays and objects are nested in at most that number of levels."""
     if not isinstance(value, dict | list):
         return True
     within = value.values() if isinstance(value, dict) else value

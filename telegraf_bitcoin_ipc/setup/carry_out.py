@@ -1,4 +1,4 @@
-"""Does the steps of a plan, and remembers what has to be undone."""
+"""Carries out the steps of a plan, and records them for `setup --undo`."""
 
 import json
 import os
@@ -31,10 +31,17 @@ def run(command: Sequence[str]) -> None:
 
 
 def carry_out(step: plan.Step, root: Root, execute: Run) -> None:
-    """Do one step, and remember it. Raises StepFailed."""
+    """Do one step, and record it. Raises StepFailed.
+
+    Enabling is recorded first: if the unit is enabled but does not start, there is something to undo.
+    """
+    done = plan.record([step])
+    first = isinstance(step, plan.Enable)
     try:
+        if first:
+            _remember(root, done)
         _do(step, root, execute)
-        if done := plan.record([step]):
+        if done and not first:
             _remember(root, done)
     except OSError as error:
         raise StepFailed(f"{error.filename}: {error.strerror}") from error

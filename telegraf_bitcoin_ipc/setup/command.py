@@ -1,4 +1,4 @@
-"""The command `setup`: says what it found and what it would do, asks, and does it."""
+"""The command `setup`: prints what it found and the steps to take, asks, and takes them."""
 
 import argparse
 import os
@@ -23,8 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "socket", metavar="NODE_SOCKET", nargs="?", help="the node's socket, if there are several or none is found"
     )
-    add("--yes", action="store_true", help="do it without asking")
-    add("--undo", action="store_true", help="take back what an earlier setup did, and nothing else")
+    add("--yes", action="store_true", help="do not ask for confirmation")
+    add("--undo", action="store_true", help="revert what an earlier setup did, and nothing else")
     add(
         "--group",
         default=plan.DEFAULT_GROUP,
@@ -48,9 +48,8 @@ def main(options: argparse.Namespace) -> int:
 def set_up(options: argparse.Namespace, root: Root, execute: Run, program: str) -> int:
     """Set up the guard and Telegraf, or undo it, on the machine below `root`."""
     address = checked_address(options.metrics_addr)
-    if options.undo:
-        steps = plan.undo(root.read(plan.RECORD) or "[]", root.machine().files)
-    else:
+    steps = plan.undo(root.read(plan.RECORD) or "[]", root.machine().files)  # also to see that it can be added to
+    if not options.undo:
         if not any(root.path(f"{each}/{plan.GUARD_SOCKET_UNIT}").exists() for each in UNIT_DIRECTORIES):
             raise ConfigError(f"{plan.GUARD_SOCKET_UNIT} is not installed: it is part of the Debian package")
         node = _node(root, options.socket)
@@ -87,8 +86,8 @@ def _node(root: Root, socket: str | None) -> Node:
 
 
 def _agreed(steps: Sequence[plan.Step], options: argparse.Namespace, root: Root) -> bool:
-    """Say what would be done, and ask. Raises ConfigError if nobody can be asked, or without root."""
-    print("this would be done:" if not options.yes else "doing:", flush=True)
+    """Print the steps, and ask for confirmation. Raises ConfigError without a terminal, or without root."""
+    print("steps:", flush=True)
     for step in steps:
         print(f"  {plan.words(step)}", flush=True)
     if not os.access(root.path("etc/systemd/system"), os.W_OK):
@@ -96,8 +95,12 @@ def _agreed(steps: Sequence[plan.Step], options: argparse.Namespace, root: Root)
     if options.yes:
         return True
     if not sys.stdin.isatty():
-        raise ConfigError("nobody can be asked: give --yes")
-    return input("Do it? [y/N] ").strip().lower() in ("y", "yes")
+        raise ConfigError("stdin is not a terminal, so setup cannot ask: use --yes")
+    try:
+        return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        print()
+        return False
 
 
 def _carry_out_all(steps: Sequence[plan.Step], options: argparse.Namespace, root: Root, execute: Run) -> int:
@@ -110,7 +113,7 @@ def _carry_out_all(steps: Sequence[plan.Step], options: argparse.Namespace, root
             print(f"telegraf-bitcoin-ipc: setup: {error}", file=sys.stderr)
             failed = True
             if not options.undo:
-                print("what was done before can be taken back with --undo", file=sys.stderr)
+                print("to revert the steps before it, run setup --undo", file=sys.stderr)
                 break
     if options.undo and not failed:
         forget(root)

@@ -1,5 +1,6 @@
 """Looks at a machine, or at a directory that stands for its root."""
 
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,12 @@ DATA_DIRECTORIES: Final = (
     "root/.bitcoin",
 )
 """Where nodes usually have their socket, or the directory of their chain."""
+
+PERSON: Final = re.compile(r"[^:]+:[^:]*:\d+:\d+:[^:]*:[^:]*:[^:]*")
+"""A line of /etc/passwd: name, password, user id, group id, comment, home, shell. NIS's `+` lines have no ids."""
+
+GROUP: Final = re.compile(r"[^:]+:[^:]*:\d+:[^:]*")
+"""A line of /etc/group: name, password, group id, members."""
 
 WRITTEN: Final = (plan.DROP_IN, plan.GROUP_DROP_IN, plan.TELEGRAF_CONFIG)
 
@@ -58,7 +65,7 @@ class Root:
 
     def accounts(self) -> Accounts:
         """Return the accounts in /etc/passwd and /etc/group."""
-        people = [line.split(":") for line in self.read("etc/passwd").splitlines() if line.count(":") == 6]
+        people = [line.split(":") for line in self.read("etc/passwd").splitlines() if PERSON.fullmatch(line)]
         groups = {int(each[2]): each[0] for each in self._groups()}
         return Accounts(
             {int(each[2]): each[0] for each in people},
@@ -68,7 +75,7 @@ class Root:
         )
 
     def _groups(self) -> list[list[str]]:
-        return [line.split(":") for line in self.read("etc/group").splitlines() if line.count(":") == 3]
+        return [line.split(":") for line in self.read("etc/group").splitlines() if GROUP.fullmatch(line)]
 
     def members(self) -> dict[str, frozenset[str]]:
         """Return the accounts in each group, its primary ones included."""
@@ -96,7 +103,7 @@ class Root:
         return [found[each] for each in sorted(found)]
 
     def nodes(self) -> tuple[list[Node], list[str]]:
-        """Return the nodes with a socket, and the units of those that nothing tells to have one."""
+        """Return the nodes with an IPC socket, and the units of the nodes that have none configured."""
         accounts, services = self.accounts(), list(self.services())
         found: dict[str, Node] = {}
         without = []

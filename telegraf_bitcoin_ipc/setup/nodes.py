@@ -43,7 +43,7 @@ def is_node(command: Sequence[str]) -> bool:
 
 
 def socket_of(command: Sequence[str], home: str, read: Read) -> str | None:
-    """Return the path of the socket on which a node listens, or None if nothing tells it to."""
+    """Return the path of the socket on which a node listens, or None if it has none configured."""
     options = _from_command(command)
     data = options.get("datadir") or posixpath.join(home, ".bitcoin")
     common, sections = _from_file(read(posixpath.join(data, options.get("conf", "bitcoin.conf"))))

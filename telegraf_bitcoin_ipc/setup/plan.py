@@ -208,7 +208,7 @@ def undo(text: str, files: Mapping[str, str]) -> list[Step]:
     try:
         done = [(str(kind), str(first), str(second)) for kind, first, second in json.loads(text)]
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{RECORD} is not what setup wrote") from error
+        raise ConfigError(f"{RECORD} cannot be read: it is not what setup wrote") from error
     steps: list[Step] = []
     for kind, first, second in reversed(done):
         match kind:

@@ -119,7 +119,7 @@ def test_by_remote_write_the_plugin_is_missed(
     start_node()
     page = f"127.0.0.1:{free_port()}"
     config = configuration(socket_path, page, "--emit-interval", "1", "--tag", "node=gone")
-    telegraf = start_telegraf(config + remote_write(prometheus.address, '  flush_interval = "1s"'))
+    telegraf = start_telegraf(config + remote_write(prometheus.write_url, '  flush_interval = "1s"'))
     prometheus.wait_for("bitcoin_up == 1")
     telegraf.kill()
     ((labels, _),) = prometheus.wait_for('ALERTS{alertname="BitcoinPluginDown", alertstate="firing"}')

@@ -11,26 +11,16 @@ from support.fleet import Fleet
 from support.kafka import Kafka
 from support.processes import START_SECONDS, wait_until
 from support.prometheus import Prometheus
-from support.telegraf import Telegraf
+from support.telegraf import Telegraf, remote_write
 from support.victoriametrics import VictoriaMetrics
 
 DIALECT_OF = {"alpha": "tracing", "beta": "stock"}
 """The nodes by their tag, and what each of them is."""
 
 RULES = Path(__file__).parents[2] / "prometheus" / "alerts.yml"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "fleet.md"
 
 STILL = ("--poll-interval", "3600")
 """Values change by what the nodes do, and not with each poll; there is still one after each new block."""
-
-
-def remote_write(url: str) -> str:
-    """The block for remote write, as docs/fleet.md has it, to another URL."""
-    blocks = re.findall(r"^\[\[outputs\.http\]\].*?(?=^\n|^```)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-    (block,) = [block for block in blocks if "prometheusremotewrite" in block]
-    text, count = re.subn(r'url = ".*"', f'url = "{url}"\n  flush_interval = "1s"', block)
-    assert count == 1
-    return f"\n{text}"
 
 
 def time_of(line: str) -> int:
@@ -73,7 +63,7 @@ class KafkaFleet(Fleet):
 
     def _start(self, name: str, text: str, environment: Mapping[str, str] | None) -> Telegraf:
         if name != "central":
-            text += remote_write(self.victoria.url)
+            text += remote_write(self.victoria.write_url, '  flush_interval = "1s"')
         return super()._start(name, text, {**self.kafka.environment, **(environment or {})})
 
     @property

@@ -77,6 +77,11 @@ class Prometheus(Process):
         assert answer is not None, f"no answer to {path}\n{self.log}"
         return json.loads(answer)["data"]
 
+    @property
+    def write_url(self) -> str:
+        """Where it takes remote write."""
+        return f"http://{self.address}/api/v1/write"
+
     def query(self, expression: str, at: float | None = None) -> Result:
         """The labels (`__name__` among them) and the value of each series that it gives, now or `at` a time."""
         parameters = {"query": expression} | ({} if at is None else {"time": str(at)})

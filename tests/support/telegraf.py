@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from support.nodes import PROGRAM
 from support.processes import Process
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "fleet.md"
 
 
 def configuration(socket: Path, address: str, *options: str) -> str:
@@ -26,25 +29,14 @@ def _printed(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-REMOTE_WRITE = """\
-  [outputs.http.headers]
-    Content-Type = "application/x-protobuf"
-    Content-Encoding = "snappy"
-    X-Prometheus-Remote-Write-Version = "0.1.0"
-"""
-
-
-def http_output(address: str, path: str, data_format: str, *more: str) -> str:
-    """An output to an HTTP server; `more` are further lines of it."""
-    url = f'  url = "http://{address}{path}"'
-    return "\n".join(
-        ["[[outputs.http]]", url, f'  data_format = "{data_format}"', '  namepass = ["bitcoin"]', *more, ""]
-    )
-
-
-def remote_write(address: str, *more: str) -> str:
-    """An output to a Prometheus that takes remote write; `more` are further lines of it."""
-    return http_output(address, "/api/v1/write", "prometheusremotewrite", *more, REMOTE_WRITE)
+def remote_write(url: str, *more: str) -> str:
+    """The output for remote write that docs/fleet.md has, to another URL; `more` are further lines of it."""
+    blocks = re.findall(r"^\[\[outputs\.http\]\].*?(?=^\n|^```)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if "prometheusremotewrite" in block]
+    lines = "\n".join([f'  url = "{url}"', *more])
+    text, count = re.subn(r"^ *url = .*$", lambda _: lines, block, flags=re.MULTILINE)
+    assert count == 1
+    return f"\n{text}"
 
 
 class Telegraf(Process):

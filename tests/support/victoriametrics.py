@@ -29,11 +29,6 @@ class VictoriaMetrics(Prometheus):
             name="victoriametrics",
         )
 
-    @property
-    def url(self) -> str:
-        """Where it takes remote write."""
-        return f"http://{self.address}/api/v1/write"
-
     def samples(self) -> list[Sample]:
         """Every sample of the plugin's that it has, as they came."""
         page = get(

@@ -49,7 +49,7 @@ def test_what_is_pinned_is_checked() -> None:
 def test_the_manual_page_has_everything() -> None:
     """Every command, option, environment variable and exit status, made from the parsers."""
     page = manual.page("2026-01-01").replace("\\-", "-")
-    for name in commands._COMMANDS:
+    for name in commands.COMMANDS:
         assert f".SS \\fB{name}\\fR" in page
     for option in OPTIONS.values():
         assert option.name in page

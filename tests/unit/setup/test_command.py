@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import pty
 import socket
 from collections.abc import Sequence
 from contextlib import closing
@@ -104,7 +105,7 @@ def test_nothing_without_leave(watched: Machine, monkeypatch: pytest.MonkeyPatch
     """Whoever does not say yes, or cannot be asked, gets nothing done."""
     before = watched.state()
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    with pytest.raises(ConfigError, match="give --yes"):
+    with pytest.raises(ConfigError, match="use --yes"):
         watched.setup()
     assert (watched.state(), watched.commands) == (before, [])
 
@@ -165,3 +166,46 @@ def test_not_the_package(machine: Machine) -> None:
     machine.path("lib/systemd/system/bitcoin-ipc-guard.socket").unlink()
     with pytest.raises(ConfigError, match="is not installed"):
         machine.setup("--yes")
+
+
+def test_the_end_of_input_is_a_no(watched: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D at the question changes nothing, and is no traceback."""
+    ours, theirs = pty.openpty()
+    os.write(ours, b"\x04")
+    with os.fdopen(theirs) as terminal, os.fdopen(ours):
+        monkeypatch.setattr("sys.stdin", terminal)
+        before = watched.state()
+        assert watched.setup() == 1
+        assert watched.state() == before
+
+
+def test_a_unit_that_does_not_start_is_undone(watched: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the guard's socket was enabled but cannot be started, --undo disables it."""
+
+    def fails(words: Sequence[str]) -> None:
+        Machine.execute(watched, words)
+        if words[1] == "enable":
+            raise StepFailed("the socket cannot be started")
+
+    before = watched.state()
+    monkeypatch.setattr(watched, "execute", fails)
+    assert watched.setup("--yes") == 1
+    monkeypatch.undo()
+    assert watched.setup("--yes", "--undo") == 0
+    assert watched.state() == before
+
+
+def test_a_record_that_cannot_be_read(watched: Machine) -> None:
+    """Setup does nothing if the record of earlier steps is not what it wrote."""
+    watched.write(plan.RECORD.lstrip("/"), "{")
+    before = watched.state()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        watched.setup("--yes")
+    assert watched.state() == before
+
+
+def test_lines_of_nis_are_no_accounts(watched: Machine) -> None:
+    """The + lines of /etc/passwd and /etc/group, which have no ids, are passed over."""
+    for name, line in (("etc/passwd", "+::::::\n"), ("etc/group", "+:::\n")):
+        watched.write(name, watched.read(name) + line)
+    assert watched.setup("--yes") == 0
