@@ -3,7 +3,7 @@
 import mmap
 import struct
 
-from .wire import Frame
+from .wire import HEADER, Frame
 
 BUFFER_BYTES = 5 << 20  # of memory kept for the next large frame
 BUFFER_STEP = 1 << 20
@@ -100,6 +100,10 @@ class FrameSplitter:
         """Return the frames that are complete now, and the bytes from where the stream is no frames."""
         if self._raw:
             return [], bytes(data)
+        if not self._rest and self._large is None and 8 <= len(data) <= self._most:
+            more, words = HEADER.unpack_from(data)
+            if not more and len(data) == 8 + 8 * words:  # one whole frame, as nearly always
+                return [bytes(data)], b""
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:
