@@ -34,6 +34,7 @@ EXIT_STDOUT_CLOSED: Final = 128 + signal.SIGPIPE
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status, one of the table in docs/configuration.md."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # no search of all installed packages
     try:
         try:
             options = vars(_parse(sys.argv[1:] if arguments is None else arguments))
