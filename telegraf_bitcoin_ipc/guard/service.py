@@ -11,28 +11,23 @@ import os
 import select
 import signal
 import socket
-import stat
 import sys
 import time
 
 from . import hello, json_rpc, notify
 from .contract import SHARED_BYTES
 from .hello import Run
+from .listener import NotListening, inherited, listening
 from .loop import Loop
 from .memory import readable
 from .node import NoConnection, NodeSocket, Stopping, peer_of
 
-LISTEN_FD = 3  # the first socket that systemd hands over (sd_listen_fds)
-BACKLOG = 16
 HELLO_SECONDS = 5.0  # that a client has for its request
+SIGNALS_AT_ONCE = 16
 ACCEPT_PAUSE = 0.1  # after the system could not accept or fork
 LINE_BYTES = 512  # of a relay's line for the log
 SHARED_MODULES = (json_rpc,)  # imported before the fork: what a relay imports is its own memory
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-
-
-class NotListening(Exception):
-    """The guard cannot listen; the message is a sentence."""
 
 
 def log(text: str) -> None:
@@ -88,7 +83,7 @@ class Service:
         """Wait, take signals, lines and ended relays; return the descriptors that were ready."""
         ready = {descriptor for descriptor, _ in poller.poll()}
         with contextlib.suppress(BlockingIOError):
-            self._signals.recv(BACKLOG)
+            self._signals.recv(SIGNALS_AT_ONCE)
         self._log_lines()
         self._reap()
         return ready
@@ -252,66 +247,6 @@ def name_of(user: int) -> str:
         return pwd.getpwuid(user).pw_name
     except KeyError:
         return str(user)
-
-
-def inherited() -> socket.socket:
-    """Return the socket that systemd has handed over. Raises NotListening."""
-    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or os.environ.pop("LISTEN_FDS", "") != "1":
-        raise NotListening("give --listen PATH, or one socket by systemd (LISTEN_FDS)")
-    try:
-        listener = socket.socket(fileno=LISTEN_FD)
-        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    except OSError as error:
-        raise NotListening(f"the socket from systemd cannot be used: {error.strerror}") from error
-    if listener.family != socket.AF_UNIX or listener.type != socket.SOCK_SEQPACKET or not listens:
-        raise NotListening("the socket from systemd is not of ListenSequentialPacket=")
-    os.set_inheritable(LISTEN_FD, False)
-    return listener
-
-
-def listening(path: str, mode: int, group: int | None) -> socket.socket:
-    """Make a socket at a path and listen on it; never in the place of one that is alive. Raises NotListening."""
-    _clear(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    before = os.umask(0o777)  # nobody may connect until mode and group are right
-    try:
-        listener.bind(path)
-    except OSError as error:
-        listener.close()
-        raise NotListening(f"cannot listen on {path}: {error.strerror or error}") from error
-    finally:
-        os.umask(before)
-    try:
-        if group is not None:
-            os.chown(path, -1, group)
-        os.chmod(path, mode)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        os.unlink(path)
-        listener.close()
-        raise NotListening(f"cannot listen on {path} with that group and mode: {error.strerror}") from error
-    return listener
-
-
-def _clear(path: str) -> None:
-    """Remove a socket that a guard has left behind."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise NotListening(f"{path} exists and is not a socket")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise NotListening(f"cannot listen on {path}: {error.strerror}") from error
-    with socket.socket(socket.AF_UNIX) as probe:  # of a node's type: a guard does not take it for a client
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except OSError:
-            pass
-    raise NotListening(f"cannot listen on {path}: it is already in use")
 
 
 def main(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import socket
@@ -111,6 +112,18 @@ def fails(*command: str | Path, environment: dict[str, str] | None = None) -> st
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr.removeprefix(f"{NAME} guard: ").rstrip("\n")
+
+
+def test_two_that_start_at_once(socket_path: Path, guard_path: Path) -> None:
+    """A guard that starts while another makes its socket there ends with a sentence, and takes nothing away."""
+    directory = os.open(guard_path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        said = fails(PROGRAM, "guard", "--listen", guard_path, socket_path)
+    finally:
+        os.close(directory)
+    assert said == f"cannot listen on {guard_path}: another guard is starting there"
+    assert not guard_path.exists()
 
 
 @pytest.mark.parametrize(
