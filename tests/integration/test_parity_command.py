@@ -7,10 +7,11 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import IO, Any
 
 import pytest
 from support.endpoints import endpoint
-from support.nodes import PROGRAM
+from support.nodes import run_program
 from support.processes import free_port
 
 OLD = "bitcoind_blockchain_blocks 110\nbitcoind_mempool_max_bytes 300000000\n"
@@ -31,17 +32,9 @@ def serve() -> Iterator[Serve]:
         yield lambda *bodies, **how: stack.enter_context(endpoint(bodies, **how))
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, stdout: IO[Any] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `parity` to its end, under a proxy that is not for it."""
-    return subprocess.run(
-        [PROGRAM, "parity", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-        env={"PATH": "/usr/bin:/bin", "http_proxy": f"http://127.0.0.1:{free_port()}"},
-    )
+    return run_program("parity", *arguments, stdout=stdout, http_proxy=f"http://127.0.0.1:{free_port()}")
 
 
 def test_equal_and_different_pages(serve: Serve) -> None:
@@ -62,9 +55,8 @@ def test_a_closed_stdout_ends_it_quietly(serve: Serve) -> None:
     """`parity ... | head -1` ends as a shell expects it: without a word, as if by SIGPIPE."""
     reader, writer = os.pipe()
     os.close(reader)
-    command = [str(PROGRAM), "parity", "--window", "1", serve(OLD), serve(NEW)]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
-    os.close(writer)
+    with os.fdopen(writer) as stdout:
+        done = run("--window", "1", serve(OLD), serve(NEW), stdout=stdout)
     assert (done.returncode, done.stderr) == (141, "")
 
 

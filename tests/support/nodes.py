@@ -8,9 +8,11 @@ import subprocess
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any, ClassVar
 
 from support.processes import START_SECONDS, STOP_SECONDS, Process
+from support.template import Forked, Template
 
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 
@@ -21,7 +23,37 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 """Values by field name and tags."""
 
 
-class SimulatedNode(Process):
+class Program(Process):
+    """A process of the installed program, forked from the tests' template if there is one."""
+
+    template: ClassVar[Template | None] = None
+
+    def _begin(self, stdout: IO[bytes] | int, stderr: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
+        if self.template is None or self.command[0] != str(PROGRAM) or isinstance(stdout, int):
+            return super()._begin(stdout, stderr)
+        streams = {"stdin": self._stdin, "stdout": stdout.fileno(), "stderr": stderr.fileno()}
+        return self.template.fork(self.command, self._directory, self._environment, **streams)
+
+
+def run_program(
+    *arguments: str | Path, stdout: IO[Any] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end, with only a PATH in its environment besides, and `stdout` unless it is read."""
+    assert Program.template is not None
+    with TemporaryFile() as out, TemporaryFile() as err:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": (stdout or out).fileno(), "stderr": err.fileno()}
+        command = [str(PROGRAM), *map(str, arguments)]
+        process = Program.template.fork(command, Path.cwd(), {"PATH": "/usr/bin:/bin", **environment}, **streams)
+        try:
+            status = process.wait(STOP_SECONDS)
+        finally:
+            process.send_signal(signal.SIGKILL)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(command, status, out.read().decode(), err.read().decode())
+
+
+class SimulatedNode(Program):
     """`simulate` with a script on stdin: nothing happens but what a test has it do."""
 
     def __init__(
@@ -82,7 +114,7 @@ class SimulatedNode(Process):
         return newest
 
 
-class Plugin(Process):
+class Plugin(Program):
     """The plugin as Telegraf runs it: stdin is a pipe, and line protocol comes out."""
 
     def __init__(

@@ -25,6 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
+from support.template import Forked
+
 T = TypeVar("T")
 
 POLL_SECONDS = 0.05
@@ -185,7 +187,7 @@ class Process:
         self._stdin = stdin
         self._reads = reads
         self._directory = directory
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._popen: subprocess.Popen[bytes] | Forked | None = None
         self._stdout = self._stderr = Path(os.devnull)
 
     def __enter__(self) -> Self:
@@ -208,21 +210,24 @@ class Process:
         self._stderr = self._directory / f"{self.name}.{number}.stderr"
         with self._stdout.open("xb") as stdout, self._stderr.open("xb") as stderr:
             try:
-                # A process group of its own: a Ctrl-C reaches this program alone, which then stops the process.
-                self._popen = subprocess.Popen(
-                    self.command,
-                    stdin=self._stdin,
-                    stdout=subprocess.PIPE if self._reads else stdout,
-                    stderr=stderr,
-                    env=self._environment,
-                    cwd=self._directory,
-                    process_group=0,
-                )
+                self._popen = self._begin(subprocess.PIPE if self._reads else stdout, stderr)
             except OSError as error:
                 raise Failure(f"{self.name} could not be started: {self.command[0]}: {error.strerror}") from error
 
+    def _begin(self, stdout: IO[bytes] | int, stderr: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
+        # A process group of its own: a Ctrl-C reaches this program alone, which then stops the process.
+        return subprocess.Popen(
+            self.command,
+            stdin=self._stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=self._environment,
+            cwd=self._directory,
+            process_group=0,
+        )
+
     @property
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> subprocess.Popen[bytes] | Forked:
         assert self._popen is not None, f"{self.name} was not started"
         return self._popen
 

@@ -55,7 +55,7 @@ with_each = scenes(OWN, STANDING, OWN_CHAIN, STANDING_CHAIN)
 
 
 class Scene:
-    """One node on one socket; plugins, and their guards, are known by the mark in their environment.
+    """One node on one socket; what its plugins, or Telegraf, start is known by the mark in the environment.
 
     With a standing guard `socket`, which the plugins are given, is the guard's.
     """
@@ -66,6 +66,7 @@ class Scene:
         self._node_socket = self.socket = socket
         self._directory = directory
         self.mark = {MARK: str(socket)}
+        self._plugins: list[Plugin] = []
         self.standing: StandingGuard | None = None
         if setting.guard == "standing":
             self.socket = socket.with_name("guard.sock")
@@ -83,6 +84,7 @@ class Scene:
             plugin = Plugin(self.socket, self._directory, *options, environment=self.mark)
         else:
             plugin = Defective(defect, self.socket, self._directory, *options, environment=self.mark)
+        self._plugins.append(plugin)
         return self._processes.enter_context(plugin)
 
     def watching(self, *options: str, defect: str | None = None) -> Plugin:
@@ -110,7 +112,8 @@ class Scene:
     def processes(self) -> dict[int, str]:
         """The plugins, their guards and whatever else they may have started, by id, with their command lines."""
         wanted = f"{MARK}={self._node_socket}".encode()
-        found = {}
+        # A forked plugin is not among those with the mark: /proc shows the environment that a program began with.
+        found = {plugin.pid: " ".join(plugin.command) for plugin in self._plugins if plugin.running}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
