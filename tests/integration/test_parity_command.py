@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import IO, Any
 
 import pytest
 from support.endpoints import endpoint
@@ -32,9 +30,9 @@ def serve() -> Iterator[Serve]:
         yield lambda *bodies, **how: stack.enter_context(endpoint(bodies, **how))
 
 
-def run(*arguments: str, stdout: IO[Any] | None = None) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `parity` to its end, under a proxy that is not for it."""
-    return run_program("parity", *arguments, stdout=stdout, http_proxy=f"http://127.0.0.1:{free_port()}")
+    return run_program("parity", *arguments, http_proxy=f"http://127.0.0.1:{free_port()}")
 
 
 def test_equal_and_different_pages(serve: Serve) -> None:
@@ -49,15 +47,6 @@ def test_equal_and_different_pages(serve: Serve) -> None:
     assert done.returncode == 1
     statuses = {each["old"]: each["status"] for each in json.loads(done.stdout)["findings"]}
     assert statuses == {"bitcoind_blockchain_blocks": "equal", "bitcoind_mempool_max_bytes": "differs"}
-
-
-def test_a_closed_stdout_ends_it_quietly(serve: Serve) -> None:
-    """`parity ... | head -1` ends as a shell expects it: without a word, as if by SIGPIPE."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer) as stdout:
-        done = run("--window", "1", serve(OLD), serve(NEW), stdout=stdout)
-    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_page_without_a_node_is_no_parity(serve: Serve) -> None:

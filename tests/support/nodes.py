@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, ClassVar
 
 from support.processes import START_SECONDS, STOP_SECONDS, Process
-from support.template import Forked, Template
+from support.template import RUNS_MODULE, Forked, Template
 
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 
@@ -24,12 +24,13 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Program(Process):
-    """A process of the installed program, forked from the tests' template if there is one."""
+    """The installed program, or a module that uses its own, forked from the tests' template if there is one."""
 
     template: ClassVar[Template | None] = None
 
     def _begin(self, stdout: IO[bytes] | int, stderr: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
-        if self.template is None or self.command[0] != str(PROGRAM) or isinstance(stdout, int):
+        known = self.command[0] == str(PROGRAM) or self.command[: len(RUNS_MODULE)] == RUNS_MODULE
+        if self.template is None or not known or isinstance(stdout, int):
             return super()._begin(stdout, stderr)
         streams = {"stdin": self._stdin, "stdout": stdout.fileno(), "stderr": stderr.fileno()}
         return self.template.fork(self.command, self._directory, self._environment, **streams)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import capnp
-from support.processes import Process
+from support.nodes import Program
 
 from telegraf_bitcoin_ipc.ipc import schema
 
@@ -21,7 +21,7 @@ BRAKE_AFTER = 200
 """Events after which the one that brakes stops itself, until SIGCONT: a block's validation waits for it then."""
 
 
-class Subscriber(Process):
+class Subscriber(Program):
     """`kind` is chain, utxo_cache, both or none."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Processes of the installed program, forked from one that has imported it already.
+"""Processes of the installed program, and of what uses its modules, forked from one that has imported them.
 
 The start of Python and the imports cost more processor time than what most tests have the program do. Otherwise a
 forked process is as any: it has its own arguments, directory, environment and streams, and ends by itself.
@@ -10,18 +10,20 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-IMPORTED = ("check", "cli.configure", "parity.command", "plugin", "simnode.command")
+IMPORTED = ("cli", "check", "cli.configure", "parity.command", "plugin", "simnode.command")
+TESTS = str(Path(__file__).resolve().parent.parent)
+RUNS_MODULE = [sys.executable, "-P", "-m"]
 REQUEST_BYTES = 1 << 17
 PAUSE = 0.01
 
@@ -80,7 +82,7 @@ class Template:
 
     def fork(
         self,
-        arguments: Sequence[str],
+        command: Sequence[str],
         directory: Path,
         environment: Mapping[str, str],
         *,
@@ -88,33 +90,37 @@ class Template:
         stdout: int,
         stderr: int,
     ) -> Forked:
-        """Start the program with these arguments, its own name first; `stdin` is as for `subprocess.Popen`."""
+        """Start the program, or a module if it is `RUNS_MODULE`; `stdin` is as for `subprocess.Popen`."""
         if self._process is None:
-            command = [sys.executable, "-P", __file__, str(self._theirs.fileno())]
+            template = [sys.executable, "-P", __file__, str(self._theirs.fileno())]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=[self._theirs.fileno()], process_group=0
+                template, stdin=subprocess.DEVNULL, pass_fds=[self._theirs.fileno()], process_group=0
             )
             self._theirs.close()
-        ends = os.pipe() if stdin == subprocess.PIPE else (os.open(os.devnull, os.O_RDONLY), None)
+        ours: IO[bytes] | None = None
+        if stdin == subprocess.PIPE:
+            theirs, writer = os.pipe()
+            ours = os.fdopen(writer, "wb")
+        else:
+            theirs = os.open(os.devnull, os.O_RDONLY) if stdin == subprocess.DEVNULL else os.dup(stdin)
         try:
-            request = json.dumps([list(arguments), str(directory), dict(environment)]).encode()
-            socket.send_fds(self._channel, [request], [ends[0], stdout, stderr])
-            pid = int(self._channel.recv(REQUEST_BYTES))
+            request = json.dumps([list(command), str(directory), dict(environment)]).encode()
+            socket.send_fds(self._channel, [request], [theirs, stdout, stderr])
+            return Forked(int(self._channel.recv(REQUEST_BYTES)), ours)
         finally:
-            os.close(ends[0])
-        return Forked(pid, None if ends[1] is None else os.fdopen(ends[1], "wb"))
+            os.close(theirs)
 
 
-def main(channel: socket.socket) -> int:
-    """Fork for each request until the other end is closed; returns in what is forked, too, with its status."""
+def main(channel: socket.socket) -> None:
+    """Fork for each request until the other end is closed; returns in what is forked, too, after its end."""
     for module in IMPORTED:
         importlib.import_module(f"telegraf_bitcoin_ipc.{module}")
-    run = importlib.import_module("telegraf_bitcoin_ipc.cli").main
+    sys.path.append(TESTS)
     gc.freeze()
     while True:
         request, descriptors, _, _ = socket.recv_fds(channel, REQUEST_BYTES, 3)
         if not request:
-            return 0
+            return
         ours, theirs = os.pipe()
         if middle := os.fork():
             os.close(theirs)
@@ -135,10 +141,17 @@ def main(channel: socket.socket) -> int:
             os.chdir(directory)
             os.environ.clear()
             os.environ.update(environment)
-            status: int = run()
-            return status
+            run(sys.argv)
+            return
+
+
+def run(command: list[str]) -> None:
+    """Run the program, or a module, as a process of its own does."""
+    if command[: len(RUNS_MODULE)] != RUNS_MODULE:
+        sys.exit(importlib.import_module("telegraf_bitcoin_ipc.cli").main())
+    sys.argv = command[len(RUNS_MODULE) :]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        sys.exit(main(socket.socket(fileno=int(sys.argv[1]))))
+    main(socket.socket(fileno=int(sys.argv[1])))
