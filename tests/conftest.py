@@ -15,14 +15,13 @@ from pathlib import Path
 import pytest
 from support import properties
 from support.nix import Nix
-from support.nodes import Plugin, Program, SimulatedNode
+from support.nodes import Plugin, SimulatedNode
 from support.processes import STOP_SECONDS, Process, adopt_orphans, descendants, wait_until
 from support.prometheus import Prometheus
 from support.scene import OWN, Scene
 from support.standing import StandingGuard
 from support.subscriber import Subscriber
 from support.telegraf import Telegraf
-from support.template import Template
 from support.terminal import Terminal
 
 properties.register()
@@ -81,9 +80,7 @@ def nothing_left_behind() -> Iterator[None]:
     With several workers each looks after its own descendants.
     """
     adopt_orphans()
-    with Template() as Program.template:
-        yield
-    Program.template = None
+    yield
     try:
         wait_until(lambda: not descendants(), STOP_SECONDS, lambda: f"the end of what was left: {descendants()}")
     finally:
@@ -155,7 +152,7 @@ def processes() -> Iterator[ExitStack]:
 @pytest.fixture
 def start_process(processes: ExitStack, tmp_path: Path) -> Callable[..., Process]:
     """Start a process, as `Process` does without its directory; it is stopped after the test."""
-    return lambda command, **options: processes.enter_context(Program(command, tmp_path, **options))
+    return lambda command, **options: processes.enter_context(Process(command, tmp_path, **options))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, Plugin, StartNode, read_line, run_program
+from support.nodes import PROGRAM, Plugin, StartNode, call_program, read_line, run_program
 from support.processes import START_SECONDS, Process
 
 MISTAKES = [
@@ -38,7 +38,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("arguments", "sentence"), MISTAKES)
 def test_a_mistake_gets_one_clear_sentence(arguments: list[str], sentence: str) -> None:
     """Bad input ends with status 2 and one line on stderr that names the option; no traceback, no output."""
-    done = run_program(*arguments)
+    done = call_program(*arguments)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
@@ -126,7 +126,7 @@ def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
     for command in ([], ["top"], ["once"], ["check"], ["simulate"]):
-        done = run_program(*command, file)
+        done = call_program(*command, file)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert "is not a socket" in done.stderr
 
@@ -134,7 +134,7 @@ def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["once", "check"])
 def test_without_a_node_once_and_check_say_why(tmp_path: Path, command: str) -> None:
     """`once` and `check` end with status 1 and a sentence when there is no node."""
-    done = run_program(command, tmp_path / "node.sock")
+    done = call_program(command, tmp_path / "node.sock")
     assert done.returncode == 1
     assert "there is no such socket" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -272,14 +272,14 @@ def test_options_can_come_from_the_environment(start_node: StartNode, start_plug
 
 def test_a_misspelt_variable_is_a_mistake() -> None:
     """An environment variable that is meant for the plugin and is no option is not passed over."""
-    done = run_program("SOCKET", TELEGRAF_BITCOIN_IPC_POLL_INTERVALL="5")
+    done = call_program("SOCKET", TELEGRAF_BITCOIN_IPC_POLL_INTERVALL="5")
     assert done.returncode == 2
     assert "TELEGRAF_BITCOIN_IPC_POLL_INTERVALL: there is no such option" in done.stderr
 
 
 def test_help_names_every_option_and_command() -> None:
     """--help shows the options with their defaults, the environment variables and a sentence for each command."""
-    done = run_program("--help", COLUMNS="200")
+    done = call_program("--help", COLUMNS="200")
     assert done.returncode == 0
     for piece in (
         "telegraf-bitcoin-ipc [OPTIONS] SOCKET",
@@ -294,12 +294,12 @@ def test_help_names_every_option_and_command() -> None:
         "  parity              compare another exporter's",
     ):
         assert piece in done.stdout
-    assert run_program("-h", COLUMNS="200").stdout == done.stdout
+    assert call_program("-h", COLUMNS="200").stdout == done.stdout
 
 
 @pytest.mark.parametrize("command", ["top", "check", "once", "config", "metrics", "simulate", "parity"])
 def test_help_of_a_command(command: str) -> None:
     """`COMMAND --help` shows its own usage."""
-    done = run_program(command, "--help", COLUMNS="200")
+    done = call_program(command, "--help", COLUMNS="200")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: telegraf-bitcoin-ipc {command} [-h]")

@@ -57,7 +57,6 @@ def test_a_look_at_a_node_that_loads_ends(
     """A Core 31 that goes on loading its chain is not waited for by a command, and no guard stays with it."""
     monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)  # long before the limit
     node = start_node("--dialect", "stock-31", "--warmup", "1000")
-    others = set(children(os.getpid()))
 
     async def main() -> None:
         async with look_at(NodeSocket(str(socket_path)), limit=6):
@@ -65,7 +64,7 @@ def test_a_look_at_a_node_that_loads_ends(
 
     with pytest.raises(NodeUnavailable, match="within 6 seconds: the node is still starting"):
         run(main())
-    guards = set(children(os.getpid())) - others
+    guards = set(children(os.getpid())) - {node.pid}
     wait_until(lambda: not any(map(alive, guards)), START_SECONDS, "the end of its guard")
     assert not node.lines("abort")
 

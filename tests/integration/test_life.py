@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, Program, Series, StartNode, StartPlugin, value
-from support.processes import START_SECONDS, STOP_SECONDS
+from support.nodes import PROGRAM, Series, StartNode, StartPlugin, value
+from support.processes import START_SECONDS, STOP_SECONDS, wait_until
 from support.scene import watched
-from support.template import Forked
 
 GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
 
@@ -62,14 +62,13 @@ def test_a_broken_stdout_ends_the_plugin(start_node: StartNode, socket_path: Pat
     """When nobody can read its output any more the plugin leaves the node and ends."""
     node = start_node()
     reader, writer = os.pipe()
-    stdin, stdin_writer = os.pipe()
-    plugin = forked(socket_path, stdin, writer, os.open(os.devnull, os.O_WRONLY))
-    try:
+    command = [str(PROGRAM), "--emit-interval", "0.1", str(socket_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.DEVNULL) as plugin:
+        os.close(writer)
         assert b"bitcoin" in os.read(reader, 100)
         os.close(reader)
-        assert plugin.wait(STOP_SECONDS) == 0
-    finally:
-        os.close(stdin_writer)
+        wait_until(lambda: plugin.poll() is not None, STOP_SECONDS, "the end of the plugin")
+        assert plugin.returncode == 0
     node.do("block")
     assert not node.lines("abort")
 
@@ -83,29 +82,23 @@ def test_pipes_that_do_not_block(start_node: StartNode, socket_path: Path, strea
     ours = {name: pair[name == "stdin"] for name, pair in pipes.items()}
     os.set_blocking(theirs[stream], False)
     filled = 0 if stream == "stdin" else fill(theirs[stream])
-    plugin = forked(socket_path, *theirs.values())
-    try:
-        node.says("subscribed", 2)
-        while filled:
-            filled -= len(read(ours[stream], filled))
-        assert b"bitcoin" in read(ours["stdout"], 100)
-        assert b"I! connected" in read(ours["stderr"], 100)
-        assert plugin.poll() is None
-    finally:
-        for descriptor in ours.values():
+    command = [str(PROGRAM), "--emit-interval", "0.1", str(socket_path)]
+    with subprocess.Popen(
+        command, stdin=theirs["stdin"], stdout=theirs["stdout"], stderr=theirs["stderr"]
+    ) as plugin:
+        for descriptor in theirs.values():
             os.close(descriptor)
-    assert plugin.wait(STOP_SECONDS) == 0
-
-
-def forked(node: Path, *streams: int) -> Forked:
-    """Start the plugin with these streams, which are closed here."""
-    assert Program.template is not None
-    command = [str(PROGRAM), "--emit-interval", "0.1", str(node)]
-    stdin, stdout, stderr = streams
-    plugin = Program.template.fork(command, Path.cwd(), os.environ, stdin=stdin, stdout=stdout, stderr=stderr)
-    for stream in streams:
-        os.close(stream)
-    return plugin
+        try:
+            node.says("subscribed", 2)
+            while filled:
+                filled -= len(read(ours[stream], filled))
+            assert b"bitcoin" in read(ours["stdout"], 100)
+            assert b"I! connected" in read(ours["stderr"], 100)
+            assert plugin.poll() is None
+        finally:
+            for descriptor in ours.values():
+                os.close(descriptor)
+    assert plugin.returncode == 0
 
 
 def read(descriptor: int, size: int) -> bytes:

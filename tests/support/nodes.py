@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any, ClassVar
+from typing import IO, Any
+from unittest.mock import patch
 
 from support.processes import START_SECONDS, STOP_SECONDS, Process
-from support.template import RUNS_MODULE, Forked, Template
 
+from telegraf_bitcoin_ipc.cli import main
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
@@ -23,38 +26,34 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 """Values by field name and tags."""
 
 
-class Program(Process):
-    """The installed program, or a module that uses its own, forked from the tests' template if there is one."""
-
-    template: ClassVar[Template | None] = None
-
-    def _begin(self, stdout: IO[bytes] | int, stderr: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
-        known = self.command[0] == str(PROGRAM) or self.command[: len(RUNS_MODULE)] == RUNS_MODULE
-        if self.template is None or not known or isinstance(stdout, int):
-            return super()._begin(stdout, stderr)
-        streams = {"stdin": self._stdin, "stdout": stdout.fileno(), "stderr": stderr.fileno()}
-        return self.template.fork(self.command, self._directory, self._environment, **streams)
-
-
 def run_program(
-    *arguments: str | Path, stdout: IO[Any] | None = None, **environment: str
+    *arguments: str | Path, stdout: int | IO[Any] = subprocess.PIPE, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end, with only a PATH in its environment besides, and `stdout` unless it is read."""
-    assert Program.template is not None
-    with TemporaryFile() as out, TemporaryFile() as err:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": (stdout or out).fileno(), "stderr": err.fileno()}
-        command = [str(PROGRAM), *map(str, arguments)]
-        process = Program.template.fork(command, Path.cwd(), {"PATH": "/usr/bin:/bin", **environment}, **streams)
+    """Run the program to its end, with only a PATH in its environment besides."""
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=120,
+        env={"PATH": "/usr/bin:/bin", **environment},
+    )
+
+
+def call_program(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same in the test's process: for statements about arguments and words, which take a start of Python each."""
+    stdout, stderr = StringIO(), StringIO()
+    with patch.dict(os.environ, environment, clear=True), redirect_stdout(stdout), redirect_stderr(stderr):
         try:
-            status = process.wait(STOP_SECONDS)
-        finally:
-            process.send_signal(signal.SIGKILL)
-        out.seek(0)
-        err.seek(0)
-        return subprocess.CompletedProcess(command, status, out.read().decode(), err.read().decode())
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as end:  # --help and --version
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, status, stdout.getvalue(), stderr.getvalue())
 
 
-class SimulatedNode(Program):
+class SimulatedNode(Process):
     """`simulate` with a script on stdin: nothing happens but what a test has it do."""
 
     def __init__(
@@ -115,7 +114,7 @@ class SimulatedNode(Program):
         return newest
 
 
-class Plugin(Program):
+class Plugin(Process):
     """The plugin as Telegraf runs it: stdin is a pipe, and line protocol comes out."""
 
     def __init__(

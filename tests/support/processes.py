@@ -25,8 +25,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
-from support.template import Forked
-
 T = TypeVar("T")
 
 POLL_SECONDS = 0.05
@@ -187,7 +185,7 @@ class Process:
         self._stdin = stdin
         self._reads = reads
         self._directory = directory
-        self._popen: subprocess.Popen[bytes] | Forked | None = None
+        self._popen: subprocess.Popen[bytes] | None = None
         self._stdout = self._stderr = Path(os.devnull)
 
     def __enter__(self) -> Self:
@@ -210,24 +208,21 @@ class Process:
         self._stderr = self._directory / f"{self.name}.{number}.stderr"
         with self._stdout.open("xb") as stdout, self._stderr.open("xb") as stderr:
             try:
-                self._popen = self._begin(subprocess.PIPE if self._reads else stdout, stderr)
+                # A process group of its own: a Ctrl-C reaches this program alone, which then stops the process.
+                self._popen = subprocess.Popen(
+                    self.command,
+                    stdin=self._stdin,
+                    stdout=subprocess.PIPE if self._reads else stdout,
+                    stderr=stderr,
+                    env=self._environment,
+                    cwd=self._directory,
+                    process_group=0,
+                )
             except OSError as error:
                 raise Failure(f"{self.name} could not be started: {self.command[0]}: {error.strerror}") from error
 
-    def _begin(self, stdout: IO[bytes] | int, stderr: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
-        # A process group of its own: a Ctrl-C reaches this program alone, which then stops the process.
-        return subprocess.Popen(
-            self.command,
-            stdin=self._stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=self._environment,
-            cwd=self._directory,
-            process_group=0,
-        )
-
     @property
-    def _started(self) -> subprocess.Popen[bytes] | Forked:
+    def _started(self) -> subprocess.Popen[bytes]:
         assert self._popen is not None, f"{self.name} was not started"
         return self._popen
 
@@ -280,7 +275,9 @@ class Process:
             f"--- stdout\n{self.stdout[-LOG_CHARACTERS:]}\n--- stderr\n{self.stderr[-LOG_CHARACTERS:]}"
         )
 
-    def wait_until(self, condition: Callable[[], T], what: str, timeout: float = START_SECONDS) -> T:
+    def wait_until(
+        self, condition: Callable[[], T], what: str, timeout: float = START_SECONDS, pause: float = POLL_SECONDS
+    ) -> T:
         """As the function of that name, but fail at once if the process ends; a failure shows the log."""
 
         def holds_or_ended() -> T:
@@ -292,7 +289,7 @@ class Process:
                     raise Failure(f"{self.name} ended before {what}\n{self.log}")
             return result
 
-        return wait_until(holds_or_ended, timeout, lambda: f"{what}\n{self.log}")
+        return wait_until(holds_or_ended, timeout, lambda: f"{what}\n{self.log}", pause)
 
     def wait(self, timeout: float = STOP_SECONDS) -> int:
         """Wait for its end by itself; return the exit status (negative: the signal)."""

@@ -19,7 +19,7 @@ from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 MARK = "GUARD_TEST_SCENE"
 """An environment variable that every process of a scene inherits, but the node and a standing guard."""
 
-BURST_COINS, BURST_TRANSACTIONS = 2000, 500
+BURST_COINS, BURST_TRANSACTIONS = 1000, 200
 
 
 class Setting(NamedTuple):
@@ -44,18 +44,12 @@ def scenes(*settings: Setting) -> pytest.MarkDecorator:
 with_both_guards = scenes(OWN, STANDING)
 """For what is about the UTXO cache trace, or does not depend on the kind of node: both guards, on `tracing`."""
 
-with_both_nodes = scenes(OWN, OWN_CHAIN)
-"""For what a standing guard has no part in: the plugin's own guard, on `tracing` and on `stock-chain`."""
-
-with_each_node = scenes(OWN, STANDING, OWN_CHAIN)
-"""Both guards on `tracing`; on `stock-chain` only the plugin's own, where a standing one does the same."""
-
-with_each = scenes(OWN, STANDING, OWN_CHAIN, STANDING_CHAIN)
-"""Both guards on both nodes: for ends at which the two nodes differ in what harms them."""
+with_either_guard = scenes(OWN, STANDING_CHAIN)
+"""Each guard and each kind of node once: all four end a client's subscriptions by the same code."""
 
 
 class Scene:
-    """One node on one socket; what its plugins, or Telegraf, start is known by the mark in the environment.
+    """One node on one socket; plugins, and their guards, are known by the mark in their environment.
 
     With a standing guard `socket`, which the plugins are given, is the guard's.
     """
@@ -66,7 +60,6 @@ class Scene:
         self._node_socket = self.socket = socket
         self._directory = directory
         self.mark = {MARK: str(socket)}
-        self._plugins: list[Plugin] = []
         self.standing: StandingGuard | None = None
         if setting.guard == "standing":
             self.socket = socket.with_name("guard.sock")
@@ -84,7 +77,6 @@ class Scene:
             plugin = Plugin(self.socket, self._directory, *options, environment=self.mark)
         else:
             plugin = Defective(defect, self.socket, self._directory, *options, environment=self.mark)
-        self._plugins.append(plugin)
         return self._processes.enter_context(plugin)
 
     def watching(self, *options: str, defect: str | None = None) -> Plugin:
@@ -112,8 +104,7 @@ class Scene:
     def processes(self) -> dict[int, str]:
         """The plugins, their guards and whatever else they may have started, by id, with their command lines."""
         wanted = f"{MARK}={self._node_socket}".encode()
-        # A forked plugin is not among those with the mark: /proc shows the environment that a program began with.
-        found = {plugin.pid: " ".join(plugin.command) for plugin in self._plugins if plugin.running}
+        found = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
@@ -175,6 +166,11 @@ def counted(plugin: Plugin, node: SimulatedNode) -> Series:
         lambda: f"{differences(plugin.latest, node)}\n{plugin.log}",
     )
     return plugin.latest
+
+
+def shows(plugin: Plugin, wanted: dict[str, int]) -> Series:
+    """Wait until the plugin shows these values, and return what it shows."""
+    return plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
 
 
 def connections(node: SimulatedNode) -> int:

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import capnp
-from support.nodes import Program
+from support.processes import Process
 
 from telegraf_bitcoin_ipc.ipc import schema
 
 Misbehaviour = Literal["", "raise", "missing", "leave early", "two at once", "twice", "brake"]
 
-BRAKE_AFTER = 200
+BRAKE_AFTER = 100
 """Events after which the one that brakes stops itself, until SIGCONT: a block's validation waits for it then."""
 
 
-class Subscriber(Program):
+class Subscriber(Process):
     """`kind` is chain, utxo_cache, both or none."""
 
     def __init__(
