@@ -19,7 +19,7 @@ from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 MARK = "GUARD_TEST_SCENE"
 """An environment variable that every process of a scene inherits, but the node and a standing guard."""
 
-BURST_COINS, BURST_TRANSACTIONS = 2000, 500
+BURST_COINS, BURST_TRANSACTIONS = 1000, 200
 
 
 class Setting(NamedTuple):
@@ -47,11 +47,8 @@ with_both_guards = scenes(OWN, STANDING)
 with_both_nodes = scenes(OWN, OWN_CHAIN)
 """For what a standing guard has no part in: the plugin's own guard, on `tracing` and on `stock-chain`."""
 
-with_each_node = scenes(OWN, STANDING, OWN_CHAIN)
-"""Both guards on `tracing`; on `stock-chain` only the plugin's own, where a standing one does the same."""
-
-with_each = scenes(OWN, STANDING, OWN_CHAIN, STANDING_CHAIN)
-"""Both guards on both nodes: for ends at which the two nodes differ in what harms them."""
+with_either_guard = scenes(OWN, STANDING_CHAIN)
+"""Each guard and each kind of node once: all four end a client's subscriptions by the same code."""
 
 
 class Scene:
