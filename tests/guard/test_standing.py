@@ -78,7 +78,7 @@ def flooding(client: Client) -> Iterator[None]:
 
 @standing
 def test_a_client_disturbs_no_other(scene: Scene) -> None:
-    """One is stopped in its handshake, one later, one floods the guard: the rest is served, and each in the end."""
+    """One is stopped in its handshake, one later, one floods the guard: all get each event in the end."""
     node = scene.node()
     honest, stopped = scene.watching(), scene.watching()
     node.freeze()
@@ -163,7 +163,7 @@ def test_every_signal_to_its_group(scene: Scene) -> None:
 
 @standing
 def test_its_first_process_is_killed(scene: Scene) -> None:
-    """SIGKILL to the guard alone: each relay serves its client on, ends with it or by SIGTERM; a guard can start."""
+    """SIGKILL to the guard alone: relays serve on, end with their clients or by SIGTERM; a new guard can start."""
     node, guard = scene.node(), guard_of(scene)
     told = scene.watching()
     (relay,) = guard.relays

@@ -40,7 +40,7 @@ def test_a_stopping_node_is_left_alone(
     start_plugin: Callable[..., Plugin],
     dialect: str,
 ) -> None:
-    """With either guard a node is not connected to again once it begins to stop, which is logged once; then it is."""
+    """With either guard, a node that begins to stop is left alone, which is logged once; then it is back."""
     node = start_node("--dialect", dialect, "--stop-seconds", SLOW)
     plugins = [start_plugin("--debug", socket=socket) for socket in (node.socket, start_guard().socket)]
     for plugin in plugins:
