@@ -142,6 +142,7 @@ def test_nothing_is_left_after_a_clean_stop(scene: Scene) -> None:
 
 def test_a_short_soak(pytestconfig: pytest.Config) -> None:
     """Under steady load the guard's memory stays as it is, and every event is counted."""
-    command = [sys.executable, "-P", str(pytestconfig.rootpath / "scripts" / "soak.py"), "--seconds", "8"]
+    script = str(pytestconfig.rootpath / "scripts" / "soak.py")
+    command = [sys.executable, "-P", script, "--seconds", "8", "--tx-rate", "40"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -22,7 +22,7 @@ CLIENTS = MOST_CLIENTS
 """How many clients it serves at a time, unless it is told otherwise."""
 
 
-def service(node: Path, socket: Path, *options: str) -> list[str]:
+def service_command(node: Path, socket: Path, *options: str) -> list[str]:
     """Return the command that the program becomes as `guard --listen`: without the start that it takes before."""
     parser = argparse.ArgumentParser()
     add_options(parser)
@@ -41,7 +41,7 @@ class StandingGuard(Process):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.socket = socket
-        super().__init__(service(node, socket, *options), directory, name="guard", environment=environment)
+        super().__init__(service_command(node, socket, *options), directory, name="guard", environment=environment)
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
