@@ -11,59 +11,50 @@ import subprocess
 import threading
 from pathlib import Path
 
-from support.counts import CHAIN, delivered, differences, happened
+from support.counts import CHAIN, differences, happened
 from support.defective import BLOCKED, UNBLOCKED
 from support.nodes import PROGRAM, Plugin, Series, value
 from support.processes import START_SECONDS, wait_until, wait_until_full
 from support.scene import Scene, counted, with_both_nodes, with_either_guard
 
 
-@with_either_guard
-def test_stopped_for_a_while_and_nothing_is_lost(scene: Scene) -> None:
-    """SIGSTOP, more events than the socket takes, SIGCONT: each was answered by then, and is counted."""
-    node = scene.node()
-    plugin = scene.watching()
-    plugin.freeze()
-    node.do("accept", count=500)
-    node.do("block", outputs=200)
-    node.do("reorg", depth=2)
-    node.do("flush")
-    assert plugin.frozen
-    plugin.send(signal.SIGCONT)
-    series = counted(plugin, node)
-    assert value(series, "events_dropped_total") == 0
-    assert plugin.stop() == 0
-    scene.unharmed(node)
+def shows(plugin: Plugin, wanted: dict[str, int]) -> Series:
+    """Wait until the plugin shows these values, and return what it shows."""
+    return plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
 
 
 @with_both_nodes
-def test_stopped_for_too_long_and_what_is_lost_is_counted(scene: Scene) -> None:
-    """More events than the guard keeps (its bound made small here): dropped ones and counted ones are all."""
+def test_stopped_and_what_is_lost_is_counted(scene: Scene) -> None:
+    """SIGSTOP, more events than the socket takes, SIGCONT: all are counted, with a small bound some as dropped."""
     node = scene.node()
-    plugin = scene.watching(defect="small queue")
-    plugin.freeze()
-    for _ in range(3):
-        node.do("accept", count=500)
-        node.do("block", outputs=200, transactions=0)
-    plugin.send(signal.SIGCONT)
-    wanted = delivered(node)
-    chain = sum(wanted[field] for field in CHAIN)
+    plugin, loses = scene.watching(), scene.watching(defect="small queue")
+    for each in (plugin, loses):
+        each.freeze()
+    node.do("accept", count=700)
+    for _ in range(2):
+        node.do("block", outputs=200, transactions=20)
+    node.do("reorg", depth=2)
+    node.do("flush")
+    assert plugin.frozen
+    assert loses.frozen
+    for each in (plugin, loses):
+        each.send(signal.SIGCONT)
+    wanted = happened(node)
+    coins = {field: number for field, number in wanted.items() if field not in CHAIN}
+    chain = sum(wanted.values()) - sum(coins.values())
 
     def all_there(series: Series) -> bool:
         here = sum(value(series, field) or 0 for field in CHAIN)
         return here + (value(series, "events_dropped_total") or 0) == chain
 
-    series = plugin.shows(all_there, f"counted and dropped together {chain}")
+    assert value(shows(plugin, wanted), "events_dropped_total") == 0
+    series = loses.shows(all_there, f"counted and dropped together {chain}")
     assert 0 < (value(series, "events_dropped_total") or 0) < chain
-    assert not set(differences(series, node)) - set(CHAIN)  # the guard has counted every UTXO event
     assert value(series, "block_height") == node.totals["height"]  # the oldest went, the newest are there
-    assert plugin.stop() == 0
+    shows(loses, coins)  # the guard has counted every one
+    for each in (plugin, loses):
+        assert each.stop() == 0
     scene.unharmed(node)
-
-
-def shows(plugin: Plugin, wanted: dict[str, int]) -> Series:
-    """Wait until the plugin shows these values, and return what it shows."""
-    return plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
 
 
 @with_either_guard

@@ -22,6 +22,12 @@ def asked(node: SimulatedNode) -> dict[str, int]:
     return calls
 
 
+def tried(plugin: Plugin) -> None:
+    """Wait until a plugin has tried twice more to reach a node that stops."""
+    tries = "D! the node is stopping; trying again"
+    plugin.wait_until(lambda: plugin.stderr.count(tries) >= 2, "two more tries")
+
+
 def stopped(node: SimulatedNode) -> None:
     """Have a node that was told to stop end, with status 0."""
     node.says("stopping")  # two signals in a row would be one
@@ -47,9 +53,8 @@ def test_a_stopping_node_is_left_alone(
         plugin.shows(lambda series: value(series, "up") == 1, "the node is watched")
     node.do("block")
     node.begin_stop()
-    tries = "D! the node is stopping; trying again"
     for plugin in plugins:
-        plugin.wait_until(lambda plugin=plugin: plugin.stderr.count(tries) >= 2, "two more tries")
+        tried(plugin)
     stopped(node)
     assert asked(node).get("Init.makeMining") == len(plugins)
     assert not node.lines("abort")
