@@ -11,14 +11,7 @@ import pytest
 from support.counts import delivered, happened
 from support.nodes import Series, value
 from support.processes import START_SECONDS, alive, wait_until
-from support.scene import (
-    OWN,
-    OWN_CHAIN,
-    Scene,
-    counted,
-    descriptors,
-    with_either_guard,
-)
+from support.scene import OWN, OWN_CHAIN, Scene, counted, descriptors, shows, with_either_guard
 
 GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
 
@@ -45,7 +38,7 @@ def test_the_node_is_told_to_stop(scene: Scene) -> None:
         series = plugin.shows(down, "the node is down")
         assert not [field for field in GAUGES if value(series, field) is not None]
         plugin.logged("W! the node is stopping; trying again until it answers")
-        plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
+        shows(plugin, wanted)
     wait_until(lambda: not scene.guards(), START_SECONDS, "the end of the guards")  # each try has one
     assert living.stop() == stopped.stop() == 0
     scene.empty()
@@ -72,7 +65,7 @@ def test_the_node_is_killed(scene: Scene) -> None:
     node.do("block")
     added = {"blocks_connected_total", "utxo_cache_add_total"} & counts.keys()
     wanted = {field: counts[field] + 1 for field in added}
-    series = plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
+    series = shows(plugin, wanted)
     assert (value(series, "up"), value(series, "connects_total")) == (1, 2)
     assert value(series, "chain_height") is not None
     assert plugin.stderr.count("W! ") == 1

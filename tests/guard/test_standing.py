@@ -17,9 +17,9 @@ from threading import Event, Thread
 import pytest
 from support.counts import happened
 from support.frames import INIT, bootstrap, call, done, reading
-from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
+from support.nodes import PROGRAM, Plugin, SimulatedNode, value
 from support.processes import POLL_SECONDS, START_SECONDS, alive, wait_until
-from support.scene import STANDING, STANDING_CHAIN, Scene, counted, scenes
+from support.scene import STANDING, STANDING_CHAIN, Scene, counted, scenes, shows
 from support.standing import Client, StandingGuard
 from support.subscriber import Subscriber
 
@@ -96,14 +96,10 @@ def test_a_client_disturbs_no_other(scene: Scene) -> None:
         node.do("flush")
         wanted = happened(node)
         assert wanted["utxo_cache_add_total"] >= 400
-
-        def all_there(series: Series) -> bool:
-            return all(value(series, field) == number for field, number in wanted.items())
-
-        assert value(honest.shows(all_there, str(wanted)), "events_dropped_total") == 0
+        assert value(shows(honest, wanted), "events_dropped_total") == 0
         for late in (stopped, starting):
             late.send(signal.SIGCONT)
-        stopped.shows(all_there, str(wanted))
+        shows(stopped, wanted)
         scene.watched(starting)
         for plugin in (honest, stopped, starting):
             assert plugin.stop() == 0
@@ -174,7 +170,7 @@ def test_its_first_process_is_killed(scene: Scene) -> None:
     node.do("block", outputs=100)
     wanted = happened(node)
     for plugin in (told, *others):
-        plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
+        shows(plugin, wanted)
     os.kill(relay, signal.SIGTERM)
     scene.left(node)
     told.shows(lambda series: value(series, "up") == 0, "the node is out of reach")

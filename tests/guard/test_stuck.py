@@ -15,15 +15,9 @@ from support.counts import CHAIN, differences, happened
 from support.defective import BLOCKED, UNBLOCKED
 from support.nodes import PROGRAM, Plugin, Series, value
 from support.processes import START_SECONDS, wait_until, wait_until_full
-from support.scene import Scene, counted, with_both_nodes, with_either_guard
+from support.scene import Scene, counted, shows, with_either_guard
 
 
-def shows(plugin: Plugin, wanted: dict[str, int]) -> Series:
-    """Wait until the plugin shows these values, and return what it shows."""
-    return plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
-
-
-@with_both_nodes
 def test_stopped_and_what_is_lost_is_counted(scene: Scene) -> None:
     """SIGSTOP, more events than the socket takes, SIGCONT: all are counted, with a small bound some as dropped."""
     node = scene.node()

@@ -44,9 +44,6 @@ def scenes(*settings: Setting) -> pytest.MarkDecorator:
 with_both_guards = scenes(OWN, STANDING)
 """For what is about the UTXO cache trace, or does not depend on the kind of node: both guards, on `tracing`."""
 
-with_both_nodes = scenes(OWN, OWN_CHAIN)
-"""For what a standing guard has no part in: the plugin's own guard, on `tracing` and on `stock-chain`."""
-
 with_either_guard = scenes(OWN, STANDING_CHAIN)
 """Each guard and each kind of node once: all four end a client's subscriptions by the same code."""
 
@@ -169,6 +166,11 @@ def counted(plugin: Plugin, node: SimulatedNode) -> Series:
         lambda: f"{differences(plugin.latest, node)}\n{plugin.log}",
     )
     return plugin.latest
+
+
+def shows(plugin: Plugin, wanted: dict[str, int]) -> Series:
+    """Wait until the plugin shows these values, and return what it shows."""
+    return plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
 
 
 def connections(node: SimulatedNode) -> int:
