@@ -24,10 +24,11 @@ def test_stopped_and_what_is_lost_is_counted(scene: Scene) -> None:
     plugin, loses = scene.watching(), scene.watching(defect="small queue")
     for each in (plugin, loses):
         each.freeze()
-    node.do("accept", count=700)
     for _ in range(2):
-        node.do("block", outputs=200, transactions=20)
+        node.do("block", outputs=200)
     node.do("reorg", depth=2)
+    node.do("accept", count=700)
+    node.do("block", transactions=0)
     node.do("flush")
     assert plugin.frozen
     assert loses.frozen
