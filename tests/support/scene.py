@@ -19,7 +19,7 @@ from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 MARK = "GUARD_TEST_SCENE"
 """An environment variable that every process of a scene inherits, but the node and a standing guard."""
 
-BURST_COINS, BURST_TRANSACTIONS = 2000, 500
+BURST_COINS, BURST_TRANSACTIONS = 1000, 200
 
 
 class Setting(NamedTuple):
@@ -44,14 +44,8 @@ def scenes(*settings: Setting) -> pytest.MarkDecorator:
 with_both_guards = scenes(OWN, STANDING)
 """For what is about the UTXO cache trace, or does not depend on the kind of node: both guards, on `tracing`."""
 
-with_both_nodes = scenes(OWN, OWN_CHAIN)
-"""For what a standing guard has no part in: the plugin's own guard, on `tracing` and on `stock-chain`."""
-
-with_each_node = scenes(OWN, STANDING, OWN_CHAIN)
-"""Both guards on `tracing`; on `stock-chain` only the plugin's own, where a standing one does the same."""
-
-with_each = scenes(OWN, STANDING, OWN_CHAIN, STANDING_CHAIN)
-"""Both guards on both nodes: for ends at which the two nodes differ in what harms them."""
+with_either_guard = scenes(OWN, STANDING_CHAIN)
+"""Each guard and each kind of node once: all four end a client's subscriptions by the same code."""
 
 
 class Scene:
@@ -172,6 +166,11 @@ def counted(plugin: Plugin, node: SimulatedNode) -> Series:
         lambda: f"{differences(plugin.latest, node)}\n{plugin.log}",
     )
     return plugin.latest
+
+
+def shows(plugin: Plugin, wanted: dict[str, int]) -> Series:
+    """Wait until the plugin shows these values, and return what it shows."""
+    return plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
 
 
 def connections(node: SimulatedNode) -> int:

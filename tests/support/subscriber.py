@@ -17,7 +17,7 @@ from telegraf_bitcoin_ipc.ipc import schema
 
 Misbehaviour = Literal["", "raise", "missing", "leave early", "two at once", "twice", "brake"]
 
-BRAKE_AFTER = 200
+BRAKE_AFTER = 100
 """Events after which the one that brakes stops itself, until SIGCONT: a block's validation waits for it then."""
 
 
