@@ -178,7 +178,7 @@ def by_tag(found: Result) -> dict[str, float]:
 
 
 def the_dashboard_compares_all_or_shows_one(prometheus: Prometheus) -> None:
-    """The variable `node` at All shows every node, tagged or not; at some, only those; and no panel mixes nodes."""
+    """The variable `node` at All shows every node, tagged or not; at some, only those; no panel mixes them."""
     (height,) = expressions([next(each for each in PANELS if each["title"] == "Height")])
 
     def has(expression: str, *tags: str) -> None:
