@@ -86,9 +86,7 @@ def whole(plugin: Plugin) -> Emission:
     return found
 
 
-def record(
-    directory: Path, groups: Sequence[str] = CHOOSABLE_GROUPS
-) -> tuple[list[Emission], dict[str, Size]]:
+def record(directory: Path, groups: Sequence[str] = CHOOSABLE_GROUPS) -> tuple[list[Emission], dict[str, Size]]:
     """Return some emissions with these groups, and the size of one: of what is always on, and of each group."""
     with ExitStack() as stack:
         node = stack.enter_context(SimulatedNode(directory / "node.sock", directory / "node", "--seed", "1"))

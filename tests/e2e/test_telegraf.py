@@ -126,8 +126,9 @@ def test_prometheus_has_what_the_node_did(
     assert not [name for name in types if name.startswith(("go_", "process_"))]
     assert complaints(telegraf) == []
     page = get(f"http://{address}/metrics")
-    command = [promtool_binary, "check", "metrics"]
-    done = subprocess.run(command, input=page, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [promtool_binary, "check", "metrics"], input=page, capture_output=True, text=True, check=False, timeout=60
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
