@@ -65,7 +65,8 @@ class Scene:
         node.do("accept", count=10)
         node.do("reorg", depth=2)
         node.do("flush")
-        node.do("accept", count=300)
+        node.do("accept", count=320)
+        node.do("block", outputs=100, transactions=20)
         self.settled()
         self.old.poll()
 
@@ -97,6 +98,7 @@ def scene(
     node.do("block", outputs=50, transactions=20)
     node.do("accept", count=20)
     scene.settled()
+    scene.old.poll()
     return scene
 
 
