@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, StartNode
+from support.nodes import PROGRAM, SimulatedNode, StartNode
 from support.processes import START_SECONDS, STOP_SECONDS, wait_until
 from support.scene import MARK, Scene
 from support.standing import StandingGuard
@@ -78,6 +78,11 @@ def test_everything_a_tracing_node_reports_is_on_the_screen(start_node: StartNod
     assert re.search(r"age 0:\d\d:\d\d", screen)
     assert re.search(r"In +[\d.]+/", screen), "transactions that enter the mempool"
     assert NOT_TOLD not in screen
+    a_reorganisation_and_a_warning_join_it(node, terminal, height)
+
+
+def a_reorganisation_and_a_warning_join_it(node: SimulatedNode, terminal: Terminal, height: int) -> None:
+    """Disconnected and connected blocks are one line each; a log line is the last, and tears nothing."""
     node.do("reorg", depth=2)
     terminal.shows(
         f"2 blocks, {height} to {height - 1}, disconnected by a reorganisation",
