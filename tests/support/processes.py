@@ -275,7 +275,9 @@ class Process:
             f"--- stdout\n{self.stdout[-LOG_CHARACTERS:]}\n--- stderr\n{self.stderr[-LOG_CHARACTERS:]}"
         )
 
-    def wait_until(self, condition: Callable[[], T], what: str, timeout: float = START_SECONDS) -> T:
+    def wait_until(
+        self, condition: Callable[[], T], what: str, timeout: float = START_SECONDS, pause: float = POLL_SECONDS
+    ) -> T:
         """As the function of that name, but fail at once if the process ends; a failure shows the log."""
 
         def holds_or_ended() -> T:
@@ -287,7 +289,7 @@ class Process:
                     raise Failure(f"{self.name} ended before {what}\n{self.log}")
             return result
 
-        return wait_until(holds_or_ended, timeout, lambda: f"{what}\n{self.log}")
+        return wait_until(holds_or_ended, timeout, lambda: f"{what}\n{self.log}", pause)
 
     def wait(self, timeout: float = STOP_SECONDS) -> int:
         """Wait for its end by itself; return the exit status (negative: the signal)."""
