@@ -22,7 +22,7 @@ from support.counts import differences
 from support.nodes import Plugin, SimulatedNode
 from support.processes import STOP_SECONDS, Failure, children, resident
 
-LOAD = ("--block-interval", "1", "--tx-rate", "200", "--reorg-every", "5")
+LOAD = ("--block-interval", "1", "--reorg-every", "5")
 GROWTH_BYTES = 1 << 20
 
 
@@ -59,11 +59,11 @@ def table(parts: list[list[tuple[int, int]]]) -> str:
     return "\n".join([*lines, "(least, median, most)"])
 
 
-def soak(seconds: float, directory: Path) -> list[str]:
+def soak(seconds: float, tx_rate: float, directory: Path) -> list[str]:
     """Run it, print what was seen, and return the complaints."""
     path = directory / "node.sock"
     with (
-        SimulatedNode(path, directory, *LOAD, script=False) as node,
+        SimulatedNode(path, directory, *LOAD, "--tx-rate", str(tx_rate), script=False) as node,
         Plugin(path, directory, "--poll-interval", "1", "--emit-interval", "1") as plugin,
     ):
         plugin.logged("subscribed: utxo_cache")
@@ -106,12 +106,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="S",
         help="how long, at least 8 s (default: %(default)g)",
     )
+    parser.add_argument(
+        "--tx-rate", type=float, default=200, metavar="N", help="transactions a second (default: %(default)g)"
+    )
     options = parser.parse_args(arguments)
     if not options.seconds >= 8:
         parser.error("--seconds: at least 8, for two samples in each quarter")
     try:
         with tempfile.TemporaryDirectory(prefix="telegraf-bitcoin-ipc-") as directory:
-            complaints = soak(options.seconds, Path(directory))
+            complaints = soak(options.seconds, options.tx_rate, Path(directory))
     except Failure as failure:
         complaints = [str(failure)]
     except KeyboardInterrupt:

@@ -86,8 +86,8 @@ def whole(plugin: Plugin) -> Emission:
     return found
 
 
-def record(directory: Path) -> tuple[list[Emission], dict[str, Size]]:
-    """Return some emissions with all groups, and the size of one: of what is always on, and of each group."""
+def record(directory: Path, groups: Sequence[str] = CHOOSABLE_GROUPS) -> tuple[list[Emission], dict[str, Size]]:
+    """Return some emissions with these groups, and the size of one: of what is always on, and of each group."""
     with ExitStack() as stack:
         node = stack.enter_context(SimulatedNode(directory / "node.sock", directory / "node", "--seed", "1"))
         node.do("peers", **PEERS)
@@ -96,11 +96,11 @@ def record(directory: Path) -> tuple[list[Emission], dict[str, Size]]:
         node.do("indexes", heights={"txindex": None})
         node.do("accept", count=20)
         sizes = {}
-        for groups in ("none", *CHOOSABLE_GROUPS):
-            with _watching(node, directory / groups, groups) as plugin:
+        for group in ("none", *groups):
+            with _watching(node, directory / group, group) as plugin:
                 _happens(node)
-                sizes[groups] = size(whole(plugin))
-        plugin = stack.enter_context(_watching(node, directory / "all", ",".join(CHOOSABLE_GROUPS)))
+                sizes[group] = size(whole(plugin))
+        plugin = stack.enter_context(_watching(node, directory / "all", ",".join(groups)))
         _happens(node)
         expected = size(whole(plugin))
         emissions = []

@@ -22,7 +22,7 @@ def test_it_replays_what_a_node_sends(
     from bench.fleet import lines
     from bench.fleet.central import Case, measure
 
-    emissions, sizes = lines.record(socket_path.parent)
+    emissions, sizes = lines.record(socket_path.parent, ("blocks", "peers"))
     first = lines.size(emissions[0])
     assert sum(size.lines for size in sizes.values()) == first.lines
     assert sum(size.series for size in sizes.values()) == first.series

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -39,23 +40,44 @@ def fleet(processes: ExitStack, telegraf_binary: Path, tmp_path: Path, socket_pa
     return Fleet(processes, telegraf_binary, tmp_path, socket_path.parent)
 
 
-def two_nodes(fleet: Fleet, *options: str) -> None:
-    """Start two nodes of different dialects, and the central Telegraf."""
-    fleet.start_central()
-    fleet.start_node("alpha", "tracing", *options)
-    fleet.start_node("beta", "stock", *options)
-
-
 def steady(lines: set[str]) -> set[str]:
     """The lines of a page without what varies."""
     return {line for line in lines if not VARIES.match(line)}
 
 
-def test_everything_is_as_at_home(fleet: Fleet, start_prometheus: Callable[..., Prometheus]) -> None:
+@dataclass
+class Scene:
+    """Two nodes of different dialects with their Telegrafs, the central one, and Prometheus with the alerts."""
+
+    fleet: Fleet
+    prometheus: Prometheus
+
+    def firing(self, alert: str, *names: str) -> None:
+        """Wait until an alert fires for these nodes and no other."""
+
+        def right(found: Result) -> bool:
+            return [labels["node"] for labels, _ in found] == list(names)
+
+        expression = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
+        self.prometheus.shows(expression, right, f"{alert} of {names}")
+
+
+@pytest.fixture
+def scene(fleet: Fleet, start_prometheus: Callable[..., Prometheus], tmp_path: Path) -> Scene:
+    """Start all of it; the alerts wait for shorter times."""
+    rules = tmp_path / "alerts.yml"
+    rules.write_text(re.sub(r"\bfor: \w+", "for: 1s", RULES.read_text()).replace("[90s]", "[10s]"))
+    fleet.start_central()
+    fleet.start_node("alpha", "tracing", *EVERYTHING)
+    fleet.start_node("beta", "stock", *EVERYTHING)
+    fleet.nodes["alpha"].says("subscribed", 2)
+    return Scene(fleet, start_prometheus(fleet.address, rules=rules))
+
+
+def everything_is_as_at_home(scene: Scene) -> None:
     """Each metric that a node of the fullest kind gives arrives with the type, labels and value of its page."""
-    two_nodes(fleet, *EVERYTHING)
+    fleet, prometheus = scene.fleet, scene.prometheus
     alpha = fleet.nodes["alpha"]
-    alpha.says("subscribed", 2)
     alpha.do("accept", count=30)
     alpha.do("replace")
     alpha.do("block", outputs=100)
@@ -73,8 +95,9 @@ def test_everything_is_as_at_home(fleet: Fleet, start_prometheus: Callable[..., 
         there, here = fleet.pages_at_home, fleet.page
         return (steady(there) ^ steady(here)) | (names(there) ^ names(here)) | (wanted - names(here))
 
-    wait_until(lambda: not difference(), START_SECONDS, lambda: f"no difference between pages: {difference()}")
-    prometheus = start_prometheus(fleet.address)
+    wait_until(
+        lambda: not difference(), START_SECONDS, lambda: f"no difference between pages: {difference()}", 0.2
+    )
     prometheus.wait_for("count(bitcoin_up == 1) == 2")
     by_name = {f"bitcoin_{metric.name}": metric for metric in CATALOGUE}
     for labels, _ in prometheus.query('{__name__=~"bitcoin_.+"}'):
@@ -95,16 +118,12 @@ def logs(telegraf: Telegraf, text: str) -> None:
     telegraf.wait_until(lambda: text in telegraf.stderr, f"{text!r} in the log")
 
 
-def test_an_outage_of_the_central_telegraf_loses_nothing(
-    fleet: Fleet, start_prometheus: Callable[..., Prometheus]
-) -> None:
+def an_outage_of_the_central_telegraf_loses_nothing(scene: Scene) -> None:
     """What the nodes emit while it is down arrives when it is back, and counters go on without a reset."""
-    two_nodes(fleet)
-    prometheus = start_prometheus(fleet.address)
+    fleet, prometheus = scene.fleet, scene.prometheus
     alpha = fleet.nodes["alpha"]
-    alpha.says("subscribed", 2)
-    alpha.do("block")
-    prometheus.wait_for('bitcoin_blocks_connected_total{node="alpha"} == 1')
+    connected = 'bitcoin_blocks_connected_total{node="alpha"}'
+    ((_, blocks),) = prometheus.wait_for(connected)
     fleet.central.stop()
     alpha.do("block")
     for name in fleet.nodes:
@@ -114,11 +133,29 @@ def test_an_outage_of_the_central_telegraf_loses_nothing(
     assert in_the_outage - fleet.lines()
     fleet.central.start()
     alpha.do("block")
-    prometheus.wait_for('bitcoin_blocks_connected_total{node="alpha"} == 3')
+    prometheus.wait_for(f"{connected} == {blocks + 2}")
     wait_until(lambda: in_the_outage <= fleet.lines(), START_SECONDS, "every line of the outage")
     for metric in CATALOGUE:
         if metric.type == "counter":
             assert not prometheus.query(f"resets(bitcoin_{metric.name}[1h]) > 0"), metric.name
+
+
+def each_alert_names_the_right_node(scene: Scene) -> None:
+    """A node's end and a Telegraf's end are different alerts, each for the one that is down and no other."""
+    scene.prometheus.wait_for("count(bitcoin_up == 1) == 2")
+    scene.firing("BitcoinNodeDown")
+    scene.firing("BitcoinPluginDown")
+    assert scene.fleet.nodes["alpha"].stop() == 0
+    scene.fleet.telegrafs["beta"].kill()
+    scene.firing("BitcoinNodeDown", "alpha")
+    scene.firing("BitcoinPluginDown", "beta")
+
+
+def test_two_nodes_at_one_central_telegraf(scene: Scene) -> None:
+    """The central page has what the nodes have; an outage loses nothing; an end is an alert of the right node."""
+    everything_is_as_at_home(scene)
+    an_outage_of_the_central_telegraf_loses_nothing(scene)
+    each_alert_names_the_right_node(scene)
 
 
 def test_old_lines_are_not_shown_as_new(fleet: Fleet) -> None:
@@ -140,32 +177,6 @@ def post(url: str, text: str) -> int:
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
         status: int = response.status
         return status
-
-
-def test_each_alert_names_the_right_node(
-    fleet: Fleet, start_prometheus: Callable[..., Prometheus], tmp_path: Path
-) -> None:
-    """A node's end and a Telegraf's end are different alerts, each for the one that is down and no other."""
-    rules = tmp_path / "alerts.yml"
-    rules.write_text(re.sub(r"\bfor: \w+", "for: 1s", RULES.read_text()).replace("[90s]", "[10s]"))
-    two_nodes(fleet)
-    fleet.start_node("gamma", "stock-31")
-    prometheus = start_prometheus(fleet.address, rules=rules)
-    prometheus.wait_for("count(bitcoin_up == 1) == 3")
-
-    def firing(alert: str, *names: str) -> None:
-        def right(found: Result) -> bool:
-            return [labels["node"] for labels, _ in found] == list(names)
-
-        expression = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
-        prometheus.shows(expression, right, f"{alert} of {names}")
-
-    firing("BitcoinNodeDown")
-    firing("BitcoinPluginDown")
-    assert fleet.nodes["alpha"].stop() == 0
-    fleet.telegrafs["beta"].kill()
-    firing("BitcoinNodeDown", "alpha")
-    firing("BitcoinPluginDown", "beta")
 
 
 @pytest.fixture

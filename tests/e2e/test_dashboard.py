@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from dashboards.queries import metrics_in
 from support.dashboard import PANELS, VARIABLES, chosen, expressions
 from support.nodes import SimulatedNode
-from support.processes import START_SECONDS, free_port, wait_until
+from support.processes import free_port
 from support.prometheus import Prometheus
 from support.telegraf import Telegraf, configuration
 
@@ -19,49 +21,56 @@ from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, DEFAULT_GROUPS
 
 pytestmark = pytest.mark.telegraf
 
-LIFE = ("--block-interval", "0.5", "--tx-rate", "50", "--reorg-every", "5", "--pruned", "--seed", "1")
+LIFE = ("--block-interval", "0.5", "--tx-rate", "20", "--reorg-every", "5", "--pruned", "--seed", "1")
 """A block every half second: 20 minutes of the real network in a second."""
 
-ENOUGH_BLOCKS = 20
+ENOUGH_BLOCKS = 10
 
 PLUGIN_OWN = {metric.name for metric in CATALOGUE if metric.lifetime == "process"}
 """What is known without a node."""
 
 
-class Watched(NamedTuple):
-    """A node that lives quickly, and the Prometheus that has its metrics."""
+@dataclass
+class Watched:
+    """A node that lives quickly, and the Prometheus that scrapes two pages with its metrics."""
 
     node: SimulatedNode
     prometheus: Prometheus
+    full: str
+    """The page with all groups."""
+    default: str
+    """The page with the default groups."""
 
-
-Watch = Callable[..., Watched]
+    def shows_all_but(self, instance: str, panels: list[dict[str, Any]]) -> None:
+        """Wait until every expression of the other panels has given data, and see that none of these does."""
+        for expression in expressions(panel for panel in PANELS if panel not in panels):
+            self.prometheus.wait_for(chosen(expression, instance=instance))
+        for expression in expressions(panels):
+            assert not self.prometheus.query(chosen(expression, instance=instance)), expression
 
 
 @pytest.fixture
-def watch(
+def watched(
     start_node: Callable[..., SimulatedNode],
-    start_telegraf: Callable[..., Telegraf],
     start_prometheus: Callable[..., Prometheus],
+    processes: ExitStack,
+    telegraf_binary: Path,
     socket_path: Path,
-) -> Watch:
-    """Start a node that lives quickly, Telegraf with these options, and Prometheus; wait for enough of life."""
-
-    def start(*options: str) -> Watched:
-        node = start_node(*LIFE, script=False)
-        address = f"127.0.0.1:{free_port()}"
-        quickly = ("--poll-interval", "1", "--emit-interval", "1")
-        start_telegraf(configuration(socket_path, address, *quickly, *options))
-        prometheus = start_prometheus(address)
-        prometheus.wait_for(f"bitcoin_blocks_connected_total > {ENOUGH_BLOCKS}")
-        return Watched(node, prometheus)
-
-    return start
-
-
-def without_data(prometheus: Prometheus, panels: list[dict[str, Any]]) -> list[str]:
-    """The expressions of the panels that give nothing now."""
-    return [each for each in expressions(panels) if not prometheus.query(chosen(each))]
+    tmp_path: Path,
+) -> Watched:
+    """Start a node, a Telegraf with all groups and one with the default ones, and wait for enough of life."""
+    node = start_node(*LIFE, script=False)
+    full, default = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    for address, groups in ((full, CHOOSABLE_GROUPS), (default, DEFAULT_GROUPS)):
+        directory = tmp_path / address
+        directory.mkdir()
+        text = configuration(
+            socket_path, address, "--poll-interval", "1", "--emit-interval", "1", "--metrics", ",".join(groups)
+        )
+        processes.enter_context(Telegraf(telegraf_binary, text, directory))
+    prometheus = start_prometheus([full, default])
+    prometheus.wait_for(f"count(bitcoin_blocks_connected_total > {ENOUGH_BLOCKS}) == 2")
+    return Watched(node, prometheus, full, default)
 
 
 def of_group_that_is_off(panel: dict[str, Any]) -> bool:
@@ -70,54 +79,38 @@ def of_group_that_is_off(panel: dict[str, Any]) -> bool:
     return bool(panel["fieldConfig"]["defaults"]["noValue"].startswith(f"group {off} is off"))
 
 
-def shows_all_but(prometheus: Prometheus, panels: list[dict[str, Any]]) -> None:
-    """Wait until every expression of the other panels gives data, and see that none of these does."""
-    others = [panel for panel in PANELS if panel not in panels]
-    wait_until(
-        lambda: not without_data(prometheus, others),
-        START_SECONDS,
-        lambda: f"data for {without_data(prometheus, others)}",
-    )
-    assert without_data(prometheus, panels) == expressions(panels)
-
-
-def test_every_expression_gives_data(watch: Watch) -> None:
-    """With all groups on, no panel of the dashboard is empty, nor any of its lines."""
-    _, prometheus = watch("--metrics", ",".join(CHOOSABLE_GROUPS))
-    shows_all_but(prometheus, [])
-
-
-def test_panels_of_a_group_that_is_off_are_empty(watch: Watch) -> None:
-    """With the default groups the panels of the one that is off have no data, zeros included; all others have."""
-    _, prometheus = watch()
-    off = [panel for panel in PANELS if of_group_that_is_off(panel)]
-    assert off
-    shows_all_but(prometheus, off)
-
-
-def test_the_variables_offer_what_there_is(watch: Watch) -> None:
-    """The variable `instance` offers Telegraf's page; without a tag `node` there is only All, which shows it."""
-    _, prometheus = watch()
-    ((labels, _),) = prometheus.wait_for("bitcoin_up")
+def the_variables_offer_what_there_is(watched: Watched) -> None:
+    """The variable `instance` offers Telegraf's pages; without a tag `node` there is only All, which shows all."""
+    prometheus = watched.prometheus
+    ups = [labels for labels, _ in prometheus.wait_for("bitcoin_up")]
     assert VARIABLES["instance"]["query"]["query"] == "label_values(bitcoin_up, instance)"
-    assert "node" not in labels
+    assert {labels["instance"] for labels in ups} == {watched.full, watched.default}
+    assert not [labels for labels in ups if "node" in labels]
     height = expressions([panel for panel in PANELS if panel["title"] == "Height"])[0]
-    assert len(prometheus.wait_for(chosen(height, instance=labels["instance"]))) == 1
+    assert len(prometheus.wait_for(chosen(height))) == 2
+    ((labels, _),) = prometheus.wait_for(chosen(height, instance=watched.full))
+    assert labels["instance"] == watched.full
     assert not prometheus.query(chosen(height, instance="another"))
     assert not prometheus.query(chosen(height, node="another"))
 
 
-def test_no_present_value_outlives_the_node(watch: Watch) -> None:
+def no_present_value_outlives_the_node(watched: Watched) -> None:
     """When the node is gone the panels with present values show that it is down, and nothing of what it told."""
-    node, prometheus = watch("--metrics", ",".join(CHOOSABLE_GROUPS))
+    prometheus = watched.prometheus
     present = [panel for panel in PANELS if panel["type"] in ("stat", "gauge")]
-    wait_until(lambda: not without_data(prometheus, present), START_SECONDS, "data for each of them")
-    assert node.stop() == 0
-    prometheus.wait_for("bitcoin_up == 0")
+    assert watched.node.stop() == 0
+    prometheus.wait_for("count(bitcoin_up == 0) == 2")
     told = [each for each in expressions(present) if not {metric.name for metric in metrics_in(each)} & PLUGIN_OWN]
-    wait_until(
-        lambda: not [each for each in told if prometheus.query(chosen(each))],
-        START_SECONDS,
-        "what the node told was gone",
-    )
     assert len(told) == len(present) - len(["Node", "Plugin version"])
+    for each in told:
+        prometheus.shows(chosen(each), lambda found: not found, "an end")
+
+
+def test_every_expression_gives_data_while_there_is_a_node(watched: Watched) -> None:
+    """No panel is empty, nor any of its lines, but those of a group that is off; nothing outlives the node."""
+    off = [panel for panel in PANELS if of_group_that_is_off(panel)]
+    assert off
+    watched.shows_all_but(watched.full, [])
+    watched.shows_all_but(watched.default, off)
+    the_variables_offer_what_there_is(watched)
+    no_present_value_outlives_the_node(watched)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.nodes import SimulatedNode, StartNode
 from support.processes import START_SECONDS, STOP_SECONDS, Process, alive, children, free_port, get, wait_until
-from support.prometheus import Prometheus
+from support.prometheus import Prometheus, Result
 from support.telegraf import Telegraf, configuration
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
@@ -23,6 +23,11 @@ pytestmark = pytest.mark.telegraf
 
 StartTelegraf = Callable[..., Telegraf]
 StartPrometheus = Callable[..., Prometheus]
+
+QUICKLY = ("--poll-interval", "1", "--emit-interval", "1")
+
+EVERYTHING = '{__name__=~"bitcoin_.+"}'
+"""What Prometheus has of the plugin's."""
 
 
 def expected_core(node: SimulatedNode) -> dict[str, float]:
@@ -71,9 +76,15 @@ def live_a_little(node: SimulatedNode) -> None:
     node.do("flush")
 
 
-def values(prometheus: Prometheus) -> dict[str, float]:
-    """The value of every core metric, without its prefix."""
-    found = prometheus.query('{__name__=~"bitcoin_.+"}')
+def live_in_full(node: SimulatedNode) -> None:
+    """Have the node do what is missing for every metric to be there."""
+    node.do("fee_estimates", rates={"2": 12.5, "6": 7, "144": 1})
+    node.do("indexes", heights={"txindex": None})
+    node.do("peer", network="onion", type="outbound-full-relay", transport="v2", ping=0.1)
+
+
+def by_name(found: Result) -> dict[str, float]:
+    """The value of each metric, without its prefix; of those with tags, one."""
     return {labels["__name__"].removeprefix("bitcoin_"): number for labels, number in found}
 
 
@@ -83,40 +94,58 @@ def plugins_of(telegraf: Telegraf) -> list[int]:
 
 
 def test_prometheus_has_what_the_node_did(
-    start_node: StartNode, start_telegraf: StartTelegraf, start_prometheus: StartPrometheus, socket_path: Path
+    start_node: StartNode,
+    start_telegraf: StartTelegraf,
+    start_prometheus: StartPrometheus,
+    promtool_binary: Path,
+    socket_path: Path,
 ) -> None:
-    """Every core metric arrives in Prometheus with the node's own value, the right type and no label too many."""
+    """Core metrics have the node's values; all have the right type and no label too many; nobody complains."""
     address = f"127.0.0.1:{free_port()}"
-    node = start_node("--seed", "1")
-    start_telegraf(configuration(socket_path, address, "--poll-interval", "1", "--emit-interval", "1"))
+    node = start_node("--seed", "1", "--pruned")
+    groups = ("--metrics", ",".join(CHOOSABLE_GROUPS))
+    telegraf = start_telegraf(configuration(socket_path, address, *QUICKLY, *groups))
     prometheus = start_prometheus(address)
     node.says("subscribed", 2)
     live_a_little(node)
     expected = expected_core(node)
-    core = {metric.name: metric for metric in CATALOGUE if metric.group == "core"}
-    assert set(expected) == set(core)
-
-    def all_equal() -> bool:
-        found = values(prometheus)
-        return all(found.get(name) == number for name, number in expected.items())
-
-    wait_until(all_equal, START_SECONDS, lambda: f"{expected}, and Prometheus has {values(prometheus)}")
-    for labels, _ in prometheus.query('{__name__=~"bitcoin_.+"}'):
-        metric = next(row for row in CATALOGUE if f"bitcoin_{row.name}" == labels["__name__"])
-        assert set(labels) == {"__name__", "job", "instance", *metric.tags}, labels
+    assert set(expected) == {metric.name for metric in CATALOGUE if metric.group == "core"}
+    prometheus.shows(EVERYTHING, lambda found: expected.items() <= by_name(found).items(), f"{expected}")
+    live_in_full(node)
+    metrics = {f"bitcoin_{metric.name}": metric for metric in CATALOGUE}
+    wanted = {f"bitcoin_{name}" for name, origin in TRACING.origins.items() if origin is not None}
+    wanted |= {f"bitcoin_{metric.name}" for metric in CATALOGUE if metric.group == "plugin"}
+    found = prometheus.shows(
+        EVERYTHING, lambda found: wanted == {labels["__name__"] for labels, _ in found}, f"{wanted}"
+    )
+    for labels, _ in found:
+        assert set(labels) == {"__name__", "job", "instance", *metrics[labels["__name__"]].tags}, labels
     types = {name: {entry["type"] for entry in entries} for name, entries in prometheus.metadata().items()}
-    for metric in core.values():
-        assert types[f"bitcoin_{metric.name}"] == {metric.type}
+    assert {name: types[name] for name in wanted} == {name: {metrics[name].type} for name in wanted}
     assert not [name for name in types if name.startswith(("go_", "process_"))]
+    assert complaints(telegraf) == []
+    page = get(f"http://{address}/metrics")
+    done = subprocess.run(
+        [promtool_binary, "check", "metrics"], input=page, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def complaints(telegraf: Telegraf) -> list[str]:
+    """The warnings and errors in Telegraf's log, but the one about its own command line."""
+    of_its_command_line = "add the --non-strict-env-handling flag"
+    lines = telegraf.stderr.splitlines()
+    return [line for line in lines if re.search(" [WE]! ", line) and of_its_command_line not in line]
 
 
 def test_telegraf_and_node_come_and_go(
     start_node: StartNode, start_telegraf: StartTelegraf, start_prometheus: StartPrometheus, socket_path: Path
 ) -> None:
-    """Telegraf is reloaded, stopped and started, the node restarted in between: no harm, no process left."""
+    """Telegraf reloads, stops and starts, the node restarts, the plugin is killed: no harm, no stale value."""
     address = f"127.0.0.1:{free_port()}"
     node = start_node()
-    telegraf = start_telegraf(configuration(socket_path, address, "--poll-interval", "1", "--emit-interval", "1"))
+    text = configuration(socket_path, address, *QUICKLY)
+    telegraf = start_telegraf(text.replace('restart_delay = "10s"', 'restart_delay = "1h"'))
     prometheus = start_prometheus(address)
     node.says("subscribed", 2)
     node.do("block")
@@ -132,7 +161,7 @@ def test_telegraf_and_node_come_and_go(
 
     assert node.stop() == 0
     prometheus.wait_for("bitcoin_up == 0")
-    wait_until(lambda: not prometheus.query("bitcoin_chain_height"), START_SECONDS, "the gauges gone")
+    prometheus.shows("bitcoin_chain_height", lambda found: not found, "no value")
     node.start()
     prometheus.wait_for("bitcoin_up == 1 and bitcoin_connects_total == 2")
     node.do("block")
@@ -146,80 +175,55 @@ def test_telegraf_and_node_come_and_go(
     telegraf.start()
     node.says("subscribed", 4)
     prometheus.wait_for("bitcoin_blocks_connected_total == 0")
+    a_killed_plugin_leaves_no_value(telegraf, prometheus)
+    node.says("unsubscribed", 4)
     assert not node.lines("abort")
 
 
+def a_killed_plugin_leaves_no_value(telegraf: Telegraf, prometheus: Prometheus) -> None:
+    """When nothing comes any more the series vanish from the page instead of going stale."""
+    (plugin,) = plugins_of(telegraf)
+    os.kill(plugin, signal.SIGKILL)
+    prometheus.shows(EVERYTHING, lambda found: not found, "no value")
+
+
 def test_telegraf_may_ask_by_newline(
-    start_node: StartNode, start_telegraf: StartTelegraf, start_prometheus: StartPrometheus, socket_path: Path
+    start_node: StartNode, start_telegraf: StartTelegraf, socket_path: Path
 ) -> None:
     """With signal = "STDIN" every interval of Telegraf's brings the whole set, and nothing else does."""
     address = f"127.0.0.1:{free_port()}"
     node = start_node()
     text = configuration(socket_path, address, "--emit-interval", "3600")
-    text = text.replace('signal = "none"', 'signal = "STDIN"\n  interval = "1s"')
-    start_telegraf(text)
-    prometheus = start_prometheus(address)
+    telegraf = start_telegraf(text.replace('signal = "none"', 'signal = "STDIN"\n  interval = "1s"'))
     node.says("subscribed", 2)
     node.do("accept", count=3)
-    prometheus.wait_for("bitcoin_mempool_tx_added_total == 3")
+    shows(telegraf, address, "bitcoin_mempool_tx_added_total 3")
 
 
-def test_the_values_of_a_dead_plugin_go_away(
-    start_node: StartNode, start_telegraf: StartTelegraf, start_prometheus: StartPrometheus, socket_path: Path
-) -> None:
-    """When nothing comes any more the series vanish from the page instead of going stale."""
-    address = f"127.0.0.1:{free_port()}"
-    text = configuration(socket_path, address, "--emit-interval", "1")
-    start_node("--lenient")
-    telegraf = start_telegraf(text.replace('restart_delay = "10s"', 'restart_delay = "1h"'))
-    prometheus = start_prometheus(address)
-    prometheus.wait_for("bitcoin_chain_height")
-    (plugin,) = plugins_of(telegraf)
-    os.kill(plugin, signal.SIGKILL)
-    wait_until(lambda: not prometheus.query("bitcoin_chain_height"), START_SECONDS, "the series gone")
+def shows(telegraf: Telegraf, address: str, line: str) -> str:
+    """Wait for a line on Telegraf's page, and return the page."""
 
+    def page() -> str | None:
+        page = get(f"http://{address}/metrics") or ""
+        return page if line in page.splitlines() else None
 
-def test_log_levels_reach_telegraf(start_telegraf: StartTelegraf, socket_path: Path, tmp_path: Path) -> None:
-    """What the plugin says on stderr has its level in Telegraf's log, and bad input one clear sentence."""
-    address = f"127.0.0.1:{free_port()}"
-    telegraf = start_telegraf(configuration(socket_path, address))
-    telegraf.wait_until(lambda: "there is no such socket" in telegraf.stderr, "the warning in Telegraf's log")
-    (line,) = [line for line in telegraf.stderr.splitlines() if "there is no such socket" in line]
-    assert " W! " in line
+    return telegraf.wait_until(page, f"{line} on the page", pause=0.2) or ""
 
 
 @pytest.mark.parametrize("handling", ["--strict-env-handling", "--non-strict-env-handling"])
-def test_a_dollar_sign_is_no_variable(
+def test_the_plugins_log_is_in_telegrafs(
     handling: str, start_process: Callable[..., Process], telegraf_binary: Path, tmp_path: Path
 ) -> None:
-    """The plugin gets a path with a dollar sign as it was given, however Telegraf replaces variables."""
+    """Warnings and debug lines have their level, a path its dollar signs, however Telegraf replaces variables."""
     config = tmp_path / "telegraf.conf"
-    config.write_text(configuration(Path("/no/${HOME}/$HOME.sock"), f"127.0.0.1:{free_port()}"))
+    socket = "/no/${HOME}/$HOME.sock"
+    config.write_text(configuration(Path(socket), f"127.0.0.1:{free_port()}", "--debug"))
     telegraf = start_process([telegraf_binary, handling, "--config", config])
-    telegraf.wait_until(lambda: "/no/${HOME}/$HOME.sock" in telegraf.stderr, "the path in Telegraf's log")
-
-
-def test_debug_lines_reach_telegrafs_log(start_telegraf: StartTelegraf, socket_path: Path) -> None:
-    """A configuration made with --debug shows each try to connect in Telegraf's log."""
-    telegraf = start_telegraf(configuration(socket_path, f"127.0.0.1:{free_port()}", "--debug"))
     telegraf.wait_until(lambda: " D! [inputs.execd] " in telegraf.stderr, "a debug line of the plugin's")
-
-
-def test_telegraf_has_nothing_to_complain_of(
-    start_node: StartNode, start_telegraf: StartTelegraf, socket_path: Path
-) -> None:
-    """Telegraf starts with the generated configuration without a warning about it."""
-    address = f"127.0.0.1:{free_port()}"
-    start_node()
-    telegraf = start_telegraf(configuration(socket_path, address))
-    telegraf.wait_until(lambda: "bitcoin_up 1" in (get(f"http://{address}/metrics") or ""), "the page")
-    of_its_command_line = "add the --non-strict-env-handling flag"
-    complaints = [
-        line
-        for line in telegraf.stderr.splitlines()
-        if re.search(" [WE]! ", line) and of_its_command_line not in line
-    ]
-    assert complaints == []
+    telegraf.wait_until(lambda: "there is no such socket" in telegraf.stderr, "the warning in Telegraf's log")
+    line, *_ = [line for line in telegraf.stderr.splitlines() if "there is no such socket" in line]
+    assert " W! " in line
+    assert socket in line
 
 
 SOMEBODYS = """
@@ -249,8 +253,7 @@ def test_other_plugins_are_left_as_they_are(
     _, begin, ours = configuration(socket_path, address).partition("[[inputs.execd]]")
     start_node()
     telegraf = start_telegraf(SOMEBODYS.replace("FILE", str(file)) + begin + ours)
-    telegraf.wait_until(lambda: "bitcoin_up 1" in (get(f"http://{address}/metrics") or ""), "the page")
-    page = get(f"http://{address}/metrics") or ""
+    page = shows(telegraf, address, "bitcoin_up 1")
     assert "weather" not in page
     assert "host=" not in page
     assert file.read_text() == "", "the other output has a flush of its own"
@@ -262,42 +265,6 @@ def test_other_plugins_are_left_as_they_are(
     others = [line for line in written if not line.startswith("weather")]
     assert others
     assert all(re.match(r"bitcoin,([^ ]+,)?host=somewhere[, ]", line) for line in others)
-
-
-def test_promtool_has_nothing_to_complain_of(
-    start_node: StartNode, start_telegraf: StartTelegraf, socket_path: Path, promtool_binary: Path
-) -> None:
-    """`promtool check metrics` takes the whole page: every metric that a node of the fullest kind gives."""
-    address = f"127.0.0.1:{free_port()}"
-    node = start_node("--pruned")
-    all_groups = ("--metrics", ",".join(CHOOSABLE_GROUPS), "--poll-interval", "1", "--emit-interval", "1")
-    telegraf = start_telegraf(configuration(socket_path, address, *all_groups))
-    node.says("subscribed", 2)
-    live_in_full(node)
-    wanted = {f"bitcoin_{name}" for name, origin in TRACING.origins.items() if origin is not None}
-    wanted |= {f"bitcoin_{metric.name}" for metric in CATALOGUE if metric.group == "plugin"}
-
-    def missing() -> set[str]:
-        return wanted - set(re.findall(r"^(bitcoin_\w+)", get(f"http://{address}/metrics") or "", re.MULTILINE))
-
-    telegraf.wait_until(lambda: not missing(), f"every metric on the page, {missing()} too")
-    done = subprocess.run(
-        [promtool_binary, "check", "metrics"],
-        input=get(f"http://{address}/metrics"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def live_in_full(node: SimulatedNode) -> None:
-    """Have the node do what every metric needs to be there."""
-    live_a_little(node)
-    node.do("fee_estimates", rates={"2": 12.5, "6": 7, "144": 1})
-    node.do("indexes", heights={"txindex": None})
-    node.do("peer", network="onion", type="outbound-full-relay", transport="v2", ping=0.1)
 
 
 def test_the_example_is_a_configuration_that_telegraf_takes(

@@ -11,7 +11,7 @@ from support.subscriber import BRAKE_AFTER, Subscriber
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 
 # An event is answered before the next is sent: on a busy machine each costs two turns of the scheduler.
-BURST = 5 * BRAKE_AFTER
+BURST = 3 * BRAKE_AFTER
 
 StartSubscriber = Callable[..., Subscriber]
 HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]

@@ -7,14 +7,16 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from support.frames import INIT, bootstrap, call, reading
-from support.nodes import PROGRAM, SimulatedNode
+from support.nodes import SimulatedNode
 from support.processes import START_SECONDS, Process, wait_until
 from support.scene import connections
-from support.standing import CLIENTS, Client, StandingGuard
+from support.standing import CLIENTS, Client, StandingGuard, service_command
 
+from telegraf_bitcoin_ipc import cli
 from telegraf_bitcoin_ipc.guard import hello, service
 from telegraf_bitcoin_ipc.guard.node import NodeSocket
 
@@ -43,50 +45,60 @@ def still_serves(guard: StandingGuard, node: SimulatedNode) -> None:
     assert not node.lines("abort")
 
 
-@pytest.mark.parametrize(
-    ("packet", "sentence"),
-    [
-        (b"", "the program sent no request"),
-        (b"GET / HTTP/1.1\r\n\r\n", "the program does not speak this protocol"),
-        (hello.MAGIC, "the program does not speak this protocol"),
-        (hello.request(forward_utxo=True)[:-1], "the program does not speak this protocol"),
-        (os.urandom(4) + bytes(60_000), "the program does not speak this protocol"),
-        (
-            of_another_version(hello.request(forward_utxo=False)),
-            f"the guard speaks version {hello.VERSION} of the guard's protocol, the program version "
-            f"{OTHER_VERSION}: {SAME_RELEASE}",
-        ),
-    ],
-    ids=["empty", "garbage", "magic only", "too short", "too long", "another version"],
-)
-def test_a_request_that_is_none(
-    start_node: StartNode, start_guard: StartGuard, packet: bytes, sentence: str
-) -> None:
+def test_a_request_that_is_none(start_node: StartNode, start_guard: StartGuard) -> None:
     """The client and the log get a sentence, no connection is made with the node, and the next one is served."""
     node, guard = start_node(), start_guard()
-    with Client(guard.socket) as client:
-        assert client.ask(packet).sentence == sentence
-    guard.logged(f": no session: {sentence}\n")
-    assert connections(node) == 0
+    unspoken = "the program does not speak this protocol"
+    another = of_another_version(hello.request(forward_utxo=False))
+    versions = (
+        f"the guard speaks version {hello.VERSION} of the guard's protocol, the program version {OTHER_VERSION}"
+    )
+    said = []
+    for packet, sentence in (
+        (another, f"{versions}: {SAME_RELEASE}"),
+        (b"", "the program sent no request"),
+        (b"GET / HTTP/1.1\r\n\r\n", unspoken),
+        (hello.MAGIC, unspoken),
+        (hello.request(forward_utxo=True)[:-1], unspoken),
+        (os.urandom(4) + bytes(60_000), unspoken),
+    ):
+        with Client(guard.socket) as client:
+            assert client.ask(packet).sentence == sentence
+        said.append(sentence)
+        guard.logged(f": no session: {sentence}\n", said.count(sentence))
+        assert connections(node) == 0
     still_serves(guard, node)
 
 
-def test_a_guard_of_another_version(start_process: StartProcess, guard_path: Path) -> None:
-    """A program before a guard of another release ends with a sentence, and never reads its memory."""
+def refused_by(path: Path, answer: bytes, *descriptors: int, capsys: pytest.CaptureFixture[str]) -> str:
+    """Have a program meet a guard that answers so; returns why there is no session."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(BrokenPipeError):
+            connection.recv(hello.MOST_BYTES)
+            socket.send_fds(connection, [answer], descriptors)
+
+    path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.settimeout(START_SECONDS)
-        listener.bind(str(guard_path))
+        listener.bind(str(path))
         listener.listen()
-        once = start_process([PROGRAM, "once", guard_path], name="once")
-        connection, _ = listener.accept()
-        with connection, open(os.devnull, "rb") as file:
-            connection.recv(hello.MOST_BYTES)
-            answer = of_another_version(hello.Answer(loaded=True).packet())
-            socket.send_fds(connection, [answer], [file.fileno(), file.fileno()])
-        assert once.wait() == 1
-    assert once.stderr == (
-        "telegraf-bitcoin-ipc: the guard refused a session: the program speaks version "
-        f"{hello.VERSION} of the guard's protocol, the guard version {OTHER_VERSION}: {SAME_RELEASE}\n"
+        thread = Thread(target=serve)
+        thread.start()
+        assert cli.main(["once", str(path)]) == 1
+        thread.join()
+    return capsys.readouterr().err.removeprefix("telegraf-bitcoin-ipc: the guard refused a session: ").rstrip("\n")
+
+
+def test_a_guard_of_another_version(guard_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program before a guard of another release ends with a sentence, and never reads its memory."""
+    with open(os.devnull, "rb") as file:
+        answer = of_another_version(hello.Answer(loaded=True).packet())
+        why = refused_by(guard_path, answer, file.fileno(), file.fileno(), capsys=capsys)
+    assert why == (
+        f"the program speaks version {hello.VERSION} of the guard's protocol, "
+        f"the guard version {OTHER_VERSION}: {SAME_RELEASE}"
     )
 
 
@@ -99,18 +111,11 @@ def test_a_guard_of_another_version(start_process: StartProcess, guard_path: Pat
     ],
     ids=["closed", "garbage", "no descriptors"],
 )
-def test_an_answer_that_is_none(start_process: StartProcess, guard_path: Path, packet: bytes, reason: str) -> None:
+def test_an_answer_that_is_none(
+    guard_path: Path, capsys: pytest.CaptureFixture[str], packet: bytes, reason: str
+) -> None:
     """Whatever listens there: the program ends with a sentence."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.settimeout(START_SECONDS)
-        listener.bind(str(guard_path))
-        listener.listen()
-        once = start_process([PROGRAM, "once", guard_path], name="once")
-        connection, _ = listener.accept()
-        with connection, suppress(BrokenPipeError):
-            connection.send(packet)
-        assert once.wait() == 1
-    assert once.stderr == f"telegraf-bitcoin-ipc: the guard refused a session: {reason}\n"
+    assert refused_by(guard_path, packet, capsys=capsys) == reason
 
 
 def test_who_asks_for_nothing(tmp_path: Path) -> None:
@@ -152,14 +157,16 @@ def test_before_another_guard(start_guard: StartGuard, start_process: StartProce
     """NODE_SOCKET that is a guard's is found out at the first client, who learns it."""
     guard = start_guard()
     second = guard.socket.with_name("second.sock")
-    outer = start_process([PROGRAM, "guard", "--listen", second, guard.socket], name="outer")
+    outer = start_process(service_command(guard.socket, second), name="outer")
     outer.wait_until(lambda: "watching " in outer.stderr, "it listened")
     with Client(second) as client:
         assert client.ask().sentence == f"{guard.socket}: it is a guard's socket, not a node's"
     assert outer.stop() == 0
 
 
-def test_one_client_too_many(start_node: StartNode, start_guard: StartGuard, start_process: StartProcess) -> None:
+def test_one_client_too_many(
+    start_node: StartNode, start_guard: StartGuard, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Who comes when there are as many as may be is told so, and is served once one of them has gone."""
     node, guard = start_node(), start_guard()
     clients = []
@@ -169,9 +176,8 @@ def test_one_client_too_many(start_node: StartNode, start_guard: StartGuard, sta
     too_many = f"{CLIENTS} clients are connected, the maximum (--max-clients)"
     with Client(guard.socket) as another:
         assert another.hear().sentence == too_many
-    once = start_process([PROGRAM, "once", guard.socket], name="once")
-    assert once.wait() == 1
-    assert once.stderr == f"telegraf-bitcoin-ipc: the guard refused a session: {too_many}\n"
+    assert cli.main(["once", str(guard.socket)]) == 1
+    assert capsys.readouterr().err == f"telegraf-bitcoin-ipc: the guard refused a session: {too_many}\n"
     guard.logged(f"refused, {CLIENTS} clients are connected\n", 2)
     clients.pop().close()
     guard.logged(": gone\n")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import signal
 
 import pytest
-from support.counts import delivered
+from support.counts import delivered, happened
 from support.nodes import Series, value
 from support.processes import START_SECONDS, alive, wait_until
-from support.scene import Scene, counted, descriptors, with_both_nodes, with_each, with_each_node
+from support.scene import OWN, OWN_CHAIN, Scene, counted, descriptors, shows, with_either_guard
 
 GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
 
@@ -21,34 +21,31 @@ def down(series: Series) -> bool:
     return value(series, "up") == 0
 
 
-@with_each
-@pytest.mark.parametrize("plugin_is", ["alive", "stopped", "dead"])
-def test_the_node_is_told_to_stop(scene: Scene, plugin_is: str) -> None:
-    """A node that is told to stop stops cleanly, be the plugin alive, stopped or just killed."""
+@with_either_guard
+def test_the_node_is_told_to_stop(scene: Scene) -> None:
+    """A node that is told to stop stops cleanly, with plugins that are alive, stopped and just killed."""
     node = scene.node()
-    plugin = scene.watching()
+    living, stopped, dead = (scene.watching() for _ in range(3))
     node.do("block", outputs=100)
-    if plugin_is == "stopped":
-        plugin.freeze()
-        node.do("accept", count=100)
-    elif plugin_is == "dead":
-        plugin.kill()
+    stopped.freeze()
+    node.do("accept", count=100)
+    wanted = happened(node)
+    dead.kill()
     assert node.stop() == 0, node.log
     assert not node.lines("abort")
-    if plugin_is == "stopped":
-        plugin.send(signal.SIGCONT)
-    if plugin_is != "dead":
+    stopped.send(signal.SIGCONT)
+    for plugin in (living, stopped):
         series = plugin.shows(down, "the node is down")
         assert not [field for field in GAUGES if value(series, field) is not None]
         plugin.logged("W! the node is stopping; trying again until it answers")
-        counted(plugin, node)
-        wait_until(lambda: not scene.guards(), START_SECONDS, "the end of the guard")  # each try has one
-        assert plugin.stop() == 0
+        shows(plugin, wanted)
+    wait_until(lambda: not scene.guards(), START_SECONDS, "the end of the guards")  # each try has one
+    assert living.stop() == stopped.stop() == 0
     scene.empty()
     scene.nothing_left()
 
 
-@with_each_node
+@with_either_guard
 def test_the_node_is_killed(scene: Scene) -> None:
     """Guard and plugin notice at once, the guard ends, and a node that is started again is watched as before."""
     node = scene.node()
@@ -68,7 +65,7 @@ def test_the_node_is_killed(scene: Scene) -> None:
     node.do("block")
     added = {"blocks_connected_total", "utxo_cache_add_total"} & counts.keys()
     wanted = {field: counts[field] + 1 for field in added}
-    series = plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))
+    series = shows(plugin, wanted)
     assert (value(series, "up"), value(series, "connects_total")) == (1, 2)
     assert value(series, "chain_height") is not None
     assert plugin.stderr.count("W! ") == 1
@@ -80,8 +77,9 @@ def test_the_node_is_killed(scene: Scene) -> None:
 NO_WAIT = "Mining.waitTipChanged"
 
 
-@pytest.mark.parametrize("dialect", ["tracing", "stock-chain", "stock"])
-@pytest.mark.parametrize("options", [[], ["--no-guard"]], ids=["guard", "no guard"])
+@pytest.mark.parametrize(
+    ("dialect", "options"), [("tracing", []), ("stock-chain", ["--no-guard"]), ("stock", [])], ids=str
+)
 def test_a_node_that_cannot_tell_of_its_stop(scene: Scene, dialect: str, options: list[str]) -> None:
     """It is polled and not subscribed to, which the log says once, and stops cleanly."""
     node = scene.node("--dialect", dialect)
@@ -103,8 +101,9 @@ def test_a_node_that_cannot_tell_of_its_stop(scene: Scene, dialect: str, options
     scene.empty()
 
 
-@with_both_nodes
-@pytest.mark.parametrize("options", [[], ["--no-guard"]], ids=["guard", "no guard"])
+@pytest.mark.parametrize(
+    ("scene", "options"), [(OWN, []), (OWN_CHAIN, ["--no-guard"])], indirect=["scene"], ids=str
+)
 def test_a_node_that_can_no_longer_tell_of_its_stop(scene: Scene, options: list[str]) -> None:
     """Its subscriptions are ended, polls go on; when it can tell again they are made again."""
     node = scene.node()

@@ -17,7 +17,7 @@ import pytest
 from support.another_user import as_nobody, needs_root
 from support.nodes import PROGRAM, Plugin, SimulatedNode, value
 from support.processes import START_SECONDS, Process
-from support.standing import StandingGuard
+from support.standing import StandingGuard, service_command
 
 from telegraf_bitcoin_ipc import cli
 from telegraf_bitcoin_ipc.cli.output import PROGRAM as NAME
@@ -134,7 +134,7 @@ def test_two_that_start_at_once(socket_path: Path, guard_path: Path) -> None:
 def test_a_path_at_which_there_can_be_no_socket(socket_path: Path, path: str, reason: str) -> None:
     """It ends with status 1 and a sentence with the path and the system's reason."""
     listen = socket_path.parent / path
-    assert fails(PROGRAM, "guard", "--listen", listen, socket_path) == f"cannot listen on {listen}: {reason}"
+    assert fails(*service_command(socket_path, listen)) == f"cannot listen on {listen}: {reason}"
 
 
 @needs_root
@@ -156,7 +156,7 @@ def test_a_group_that_one_is_not_in(socket_path: Path, guard_path: Path) -> None
 def test_never_over_a_living_guard(start_guard: StartGuard, start_plugin: StartPlugin, socket_path: Path) -> None:
     """A second guard on the same path ends with a sentence; the first notices nothing, and counts no client."""
     first = start_guard()
-    said = fails(PROGRAM, "guard", "--listen", first.socket, socket_path)
+    said = fails(*service_command(socket_path, first.socket))
     assert said == f"cannot listen on {first.socket}: it is already in use"
     start_plugin(socket=first.socket).logged("there is no such socket (is the node running, with -ipcbind=unix?)")
     assert first.stderr.count(": connected") == 1
@@ -178,7 +178,7 @@ def test_never_over_a_living_socket(socket_path: Path, guard_path: Path, kind: s
     """Of whatever type the socket is: somebody uses it, as a node its own."""
     with listening(kind, guard_path):
         inode = guard_path.stat().st_ino
-        assert "it is already in use" in fails(PROGRAM, "guard", "--listen", guard_path, socket_path)
+        assert "it is already in use" in fails(*service_command(socket_path, guard_path))
         assert guard_path.stat().st_ino == inode
 
 
@@ -269,18 +269,16 @@ def test_what_it_says_to_systemd(start_guard: StartGuard, socket_path: Path, abs
         assert systemd.recv(100) == b"STOPPING=1"
 
 
-@pytest.mark.parametrize("command", ["check", "once", "config"])
 def test_socket_of_every_command_may_be_a_guards(
-    start_node: Callable[..., SimulatedNode], start_guard: StartGuard, start_process: StartProcess, command: str
+    start_node: Callable[..., SimulatedNode], start_guard: StartGuard, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No option says what SOCKET is; `check` says that it is a guard's."""
     start_node()
     guard = start_guard()
-    process = start_process([PROGRAM, command, guard.socket], name=command)
-    assert process.wait() == 0, process.log
-    wanted = {
-        "check": f"socket   {guard.socket} (a standing guard)\n",
-        "once": "guard_standing=1",
-        "config": f'"{guard.socket}"]',
-    }
-    assert wanted[command] in process.stdout, process.log
+    for command, wanted in (
+        ("check", f"socket   {guard.socket} (a standing guard)\n"),
+        ("once", "guard_standing=1"),
+        ("config", f'"{guard.socket}"]'),
+    ):
+        assert cli.main([command, str(guard.socket)]) == 0
+        assert wanted in capsys.readouterr().out

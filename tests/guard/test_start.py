@@ -15,17 +15,14 @@ import pytest
 from support.defective import GUARD_MAY_START, LAST_WORDS
 from support.nodes import Series, value
 from support.processes import children
-from support.scene import OWN, OWN_CHAIN, Scene, connections, counted, scenes, with_both_nodes
+from support.scene import OWN, OWN_CHAIN, Scene, connections, counted, scenes
 
 
 @pytest.mark.parametrize(
     ("scene", "defect", "reason"),
     [
         (OWN, "no interpreter", "the guard cannot be started: "),
-        (OWN, "guard ends", "the guard did not start (exit status 1); "),
         (OWN_CHAIN, "guard ends", "the guard did not start (exit status 1); "),
-        (OWN, "guard late", "the guard did not start (it was not ready within 0.2 seconds); "),
-        (OWN, "no memory", "the guard cannot be started: "),
     ],
     indirect=["scene"],
     ids=str,
@@ -107,7 +104,6 @@ def test_a_guard_that_dies_while_idle(scene: Scene) -> None:
     scene.unharmed(node)
 
 
-@with_both_nodes
 def test_no_guard(scene: Scene) -> None:
     """--no-guard works, says what it risks, starts no process, and leaves as cleanly."""
     node = scene.node()
@@ -146,6 +142,7 @@ def test_nothing_is_left_after_a_clean_stop(scene: Scene) -> None:
 
 def test_a_short_soak(pytestconfig: pytest.Config) -> None:
     """Under steady load the guard's memory stays as it is, and every event is counted."""
-    command = [sys.executable, "-P", str(pytestconfig.rootpath / "scripts" / "soak.py"), "--seconds", "10"]
+    script = str(pytestconfig.rootpath / "scripts" / "soak.py")
+    command = [sys.executable, "-P", script, "--seconds", "8", "--tx-rate", "40"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,88 +11,69 @@ import subprocess
 import threading
 from pathlib import Path
 
-import pytest
-from support.counts import CHAIN, delivered, differences
+from support.counts import CHAIN, differences, happened
 from support.defective import BLOCKED, UNBLOCKED
 from support.nodes import PROGRAM, Plugin, Series, value
 from support.processes import START_SECONDS, wait_until, wait_until_full
-from support.scene import Scene, counted, with_both_guards, with_both_nodes, with_each_node
+from support.scene import Scene, counted, shows, with_either_guard
 
 
-@with_each_node
-def test_stopped_for_a_while_and_nothing_is_lost(scene: Scene) -> None:
-    """SIGSTOP, more events than the socket takes, SIGCONT: each was answered by then, and is counted."""
+def test_stopped_and_what_is_lost_is_counted(scene: Scene) -> None:
+    """SIGSTOP, more events than the socket takes, SIGCONT: all are counted, with a small bound some as dropped."""
     node = scene.node()
-    plugin = scene.watching()
-    plugin.freeze()
-    node.do("accept", count=500)
-    for _ in range(3):
+    plugin, loses = scene.watching(), scene.watching(defect="small queue")
+    for each in (plugin, loses):
+        each.freeze()
+    for _ in range(2):
         node.do("block", outputs=200)
-        node.do("accept", count=50)
     node.do("reorg", depth=2)
+    node.do("accept", count=700)
+    node.do("block", transactions=0)
     node.do("flush")
     assert plugin.frozen
-    plugin.send(signal.SIGCONT)
-    series = counted(plugin, node)
-    assert value(series, "events_dropped_total") == 0
-    assert plugin.stop() == 0
-    scene.unharmed(node)
-
-
-@with_both_nodes
-def test_stopped_for_too_long_and_what_is_lost_is_counted(scene: Scene) -> None:
-    """More events than the guard keeps (its bound made small here): dropped ones and counted ones are all."""
-    node = scene.node()
-    plugin = scene.watching(defect="small queue")
-    plugin.freeze()
-    for _ in range(3):
-        node.do("accept", count=500)
-        node.do("block", outputs=200, transactions=0)
-    plugin.send(signal.SIGCONT)
-    wanted = delivered(node)
-    chain = sum(wanted[field] for field in CHAIN)
+    assert loses.frozen
+    for each in (plugin, loses):
+        each.send(signal.SIGCONT)
+    wanted = happened(node)
+    coins = {field: number for field, number in wanted.items() if field not in CHAIN}
+    chain = sum(wanted.values()) - sum(coins.values())
 
     def all_there(series: Series) -> bool:
         here = sum(value(series, field) or 0 for field in CHAIN)
         return here + (value(series, "events_dropped_total") or 0) == chain
 
-    series = plugin.shows(all_there, f"counted and dropped together {chain}")
+    assert value(shows(plugin, wanted), "events_dropped_total") == 0
+    series = loses.shows(all_there, f"counted and dropped together {chain}")
     assert 0 < (value(series, "events_dropped_total") or 0) < chain
-    assert not set(differences(series, node)) - set(CHAIN)  # the guard has counted every UTXO event
     assert value(series, "block_height") == node.totals["height"]  # the oldest went, the newest are there
-    assert plugin.stop() == 0
+    shows(loses, coins)  # the guard has counted every one
+    for each in (plugin, loses):
+        assert each.stop() == 0
     scene.unharmed(node)
 
 
-@with_each_node
-@pytest.mark.parametrize("defect", ["callbacks raise", "callbacks missing"])
-def test_callbacks_that_fail(scene: Scene, defect: str) -> None:
-    """Callbacks that raise, or are not there: the guard's answers stand, and its counts are right."""
+@with_either_guard
+def test_callbacks_that_fail(scene: Scene) -> None:
+    """Callbacks raise, or are not there, or only `destroy` raises: the guard's answers and counts are right."""
     node = scene.node()
-    plugin = scene.watching("--debug", defect=defect)
+    raises, has_none = (scene.watching("--debug", defect=f"callbacks {how}") for how in ("raise", "missing"))
+    destroyed = scene.watching(defect="destroy raises")
     node.do("accept", count=20)
     node.do("block", outputs=100)
     node.do("reorg", depth=2)
     node.do("flush")
-    wait_until(lambda: not set(differences(plugin.ask(), node)) - set(CHAIN), START_SECONDS, lambda: plugin.log)
-    assert value(plugin.latest, "blocks_connected_total") == 0
-    assert plugin.stop() == 0
+    wanted = happened(node)
+    coins = {field: number for field, number in wanted.items() if field not in CHAIN}
+    shows(destroyed, wanted)
+    for plugin in (raises, has_none):
+        assert value(shows(plugin, coins), "blocks_connected_total") == 0
+    for plugin in (raises, has_none, destroyed):
+        assert plugin.stop() == 0
+    scene.left(node, 3)
     scene.unharmed(node)
 
 
-@with_each_node
-def test_destroy_that_raises(scene: Scene) -> None:
-    """A plugin whose callbacks raise when the node lets go of them leaves as cleanly."""
-    node = scene.node()
-    plugin = scene.watching(defect="destroy raises")
-    node.do("block", outputs=100)
-    counted(plugin, node)
-    assert plugin.stop() == 0
-    scene.left(node)
-    scene.unharmed(node)
-
-
-@with_each_node
+@with_either_guard
 def test_a_blocked_event_loop(scene: Scene, tmp_path: Path) -> None:
     """The plugin does not come out of a callback: the node goes on, and everything is counted in the end."""
     node = scene.node()
@@ -108,7 +89,6 @@ def test_a_blocked_event_loop(scene: Scene, tmp_path: Path) -> None:
     scene.unharmed(node)
 
 
-@with_both_guards
 def test_output_that_is_never_read(scene: Scene, tmp_path: Path) -> None:
     """Full pipes on stdout and stderr, with every UTXO event logged, hold nothing up; what is read later is right.
 

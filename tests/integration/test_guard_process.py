@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -78,7 +79,7 @@ def test_too_few_descriptors() -> None:
 
 @pytest.mark.parametrize("memfd", ["absent", "refused"])
 def test_another_way_to_the_memory(monkeypatch: pytest.MonkeyPatch, memfd: str) -> None:
-    """Where Python has no memfd_create, or the system none, an unnamed file serves."""
+    """Where Python has no memfd_create, or the system none, an unnamed file serves, if there is a place for it."""
     if memfd == "absent":
         monkeypatch.delattr(os, "memfd_create")
     else:
@@ -90,6 +91,17 @@ def test_another_way_to_the_memory(monkeypatch: pytest.MonkeyPatch, memfd: str) 
     start()
     monkeypatch.setattr(memory, "DIRECTORY", "/no/such/directory")
     start()
+    monkeypatch.setattr(tempfile, "tempdir", "/no/such/directory")
+    with pytest.raises(GuardFailed, match=r"^the guard cannot be started: "):
+        start()
+
+
+def test_a_guard_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard that is not ready in time has failed to start."""
+    monkeypatch.setattr(guard_process, "RUN", "import time; time.sleep(60)")
+    monkeypatch.setattr(guard_process, "START_LIMIT", 0.2)
+    with pytest.raises(GuardFailed, match=r"^the guard did not start \(it was not ready within 0\.2 seconds\)"):
+        start()
 
 
 def test_what_the_guard_wrote_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

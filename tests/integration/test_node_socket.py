@@ -54,22 +54,23 @@ def listening(path: Path) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("standing", [False, True], ids=["own guard", "standing guard"])
 def test_a_node_shows_when_its_chain_is_loaded(
     start_node: Callable[..., SimulatedNode],
     start_guard: Callable[..., StandingGuard],
     start_plugin: Callable[..., Plugin],
-    socket_path: Path,
-    standing: bool,
 ) -> None:
-    """A Core 30 that loads its chain is left alone, however old its socket is, and lives; then it is served."""
-    socket = start_guard().socket if standing else socket_path
+    """A Core 30 that loads its chain is left alone, however old its socket is, and lives; then it is served.
+
+    Before either guard.
+    """
     node = start_node("--dialect", "stock-30", "--warmup", "3600")
     os.utime(node.socket, (0, 0))
-    plugin = start_plugin(socket=socket)
-    plugin.logged("may be starting or stopping")
+    plugins = [start_plugin(socket=socket) for socket in (node.socket, start_guard().socket)]
+    for plugin in plugins:
+        plugin.logged("may be starting or stopping")
     node.do("load")
-    plugin.shows(lambda series: value(series, "up") == 1, "the node is served")
+    for plugin in plugins:
+        plugin.shows(lambda series: value(series, "up") == 1, "the node is served")
     assert not node.lines("abort")
 
 

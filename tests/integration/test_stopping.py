@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, Plugin, SimulatedNode, value
-from support.processes import Process
+from support.nodes import Plugin, SimulatedNode, value
 from support.standing import StandingGuard
 
+from telegraf_bitcoin_ipc import cli
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
 
 ALL = [dialect.name for dialect in DIALECTS]
@@ -23,6 +22,12 @@ def asked(node: SimulatedNode) -> dict[str, int]:
     return calls
 
 
+def tried(plugin: Plugin) -> None:
+    """Wait until a plugin has tried twice more to reach a node that stops."""
+    tries = "D! the node is stopping; trying again"
+    plugin.wait_until(lambda: plugin.stderr.count(tries) >= 2, "two more tries")
+
+
 def stopped(node: SimulatedNode) -> None:
     """Have a node that was told to stop end, with status 0."""
     node.says("stopping")  # two signals in a row would be one
@@ -34,59 +39,53 @@ def stopped(node: SimulatedNode) -> None:
     node.stop()
 
 
-@pytest.mark.parametrize("standing", [False, True], ids=["own guard", "standing guard"])
 @pytest.mark.parametrize("dialect", ALL)
 def test_a_stopping_node_is_left_alone(
     start_node: Callable[..., SimulatedNode],
     start_guard: Callable[..., StandingGuard],
     start_plugin: Callable[..., Plugin],
-    socket_path: Path,
     dialect: str,
-    standing: bool,
 ) -> None:
-    """A node is not connected to again once it begins to stop, which is logged once; then it is back."""
-    socket = start_guard().socket if standing else socket_path
+    """With either guard, a node that begins to stop is left alone, which is logged once; then it is back."""
     node = start_node("--dialect", dialect, "--stop-seconds", SLOW)
-    plugin = start_plugin("--debug", socket=socket)
-    plugin.shows(lambda series: value(series, "up") == 1, "the node is watched")
+    plugins = [start_plugin("--debug", socket=socket) for socket in (node.socket, start_guard().socket)]
+    for plugin in plugins:
+        plugin.shows(lambda series: value(series, "up") == 1, "the node is watched")
     node.do("block")
     node.begin_stop()
-    tries = "D! the node is stopping; trying again"
-    plugin.wait_until(lambda: plugin.stderr.count(tries) >= 2, "two more tries")
+    for plugin in plugins:
+        tried(plugin)
     stopped(node)
-    assert asked(node).get("Init.makeMining") == 1
+    assert asked(node).get("Init.makeMining") == len(plugins)
     assert not node.lines("abort")
-    assert plugin.stderr.count("W! the node is stopping; trying again") == 1
     node.start()
-    plugin.shows(lambda series: value(series, "connects_total") == 2, "the next start is watched")
+    for plugin in plugins:
+        assert plugin.stderr.count("W! the node is stopping; trying again") == 1
+        plugin.shows(lambda series: value(series, "connects_total") == 2, "the next start is watched")
     node.begin_stop()
     stopped(node)
 
 
 @pytest.mark.parametrize("dialect", ALL)
-@pytest.mark.parametrize("moment", ["stopping", "torn down"])
-@pytest.mark.parametrize("standing", [False, True], ids=["own guard", "standing guard"])
 def test_who_comes_to_a_stopping_node_leaves_it_alone(
     start_node: Callable[..., SimulatedNode],
     start_guard: Callable[..., StandingGuard],
-    start_process: Callable[..., Process],
-    socket_path: Path,
+    capsys: pytest.CaptureFixture[str],
     dialect: str,
-    moment: str,
-    standing: bool,
 ) -> None:
     """A program that connects while a node stops learns so by one safe question: the node ends with status 0."""
     node = start_node("--dialect", dialect, "--stop-seconds", SLOW)
     node.begin_stop()
-    node.says("stopping")
-    if moment == "torn down":
-        node.hasten_stop()
-        node.says(moment)
-    socket = start_guard().socket if standing else socket_path
-    look = start_process([PROGRAM, "once", socket], name="once")
-    assert look.wait() == 1
     expected = "may be starting or stopping" if dialect == "stock-30" else "the node is stopping"
-    assert expected in look.stderr
+    for moment in ("stopping", "torn down"):
+        node.says(moment)
+        guard = start_guard()  # one that has not seen the node before
+        for socket in (node.socket, guard.socket):
+            assert cli.main(["once", str(socket)]) == 1
+            assert expected in capsys.readouterr().err
+        assert guard.stop() == 0
+        if moment == "stopping":
+            node.hasten_stop()
     stopped(node)
     assert not node.lines("abort")
     assert not [method for method in asked(node) if method.startswith(("Mining.", "Chain.", "get"))]

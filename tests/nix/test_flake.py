@@ -118,12 +118,17 @@ class Check(NamedTuple):
     python: Path
     """In an environment with the packages of the check's own."""
 
-    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run pytest as the check does, in the checkout."""
-        command = [str(self.python), "-P", "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
-        home = str(self.python.parent)
+    def collect(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Have pytest import tests as the check does, in the checkout, and name their fixtures; it runs none."""
+        command = [str(self.python), "-P", "-m", "pytest", "-p", "no:cacheprovider", "-p", "support.needed", "-qq"]
         return subprocess.run(
-            command, cwd=ROOT, env={"HOME": home}, capture_output=True, text=True, check=False, timeout=300
+            [*command, "--assert=plain", "--collect-only", *arguments],
+            cwd=ROOT,
+            env={"HOME": str(self.python.parent), "PYTHONPATH": str(ROOT / "tests")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
 
 
@@ -147,10 +152,10 @@ def check(nix: Nix, tmp_path: Path) -> Check:
 def test_check_runs_tests_that_need_only_what_it_has(check: Check) -> None:
     """With the packages of the check alone pytest imports each test that it runs, and it has their programs."""
     assert f"pytest -p no:cacheprovider @{SELECTION}" in check.script
-    # Runs no test and no fixture, and names the fixtures that would be run.
-    done = check.pytest("--setup-plan", f"@{SELECTION}")
+    done = check.collect(f"@{SELECTION}")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
-    fixtures = set(re.findall(r"SETUP +S (\w+_binary)", done.stdout))
+    (names,) = re.findall("^fixtures: (.*)", done.stdout, re.MULTILINE)
+    fixtures = set(re.findall(r"\w+_binary", names))
     assert {"telegraf_binary", "tmux_binary"} <= fixtures
     assert {fixture.upper() for fixture in fixtures} <= check.variables
 
@@ -160,4 +165,4 @@ def test_check_leaves_out_only_what_cannot_be_imported(check: Check) -> None:
     ignored = re.findall(r"^--ignore=(.+)$", (ROOT / SELECTION).read_text(), re.MULTILINE)
     assert ignored
     for path in ignored:
-        assert "ModuleNotFoundError" in check.pytest("--collect-only", path).stdout, path
+        assert "ModuleNotFoundError" in check.collect(path).stdout, path

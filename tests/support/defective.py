@@ -10,7 +10,6 @@ import resource
 import shlex
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +19,6 @@ from support.nodes import PROGRAM, Plugin
 
 from telegraf_bitcoin_ipc import cli, collector, reconnect
 from telegraf_bitcoin_ipc.collect.events import ChainEvents
-from telegraf_bitcoin_ipc.guard import memory
 from telegraf_bitcoin_ipc.ipc import callbacks, guard_process, session
 
 BLOCKED, UNBLOCKED = "blocked", "unblocked"
@@ -170,37 +168,21 @@ def guard_ends() -> None:
     sys.executable = shutil.which("false") or ""
 
 
-def _guard_by(script: str) -> None:
-    """Have a shell script run the guard, or not."""
-    interpreter = Path.cwd() / "interpreter"
-    interpreter.write_text(f"#!/bin/sh\n{script}\n")
-    interpreter.chmod(0o700)
-    sys.executable = str(interpreter)
-
-
 def no_luck() -> None:
     """The guard ends with a complaint until GUARD_MAY_START is there; sessions without it are short."""
     python = shlex.quote(sys.executable)
-    _guard_by(f"[ -e {GUARD_MAY_START} ] || {{ echo '{LAST_WORDS}' >&2; exit 3; }}\nexec {python} \"$@\"")
+    interpreter = Path.cwd() / "interpreter"
+    script = f"[ -e {GUARD_MAY_START} ] || {{ echo '{LAST_WORDS}' >&2; exit 3; }}\nexec {python} \"$@\""
+    interpreter.write_text(f"#!/bin/sh\n{script}\n")
+    interpreter.chmod(0o700)
+    sys.executable = str(interpreter)
     renewals: Any = collector.Collector.__init__.__defaults__
     collector.Collector.__init__.__defaults__ = (*renewals[:-1], lambda: itertools.repeat(0.2))
-
-
-def guard_late() -> None:
-    """The guard takes longer than it may."""
-    _guard_by("exec sleep 60")
-    guard_process.START_LIMIT = 0.2  # type: ignore[misc]
 
 
 def no_memfd() -> None:
     """A Python without memfd_create."""
     del os.memfd_create
-
-
-def no_memory() -> None:
-    """A Python without memfd_create, and no directory for a temporary file."""
-    no_memfd()
-    memory.DIRECTORY = tempfile.tempdir = str(Path.cwd() / "no-such-directory")
 
 
 def small_queue() -> None:
@@ -224,10 +206,8 @@ if __name__ == "__main__":
         "impatient": looks_often,
         "no interpreter": no_interpreter,
         "guard ends": guard_ends,
-        "guard late": guard_late,
         "no luck": no_luck,
         "no memfd": no_memfd,
-        "no memory": no_memory,
         "small queue": small_queue,
     }[sys.argv[1]]()
     sys.exit(cli.main(sys.argv[2:]))

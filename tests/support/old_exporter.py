@@ -1,4 +1,4 @@
-"""What people run today, in small: the names and units of other exporters, from what a node tells; as a process.
+"""What people run today, in small: names and units of other exporters, from what a node tells; in one process.
 
 It asks the node itself, with nothing of the plugin's but the schema, over a connection of its own.
 """
@@ -10,7 +10,6 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,37 +20,31 @@ from support.processes import Process
 
 from telegraf_bitcoin_ipc.ipc import schema
 
-PAUSE_SECONDS = 0.1
-"""Between two polls, unless told otherwise."""
-
 REASONS = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced")
 
 
-class OldExporter(Process):
-    """The exporter that the mapping calls so; `wrong` names a metric that is a thousand times too big.
+class OldExporters(Process):
+    """All exporters that the mapping has, each with its own page; they poll once, and when they are told to."""
 
-    It polls every `pause` seconds, and when it is told to.
-    """
-
-    def __init__(
-        self, exporter: str, socket: Path, directory: Path, wrong: str = "", pause: float = PAUSE_SECONDS
-    ) -> None:
-        command = [sys.executable, "-P", "-m", "support.old_exporter", exporter, socket, wrong, pause]
+    def __init__(self, socket: Path, directory: Path) -> None:
+        command = [sys.executable, "-P", "-m", "support.old_exporter", socket]
         path = str(Path(__file__).resolve().parent.parent)
         super().__init__(
-            [str(word) for word in command], directory, name="old-exporter", environment={"PYTHONPATH": path}
+            [str(word) for word in command], directory, name="old-exporters", environment={"PYTHONPATH": path}
         )
 
     @property
-    def address(self) -> str:
-        """HOST:PORT, as soon as it has looked at the node once and is subscribed."""
-        return self.wait_until(lambda: self.stdout.partition("\n")[0], "it served")
+    def addresses(self) -> dict[str, str]:
+        """HOST:PORT of each, as soon as they have polled the node once and are subscribed."""
+        self.wait_until(lambda: "polled" in self.stdout, "they polled")
+        addresses: dict[str, str] = json.loads(self.stdout.partition("\n")[0])
+        return addresses
 
     def poll(self) -> None:
-        """Have it poll now, and wait until that is on its page."""
+        """Have them poll now, and wait until that is on their pages."""
         done = self.stdout.count("polled")
         self.send(signal.SIGUSR1)
-        self.wait_until(lambda: self.stdout.count("polled") > done, "it polled")
+        self.wait_until(lambda: self.stdout.count("polled") > done, "they polled")
 
 
 class Asked(NamedTuple):
@@ -145,7 +138,7 @@ Count = Callable[..., None]
 
 
 class Events:
-    """The node's events, counted under the names of one exporter; those that it does not have count nowhere."""
+    """The node's events, counted under the names of each exporter."""
 
     def __init__(self, count: Count) -> None:
         self._count = count
@@ -231,9 +224,9 @@ def _vbytes(transaction: Any) -> int:
 class Metrics:
     """The metrics of one exporter, on a page of their own."""
 
-    def __init__(self, exporter: str, wrong: str) -> None:
+    def __init__(self, exporter: str) -> None:
         self.registry = CollectorRegistry()
-        self._wrong = wrong
+        self._polled = GAUGES[exporter]
         self._gauges: dict[str, Gauge] = {}
         self._counters = {
             name: Counter(name, name, LABELS.get(name, []), registry=self.registry)
@@ -246,7 +239,14 @@ class Metrics:
         """Set a gauge; it is on the page from the first time on."""
         if name not in self._gauges:
             self._gauges[name] = Gauge(name, name, registry=self.registry)
-        self._gauges[name].set(value * self._factor(name))
+        self._gauges[name].set(value)
+
+    async def poll(self, node: Node) -> None:
+        """Ask the node for everything that is polled."""
+        for name, source in self._polled.items():
+            value = await node.figure(source)
+            if value is not None:
+                self.set(name, value)
 
     def count(self, *names: str, by: float = 1, to: float | None = None, **labels: str) -> None:
         """Add to those of the names that this exporter has, or set them."""
@@ -255,10 +255,7 @@ class Metrics:
                 self.set(name, to)
             elif name in self._counters:
                 counter = self._counters[name]
-                (counter.labels(**labels) if labels else counter).inc(by * self._factor(name))
-
-    def _factor(self, name: str) -> int:
-        return 1000 if name == self._wrong else 1
+                (counter.labels(**labels) if labels else counter).inc(by)
 
 
 class Node:
@@ -328,7 +325,7 @@ def _server(interface: Any, events: Events) -> Any:
     return type("Callback", (interface.Server,), {name: method(name) for name in interface.schema.methods})()
 
 
-async def main(exporter: str, socket: str, wrong: str, pause: str) -> None:
+async def main(socket: str) -> None:
     """Serve until SIGTERM, and leave the node as it wants to be left."""
     stop, poll = asyncio.Event(), asyncio.Event()
 
@@ -339,24 +336,22 @@ async def main(exporter: str, socket: str, wrong: str, pause: str) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, poll.set)
     loop.add_signal_handler(signal.SIGTERM, end)
-    metrics = Metrics(exporter, wrong)
+    pages = {exporter: Metrics(exporter) for exporter in GAUGES}
+
+    def count(*names: str, **how: Any) -> None:
+        for page in pages.values():
+            page.count(*names, **how)
+
     node = await Node.connect(socket)
-    handlers = await node.subscribe(Events(metrics.count)) if exporter in COUNTERS else []
-    server = None
+    handlers = await node.subscribe(Events(count))
+    ports = {name: start_http_server(0, "127.0.0.1", page.registry)[0].server_port for name, page in pages.items()}
+    print(json.dumps({name: f"127.0.0.1:{port}" for name, port in ports.items()}), flush=True)
     while not stop.is_set():
-        told = poll.is_set()
+        for page in pages.values():
+            await page.poll(node)
+        print("polled", flush=True)
+        await poll.wait()
         poll.clear()
-        for name, source in GAUGES[exporter].items():
-            value = await node.figure(source)
-            if value is not None:
-                metrics.set(name, value)
-        if server is None:
-            server, _ = start_http_server(0, "127.0.0.1", metrics.registry)
-            print(f"127.0.0.1:{server.server_port}", flush=True)
-        if told:
-            print("polled", flush=True)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(poll.wait(), float(pause))
     for handler in handlers:
         await handler.disconnect(context=node.context)
 

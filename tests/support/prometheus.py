@@ -10,6 +10,9 @@ from typing import Any
 
 from support.processes import START_SECONDS, Failure, Process, free_port, get, wait_until
 
+POLL_SECONDS = 0.25
+"""Between two queries; it has new values once a second."""
+
 Result = list[tuple[dict[str, str], float]]
 """What Prometheus answers: the labels and the value of each series."""
 
@@ -113,7 +116,9 @@ class Prometheus(Process):
             found = self.query(expression)
             return bool(condition(found))
 
-        wait_until(fulfilled, timeout, lambda: f"{what} of {expression}, and not {found}\n{self.log}")
+        wait_until(
+            fulfilled, timeout, lambda: f"{what} of {expression}, and not {found}\n{self.log}", POLL_SECONDS
+        )
         return found
 
     def fired(self) -> dict[tuple[str, str], float]:

@@ -1,6 +1,7 @@
 """How property-based tests are run: the same examples each time, or many new ones."""
 
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 EXAMPLES = 100
 """Of a property, unless it says otherwise with `examples`."""
@@ -37,3 +38,8 @@ def examples(count: int) -> settings:
     """Return settings for another number of examples than EXAMPLES; the profile `long` tries more of them, too."""
     profile = settings()
     return settings(max_examples=count * profile.max_examples // EXAMPLES)
+
+
+def any_text(most: int | None = None) -> st.SearchStrategy[str]:
+    """A strategy for any text of UTF-8, as `st.text()` is, whose own alphabet takes a process seconds to make."""
+    return st.text(st.characters(exclude_categories=["Cs"]), max_size=most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import mmap
 import os
 import socket
@@ -11,15 +12,21 @@ from pathlib import Path
 from typing import Self
 
 from support.guard import Side
-from support.nodes import PROGRAM
 from support.processes import START_SECONDS, Process, children
 
 from telegraf_bitcoin_ipc.guard import hello
 from telegraf_bitcoin_ipc.guard.contract import SHARED_BYTES, TOTALS
-from telegraf_bitcoin_ipc.ipc.guard_command import MOST_CLIENTS
+from telegraf_bitcoin_ipc.ipc.guard_command import MOST_CLIENTS, add_options, become
 
 CLIENTS = MOST_CLIENTS
 """How many clients it serves at a time, unless it is told otherwise."""
+
+
+def service_command(node: Path, socket: Path, *options: str) -> list[str]:
+    """Return the command that the program becomes as `guard --listen`: without the start that it takes before."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return become(parser.parse_args(["--listen", str(socket), *options, str(node)]))
 
 
 class StandingGuard(Process):
@@ -34,8 +41,7 @@ class StandingGuard(Process):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.socket = socket
-        command: list[str | Path] = [PROGRAM, "guard", "--listen", socket, *options, node]
-        super().__init__(command, directory, name="guard", environment=environment)
+        super().__init__(service_command(node, socket, *options), directory, name="guard", environment=environment)
 
     def start(self) -> None:
         """Start it, and wait until it listens."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 from support.nodes import PROGRAM
 from support.processes import Process
+
+from telegraf_bitcoin_ipc import cli
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "fleet.md"
 
@@ -25,8 +31,14 @@ def central_configuration(url: str, address: str, *options: str) -> str:
 
 
 def _printed(*arguments: str) -> str:
+    """Run `config` in this process, as if it were the installed program; raises CalledProcessError."""
     command = [str(PROGRAM), "config", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr), mock.patch.object(sys, "argv", command):
+        status = cli.main()
+    if status:
+        raise subprocess.CalledProcessError(status, command, stdout.getvalue(), stderr.getvalue())
+    return stdout.getvalue()
 
 
 def remote_write(url: str, *more: str) -> str:

@@ -21,6 +21,10 @@ set -g history-limit 0
 """
 
 
+POLL_SECONDS = 0.2
+"""Between two looks at the screen, each of which starts a program."""
+
+
 class Terminal:
     """A program in a terminal of a size; what comes after it on the screen is `status N` and `stty N`.
 
@@ -102,7 +106,7 @@ class Terminal:
             screen = self.screen
             return screen if all(text in screen for text in texts) else None
 
-        return wait_until(read, timeout, lambda: f"{texts} on the screen\n{self.screen}") or ""
+        return wait_until(read, timeout, lambda: f"{texts} on the screen\n{self.screen}", POLL_SECONDS) or ""
 
     def ends(self) -> None:
         """Wait for a good end: exit status 0, and the terminal as it was."""

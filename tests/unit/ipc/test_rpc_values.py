@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import any_text
 
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
     Read,
@@ -256,7 +257,7 @@ def test_another_form(reader: Read, result: object) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+        st.none() | st.booleans() | st.integers() | st.floats() | any_text(3),
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(

@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.properties import any_text
 
 from telegraf_bitcoin_ipc.parity.exposition import printable, read
 
@@ -10,7 +11,7 @@ PIECES = (*'a{}"\\=, \n1\x1bé', "bitcoin_x", "# TYPE a counter\n", "_total", "N
 
 
 @settings(derandomize=True, deadline=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text())
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | any_text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     """A malformed page raises ValueError and nothing else; what is read of any other is printable."""
     try:
@@ -22,7 +23,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 @settings(derandomize=True, deadline=None)
-@given(st.text())
+@given(st.text(st.characters()))
 def test_printable_text_is_plain(text: str) -> None:
     """All but printable ASCII is escaped, lone surrogates and directions of writing included."""
     shown = printable(text)

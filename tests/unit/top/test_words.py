@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import any_text
 
 from telegraf_bitcoin_ipc.top.words import BARS, printable, sparkline
 
@@ -22,7 +23,7 @@ def test_a_sparkline_has_one_character_for_each_value(values: list[float | None]
     assert set(line) <= set(BARS) | {" "}
 
 
-@given(st.text())
+@given(any_text())
 def test_nothing_from_elsewhere_moves_the_cursor(text: str) -> None:
     """Text from a node cannot tear the screen."""
     assert len(printable(text)) == len(text)
