@@ -56,7 +56,7 @@ check: lint ## lint and the unit tests, last failures first, in less than a minu
 	@echo 'check: the unit tests'
 	@TEST_CHECKOUT= $(RUN_PYTHON) -m pytest -n auto --dist worksteal --failed-first tests/unit $(ARGS)
 
-test: setup lint ## set up, lint, and test the installed wheel with a real Telegraf, Prometheus and Nix
+test: setup lint $(VENV)/.collected ## set up, lint, and test the installed wheel with a real Telegraf, Prometheus and Nix
 	@echo 'test: the installed wheel'
 	@TELEGRAF_BINARY="$(CURDIR)/$(VENV)/tools/telegraf" \
 	PROMETHEUS_BINARY="$(CURDIR)/$(VENV)/tools/prometheus" \
@@ -154,6 +154,11 @@ $(VENV)/.installed: dist/.built $(VENV)/.tools
 	@echo 'setup: installing the wheel in $(VENV)'
 	@wheel="$$(echo dist/*.whl)" && $(BIN)/python -m pip install --quiet "$$wheel[top,parity]"
 	@$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
+	@touch $@
+
+# pytest rewrites every test file, and each worker would do that, and keep it for itself with PYTHONDONTWRITEBYTECODE.
+$(VENV)/.collected: $(shell find tests -name "*.py" 2>/dev/null) $(VENV)/.installed
+	@TEST_CHECKOUT= PYTHONDONTWRITEBYTECODE= $(RUN_PYTHON) -m pytest --collect-only -q > $(VENV)/collected.log || true
 	@touch $@
 
 telegraf: $(VENV)/.made

@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that run programs, which wait long, so that no worker is left with them at the end."""
-    items.sort(key=lambda item: "unit" in item.path.relative_to(Path(__file__).parent).parts)
+    items.sort(key=lambda item: item.nodeid.startswith("tests/unit/"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,22 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, Plugin, StartNode, read_line
-from support.processes import START_SECONDS
-
-
-def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
-    return subprocess.run(
-        [PROGRAM, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        env={"PATH": "/usr/bin:/bin", **environment},
-    )
-
+from support.nodes import PROGRAM, Plugin, StartNode, call_program, read_line, run_program
+from support.processes import START_SECONDS, Process
 
 MISTAKES = [
     ([], "SOCKET"),
@@ -52,7 +38,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("arguments", "sentence"), MISTAKES)
 def test_a_mistake_gets_one_clear_sentence(arguments: list[str], sentence: str) -> None:
     """Bad input ends with status 2 and one line on stderr that names the option; no traceback, no output."""
-    done = run(*arguments)
+    done = call_program(*arguments)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
@@ -83,14 +69,16 @@ def test_without_its_extra_a_command_says_how_to_get_it(command: str, package: s
 def test_start_without_the_extras(socket_path: Path) -> None:
     """Everything but `top` and `parity` works without their packages."""
     without = (
-        "import sys; sys.modules |= dict.fromkeys(['rich', 'prometheus_client']);"
-        "from telegraf_bitcoin_ipc.cli import main; sys.exit(main())"
+        "import sys; sys.modules |= dict.fromkeys(['rich', 'prometheus_client'])\n"
+        "from contextlib import suppress\n"
+        "from telegraf_bitcoin_ipc.cli import main\n"
+        "for arguments in (['--help'], ['metrics'], ['config', sys.argv[1]], ['simulate', '--help']):\n"
+        "    with suppress(SystemExit): assert main(arguments) == 0"
     )
-    for arguments in (["--help"], ["metrics"], ["config", str(socket_path)], ["simulate", "--help"]):
-        done = subprocess.run(
-            [sys.executable, "-c", without, *arguments], capture_output=True, text=True, check=False, timeout=120
-        )
-        assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run(
+        [sys.executable, "-c", without, socket_path], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_it_runs_as_a_module() -> None:
@@ -107,42 +95,30 @@ def test_it_runs_as_a_module() -> None:
 def test_a_full_disk_gets_one_clear_sentence(arguments: list[str]) -> None:
     """`config SOCKET > FILE` on a full disk ends with status 1 and one line on stderr, without a traceback."""
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
-        )
+        done = run_program(*arguments, stdout=full)
     assert done.returncode == 1
     assert done.stderr == "telegraf-bitcoin-ipc: cannot write to stdout: No space left on device\n"
 
 
-@pytest.mark.parametrize("command", ["once", "check"])
-def test_interrupt_ends_a_command_quietly(socket_path: Path, command: str) -> None:
-    """Ctrl-C ends a command that waits for its node with status 130, and prints nothing."""
-    with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(str(socket_path))
-        assert interrupted(silent, command, socket_path) == (130, "", "")
-
-
-def test_interrupt_ends_parity_quietly() -> None:
-    """Ctrl-C ends `parity`, too, while it waits for a page."""
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        url = f"127.0.0.1:{silent.getsockname()[1]}"
-        assert interrupted(silent, "parity", url, url) == (130, "", "")
-
-
-def interrupted(silent: socket.socket, *arguments: str | Path) -> tuple[int, str, str]:
-    """Run the program until it asks for something, interrupt it, and return its status, stdout and stderr."""
-    silent.listen()
-    silent.settimeout(START_SECONDS)
-    with subprocess.Popen(
-        [PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-    ) as process:
-        connection, _ = silent.accept()
-        with connection:
-            assert connection.recv(1)
-            process.send_signal(signal.SIGINT)
-            output = process.communicate(timeout=START_SECONDS)
-    return process.returncode, *output
+def test_interrupt_ends_a_command_quietly(start_process: Callable[..., Process], socket_path: Path) -> None:
+    """Ctrl-C ends a command that waits for its node, or for a page, with status 130, and prints nothing."""
+    with socket.socket(socket.AF_UNIX) as node, socket.socket() as page:
+        node.bind(str(socket_path))
+        page.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{page.getsockname()[1]}"
+        for silent, *arguments in (
+            (node, "once", socket_path),
+            (node, "check", socket_path),
+            (page, "parity", url, url),
+        ):
+            silent.listen()
+            silent.settimeout(START_SECONDS)
+            process = start_process([PROGRAM, *arguments], name=str(arguments[0]))
+            connection, _ = silent.accept()
+            with connection:
+                assert connection.recv(1)
+                process.send(signal.SIGINT)
+                assert (process.wait(), process.stdout, process.stderr) == (130, "", "")
 
 
 def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
@@ -150,7 +126,7 @@ def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
     for command in ([], ["top"], ["once"], ["check"], ["simulate"]):
-        done = run(*command, file)
+        done = call_program(*command, file)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert "is not a socket" in done.stderr
 
@@ -158,7 +134,7 @@ def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["once", "check"])
 def test_without_a_node_once_and_check_say_why(tmp_path: Path, command: str) -> None:
     """`once` and `check` end with status 1 and a sentence when there is no node."""
-    done = run(command, tmp_path / "node.sock")
+    done = call_program(command, tmp_path / "node.sock")
     assert done.returncode == 1
     assert "there is no such socket" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -167,7 +143,7 @@ def test_without_a_node_once_and_check_say_why(tmp_path: Path, command: str) -> 
 def test_once_prints_one_poll(start_node: StartNode, socket_path: Path) -> None:
     """`once` prints valid line protocol with the polled values, and leaves the node alone."""
     node = start_node()
-    done = run("once", "--tag", "node=alpha", socket_path)
+    done = run_program("once", "--tag", "node=alpha", socket_path)
     assert done.returncode == 0, done.stderr
     values = {
         name: number for line in done.stdout.splitlines() for (name, _), number in read_line(line)[1].items()
@@ -181,7 +157,7 @@ def test_once_prints_one_poll(start_node: StartNode, socket_path: Path) -> None:
 def test_check_tells_what_the_node_gives(start_node: StartNode, socket_path: Path) -> None:
     """`check` names version, chain and dialect, tries every poll, and says what is pushed."""
     node = start_node("--dialect", "chain")
-    done = run("check", socket_path)
+    done = run_program("check", socket_path)
     assert done.returncode == 0, done.stderr
     assert "version  /Satoshi:30.99.0/" in done.stdout
     assert "dialect  chain" in done.stdout
@@ -194,7 +170,7 @@ def test_check_fails_where_a_poll_fails(start_node: StartNode, socket_path: Path
     """`check` ends with status 1 when something does not work that should, and says what."""
     node = start_node("--dialect", "stock")
     node.do("fail", method="uptime", message="no luck")
-    done = run("check", socket_path)
+    done = run_program("check", socket_path)
     assert done.returncode == 1
     assert "  FAILS   bitcoin_uptime_seconds uptime: no luck (error -1)\n" in done.stdout
     assert done.stderr == ""
@@ -203,15 +179,15 @@ def test_check_fails_where_a_poll_fails(start_node: StartNode, socket_path: Path
 def test_check_names_what_is_off(start_node: StartNode, socket_path: Path) -> None:
     """`check` says which groups are off and what they would cost; with all of them on there is none."""
     start_node("--dialect", "stock")
-    assert "\noff: group peers, " in run("check", socket_path).stdout
-    everything = run("check", "--metrics", "mempool,chain,network,peers,fees,blocks", socket_path)
+    assert "\noff: group peers, " in run_program("check", socket_path).stdout
+    everything = run_program("check", "--metrics", "mempool,chain,network,peers,fees,blocks", socket_path)
     assert "\noff: " not in everything.stdout
     assert "  works   bitcoin_banned_peers = 0  (listbanned, " in everything.stdout
 
 
 def test_config_prints_what_telegraf_needs(socket_path: Path) -> None:
     """`config` prints a configuration with the given socket, address and options."""
-    done = run("config", "--metrics-addr", "[::1]:9400", "--tag", "node=alpha", "--debug", socket_path)
+    done = run_program("config", "--metrics-addr", "[::1]:9400", "--tag", "node=alpha", "--debug", socket_path)
     configuration = tomllib.loads(done.stdout)
     assert configuration["outputs"]["prometheus_client"][0]["listen"] == "[::1]:9400"
     command = configuration["inputs"]["execd"][0]["command"]
@@ -252,19 +228,8 @@ def run_without_a_reader(*arguments: str | Path) -> subprocess.CompletedProcess[
     """Run the program to its end, with a stdout that nobody reads any more."""
     reader, writer = os.pipe()
     os.close(reader)
-    try:
-        return subprocess.run(
-            [PROGRAM, *arguments],
-            env={"PATH": "/usr/bin:/bin"},
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-    finally:
-        os.close(writer)
+    with os.fdopen(writer) as stdout:
+        return run_program(*arguments, stdout=stdout)
 
 
 @pytest.mark.parametrize("command", ["once", "check", "config"])
@@ -307,14 +272,14 @@ def test_options_can_come_from_the_environment(start_node: StartNode, start_plug
 
 def test_a_misspelt_variable_is_a_mistake() -> None:
     """An environment variable that is meant for the plugin and is no option is not passed over."""
-    done = run("SOCKET", TELEGRAF_BITCOIN_IPC_POLL_INTERVALL="5")
+    done = call_program("SOCKET", TELEGRAF_BITCOIN_IPC_POLL_INTERVALL="5")
     assert done.returncode == 2
     assert "TELEGRAF_BITCOIN_IPC_POLL_INTERVALL: there is no such option" in done.stderr
 
 
 def test_help_names_every_option_and_command() -> None:
     """--help shows the options with their defaults, the environment variables and a sentence for each command."""
-    done = run("--help", COLUMNS="200")
+    done = call_program("--help", COLUMNS="200")
     assert done.returncode == 0
     for piece in (
         "telegraf-bitcoin-ipc [OPTIONS] SOCKET",
@@ -329,12 +294,12 @@ def test_help_names_every_option_and_command() -> None:
         "  parity              compare another exporter's",
     ):
         assert piece in done.stdout
-    assert run("-h", COLUMNS="200").stdout == done.stdout
+    assert call_program("-h", COLUMNS="200").stdout == done.stdout
 
 
 @pytest.mark.parametrize("command", ["top", "check", "once", "config", "metrics", "simulate", "parity"])
 def test_help_of_a_command(command: str) -> None:
     """`COMMAND --help` shows its own usage."""
-    done = run(command, "--help", COLUMNS="200")
+    done = call_program(command, "--help", COLUMNS="200")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: telegraf-bitcoin-ipc {command} [-h]")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 from support.endpoints import endpoint
-from support.nodes import PROGRAM
+from support.nodes import run_program
 from support.processes import free_port
 
 OLD = "bitcoind_blockchain_blocks 110\nbitcoind_mempool_max_bytes 300000000\n"
@@ -33,15 +32,7 @@ def serve() -> Iterator[Serve]:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `parity` to its end, under a proxy that is not for it."""
-    return subprocess.run(
-        [PROGRAM, "parity", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-        env={"PATH": "/usr/bin:/bin", "http_proxy": f"http://127.0.0.1:{free_port()}"},
-    )
+    return run_program("parity", *arguments, http_proxy=f"http://127.0.0.1:{free_port()}")
 
 
 def test_equal_and_different_pages(serve: Serve) -> None:
@@ -56,16 +47,6 @@ def test_equal_and_different_pages(serve: Serve) -> None:
     assert done.returncode == 1
     statuses = {each["old"]: each["status"] for each in json.loads(done.stdout)["findings"]}
     assert statuses == {"bitcoind_blockchain_blocks": "equal", "bitcoind_mempool_max_bytes": "differs"}
-
-
-def test_a_closed_stdout_ends_it_quietly(serve: Serve) -> None:
-    """`parity ... | head -1` ends as a shell expects it: without a word, as if by SIGPIPE."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    command = [str(PROGRAM), "parity", "--window", "1", serve(OLD), serve(NEW)]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_page_without_a_node_is_no_parity(serve: Serve) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from unittest.mock import patch
 
 from support.processes import START_SECONDS, STOP_SECONDS, Process
 
+from telegraf_bitcoin_ipc.cli import main
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
@@ -19,6 +24,33 @@ PROGRAM = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 """Values by field name and tags."""
+
+
+def run_program(
+    *arguments: str | Path, stdout: int | IO[Any] = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end, with only a PATH in its environment besides."""
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=120,
+        env={"PATH": "/usr/bin:/bin", **environment},
+    )
+
+
+def call_program(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same in the test's process, for statements about arguments and words: a start of Python takes longer."""
+    stdout, stderr = StringIO(), StringIO()
+    with patch.dict(os.environ, environment, clear=True), redirect_stdout(stdout), redirect_stderr(stderr):
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as end:  # --help and --version
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, status, stdout.getvalue(), stderr.getvalue())
 
 
 class SimulatedNode(Process):

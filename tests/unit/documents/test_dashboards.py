@@ -9,7 +9,7 @@ import pytest
 from dashboards.absence import sentence
 from dashboards.dashboard import files, rows, text
 from dashboards.queries import value
-from dashboards.replaced import OLD_DASHBOARDS, OldPanel, rows_of
+from dashboards.replaced import OLD_DASHBOARDS, rows_of
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from support.dashboard import DASHBOARD, PANELS, VARIABLES, expressions
 
@@ -21,10 +21,6 @@ ROOT = Path(__file__).parents[3]
 SERIES = re.compile(r"bitcoin_(\w+)(\{[^}]*\})?")
 GRID = 24
 """Columns of Grafana's grid."""
-
-OLD_PANELS = [
-    pytest.param(old, panel, id=f"{old.exporter}: {panel.title}") for old in OLD_DASHBOARDS for panel in old.panels
-]
 
 
 def metrics(panel: dict[str, Any]) -> list[str]:
@@ -38,10 +34,10 @@ def panel_titled(title: str) -> dict[str, Any]:
     return panel
 
 
-@pytest.mark.parametrize("name", files())
-def test_files_are_up_to_date(name: str) -> None:
+def test_files_are_up_to_date() -> None:
     """What is provisioned is what this version of the code makes (`make dashboards`)."""
-    assert (ROOT / "grafana" / name).read_text() == files()[name]
+    for name, made in files().items():
+        assert (ROOT / "grafana" / name).read_text() == made, name
 
 
 def test_there_are_no_other_files() -> None:
@@ -92,38 +88,38 @@ def test_all_includes_series_without_the_label(name: str) -> None:
     assert VARIABLES[name]["current"]["value"] == ["$__all"]
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
-def test_every_panel_explains_itself(panel: dict[str, Any]) -> None:
+def test_every_panel_explains_itself() -> None:
     """Each has a title of its own, a unit, and each metric's help, and its lines can be told from each other."""
-    assert panel_titled(panel["title"]) == panel
-    assert panel["fieldConfig"]["defaults"]["unit"]
-    for name in metrics(panel):
-        assert f"bitcoin_{name}: {METRICS[name].help}" in panel["description"]
-    legends = [target["legendFormat"] for target in panel["targets"]]
-    assert len(set(legends)) == len(legends)
-    for legend in legends:
-        assert "{{node}} {{instance}}" in legend
+    for panel in PANELS:
+        assert panel_titled(panel["title"]) == panel, panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        for name in metrics(panel):
+            assert f"bitcoin_{name}: {METRICS[name].help}" in panel["description"]
+        legends = [target["legendFormat"] for target in panel["targets"]]
+        assert len(set(legends)) == len(legends), panel["title"]
+        for legend in legends:
+            assert "{{node}} {{instance}}" in legend
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
-def test_tags_that_tell_series_apart_are_in_the_legend(panel: dict[str, Any]) -> None:
+def test_tags_that_tell_series_apart_are_in_the_legend() -> None:
     """Lines of one metric are named by its tag, unless only one of its values is asked for."""
-    for target in panel["targets"]:
-        for found in SERIES.finditer(target["expr"]):
-            for tag in METRICS[found[1]].tags:
-                assert f"{{{{{tag}}}}}" in target["legendFormat"] or f'{tag}="' in found[2]
+    for panel in PANELS:
+        for target in panel["targets"]:
+            for found in SERIES.finditer(target["expr"]):
+                for tag in METRICS[found[1]].tags:
+                    assert f"{{{{{tag}}}}}" in target["legendFormat"] or f'{tag}="' in found[2]
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["title"]))
-def test_a_panel_that_is_empty_says_why(panel: dict[str, Any]) -> None:
+def test_a_panel_that_is_empty_says_why() -> None:
     """Where a group is off the panel names it and the option, and no expression makes up a zero."""
-    groups = {METRICS[name].group for name in metrics(panel)}
-    why = panel["fieldConfig"]["defaults"]["noValue"]
-    assert why
-    if not groups & ALWAYS_ON:
-        assert "--metrics" in why
-        assert all(group in why for group in groups)
-    assert not [each for each in expressions([panel]) if re.search(r"\bvector\(|\bor\b", each)]
+    for panel in PANELS:
+        groups = {METRICS[name].group for name in metrics(panel)}
+        why = panel["fieldConfig"]["defaults"]["noValue"]
+        assert why, panel["title"]
+        if not groups & ALWAYS_ON:
+            assert "--metrics" in why
+            assert all(group in why for group in groups)
+        assert not [each for each in expressions([panel]) if re.search(r"\bvector\(|\bor\b", each)], panel["title"]
 
 
 def test_present_values_are_of_now() -> None:
@@ -197,19 +193,18 @@ def test_unknown_metrics_are_refused() -> None:
         value("no_such_metric")
 
 
-@pytest.mark.parametrize(("old", "panel"), OLD_PANELS)
-def test_every_panel_of_today_has_its_counterpart(old: Any, panel: OldPanel) -> None:
+def test_every_panel_of_today_has_its_counterpart() -> None:
     """Each of its metrics is on a panel here, or the table says why IPC cannot give it."""
-    (section,) = re.findall(
-        rf"^## {re.escape(old.name)}\n(.*?)(?=^## |\Z)", files()["README.md"], re.MULTILINE | re.DOTALL
-    )
-    (line,) = [each for each in section.splitlines() if each.startswith(f"| {panel.title} |")]
-    _, here, why = (cell.strip() for cell in line.strip("|").split("|"))
-    titles = {title for title in here.split("; ") if title}
-    shown = {name for title in titles for name in metrics(panel_titled(title))}
-    for row in [row for metric in panel.metrics for row in rows_of(old, metric)]:
-        assert row.new in shown if row.new else f"`{row.old}`: {row.note}" in why
-    assert titles or why
+    page = files()["README.md"]
+    for old, panel in [(dashboard, panel) for dashboard in OLD_DASHBOARDS for panel in dashboard.panels]:
+        (section,) = re.findall(rf"^## {re.escape(old.name)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+        (line,) = [each for each in section.splitlines() if each.startswith(f"| {panel.title} |")]
+        _, here, why = (cell.strip() for cell in line.strip("|").split("|"))
+        titles = {title for title in here.split("; ") if title}
+        shown = {name for title in titles for name in metrics(panel_titled(title))}
+        for row in [row for metric in panel.metrics for row in rows_of(old, metric)]:
+            assert row.new in shown if row.new else f"`{row.old}`: {row.note}" in why
+        assert titles or why, panel.title
 
 
 def test_alerts_name_metrics_of_the_catalogue() -> None:

@@ -99,17 +99,17 @@ def command_lines() -> Iterator[tuple[str, str]]:
                 yield page, line.strip()
 
 
-@pytest.mark.parametrize("path", files())
-def test_generated_parts_are_current(path: str) -> None:
+def test_generated_parts_are_current() -> None:
     """What is made from the code is there as in this version; if not, `make reference`."""
-    assert (ROOT / path).read_text() == files()[path]
+    for path, text in files().items():
+        assert (ROOT / path).read_text() == text, path
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_nothing_else_claims_to_be_generated(page: str) -> None:
+def test_nothing_else_claims_to_be_generated() -> None:
     """No part between markers escapes the comparison (tests/unit/test_bench.py compares the benchmark)."""
-    expected = {"benchmark"} if page == "bench/README.md" else set(PARTS.get(page, ()))
-    assert set(re.findall(r"<!-- /?(\S+) -->", PAGES[page])) == expected
+    for page in PAGES:
+        expected = {"benchmark"} if page == "bench/README.md" else set(PARTS.get(page, ()))
+        assert set(re.findall(r"<!-- /?(\S+) -->", PAGES[page])) == expected, page
 
 
 def test_readme_is_short() -> None:
@@ -117,39 +117,41 @@ def test_readme_is_short() -> None:
     assert len(PAGES["README.md"].splitlines()) <= README_LINES
 
 
-@pytest.mark.parametrize("page", QUESTIONS)
-def test_a_page_begins_with_its_question(page: str) -> None:
+def test_a_page_begins_with_its_question() -> None:
     """Each page answers one question, which is its heading."""
-    assert re.match(r"# .+\?\n", PAGES[page])
+    for page in QUESTIONS:
+        assert re.match(r"# .+\?\n", PAGES[page]), page
 
 
-@pytest.mark.parametrize("page", QUESTIONS)
-def test_the_readme_leads_to_every_page(page: str) -> None:
+def test_the_readme_leads_to_every_page() -> None:
     """No page is hidden from somebody who begins with the README."""
-    assert re.search(rf"\]\({re.escape(page)}[)#]", PAGES["README.md"])
+    for page in QUESTIONS:
+        assert re.search(rf"\]\({re.escape(page)}[)#]", PAGES["README.md"]), page
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_lead_somewhere() -> None:
     """Each relative link or image points to a file of the repository, each anchor to a heading."""
-    text = PAGES[page]
-    for target in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text):
-        path, _, anchor = "".join(target).partition("#")
-        if path.startswith(("http://", "https://")):
-            continue
-        file = ROOT / page if not path else (ROOT / page).parent / path
-        assert file.exists(), target
-        if anchor:
-            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
-            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-            assert anchor in anchors, target
+    for page in PAGES:
+        text = PAGES[page]
+        for target in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text):
+            path, _, anchor = "".join(target).partition("#")
+            if path.startswith(("http://", "https://")):
+                continue
+            file = ROOT / page if not path else (ROOT / page).parent / path
+            assert file.exists(), (page, target)
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+                anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+                assert anchor in anchors, (page, target)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_files_exist(page: str) -> None:
+def test_files_exist() -> None:
     """Each file of the repository that a page names is there."""
-    named = {text for text in code(page) if re.fullmatch(r"(telegraf_bitcoin_ipc|tests|scripts)/[\w./-]+", text)}
-    assert [path for path in named if not (ROOT / path).exists()] == []
+    for page in PAGES:
+        named = {
+            text for text in code(page) if re.fullmatch(r"(telegraf_bitcoin_ipc|tests|scripts)/[\w./-]+", text)
+        }
+        assert [path for path in named if not (ROOT / path).exists()] == [], page
 
 
 def test_every_command_is_documented() -> None:
@@ -158,45 +160,43 @@ def test_every_command_is_documented() -> None:
     assert sorted(listed) == sorted(commands())
 
 
-@pytest.mark.parametrize(("page", "line"), sorted(set(command_lines())))
-def test_command_lines_can_be_typed(page: str, line: str) -> None:
+def test_command_lines_can_be_typed() -> None:
     """Each command line of the documents names a command and options that exist."""
-    word = line.split()[0]
-    command = word if re.fullmatch("[a-z]+", word) else ""
-    assert not command or command in commands(), page
-    assert set(OPTION.findall(line)) <= options(command), page
+    for page, line in command_lines():
+        word = line.split()[0]
+        command = word if re.fullmatch("[a-z]+", word) else ""
+        assert not command or command in commands(), page
+        assert set(OPTION.findall(line)) <= options(command), page
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_option_exists(page: str) -> None:
+def test_every_option_exists() -> None:
     """An option that a page names is one of this program's, or of a program that it tells to use."""
     known = options().union(*map(options, commands()), *TOOLS.values())
-    assert {found for text in code(page) for found in OPTION.findall(text)} <= known
+    for page in PAGES:
+        assert {found for text in code(page) for found in OPTION.findall(text)} <= known, page
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_environment_variables_exist(page: str) -> None:
+def test_environment_variables_exist() -> None:
     """Every environment variable that is named as the plugin's is one that it reads."""
-    named = set(re.findall(rf"\b{ENVIRONMENT_PREFIX}([A-Z_]+)", PAGES[page]))
-    assert named <= {field.upper() for field in Config.model_fields}
+    for page in PAGES:
+        named = set(re.findall(rf"\b{ENVIRONMENT_PREFIX}([A-Z_]+)", PAGES[page]))
+        assert named <= {field.upper() for field in Config.model_fields}, page
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_make_targets_exist(page: str) -> None:
+def test_make_targets_exist() -> None:
     """Each `make` command of the documents can be run."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {found for text in code(page) for found in re.findall(r"^make ([a-z-]+)", text)}
-    assert named <= targets
+    for page in PAGES:
+        named = {found for text in code(page) for found in re.findall(r"^make ([a-z-]+)", text)}
+        assert named <= targets, page
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page not in ("docs/migration.md", "grafana/README.md")]
-)
-def test_metrics_exist(page: str) -> None:
+def test_metrics_exist() -> None:
     """Each metric that a page names is in the catalogue; those of other exporters are on two pages only."""
-    text = " ".join(re.findall(r"`([^`\n]+)`", prose(page)) + FENCE.findall(PAGES[page]))
-    named = re.findall(r"\bbitcoin_([a-z][a-z_]*[a-z])\b", re.sub(r"telegraf_bitcoin_ipc", "", text))
-    assert {name for name in named if not any(metric.startswith(name) for metric in METRICS)} == set()
+    for page in PAGES.keys() - {"docs/migration.md", "grafana/README.md"}:
+        text = " ".join(re.findall(r"`([^`\n]+)`", prose(page)) + FENCE.findall(PAGES[page]))
+        named = re.findall(r"\bbitcoin_([a-z][a-z_]*[a-z])\b", re.sub(r"telegraf_bitcoin_ipc", "", text))
+        assert {name for name in named if not any(metric.startswith(name) for metric in METRICS)} == set(), page
 
 
 def test_exit_statuses_are_documented() -> None:

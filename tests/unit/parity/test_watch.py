@@ -12,7 +12,7 @@ from telegraf_bitcoin_ipc.parity.looks import Look, Record
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.watch import LEAD, LOOKS, PATIENCE, watch
 
-SEEDS = range(12)
+SEEDS = range(6)
 
 POLLED = {
     "ipc-exporter-rust": {"bitcoin_mempool_size": "size", "bitcoin_mempool_bytes": "usage"},
