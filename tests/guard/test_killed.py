@@ -100,11 +100,11 @@ def test_killed_at_any_moment_of_its_start(scene: Scene) -> None:
     scene.watched(plugin)
     whole = time.monotonic() - began
     assert plugin.stop() == 0
-    for quarter in range(2, 6):
+    for eighth in range(3, 11):
         plugin.start()
         node.begin("block", outputs=20, transactions=0)
         node.begin("accept", count=5)
-        time.sleep(whole * quarter / 4)
+        time.sleep(whole * eighth / 8)
         plugin.kill()
     scene.unharmed(node)
 

@@ -146,7 +146,7 @@ def frames_of(frame: bytes | bytearray) -> Sequence[bytes]:
 
 def test_any_flipped_bit_leaves_an_answer() -> None:
     """With any one bit of a callback's frame flipped, what pycapnp reads as a call on a callback is answered."""
-    for healthy in HEALTHY[:3]:
+    for healthy in HEALTHY[:4]:
         for place in PLACES:
             frame = bytearray(respread(healthy, place))
             guarded = subscribed()
@@ -161,7 +161,7 @@ def test_any_flipped_bit_leaves_an_answer() -> None:
                 frame[bit // 8] ^= 1 << bit % 8
 
 
-@examples(200)
+@examples(500)
 @given(damaged())
 def test_a_damaged_frame_of_the_nodes_is_answered_or_relayed(frame: bytes) -> None:
     """Nothing that the node says ends the guard; what can be read as a call on a callback is answered, once."""
@@ -178,7 +178,7 @@ def test_a_damaged_frame_of_the_nodes_is_answered_or_relayed(frame: bytes) -> No
         goes_on(guarded)
 
 
-@examples(150)
+@examples(300)
 @given(damaged())
 def test_a_damaged_frame_of_the_plugins_is_relayed_or_kept(frame: bytes) -> None:
     """Nothing that the plugin says ends the guard, and no frame is changed but a wait that is taken over."""
@@ -189,7 +189,7 @@ def test_a_damaged_frame_of_the_plugins_is_relayed_or_kept(frame: bytes) -> None
         goes_on(guarded)
 
 
-@examples(60)
+@examples(150)
 @given(st.lists(damaged(), min_size=1, max_size=8))
 def test_many_damaged_frames_do_not_end_it(frames: list[bytes]) -> None:
     """One after another, from both sides, damaged frames leave a guard that still answers."""

@@ -25,7 +25,7 @@ def test_a_real_session_reads_as_it_should(dialect: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@examples(15)
+@examples(30)
 @given(st.randoms(use_true_random=False), st.sampled_from(DIALECTS), st.integers(1, 4), st.floats(0, 1))
 def test_no_hostile_frame_reaches_the_node(
     kind: str, rng: random.Random, dialect: str, count: int, begin: float
@@ -36,7 +36,7 @@ def test_no_hostile_frame_reaches_the_node(
     assert outcome.problems == []
 
 
-@examples(30)
+@examples(60)
 @given(st.randoms(use_true_random=False), st.sampled_from(DIALECTS), st.lists(st.sampled_from(list(KINDS))))
 def test_no_mixture_of_hostile_frames_reaches_the_node(rng: random.Random, dialect: str, kinds: list[str]) -> None:
     """The same with several kinds of changes in one session."""
