@@ -84,14 +84,13 @@ def test_of_several_nodes_one_falls_and_comes_back(start_demo: StartDemo, scene:
 
     dialects = {"alpha": "tracing", "beta": "stock-chain"}
     shows("bitcoin_node_info", lambda found: {each["node"]: each["dialect"] for each, _ in found} == dialects)
-    shows('bitcoin_up{node="beta"}', lambda found: [value for _, value in found] == [0])
+    shows('min_over_time(bitcoin_up{node="beta"}[1h])', lambda found: [value for _, value in found] == [0])
     assert " Node beta falls." in demo.stdout
-    shows('bitcoin_up{node="beta"}', lambda found: [value for _, value in found] == [1])
-    assert " Node beta is back." in demo.stdout
     shows("bitcoin_up", lambda found: {each["node"]: value for each, value in found} == dict.fromkeys(dialects, 1))
+    assert " Node beta is back." in demo.stdout
     for extreme in ("min", "max"):
         assert asked(prometheus, f'{extreme}_over_time(bitcoin_connects_total{{node="alpha"}}[1h])')[0][1] == 1
-    demo.wait_until(lambda: demo.stdout.count(" falls.\n") == 2, "it fell again")
+    demo.wait_until(lambda: demo.stdout.count(" falls.\n") >= 2, "it fell again")
     demo.send(signal.SIGINT)
     assert demo.wait() == 0, demo.log
     scene.empty()
