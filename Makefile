@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-# Tests wait more than they compute, so run more at a time than there are processors.
+# Many tests wait for real programs, so run more at a time than there are processors.
 WORKERS ?= 8
 
 VENV := .venv
@@ -156,7 +156,8 @@ $(VENV)/.installed: dist/.built $(VENV)/.tools
 	@$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
 	@touch $@
 
-# pytest rewrites every test file, and each worker would do that, and keep it for itself with PYTHONDONTWRITEBYTECODE.
+# pytest rewrites every test file before it runs it. Done once here, or each worker does it again wherever
+# PYTHONDONTWRITEBYTECODE is set. A failure shows when the tests run.
 $(VENV)/.collected: $(shell find tests -name "*.py" 2>/dev/null) $(VENV)/.installed
 	@TEST_CHECKOUT= PYTHONDONTWRITEBYTECODE= $(RUN_PYTHON) -m pytest --collect-only -q > $(VENV)/collected.log || true
 	@touch $@

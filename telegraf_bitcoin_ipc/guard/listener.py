@@ -45,11 +45,12 @@ def _alone(path: str) -> "Iterator[None]":
         yield
         return
     try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            try:
-                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise NotListening(f"cannot listen on {path}: another guard is starting there") from error
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotListening(f"cannot listen on {path}: another guard is starting there") from error
+        except OSError:  # a file system without locks
+            pass
         yield
     finally:
         os.close(directory)

@@ -43,7 +43,7 @@ def run_program(
 
 
 def call_program(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The same in the test's process, for statements about arguments and words: a start of Python takes longer."""
+    """Run it in the test's process instead, for tests of arguments and messages: starting Python takes longer."""
     stdout, stderr = StringIO(), StringIO()
     with patch.dict(os.environ, environment, clear=True), redirect_stdout(stdout), redirect_stderr(stderr):
         try:
