@@ -2,7 +2,7 @@
 
 import struct
 
-from .wire import CONTENT, PARAMS, U32, U64, Frame, Malformed, Message, Struct, call_on_thread
+from .wire import CONTENT, PARAMS, U32, U64, Malformed, Struct, call_on_thread
 
 CHAIN, HANDLE_NOTIFICATIONS = 0xDDFB1D54C24414B3, 39
 TRACING, TRACE_UTXO_CACHE = 0xB300BEDCD7B880CE, 0
@@ -18,7 +18,6 @@ CHAIN_NOTIFICATIONS, UTXO_CACHE_TRACE = 0x9AC9DB48BA219039, 0xF877DD6FB711C62F
 DESTROY = 0  # of both callback interfaces
 SUBSCRIBING = {(CHAIN, HANDLE_NOTIFICATIONS), (TRACING, TRACE_UTXO_CACHE)}
 UTXO_METHODS = (1, 2, 3)  # add, spend, uncache: in the order of TOTALS
-UNCONFIRMED_HEIGHT = 0x7FFFFFFF
 HASH_BYTES = 32
 NO_LIMIT = 0x7FEFFFFFFFFFFFFF  # the default of waitTipChanged's timeout: the largest f64
 STOPPING = "the node is stopping"  # in the reason of the guard's own exception
@@ -41,9 +40,6 @@ TOTALS = (
 SHARED_BYTES = 8 * len(TOTALS)
 UNCONFIRMED, DROPPED, REFUSED = map(TOTALS.index, ("add_unconfirmed", "events_dropped", "calls_refused"))
 
-QUESTION_AND_METHOD = struct.Struct("<IH")  # the first 6 bytes of a Call
-UTXO_DATA = struct.Struct("<4xIq")  # UtxoInfo: outpointN u32 at 0, height u32 at 4, value i64 at 8
-
 
 def disconnect_of(question: int, handler: int, thread: int) -> bytes:
     """Return a Call of Handler.disconnect, run on the server thread `thread`."""
@@ -53,57 +49,6 @@ def disconnect_of(question: int, handler: int, thread: int) -> bytes:
 def parameters(call: Struct) -> Struct:
     """Return the parameters of a Call: Payload -> content."""
     return call.struct(PARAMS).struct(CONTENT)
-
-
-def read_utxo(call: Struct) -> tuple[int, int]:
-    """Return (height, value) of a UTXO event's coin, the UtxoInfo of its parameters."""
-    coin = parameters(call).struct(0)
-    height, value = UTXO_DATA.unpack_from(coin.segments.frame, coin.at(0, UTXO_DATA.size))
-    return height, value
-
-
-class EventTemplate:
-    """The layout of a node's UTXO events, learned from one of them: events laid out alike need no parsing.
-
-    They are alike if all bytes before the coin's data are equal, except for the question and the method: every
-    pointer that leads to the coin is among them, and so is the frame's header.
-    """
-
-    def __init__(self, frame: Frame, question_at: int, coin_at: int) -> None:
-        """Learn from a frame that was parsed; the question and the coin's data are at these offsets."""
-        self.size = len(frame)
-        self.question_at = question_at
-        self.method_end = question_at + QUESTION_AND_METHOD.size
-        self.coin_at = coin_at
-        self.head = frame[:question_at]
-        self.middle = frame[self.method_end : coin_at]
-
-    @classmethod
-    def learn(cls, message: Message) -> "EventTemplate | None":
-        """Return the template of a UTXO event, or None if it is one that only parsing can read."""
-        call = message.body
-        payload = call.struct(PARAMS)
-        content = payload.struct(CONTENT)
-        coin = content.struct(0)
-        coin_at = coin.at(0, UTXO_DATA.size)
-        if len(message.segments.table) > 1 or coin_at < max(
-            each.end for each in (message, call, payload, content)
-        ):
-            return None
-        return cls(message.segments.frame, call.start, coin_at)
-
-    def read(self, frame: Frame) -> tuple[int, int, int, int] | None:
-        """Return (question, method, height, value) of an event laid out alike; None for any other frame."""
-        if (
-            len(frame) != self.size
-            or frame[self.method_end : self.coin_at] != self.middle
-            or frame[: self.question_at] != self.head
-        ):
-            return None
-        return (
-            *QUESTION_AND_METHOD.unpack_from(frame, self.question_at),
-            *UTXO_DATA.unpack_from(frame, self.coin_at),
-        )
 
 
 def read_wait(call: Struct) -> tuple[int, int]:

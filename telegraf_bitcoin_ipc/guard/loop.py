@@ -32,10 +32,14 @@ HOLD_SECONDS = 0.005  # at most, altogether
 HELD_BYTES = 1 << 20
 PLUGIN_FRAME_BYTES = 64 << 10  # the largest frame that a plugin may send
 BUSY_READS = 64  # of the node's socket, before anything else gets its turn
+SHARING_SECONDS = 0.00005  # without an event: then the node's thread may be waiting for this very processor
 RETRY_SECONDS = 0.01  # after the system could not send or receive
 
 PEER_IS_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN}
 UNWATCHED = -1
+
+Received = tuple[list[bytes] | list[memoryview], bytes]  # the frames that are complete, and what is no frame
+NOTHING: Received = [], b""
 
 
 class Side:
@@ -52,7 +56,9 @@ class Side:
         self.watched = UNWATCHED
         self._waiting: deque[tuple[Frame, bool]] = deque()  # a frame, and whether it is an event
         self._begun = 0  # bytes of the first frame that are written
-        self._into = memoryview(bytearray(min(READ_BYTES, most)))
+        self._stream = bytearray(min(READ_BYTES, most))
+        self.burst: Callable[[bytearray, int, float], int] | None = None  # gets a read before it is split
+        self._between = True  # the next byte begins a frame
 
     def send(self, frame: Frame, event: bool = False) -> int:
         """Queue a frame, and write what is taken now; without effect when the side is closed."""
@@ -62,18 +68,18 @@ class Side:
             self.queue(frame, event)
             self.write()
             return 0
+        written = 0
         try:
-            self._begun = self.connection.send(frame)
+            written = self.connection.send(frame)
         except OSError as error:
-            self._begun = 0
             self._failed(error)
             if not self.open:
                 return 0
-        if self._begun == len(frame):
-            self._begun = 0
+        if written == len(frame):
             self.buffers.give_back(frame)
             return 0
-        self.size -= self._begun
+        self._begun = written
+        self.size -= written
         self.queue(frame, event)
         return 0
 
@@ -107,27 +113,31 @@ class Side:
     def _pause(self) -> None:
         self.retry_at = time.monotonic() + RETRY_SECONDS
 
-    def receive(self) -> tuple[list[bytes] | list[memoryview], bytes] | None:
-        """Return the frames that are complete now, and what is no frame; None if there was nothing to read.
-
-        Closes the side at its end.
-        """
-        if self.frames.starved and not self.frames.relieve():
+    def receive(self, now: float) -> Received:
+        """Return what has come, except what `burst` took. Closes the side at its end."""
+        frames = self.frames
+        if frames.starved and not frames.relieve():
             self._pause()
-            return None
-        room = self.frames.room()
+            return NOTHING
+        room = None if self._between else frames.room()
         try:
-            size = self.connection.recv_into(self._into if room is None else room)
+            size = self.connection.recv_into(self._stream if room is None else room)
         except OSError as error:
             self._failed(error)
-            return None
+            return NOTHING
         if not size:
             self.close()
-            return None
-        if room is None:
-            return self.frames.feed(self._into[:size])
-        frame = self.frames.fill(size)
-        return [] if frame is None else [frame], b""
+            return NOTHING
+        if room is not None:
+            frame = frames.fill(size)
+            received: Received = [] if frame is None else [frame], b""
+        else:
+            taken = self.burst(self._stream, size, now) if self.burst is not None and self._between else 0
+            if taken == size:
+                return NOTHING
+            received = frames.feed(memoryview(self._stream)[taken:size])
+        self._between = frames.between
+        return received
 
     def close(self) -> None:
         """Close the socket, and forget what waits for it."""
@@ -196,6 +206,7 @@ class Loop:
         self.node, self.plugin = Side(node, buffers), PluginSide(plugin, buffers, PLUGIN_FRAME_BYTES)
         self.gate = Gate(self.plugin, totals, log, loaded)
         self.relay = Relay(self.node, self.gate, totals, forward_utxo)
+        self.node.burst = self.relay.from_burst
         self.spin = spin
         self.clock = clock
         self._sides: dict[int, Side] = {node.fileno(): self.node, plugin.fileno(): self.plugin}
@@ -217,25 +228,21 @@ class Loop:
                 if event & select.POLLOUT and side.open:
                     side.write()
 
-    def _take(self, side: Side) -> bool:
-        """Take what has come from one side; returns whether there was something."""
-        received = side.receive()
-        if received is None:
-            return False
-        whole, raw = received
+    def _take(self, side: Side) -> None:
+        """Take what has come from one side."""
         now = self.clock()
+        whole, raw = side.receive(now)
         if side is self.node:
             for frame in whole:
                 self.relay.from_node(frame, now)
             if raw:
                 self.relay.to_plugin(raw)
-            return True
+            return
         for frame in whole:
             for admitted in self.gate.admitted(frame):
                 self.relay.from_plugin(admitted, now)
         if raw:  # to the node that would be a closed socket
             self.plugin.close()
-        return True
 
     def _held_until(self) -> float:
         """Return until when events are held back for the plugin."""
@@ -285,13 +292,16 @@ class Loop:
         It asks the poller, over and over, because a read that finds nothing takes three times as long. The rest of
         the loop gets its turn after BUSY_READS reads.
         """
+        relay, poll, clock = self.relay, self._poller.poll, self.clock
         for _ in range(BUSY_READS):
-            until, held_until = self.relay.last_coin + self.spin, self._held_until()
-            if held_until > self.clock():
+            until, held_until = relay.last_coin + self.spin, self._held_until()
+            if held_until > clock():
                 until = min(until, held_until)
-            while not (ready := self._poller.poll(0)):
-                if self.clock() >= until:
+            while not (ready := poll(0)):
+                if (now := clock()) >= until:
                     return ready
+                if now > relay.last_coin + SHARING_SECONDS:
+                    os.sched_yield()
             if ready != self._only_node:
                 return ready
             self._take(self.node)

@@ -7,8 +7,9 @@ import contextlib
 import math
 
 from . import contract, wire
-from .contract import DISCONNECT, DROPPED, HANDLER, HASH_BYTES, MINING, UNCONFIRMED, WAIT_TIP_CHANGED, TipWait
+from .contract import DISCONNECT, DROPPED, HANDLER, HASH_BYTES, MINING, WAIT_TIP_CHANGED, TipWait
 from .subscriptions import LIVE, RETRY_SECONDS, Change, Subscription, Subscriptions, Unanswered
+from .utxo import EventTemplate, UtxoTotals
 from .wire import Frame, Malformed, Message, Struct
 
 TYPE_CHECKING = False  # as in typing
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 LONGEST_RETRY_SECONDS = 1.0  # the pause before a waitTipChanged is repeated doubles up to this
 LOADING_SECONDS = 1.0  # a makeMining that has not returned by then waits for the chain
-U64_MAX = (1 << 64) - 1
 
 
 class Relay:
@@ -30,12 +30,13 @@ class Relay:
         """Relay between two outboxes; add up UTXO events in `totals`, and forward them if wanted."""
         self.node, self.plugin = node, plugin
         self.totals = totals
+        self._utxo = UtxoTotals(totals)
         self.forward_utxo = forward_utxo
         self.last_event = self.last_coin = -math.inf
         self.subscriptions = Subscriptions()
         self.tip_wait: TipWait | None = None
         self.ending = False  # all subscriptions are to end: the node stops, or could not report that it does
-        self._template: contract.EventTemplate | None = None  # not learned if UTXO events are forwarded
+        self._template: EventTemplate | None = None  # not learned if UTXO events are forwarded
         self._answered: set[int] = set()  # the node's questions that were answered here and not finished
         self._destroys: set[int] = set()  # the node's questions that were a `destroy`
         self._unanswered = Unanswered()
@@ -47,23 +48,35 @@ class Relay:
 
     # Frames from the node
 
+    def from_burst(self, stream: bytearray, end: int, now: float) -> int:
+        """Count and answer the UTXO events that a stream begins with, and take the Finish of each.
+
+        The stream begins with a frame, and ends at `end`. Returns how many bytes were taken: up to the first frame
+        that has to be parsed, or is not complete. Nothing is copied, because the node waits for each answer.
+        """
+        template, at = self._template, 0
+        while at < end:
+            if template is not None and (event := template.read(stream, at, end)) is not None:
+                question, method, height, value = event
+                if method not in contract.UTXO_METHODS:
+                    break
+                self._utxo.count(method, height, value)
+                self.node.send(wire.answer_to(question))
+                self._answered.add(question)
+                self.last_event = self.last_coin = now
+                at += template.size
+            elif at + wire.FINISH_BYTES <= end and stream.startswith(wire.FINISH_HEAD, at):
+                question = wire.U32.unpack_from(stream, at + len(wire.FINISH_HEAD))[0]
+                if question not in self._answered:
+                    break
+                self._answered.discard(question)
+                at += wire.FINISH_BYTES
+            else:
+                break
+        return at
+
     def from_node(self, frame: Frame, now: float) -> None:
         """Answer, count and forward an event; forward anything else, except answers to the guard."""
-        if len(frame) == wire.FINISH_BYTES and frame[:-8] == wire.FINISH_HEAD:
-            question = wire.U32.unpack_from(frame, len(wire.FINISH_HEAD))[0]
-            if question in self._answered:
-                self._answered.discard(question)
-                return
-        elif (
-            self._template is not None
-            and (event := self._template.read(frame)) is not None
-            and event[1] in contract.UTXO_METHODS
-        ):
-            question, method, height, value = event
-            self._count(method, height, value)
-            self._answer(question, now)
-            self.last_coin = now
-            return
         try:
             handled = self._from_node(Message.of(frame), now)
         except Malformed:
@@ -91,12 +104,12 @@ class Relay:
             return False
         coin = interface == contract.UTXO_CACHE_TRACE and method in contract.UTXO_METHODS
         if coin:
-            self._add_up(call, method)
+            self._utxo.add(call, method)
             self.last_coin = now
         self._answer(question, now)
         if coin and not self.forward_utxo:
             with contextlib.suppress(Malformed):
-                self._template = contract.EventTemplate.learn(message)
+                self._template = EventTemplate.learn(message)
         else:
             self._forward(call)
         if method == contract.DESTROY:
@@ -108,21 +121,6 @@ class Relay:
         self.node.send(wire.answer_to(question))
         self._answered.add(question)
         self.last_event = now
-
-    def _add_up(self, call: Struct, method: int) -> None:
-        try:
-            height, value = contract.read_utxo(call)
-        except Malformed:
-            self.totals[DROPPED] += 1
-            return
-        self._count(method, height, value)
-
-    def _count(self, method: int, height: int, value: int) -> None:
-        totals, index = self.totals, method - 1
-        totals[index] += 1
-        totals[3 + index] = (totals[3 + index] + max(value, 0)) & U64_MAX
-        if index == 0 and height == contract.UNCONFIRMED_HEIGHT:
-            totals[UNCONFIRMED] += 1
 
     def _forward(self, call: Struct) -> None:
         """Forward an event as a call of the guard's own, without its capabilities: the answer released those.

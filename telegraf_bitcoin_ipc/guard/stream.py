@@ -3,7 +3,7 @@
 import mmap
 import struct
 
-from .wire import HEADER, Frame
+from .wire import Frame
 
 BUFFER_BYTES = 5 << 20  # of memory kept for the next large frame
 BUFFER_STEP = 1 << 20
@@ -74,9 +74,13 @@ class FrameSplitter:
         # A frame larger than one read, and how many of its bytes have arrived.
         self._large: memoryview | None = None
         self._filled = 0
-        self.starved = (
-            0  # the size of a large frame for which there was no memory; nothing may be fed until `relieve`
-        )
+        # The size of a large frame for which there was no memory; nothing may be fed until `relieve`.
+        self.starved = 0
+
+    @property
+    def between(self) -> bool:
+        """Whether the next byte begins a frame."""
+        return not (self._rest or self._raw or self.starved) and self._large is None
 
     def relieve(self) -> bool:
         """Try again to get memory for a large frame; returns whether that worked."""
@@ -100,10 +104,6 @@ class FrameSplitter:
         """Return the frames that are complete now, and the bytes from where the stream is no frames."""
         if self._raw:
             return [], bytes(data)
-        if not self._rest and self._large is None and 8 <= len(data) <= self._most:
-            more, words = HEADER.unpack_from(data)
-            if not more and len(data) == 8 + 8 * words:  # one whole frame, as nearly always
-                return [bytes(data)], b""
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:

@@ -118,7 +118,7 @@ def test_what_the_system_refuses_is_not_tried_at_once(local: Local, stack: ExitS
     assert min(pauses) >= loop.RETRY_SECONDS
 
 
-@pytest.mark.parametrize("act", [lambda side: side.send(b"frame"), lambda side: side.receive()])
+@pytest.mark.parametrize("act", [lambda side: side.send(b"frame"), lambda side: side.receive(0.0)])
 @pytest.mark.parametrize("number", GONE, ids=errno.errorcode.get)
 def test_a_peer_that_is_gone_closes_its_side(local: Local, number: int, act: Callable[[loop.Side], Any]) -> None:
     """What says that the other end is gone closes the side, be it found in writing or in reading."""

@@ -114,7 +114,10 @@ class Conversation(Guarded):
 
     def hears(self, side: Literal["node", "plugin"], frame: bytes) -> None:
         """Give the relay a frame."""
-        (self.relay.from_node if side == "node" else self.relay.from_plugin)(frame, self.now)
+        if side == "plugin":
+            self.relay.from_plugin(frame, self.now)
+        elif self.relay.from_burst(bytearray(frame), len(frame), self.now) == 0:
+            self.relay.from_node(frame, self.now)
 
     def tick(self) -> None:
         """Do what is due, as the loop does between two looks at its sockets."""

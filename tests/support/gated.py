@@ -28,7 +28,7 @@ class Gated(Conversation):
     def hears(self, side: str, frame: bytes) -> None:
         """Give a frame to the relay; the client's by way of the gate."""
         if side == "node":
-            self.relay.from_node(frame, self.now)
+            super().hears("node", frame)
             return
         for admitted in self.gate.admitted(frame):
             self.relay.from_plugin(admitted, self.now)

@@ -26,6 +26,7 @@ from support.frames import (
 from support.layouts import Place, Spread, respread, tree_of
 
 from telegraf_bitcoin_ipc.guard import contract, wire
+from telegraf_bitcoin_ipc.guard import utxo as utxo_events
 
 LIMIT = 0xFFFFFFFF
 TIP = bytes(range(100, 132))
@@ -86,17 +87,23 @@ def test_ids_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize(
     ("height", "value"),
-    [(0, 0), (contract.UNCONFIRMED_HEIGHT, 21_000_000 * 10**8), (LIMIT, -1), (840_000, 2**63 - 1), (1, -(2**63))],
+    [
+        (0, 0),
+        (utxo_events.UNCONFIRMED_HEIGHT, 21_000_000 * 10**8),
+        (LIMIT, -1),
+        (840_000, 2**63 - 1),
+        (1, -(2**63)),
+    ],
 )
 def test_a_coin_is_read_from_any_layout(spread: Spread, height: int, value: int) -> None:
     """Height and value of a UTXO event are read as they were written, whatever their signs."""
     frame = spread(utxo(1, "spend", height=height, value=value))
-    assert contract.read_utxo(wire.Message.of(frame).body) == (height, value)
+    assert utxo_events.read_utxo(wire.Message.of(frame).body) == (height, value)
 
 
-def template_of(frame: bytes) -> contract.EventTemplate | None:
+def template_of(frame: bytes) -> utxo_events.EventTemplate | None:
     """What the guard learns from a UTXO event."""
-    return contract.EventTemplate.learn(wire.Message.of(frame))
+    return utxo_events.EventTemplate.learn(wire.Message.of(frame))
 
 
 @pytest.mark.parametrize("action", ["add", "spend", "uncache"])
@@ -105,9 +112,10 @@ def test_an_event_like_the_last_is_read_the_same_without_parsing(action: str, va
     """What is read by the form of another event is what parsing would have read."""
     template = template_of(utxo(1, "add"))
     assert template is not None
-    frame = utxo(LIMIT, action, height=contract.UNCONFIRMED_HEIGHT, value=value)
+    frame = utxo(LIMIT, action, height=utxo_events.UNCONFIRMED_HEIGHT, value=value)
     method = method_id(UTXO_CACHE_TRACE, action)
-    assert template.read(frame) == (LIMIT, method, contract.UNCONFIRMED_HEIGHT, value)
+    read = template.read(bytearray(b"before" + frame + b"behind"), 6, 6 + len(frame))
+    assert read == (LIMIT, method, utxo_events.UNCONFIRMED_HEIGHT, value)
 
 
 def test_a_frame_that_is_otherwise_made_is_not_taken_for_an_event() -> None:
@@ -115,13 +123,13 @@ def test_a_frame_that_is_otherwise_made_is_not_taken_for_an_event() -> None:
     frame = utxo(1, "add")
     template = template_of(frame)
     assert template is not None
-    known = {*range(template.question_at, template.method_end)}
-    for place in range(template.coin_at):
+    call = wire.Message.of(frame).body
+    question_and_method = {*range(call.start, call.start + 6)}
+    for place in range(contract.parameters(call).struct(0).start):
         other = bytearray(frame)
         other[place] ^= 1
-        assert (template.read(bytes(other)) is None) == (place not in known)
-    assert template.read(frame + bytes(8)) is None
-    assert template.read(frame[:-8]) is None
+        assert (template.read(other, 0, len(other)) is None) == (place not in question_and_method)
+    assert template.read(bytearray(frame), 0, len(frame) - 1) is None
 
 
 @pytest.mark.parametrize("place", ["far", "double far"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 from support.conversation import (
     Conversation,
@@ -28,7 +30,8 @@ from support.frames import (
 )
 from support.layouts import PLACES, Place, Struct, frame_with, respread, tree_of
 
-from telegraf_bitcoin_ipc.guard import contract, wire
+from telegraf_bitcoin_ipc.guard import utxo as utxo_events
+from telegraf_bitcoin_ipc.guard import wire
 
 STRANGE = (
     wire.frame_of(),
@@ -60,6 +63,23 @@ def test_calls_and_answers_pass_both_ways(guarded: Conversation) -> None:
         assert guarded.node.take() == question
         guarded.node.send(reply)
         assert guarded.plugin.take() == reply
+
+
+def test_a_burst_is_answered_wherever_a_read_ends() -> None:
+    """Whole events laid out like the last one are taken from a read, each once; the rest of it is left."""
+    events = [utxo(number, "add", height=9, value=number) for number in range(1, 4)]
+    burst = b"".join([*events, *map(finish, range(1, 4)), transaction(4)])
+    sizes = [0, *accumulate([len(events[0])] * 3 + [len(finish(1))] * 3)]
+    for end in range(len(burst)):
+        talk = Conversation()
+        talk.node.send(utxo(9, "add", height=9, value=0), finish(9))
+        assert talk.node.take() == wire.answer_to(9)
+        taken = talk.relay.from_burst(bytearray(burst), end, talk.now)
+        assert taken == max(size for size in sizes if size <= end)
+        answered = min(sizes.index(taken), 3)
+        assert [*talk.node.outbox.frames] == [wire.answer_to(number) for number in range(1, answered + 1)]
+        assert talk.memory[0] == 1 + answered
+        assert talk.memory[3] == sum(range(1, answered + 1))
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -110,8 +130,8 @@ def test_utxo_events_are_added_up(forward: bool) -> None:
     guarded = Conversation(forward_utxo=forward)
     events = [
         ("add", 7, 100),
-        ("add", contract.UNCONFIRMED_HEIGHT, 21_000_000 * 10**8),
-        ("spend", contract.UNCONFIRMED_HEIGHT, 30),
+        ("add", utxo_events.UNCONFIRMED_HEIGHT, 21_000_000 * 10**8),
+        ("spend", utxo_events.UNCONFIRMED_HEIGHT, 30),
         ("uncache", 5, 1),
         ("add", 0, 0),
         ("spend", 9, -1),
