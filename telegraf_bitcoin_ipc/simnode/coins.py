@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from telegraf_bitcoin_ipc.simnode.events import UtxoEvent
+from telegraf_bitcoin_ipc.simnode.events import Event
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction
 
 UNCONFIRMED_HEIGHT = 2147483647  # the height that Bitcoin Core gives to coins in no block: INT_MAX
@@ -28,7 +28,7 @@ class CoinsView:
     def __init__(self, base: dict[OutPoint, Coin]) -> None:
         self._base = base
         self._changes: dict[OutPoint, Coin | None] = {}
-        self.events: list[UtxoEvent] = []
+        self.events: list[Event] = []
 
     def connect(self, tx: Transaction, height: int) -> tuple[Coin, ...]:
         """Spend the inputs of `tx`, add its outputs; return the coins it spent, in input order."""
@@ -71,6 +71,13 @@ def outpoints(tx: Transaction) -> Iterator[OutPoint]:
     return (OutPoint(tx.txid, n) for n in range(len(tx.outputs)))
 
 
-def utxo_event(kind: Literal["add", "spend", "uncache"], outpoint: OutPoint, coin: Coin) -> UtxoEvent:
+def utxo_event(method: Literal["add", "spend", "uncache"], outpoint: OutPoint, coin: Coin) -> Event:
     """Return the event for a change of `coin`."""
-    return UtxoEvent(kind, outpoint.txid, outpoint.n, coin.height, coin.value, coin.coinbase)
+    info = {
+        "outpointHash": outpoint.txid,
+        "outpointN": outpoint.n,
+        "height": coin.height,
+        "value": coin.value,
+        "isCoinbase": coin.coinbase,
+    }
+    return Event(method, {"utxoInfo": info})

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import capnp
@@ -23,7 +24,6 @@ from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
-from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import serve
 from telegraf_bitcoin_ipc.simnode.slow_stop import SlowStop
@@ -31,6 +31,9 @@ from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
 
 SEEDED_START: Final = 1_700_000_000
 """Start of the simulated clock of a node with a seed (Unix time), so that two runs are identical."""
+
+NETWORK_THREAD: Final = "b-msghand"
+"""The thread that a real node runs while its chain is loaded, visible to other processes."""
 
 OWNER_ONLY: Final = 0o077
 """The umask that gives the socket the mode of a real node's, 0700."""
@@ -98,7 +101,7 @@ async def _simulate(options: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: node.slow_stop.hasten() if stop.is_set() else stop.set())
-    loading = asyncio.ensure_future(_show_when_loaded(node, network_stopped))
+    loading = asyncio.ensure_future(_run_network_thread(node, network_stopped))
     server = await _listen(options.socket, node, options.dialect)
     try:
         life = _life(options, node, rng, clock)
@@ -116,9 +119,15 @@ async def _simulate(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _show_when_loaded(node: SimulatedNode, until: threading.Event) -> None:
+async def _run_network_thread(node: SimulatedNode, until: threading.Event) -> None:
+    """Once the chain is loaded run an idle thread of that name until the event is set, first thing at a stop."""
+
+    def idle() -> None:
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(NETWORK_THREAD)
+        until.wait()
+
     if await node.chain_loaded():
-        show_loaded(until)
+        threading.Thread(target=idle, daemon=True).start()
 
 
 async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
@@ -177,8 +186,7 @@ async def _lines(path: str) -> AsyncIterator[str]:
     """Yield the lines of a file, or of stdin as they arrive."""
     if path != "-":
         try:
-            with open(path, encoding="utf-8") as file:
-                lines = file.readlines()
+            lines = Path(path).read_text(encoding="utf-8").split("\n")
         except OSError as error:
             raise ConfigError(f"--script: cannot read {path}: {error.strerror}") from error
         for line in lines:

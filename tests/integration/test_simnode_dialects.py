@@ -19,7 +19,7 @@ from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 
 ABORTED = 134
 ALL = tuple(schema.INTERFACES)
-QUEUED = tuple(name for name in ALL if DIALECTS[name].second_call == "queued")
+QUEUED = tuple(name for name in ALL if DIALECTS[name].is_recent)
 
 UNIMPLEMENTED = "unimplemented"
 
