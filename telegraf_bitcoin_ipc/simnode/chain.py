@@ -58,12 +58,10 @@ class Chain:
 
     @property
     def tip(self) -> Block:
-        """The last block."""
         return self.blocks[-1]
 
     @property
     def height(self) -> int:
-        """The height of the tip; the genesis block has height 0."""
         return self.tip.height
 
     @property

@@ -45,7 +45,6 @@ class CoinsView:
             self._add(outpoint, coin)
 
     def flush(self) -> None:
-        """Write the changes to the coins underneath."""
         for outpoint, coin in self._changes.items():
             if coin is None:
                 self._base.pop(outpoint, None)

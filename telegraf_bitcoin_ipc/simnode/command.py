@@ -27,7 +27,7 @@ from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
 from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import serve
 from telegraf_bitcoin_ipc.simnode.slow_stop import SlowStop
-from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
+from telegraf_bitcoin_ipc.simnode.timeline import Life
 
 SEEDED_START: Final = 1_700_000_000
 """Start of the simulated clock of a node with a seed (Unix time), so that two runs are identical."""
@@ -47,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
     checked("SOCKET", options.socket)
     if options.script not in (None, "-"):
         checked("--script", options.script)
-    status: int = asyncio.run(capnp.run(_simulate(options)))
-    return status
+    asyncio.run(capnp.run(_simulate(options)))
+    return 0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     seconds = partial(add, type=_number, default=0.0, metavar="S")
     count = partial(add, type=_count, default=0, metavar="N")
     add("socket", metavar="SOCKET", help="path of the socket to listen on")
-    kinds = list(DIALECTS)
-    add("--dialect", choices=kinds, default="tracing", help="kind of node (default: %(default)s)")
+    add("--dialect", choices=list(DIALECTS), default="tracing", help="kind of node (default: %(default)s)")
     seconds("--ibd", help="stay in initial block download for S seconds")
     seconds("--block-interval", type=_positive, default=10.0, help="seconds between blocks (default: %(default)g)")
     add("--tx-rate", type=_number, default=2.0, metavar="N", help="transactions per second (default: %(default)g)")
@@ -82,7 +81,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--lenient", action="store_true", help="report what would abort a real node, and continue")
 
 
-async def _simulate(options: argparse.Namespace) -> int:
+async def _simulate(options: argparse.Namespace) -> None:
     rng = random.Random(options.seed)
     clock = _clock(options.seed)
     model = Model(rng=rng, now=clock(), check_mempool=options.check_mempool)
@@ -104,7 +103,10 @@ async def _simulate(options: argparse.Namespace) -> int:
     loading = asyncio.ensure_future(_run_network_thread(node, network_stopped))
     server = await _listen(options.socket, node, options.dialect)
     try:
-        life = _life(options, node, rng, clock)
+        if options.script:
+            life = follow(_lines(options.script), node, clock)
+        else:
+            life = Life(node, options, rng, clock).live()
         node.announce(options.socket, options.dialect)
         await _live_until(stop, life, node.validation)
         network_stopped.set()
@@ -116,7 +118,6 @@ async def _simulate(options: argparse.Namespace) -> int:
             os.unlink(options.socket)
     if journal.closed:
         raise BrokenPipeError("nobody reads the journal")
-    return 0
 
 
 async def _run_network_thread(node: SimulatedNode, until: threading.Event) -> None:
@@ -162,16 +163,6 @@ async def _live_until(stop: asyncio.Event, life: Coroutine[Any, Any, None], vali
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _life(
-    options: argparse.Namespace, node: SimulatedNode, rng: random.Random, clock: Callable[[], int]
-) -> Coroutine[Any, Any, None]:
-    """Return the coroutine of the node's actions; the node is in its initial state when this returns."""
-    if options.script:
-        return follow(_lines(options.script), node, clock)
-    rates = Rates(options.block_interval, options.tx_rate, options.reorg_every, options.utxo_burst, options.ibd)
-    return Life(node, rates, rng, clock).live()
 
 
 def _clock(seed: int | None) -> Callable[[], int]:

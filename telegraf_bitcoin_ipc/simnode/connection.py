@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
-from itertools import count
 from typing import Any, Final, Literal
 
 from telegraf_bitcoin_ipc.ipc import schema
@@ -22,10 +21,9 @@ Method = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Connection:
-    """One client: its server threads and its subscriptions."""
+    """One client of a node that speaks a dialect."""
 
     def __init__(self, node: SimulatedNode, dialect: str) -> None:
-        """Serve `node` in a dialect."""
         self.node = node
         self.schema = schema.load(dialect)
         self.dialect = DIALECTS[dialect]
@@ -34,11 +32,10 @@ class Connection:
         self._threads: dict[str, asyncio.Lock] = {}
         self._at_work: dict[str, tuple[Any, str]] = {}  # the current or last call of a thread
         self._hung: set[str] = set()
-        self._numbers = count(1)
 
     def make_thread(self, name: str) -> Any:
         """Return a Thread server with a unique name."""
-        unique = f"simnode-{next(self._numbers)} (from {name})"
+        unique = f"simnode-{len(self._threads) + 1} (from {name})"
         self._threads[unique] = asyncio.Lock()
 
         class Thread(self.schema.proxy.Thread.Server):  # type: ignore[misc, name-defined]

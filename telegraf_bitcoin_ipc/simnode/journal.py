@@ -37,7 +37,6 @@ class Journal:
         self._slow += seconds > SLOW_CALLBACK_SECONDS
 
     def write(self, action: str, **details: Any) -> None:
-        """Write a line about an action."""
         line = {
             "action": action,
             **details,

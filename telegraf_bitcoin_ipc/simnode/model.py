@@ -64,12 +64,10 @@ class Model:
 
     @property
     def height(self) -> int:
-        """The height of the tip."""
         return self.chain.height
 
     @property
     def tip_hash(self) -> bytes:
-        """The hash of the tip."""
         return self.chain.tip.hash
 
     @property
@@ -194,7 +192,6 @@ class Model:
         return [*view.events]
 
     def flush(self) -> list[Event]:
-        """Write the coins cache to disk."""
         return [Event("chainStateFlushed", {"role": _role(), "locator": self.chain.locator()})]
 
     def prune(self, height: int) -> list[Event]:

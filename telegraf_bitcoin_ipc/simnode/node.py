@@ -32,7 +32,6 @@ DESTROY: Final = "ChainNotifications.destroy"
 """The last call of a subscriber; while a script hangs it, it waits as behind a callback that is under way."""
 
 CLOSED_IN_CALL: Final = "IPC client method call interrupted by disconnect."
-CLOSED_BEFORE_CALL: Final = "IPC client method called after disconnect."
 STILL_SUBSCRIBED: Final = "terminate called without an active exception"
 NO_CHAIN: Final = "Assertion `m_node.chainman' failed."
 LOST_AT_WORK: Final = "Assertion `m_loop' failed."
@@ -92,14 +91,13 @@ class SimulatedNode:
         self._leaving = 0  # subscriptions whose end has begun
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
         self._pending = 0
-        self._changed = asyncio.Condition()  # what `_until` may wait for
+        self._changed = asyncio.Condition()  # what `until` may wait for
         self.validation = asyncio.Lock()  # cs_main: some calls wait for it, too
         self._scheduler: asyncio.Task[NoReturn] | None = None
         self.stopping = False
         self.aborts: list[str] = []
 
     def announce(self, socket: str, dialect: str) -> None:
-        """Report that the node accepts connections."""
         self.journal.write("listening", socket=socket, dialect=dialect, **self._state())
 
     @property
@@ -114,13 +112,13 @@ class SimulatedNode:
 
     async def chain_loaded(self) -> bool:
         """Wait until the chain is loaded or the node stops; return whether the chain is loaded."""
-        await self._until(lambda: self.stopping or self.loaded, max(self._warm_at - time.monotonic(), 0))
+        await self.until(lambda: self.stopping or self.loaded, max(self._warm_at - time.monotonic(), 0))
         return not self.stopping
 
     async def fault(self, method: str) -> Failure | None:
         """Wait while a method hangs; return how it fails, or None if it works."""
         faults = self.model.faults
-        await self._until(lambda: not faults.hangs(method))
+        await self.until(lambda: not faults.hangs(method))
         return faults.get(method)
 
     def abort(self, message: str) -> None:
@@ -145,7 +143,6 @@ class SimulatedNode:
 
     @property
     def subscribers(self) -> int:
-        """How many subscriptions there are."""
         return len(self._subscriptions)
 
     def _forget(self, subscription: Subscription) -> None:
@@ -212,7 +209,7 @@ class SimulatedNode:
 
     async def settle(self, action: str) -> None:
         """Wait until every notification has been answered, and report it."""
-        await self._until(lambda: not self._pending)
+        await self.until(lambda: not self._pending)
         self.journal.write("settled", after=action, **self._state())
 
     async def _notify(self, event: Event) -> None:
@@ -220,7 +217,7 @@ class SimulatedNode:
             self._scheduler = asyncio.create_task(self._schedule())
         self._pending += 1
         self._queue.put_nowait(event)
-        await self._until(lambda: self._pending <= QUEUE_LIMIT)
+        await self.until(lambda: self._pending <= QUEUE_LIMIT)
         if event.method == "updatedBlockTip":
             await self._change()
 
@@ -254,13 +251,9 @@ class SimulatedNode:
             self.journal.count("delivered_value", event.method, event.parameters["utxoInfo"]["value"])
         self.journal.timed(time.perf_counter() - began)
 
-    # The tip, and the end
+    # Changes, and the end
 
-    async def wait_tip_changed(self, known: bytes, seconds: float) -> None:
-        """Wait until the tip changes, the time is over, or the node begins to stop."""
-        await self._until(lambda: self.stopping or self.model.tip_hash != known, seconds)
-
-    async def _until(self, condition: Callable[[], bool], seconds: float | None = None) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float | None = None) -> None:
         """Wait until a condition on the model, the queue or the node's stop holds, for at most `seconds`."""
         async with self._changed:
             with suppress(TimeoutError):

@@ -42,7 +42,6 @@ class Peer:
 
     @property
     def inbound(self) -> bool:
-        """Whether the peer opened the connection."""
         return self.type == "inbound"
 
 
@@ -66,12 +65,10 @@ class Peers:
 
     @property
     def inbound(self) -> int:
-        """How many peers connected to the node."""
         return sum(peer.inbound for peer in self)
 
     @property
     def outbound(self) -> int:
-        """How many peers the node connected to."""
         return len(self) - self.inbound
 
     def join(
@@ -128,7 +125,6 @@ class Peers:
             _count(peer.sent, of_sent, message)
 
     def ban(self, count: int = 1) -> None:
-        """Ban `count` more addresses."""
         numbers = range(len(self.bans), len(self.bans) + count)
         self.bans += [f"198.51.{number // 256}.{number % 256}/32" for number in numbers]
 

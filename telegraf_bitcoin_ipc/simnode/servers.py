@@ -104,7 +104,8 @@ def _mining(connection: Connection) -> Any:
         @on_thread
         async def waitTipChanged(self, currentTip: bytes, timeout: float, **_: Any) -> Any:
             node.need_chain()
-            await node.wait_tip_changed(bytes(currentTip), timeout / 1000)
+            known = bytes(currentTip)
+            await node.until(lambda: node.stopping or node.model.tip_hash != known, timeout / 1000)
             if node.stopping:
                 return None
             async with node.validation:

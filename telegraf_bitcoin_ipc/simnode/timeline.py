@@ -1,10 +1,11 @@
 """Steady activity of the simulated node: transactions, blocks and peers at configured rates."""
 
+import argparse
 import asyncio
 import random
 from collections.abc import Callable
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final
 
 from telegraf_bitcoin_ipc.simnode.events import RemovalReason
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
@@ -25,21 +26,13 @@ FEE_ESTIMATES: Final = {2: 18.0, 6: 9.5, 144: 1.2}
 """Satoshi per virtual byte by target: what the wallet pays is between 1 and 20."""
 
 
-class Rates(NamedTuple):
-    """The rates of activity: seconds between blocks, transactions per second, and so on; see the options."""
-
-    block_interval: float
-    tx_rate: float
-    reorg_every: int
-    utxo_burst: int
-    ibd: float
-
-
 class Life:
     """Steady activity: transactions and blocks at their rates, and occasional reorganisations."""
 
-    def __init__(self, node: SimulatedNode, rates: Rates, rng: random.Random, now: Callable[[], int]) -> None:
-        """Act at `rates`; everything random comes from `rng`."""
+    def __init__(
+        self, node: SimulatedNode, rates: argparse.Namespace, rng: random.Random, now: Callable[[], int]
+    ) -> None:
+        """Act at `rates`, the options of `simulate`; everything random comes from `rng`."""
         self._node = node
         self._rates = rates
         self._rng = rng

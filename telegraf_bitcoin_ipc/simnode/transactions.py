@@ -50,7 +50,6 @@ class Transaction:
 
     @property
     def coinbase(self) -> bool:
-        """Whether this is a block's first transaction."""
         return not self.inputs
 
     @property

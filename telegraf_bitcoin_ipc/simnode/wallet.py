@@ -32,7 +32,6 @@ class Wallet:
             self._values[outpoint] = value
 
     def discard(self, outpoint: OutPoint) -> None:
-        """Remove an output if it is there."""
         self._values.pop(outpoint, None)
 
     def next_payment(self, rng: random.Random) -> Payment | None:
