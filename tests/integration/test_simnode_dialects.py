@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import capnp
@@ -18,10 +16,9 @@ from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 
 ABORTED = 134
+NO_CHAIN = "Assertion `m_node.chainman' failed."
 ALL = tuple(schema.INTERFACES)
 QUEUED = tuple(name for name in ALL if DIALECTS[name].is_recent)
-
-UNIMPLEMENTED = "unimplemented"
 
 
 class Client:
@@ -62,27 +59,17 @@ class Client:
 Main = Callable[[Client], Coroutine[Any, Any, None]]
 
 
-@asynccontextmanager
-async def connected(socket: Path, dialect: str) -> AsyncIterator[Client]:
-    """A client of the node at a path."""
-    client = Client(await capnp.AsyncIoStream.create_unix_connection(str(socket)), dialect)
-    try:
-        yield client
-    finally:
-        client.close()
-
-
 def talk(node: SimulatedNode, dialect: str = "tracing") -> Callable[[Main], None]:
     """Run the decorated coroutine with a client of the node."""
 
-    def run(main: Main) -> None:
-        async def connected_main() -> None:
-            async with connected(node.socket, dialect) as client:
-                await main(client)
+    async def connected_main(main: Main) -> None:
+        client = Client(await capnp.AsyncIoStream.create_unix_connection(str(node.socket)), dialect)
+        try:
+            await main(client)
+        finally:
+            client.close()
 
-        asyncio.run(capnp.run(connected_main()))
-
-    return run
+    return lambda main: asyncio.run(capnp.run(connected_main(main)))
 
 
 async def waiting(client: Client, mining: Any) -> tuple[dict[str, Any], asyncio.Future[Any]]:
@@ -110,7 +97,7 @@ def test_one_ordinal_is_two_methods(start_node: StartNode, dialect: str, interfa
     @talk(node)
     async def main(client: Client) -> None:
         made = await client.make(interface)
-        assert UNIMPLEMENTED in await failure(getattr(made, method)(context=await client.thread()))
+        assert "unimplemented" in await failure(getattr(made, method)(context=await client.thread()))
 
     assert node.stop() == 0
 
@@ -136,7 +123,7 @@ def test_asked_for_its_chain_in_warm_up_it_aborts(
         await failure(getattr(made, method)(context=await client.thread()))
 
     assert node.wait() == ABORTED
-    assert "Assertion `m_node.chainman' failed." in node.stderr
+    assert NO_CHAIN in node.stderr
 
 
 def test_safe_questions_in_warm_up(start_node: StartNode) -> None:
@@ -175,7 +162,7 @@ def test_asked_for_its_chain_while_it_tears_down_it_aborts(
             await failure(getattr(chain, method)(context=await client.thread()))
 
     assert node.wait() == ABORTED
-    assert "Assertion `m_node.chainman' failed." in node.stderr
+    assert NO_CHAIN in node.stderr
 
 
 class Callback:
