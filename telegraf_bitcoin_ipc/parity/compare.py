@@ -11,7 +11,7 @@ from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable, Page, Sample
-from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, new_values, old_values, series, value
+from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, new_values, old_values, value
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import PUSHED_LAG, Exporter, Row, in_braces
 
@@ -135,8 +135,10 @@ class _Comparison:
         keys = set().union(*old[record.begin :])
         if not keys and row.nothing is not None:
             yield Finding(*_names(row, ""), Verdict("undecided", row.nothing, remark="no value there yet"))
+        times = [look.at for look in record.looks]
         for key in sorted(keys):
-            yield Finding(*_names(row, key), self._verdict(series(record, old, key), series(record, new, key)))
+            there, here = (Series(times, [each.get(key) for each in page], record.begin) for page in (old, new))
+            yield Finding(*_names(row, key), self._verdict(there, here))
 
     def _verdict(self, old: Series, new: Series) -> Verdict:
         if not new.known:
@@ -227,7 +229,7 @@ def _undecided(old: Series, new: Series, remark: str) -> Verdict:
 
 def _ranges(old: Series, new: Series) -> str:
     """Return both ranges within the window in words; empty if neither value changed within the window."""
-    if not old.moved and not new.moved:
+    if len(set(old.known)) == len(set(new.known)) == 1:
         return ""
     sides = (f"{figure(min(each.known))} to {figure(max(each.known))}" for each in (old, new))
     return "range {} there, {} here".format(*sides)

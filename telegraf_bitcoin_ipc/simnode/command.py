@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -175,19 +176,15 @@ def _clock(seed: int | None) -> Callable[[], int]:
 
 async def _lines(path: str) -> AsyncIterator[str]:
     """Yield the lines of a file, or of stdin as they arrive."""
-    if path != "-":
-        try:
-            lines = Path(path).read_text(encoding="utf-8").split("\n")
-        except OSError as error:
-            raise ConfigError(f"--script: cannot read {path}: {error.strerror}") from error
-        for line in lines:
-            yield line
-        return
+    try:
+        file = sys.stdin if path == "-" else StringIO(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--script: cannot read {path}: {error.strerror}") from error
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[str] = asyncio.Queue()
 
     def read() -> None:
-        for line in sys.stdin:
+        for line in file:
             loop.call_soon_threadsafe(queue.put_nowait, line)
         loop.call_soon_threadsafe(queue.put_nowait, "")
 
