@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,14 +57,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `simulate`."""
     add = parser.add_argument
     seconds = partial(add, type=_number, default=0.0, metavar="S")
-    count = partial(add, type=_count, default=0, metavar="N")
+    number = partial(add, type=_count, default=0, metavar="N")
     add("socket", metavar="SOCKET", help="path of the socket to listen on")
     add("--dialect", choices=list(DIALECTS), default="tracing", help="kind of node (default: %(default)s)")
     seconds("--ibd", help="stay in initial block download for S seconds")
     seconds("--block-interval", type=_positive, default=10.0, help="seconds between blocks (default: %(default)g)")
     add("--tx-rate", type=_number, default=2.0, metavar="N", help="transactions per second (default: %(default)g)")
-    count("--reorg-every", help="reorganise two blocks at every Nth block")
-    count("--utxo-burst", help="create N outputs in the first traced block")
+    number("--reorg-every", help="reorganise two blocks at every Nth block")
+    number("--utxo-burst", help="create N outputs in the first traced block")
     add(
         "--check-mempool",
         action="store_true",
@@ -168,10 +169,7 @@ async def _live_until(stop: asyncio.Event, life: Coroutine[Any, Any, None], vali
 
 def _clock(seed: int | None) -> Callable[[], int]:
     """Return a clock in Unix seconds: the real one, or with a seed one that is the same in every run."""
-    if seed is None:
-        return lambda: int(time.time())
-    ticks = iter(range(SEEDED_START, sys.maxsize))
-    return lambda: next(ticks)
+    return count(SEEDED_START).__next__ if seed is not None else lambda: int(time.time())
 
 
 async def _lines(path: str) -> AsyncIterator[str]:

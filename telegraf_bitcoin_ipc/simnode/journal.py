@@ -3,10 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, TextIO
 
 SLOW_CALLBACK_SECONDS: Final = 0.05
 """A subscriber that takes longer than this to answer is counted as slow."""
+
+
+KINDS: Final = ("happened", "delivered", "delivered_value", "calls", "rpc_calls")
 
 
 class Journal:
@@ -17,17 +20,11 @@ class Journal:
         self.closed = False
         self._out = out
         self._on_closed = on_closed
-        kinds = ("happened", "delivered", "delivered_value", "calls", "rpc_calls")
-        self._totals: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
+        self._totals: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
         self._slowest = 0.0
         self._slow = 0
 
-    def count(
-        self,
-        kind: Literal["happened", "delivered", "delivered_value", "calls", "rpc_calls"],
-        method: str,
-        number: int = 1,
-    ) -> None:
+    def count(self, kind: str, method: str, number: int = 1) -> None:
         """Count an event, with or without subscribers; its delivery, the satoshi in it; a call of either kind."""
         self._totals[kind][method] += number
 

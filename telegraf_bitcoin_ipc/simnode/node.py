@@ -52,7 +52,7 @@ class Subscription:
         *,
         may_be_lost: bool,
     ) -> None:
-        """Call `callback`, each time with a new context; may it be lost, the node survives its end when idle."""
+        """Call `callback`, each time with a new context; the node survives the loss of one that `may_be_lost`."""
         self.kind = kind
         self.callback = callback
         self.context = context

@@ -1,4 +1,4 @@
-"""The simulated node's JSON-RPC answers: a real node's names and types, the model's values."""
+"""The simulated node's JSON-RPC answers: a real node's names and types, and what a script has made of it."""
 
 import asyncio
 import json
@@ -18,6 +18,7 @@ from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.errors import IN_WARMUP, RpcError
 from telegraf_bitcoin_ipc.simnode.rpc.methods import METHODS, answer
 from telegraf_bitcoin_ipc.simnode.rpc.service import execute
+from telegraf_bitcoin_ipc.simnode.script import actions
 
 NOW = 1_700_000_000
 
@@ -205,3 +206,85 @@ def test_replies() -> None:
     error = {"code": -28, "message": "Loading block index…"}
     assert json.loads(reply("getnettotals")) == {"jsonrpc": "2.0", "error": error, "id": "x"}
     assert "…" in reply("getnettotals")
+
+
+@pytest.fixture
+def empty() -> Model:
+    """Return a model without peers."""
+    return Model(rng=random.Random(1), now=NOW, blocks=20)
+
+
+def do(model: Model, action: str, **parameters: Any) -> None:
+    """Do what a script's line says; no subscriber hears of it."""
+    assert not actions(model, lambda: NOW)[action](**parameters)
+
+
+def test_peers(empty: Model) -> None:
+    """Peers that join, leave and talk are what polls see; the node's totals keep what was theirs."""
+    do(empty, "peers", inbound=2, outbound=3)
+    do(empty, "peer", network="i2p", type="manual", transport="v1", ping=1.5)
+    do(empty, "traffic", received=1_000, sent=2_000)
+    do(empty, "traffic", received=50, sent=0, id=5, message="headers")
+    peers = ask(empty, "getpeerinfo")
+    assert [peer["id"] for peer in peers] == [0, 1, 2, 3, 4, 5]
+    assert (peers[5]["network"], peers[5]["pingtime"]) == ("i2p", 1.5)
+    assert peers[5]["bytesrecv_per_msg"]["headers"] == 50
+    assert sum(sum(peer["bytesrecv_per_msg"].values()) for peer in peers) == 1_050
+    do(empty, "leave")
+    do(empty, "leave", id=5)
+    assert [peer["id"] for peer in ask(empty, "getpeerinfo")] == [1, 2, 3, 4]
+    network = ask(empty, "getnetworkinfo")
+    assert (network["connections"], network["connections_in"], network["connections_out"]) == (4, 1, 3)
+    assert ask(empty, "getnettotals")["totalbytesrecv"] == 1_050
+    assert ask(empty, "getnettotals")["totalbytessent"] == 2_000
+
+
+def test_state(empty: Model) -> None:
+    """Bans add up, warnings are replaced; an estimate is that of the nearest target below, if there is one."""
+    do(empty, "ban", count=3)
+    do(empty, "ban")
+    assert len(ask(empty, "listbanned")) == 4
+    for texts in (["one", "two"], []):
+        do(empty, "warnings", texts=texts)
+        assert ask(empty, "getblockchaininfo")["warnings"] == texts
+    do(empty, "mempool_loaded", on=False)
+    assert ask(empty, "getmempoolinfo")["loaded"] is False
+    do(empty, "fee_estimates", rates={"2": 20, "6": 7.5})
+    rates = {target: ask(empty, "estimatesmartfee", target)["feerate"] for target in (2, 5, 6, 1008)}
+    assert rates == {2: 0.0002, 5: 0.0002, 6: 0.000075, 1008: 0.000075}
+    assert ask(empty, "estimatesmartfee", 1) == {"errors": ["Insufficient data or no feerate found"]}
+
+
+def test_prune(empty: Model) -> None:
+    """Blocks are deleted from the oldest on, and never come back."""
+    do(empty, "prune", height=15)
+    do(empty, "prune", height=3)
+    assert ask(empty, "getblockchaininfo")["pruneheight"] == 15
+
+
+def test_faults(empty: Model) -> None:
+    """A method fails, or hangs, until it is healed; what works cannot be healed."""
+    do(empty, "fail", method="Chain.getHeight")
+    do(empty, "fail", method="getpeerinfo", code=-32601, message="Method not found")
+    do(empty, "hang", method="Mining.getTip")
+    assert empty.faults == {
+        "Chain.getHeight": (-1, "a simulated failure"),
+        "getpeerinfo": (-32601, "Method not found"),
+        "Mining.getTip": None,
+    }
+    assert [method for method in empty.faults if empty.faults.hangs(method)] == ["Mining.getTip"]
+    for method in list(empty.faults):
+        do(empty, "heal", method=method)
+    assert not empty.faults
+    with pytest.raises(ValueError, match=r"Mining.getTip is not broken"):
+        do(empty, "heal", method="Mining.getTip")
+
+
+@pytest.mark.parametrize(
+    "method", ["getfoo", "Chain.getFoo", "Foo.getHeight", "Chain", "Chain.", "Init.construct"]
+)
+def test_faults_of_unknown_methods(empty: Model, method: str) -> None:
+    """A method that no dialect has cannot be broken: a script's misspelling does not go unseen."""
+    for action in ("fail", "hang"):
+        with pytest.raises(ValueError, match="there is no method"):
+            do(empty, action, method=method)
