@@ -74,9 +74,7 @@ def _vsize(inputs: int, outputs: int) -> int:
 
 
 def _split(rng: random.Random, total: int, parts: int) -> list[int]:
-    """Split `total` at random into parts that are not too small, or leave it whole if there is one part."""
-    if parts == 1:
-        return [total]
+    """Split `total` at random into parts that are not too small; one part is all of it."""
     rest = total - parts * MIN_VALUE
     cuts = sorted(rng.randint(0, rest) for _ in range(parts - 1))
     return [MIN_VALUE + high - low for low, high in zip([0, *cuts], [*cuts, rest], strict=True)]
