@@ -28,19 +28,20 @@ SEGWIT = bytes.fromhex(
 )
 
 
-def test_transaction_without_witness() -> None:
-    """Before SegWit a transaction's virtual size is its size: the first one ever has 204 bytes."""
-    transaction = Transaction(GENESIS_TRANSACTION)
-    assert transaction.txid == "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"
-    assert transaction.virtual_size == len(GENESIS_TRANSACTION) == 204
-
-
-def test_transaction_with_witness() -> None:
-    """A witness is not in the id and weighs a quarter, rounded up (BIP 141): 233 * 3 + 343 = 1042, 261 vB."""
-    transaction = Transaction(SEGWIT)
-    assert len(SEGWIT) == 343
-    assert transaction.txid == "e8151a2af31c368a35053ddd4bdb285a8595c769a3ad83e0fa02314a602d4609"
-    assert transaction.virtual_size == 261
+@pytest.mark.parametrize(
+    ("data", "txid", "virtual_size"),
+    [
+        # Before SegWit a transaction's virtual size is its size: the first one ever has 204 bytes.
+        (GENESIS_TRANSACTION, "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b", 204),
+        # A witness is not in the id and weighs a quarter, rounded up (BIP 141): 233 * 3 + 343 = 1042.
+        (SEGWIT, "e8151a2af31c368a35053ddd4bdb285a8595c769a3ad83e0fa02314a602d4609", 261),
+    ],
+)
+def test_real_transactions(data: bytes, txid: str, virtual_size: int) -> None:
+    """Ids and sizes are those that the network knows."""
+    assert (len(GENESIS_TRANSACTION), len(SEGWIT)) == (204, 343)
+    transaction = Transaction(data)
+    assert (transaction.txid, transaction.virtual_size) == (txid, virtual_size)
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 3, 4])

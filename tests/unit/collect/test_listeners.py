@@ -2,42 +2,12 @@
 
 import pytest
 
-from telegraf_bitcoin_ipc.collect.events import (
-    ActiveChain,
-)
+from telegraf_bitcoin_ipc.collect.events import ActiveChain
 from telegraf_bitcoin_ipc.collect.listeners import ChainListener
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Block, Number
 
 BLOCK = Block(7, "a")
-
-
-class Branches:
-    """An ActiveChain that outlives sessions, and what it has counted."""
-
-    def __init__(self) -> None:
-        self.store = Store(["blocks"])
-        self.chain = ActiveChain(self.store)
-        self.chain.start()
-
-    def play(self, text: str) -> None:
-        """Connect a block for each `+`, disconnect one for each `-`; `|` is a new session."""
-        for sign in text:
-            {
-                "+": lambda: self.chain.connected(BLOCK),
-                "-": lambda: self.chain.disconnected(BLOCK),
-                "|": self._restart,
-            }[sign]()
-
-    def _restart(self) -> None:
-        self.store.end_session()
-        self.chain.start()
-
-    @property
-    def counted(self) -> tuple[Number, Number]:
-        """The reorganisations, and the depth of the deepest."""
-        values = {name: value for name, _, value in self.store.samples()}
-        return values.get("reorgs_total", 0), values["reorg_depth_max"]
 
 
 class Recorder(ChainListener):
@@ -67,10 +37,10 @@ class Recorder(ChainListener):
 
 
 def test_listeners_are_told_what_happens() -> None:
-    """Each listener is told everything in its order, after it was counted."""
+    """Each listener is told everything in its order, after it was counted; one may ignore it all."""
     store = Store()
     listeners = Recorder(store), Recorder(store)
-    chain = ActiveChain(store, *listeners)
+    chain = ActiveChain(store, ChainListener(), *listeners)
     chain.connected(BLOCK)
     chain.disconnected(BLOCK)
     chain.historical(BLOCK)
@@ -86,17 +56,6 @@ def test_listeners_are_told_what_happens() -> None:
             (("tip", BLOCK), 2),
             (("flushed", True, 5), 3),
         ]
-
-
-def test_a_listener_may_ignore_everything() -> None:
-    """A listener overrides what it is interested in, and nothing else."""
-    store = Store()
-    chain = ActiveChain(store, ChainListener())
-    chain.connected(BLOCK)
-    chain.disconnected(BLOCK)
-    chain.historical(BLOCK)
-    chain.new_tip(None)
-    chain.flushed(historical=False, locator_size=5)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +74,20 @@ def test_a_listener_may_ignore_everything() -> None:
     ],
 )
 def test_reorganisations(told: str, reorgs: int, deepest: int) -> None:
-    """Blocks that leave one after another are one reorganisation; the deepest since the start is remembered."""
-    branches = Branches()
-    branches.play(told)
-    assert branches.counted == (reorgs, deepest)
+    """Blocks that leave one after another are one reorganisation; the deepest since the start is shown, also 0.
 
+    `+` connects a block, `-` disconnects one, `|` is a new session.
+    """
+    store = Store(["blocks"])
+    chain = ActiveChain(store)
 
-def test_deepest_reorganisation_is_shown_from_the_start() -> None:
-    """A node that had no reorganisation yet shows 0, so that the first is seen as a rise."""
-    branches = Branches()
-    assert [(name, value) for name, _, value in branches.store.samples()] == [("reorg_depth_max", 0)]
+    def begin_session() -> None:
+        store.end_session()
+        chain.start()
+
+    begin_session()
+    steps = {"+": lambda: chain.connected(BLOCK), "-": lambda: chain.disconnected(BLOCK), "|": begin_session}
+    for sign in told:
+        steps[sign]()
+    values = {name: value for name, _, value in store.samples()}
+    assert (values.get("reorgs_total", 0), values["reorg_depth_max"]) == (reorgs, deepest)

@@ -90,8 +90,8 @@ class Polled:
         self._poller.begin_session()
 
     def tagged(self, metric: str) -> dict[str, Number]:
-        """The values of a metric by its tag, those that are 0 left out."""
-        return {tags[0][1]: value for name, tags, value in self.store.samples() if name == metric and value}
+        """The values of a metric by its tag."""
+        return {tags[0][1]: value for name, tags, value in self.store.samples() if name == metric}
 
     @property
     def values(self) -> dict[str, Number]:
@@ -101,7 +101,7 @@ class Polled:
     @property
     def errors(self) -> dict[str, Number]:
         """The failed polls by method; 0 for one that was asked and has not failed."""
-        return {tags[0][1]: value for name, tags, value in self.store.samples() if name == "poll_errors_total"}
+        return self.tagged("poll_errors_total")
 
 
 @pytest.fixture
@@ -112,7 +112,10 @@ def polled(caplog: pytest.LogCaptureFixture) -> Polled:
 
 
 def test_values(polled: Polled, node: FakeNode) -> None:
-    """Everything the node told is there, an empty mempool as 0, with the time and the duration of the poll."""
+    """Everything the node told is there, an empty mempool as 0, with the time and the duration of the poll.
+
+    Each method has a count of its failures, which begins at 0. A group that is off costs the node no call.
+    """
     told = {"chain_height": 120, "header_height": 121, "mempool_size": 0, "mempool_bytes": 1024}
     assert polled.poll(node) == told
     assert polled.values == told | {
@@ -120,6 +123,8 @@ def test_values(polled: Polled, node: FakeNode) -> None:
         "poll_duration_seconds": 0.5,
         "last_poll_timestamp_seconds": NOW,
     }
+    assert node.asked == ["Chain.getHeight", "Node.getHeaderTip", "Node.both"]
+    assert polled.errors == dict.fromkeys(node.asked, 0)
 
 
 def test_value_that_the_node_does_not_have(polled: Polled, node: FakeNode) -> None:
@@ -132,43 +137,30 @@ def test_value_that_the_node_does_not_have(polled: Polled, node: FakeNode) -> No
     assert polled.errors["Chain.getHeight"] == 0
 
 
-def test_source_that_fails(polled: Polled, node: FakeNode) -> None:
-    """A call that fails makes its own values absent instead of stale, and leaves the others alone."""
+def test_source_that_fails(polled: Polled, node: FakeNode, caplog: pytest.LogCaptureFixture) -> None:
+    """A call that fails makes its own values absent instead of stale, and leaves the others alone.
+
+    It is counted each time, and is one warning per outage, then debug, and an info when it is back.
+    """
     polled.poll(node)
-    del node.answers["Node.both"]
+    answer = node.answers.pop("Node.both")
     node.answers["Node.getHeaderTip"] = {"header_height": 122}
-    assert polled.poll(node) == {"chain_height": 120, "header_height": 122}
-    assert {"mempool_size", "mempool_bytes"}.isdisjoint(polled.values)
-    assert polled.values["header_height"] == 122
-    assert polled.values["up"] == 1
-
-
-def test_errors_are_counted(polled: Polled, node: FakeNode) -> None:
-    """Each method has a count of its failures, which begins at 0 with its first poll."""
+    for failures in (1, 2, 3):
+        assert polled.poll(node) == {"chain_height": 120, "header_height": 122}
+        assert {"mempool_size", "mempool_bytes"}.isdisjoint(polled.values)
+        assert polled.values["header_height"] == 122
+        assert polled.errors == {"Chain.getHeight": 0, "Node.getHeaderTip": 0, "Node.both": failures}
+    node.answers["Node.both"] = answer
     polled.poll(node)
-    assert polled.errors == {"Chain.getHeight": 0, "Node.getHeaderTip": 0, "Node.both": 0}
+    polled.poll(node)
     del node.answers["Node.both"]
     polled.poll(node)
-    polled.poll(node)
-    assert polled.errors == {"Chain.getHeight": 0, "Node.getHeaderTip": 0, "Node.both": 2}
-
-
-def test_warned_once(polled: Polled, node: FakeNode, caplog: pytest.LogCaptureFixture) -> None:
-    """A failing value is one warning per outage, then debug, and an info when it is back."""
-    answer = node.answers.pop("Chain.getHeight")
-    for _ in range(3):
-        polled.poll(node)
-    node.answers["Chain.getHeight"] = answer
-    polled.poll(node)
-    polled.poll(node)
-    del node.answers["Chain.getHeight"]
-    polled.poll(node)
-    problem = "Chain.getHeight fails: Chain.getHeight: no answer within 10 seconds"
+    problem = "Node.both fails: Node.both: no answer within 10 seconds"
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", problem),
         ("DEBUG", problem),
         ("DEBUG", problem),
-        ("INFO", "Chain.getHeight works again"),
+        ("INFO", "Node.both works again"),
         ("WARNING", problem),
     ]
 
@@ -192,22 +184,14 @@ def test_source_that_fails_in_part(polled: Polled, node: FakeNode, caplog: pytes
     ]
 
 
-def test_a_part_is_an_answer(polled: Polled) -> None:
-    """A node that answers in part only is up."""
-    polled.poll(FakeNode({"Node.both": {"mempool_size": 7}}, partly={"Node.both"}))
-    assert polled.values["up"] == 1
-
-
-def test_one_answer_is_enough(polled: Polled, node: FakeNode) -> None:
-    """A node of whose calls all but one fail is up."""
-    assert polled.poll(FakeNode({"Node.getHeaderTip": node.answers["Node.getHeaderTip"]}))
-    assert polled.values["up"] == 1
-
-
-def test_up_is_0_when_nothing_answers(polled: Polled) -> None:
-    """A node that answers no question at all is not up, even while the connection stands."""
-    assert polled.poll(FakeNode()) == {}
-    assert polled.values["up"] == 0
+@pytest.mark.parametrize(
+    ("answers", "up"),
+    [({}, 0), ({"Node.getHeaderTip": {"header_height": 1}}, 1), ({"Node.both": {"mempool_size": 7}}, 1)],
+)
+def test_up(polled: Polled, answers: dict[str, dict[str, Value]], up: int) -> None:
+    """One answer, or a part of one, is enough; a node that answers no question is not up, though connected."""
+    polled.poll(FakeNode(answers, partly={"Node.both"}))
+    assert polled.values["up"] == up
 
 
 def test_lost_node_ends_the_poll(polled: Polled, node: FakeNode) -> None:
@@ -226,25 +210,13 @@ def test_lost_node_ends_the_poll(polled: Polled, node: FakeNode) -> None:
     assert polled.errors["Node.getHeaderTip"] == 0
 
 
-def test_unwanted_source_is_not_asked(polled: Polled, node: FakeNode) -> None:
-    """The node is spared a call whose only metrics are of a group that is off."""
-    polled.poll(node)
-    assert node.asked == ["Chain.getHeight", "Node.getHeaderTip", "Node.both"]
-    assert "Node.confirmed" not in polled.errors
-
-
 def test_labelled_values() -> None:
     """Values by network are shown as the last answer has them: a network without peers any more is gone."""
     polled, node = Polled("peers", sources=[NETWORKS]), FakeNode()
-    node.answers["getpeerinfo"] = {"connections_by_network": {"ipv4": 3, "onion": 2}}
-    polled.poll(node)
-    assert polled.tagged("connections_by_network") == {"ipv4": 3, "onion": 2}
-    node.answers["getpeerinfo"] = {"connections_by_network": {"ipv4": 4}}
-    polled.poll(node)
-    assert polled.tagged("connections_by_network") == {"ipv4": 4}
-    del node.answers["getpeerinfo"]
-    polled.poll(node)
-    assert polled.tagged("connections_by_network") == {}
+    for said in ({"ipv4": 3, "onion": 2}, {"ipv4": 4}, {}):
+        node.answers = {"getpeerinfo": {"connections_by_network": said}} if said else {}
+        polled.poll(node)
+        assert polled.tagged("connections_by_network") == said
 
 
 def test_tip_is_told_what_is_known_by_then() -> None:
@@ -265,130 +237,84 @@ def test_tip_is_told_what_is_known_by_then() -> None:
     assert known == {"chain_height": 7, "chain_tips": {"active": 1}}
 
 
-@pytest.fixture
-def tips() -> FakeNode:
-    """Return a node with one chain tip."""
-    return FakeNode({"getchaintips": {"chain_tips": {"active": 1}}})
+@pytest.mark.parametrize(
+    ("story", "calls"),
+    [
+        # What changes with the tip only is asked once for each tip, and shown all the while.
+        ("1 1 1 2 2 1", 3),
+        # While there is no tip to speak of (blocks are downloaded) it is not asked.
+        ("none none", 0),
+        # A call that failed is not left out until the next tip.
+        ("fails 1 works 1 1", 2),
+        # What the last session's node told is not taken for known in the next.
+        ("1 restart 1", 2),
+    ],
+)
+def test_once_per_tip(story: str, calls: int) -> None:
+    """A call that is made once per tip, at polls with one tip after another."""
+    polled, node = Polled("chain", sources=[TIPS]), FakeNode()
+    answer: dict[str, Value] = {"chain_tips": {"active": 1}}
+    node.answers["getchaintips"] = answer
+    for step in story.split():
+        match step:
+            case "fails":
+                node.answers.clear()
+            case "works":
+                node.answers["getchaintips"] = answer
+            case "restart":
+                polled.begin_session()
+                assert polled.tagged("chain_tips") == {}
+            case _:
+                polled.poll(node, None if step == "none" else step)
+                shown = node.answers and step != "none"
+                assert polled.tagged("chain_tips") == ({"active": 1} if shown else {})
+    assert len(node.asked) == calls
+    assert sum(polled.errors.values()) == story.count("fails")
 
 
-def test_once_per_tip(tips: FakeNode) -> None:
-    """What changes with the tip only is asked once for each tip, and shown all the while."""
-    polled = Polled("chain", sources=[TIPS])
-    for tip in (1, 1, 1, 2, 2, 1):
-        polled.poll(tips, tip)
-        assert polled.tagged("chain_tips") == {"active": 1}
-    assert len(tips.asked) == 3
+@pytest.mark.parametrize(
+    "looks",
+    [
+        # From the first look on every byte counts, by message, over all peers.
+        [
+            ({0: (500, 70), 1: (10, 0)}, (0, 0)),
+            ({0: (600, 70), 1: (11, 5)}, (101, 5)),
+            ({0: (600, 71), 1: (11, 5)}, (101, 6)),
+        ],
+        # A peer that has come since the last look brings all its bytes with it.
+        [({0: (500, 70)}, (0, 0)), ({0: (500, 70), 1: (40, 2)}, (40, 2))],
+        # The counter never falls, and a peer of another id is another peer.
+        [({0: (0, 0)}, (0, 0)), ({0: (500, 70)}, (500, 70)), ({1: (1, 0)}, (501, 70))],
+        # Should the node ever count backwards, the counter stays where it is.
+        [({0: (500, 70)}, (0, 0)), ({0: (400, 71)}, (0, 1))],
+        # Where there was no peer at the first look, the first one that comes counts whole.
+        [({}, (0, 0)), ({0: (500, 70)}, (500, 70)), ({}, (500, 70))],
+        # What came while the node did not answer counts at the next look, once, and what was counted stays.
+        [({0: (500, 0)}, (0, 0)), ({0: (505, 0)}, (5, 0)), ("fails", (5, 0)), ({0: (510, 0)}, (10, 0))],
+        # After a restart of the node peers have their ids anew: what is found first counts as nothing again.
+        [
+            ({0: (500, 70)}, (0, 0)),
+            ({0: (510, 70)}, (10, 0)),
+            ("restart", (10, 0)),
+            ({0: (5000, 0)}, (10, 0)),
+            ({0: (5001, 0)}, (11, 0)),
+        ],
+    ],
+)
+def test_bytes_of_peers(looks: list[tuple[dict[int, tuple[int, int]] | str, tuple[int, int]]]) -> None:
+    """Each look finds the bytes of `tx` and `inv` that each peer has sent, ever.
 
-
-def test_not_without_a_tip(tips: FakeNode) -> None:
-    """While there is no tip to speak of (blocks are downloaded) it is not asked, and counts as no failure."""
-    polled = Polled("chain", sources=[TIPS])
-    polled.poll(tips)
-    assert (tips.asked, polled.errors) == ([], {})
-
-
-def test_failure_is_asked_again_at_the_same_tip(tips: FakeNode) -> None:
-    """A call that failed is not left out until the next tip."""
-    polled, answers = Polled("chain", sources=[TIPS]), tips.answers
-    tips.answers = {}
-    polled.poll(tips, 1)
-    tips.answers = answers
-    polled.poll(tips, 1)
-    polled.poll(tips, 1)
-    assert len(tips.asked) == 2
-    assert polled.tagged("chain_tips") == {"active": 1}
-
-
-def test_new_session_asks_again_at_the_same_tip(tips: FakeNode) -> None:
-    """What the last session's node told is not taken for known in the next."""
-    polled = Polled("chain", sources=[TIPS])
-    polled.poll(tips, 1)
-    polled.begin_session()
-    assert polled.tagged("chain_tips") == {}
-    polled.poll(tips, 1)
-    assert polled.tagged("chain_tips") == {"active": 1}
-
-
-class Peers(FakeNode):
-    """A node whose peers have sent bytes of `tx` and `inv`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.polled = Polled("peers", sources=[BYTES])
-
-    def received(self, **by_peer: tuple[int, int]) -> dict[str, Number]:
-        """Return the counts after a poll at which each peer (named p<id>) has sent so much, ever."""
-        totals = {
-            (int(peer[1:]), message): number
-            for peer, numbers in by_peer.items()
-            for message, number in zip(("tx", "inv"), numbers, strict=True)
-        }
-        self.answers["getpeerinfo"] = {"p2p_bytes_recv_total": totals}
-        self.polled.poll(self)
-        return self.polled.tagged("p2p_bytes_recv_total")
-
-
-def test_first_look_counts_nothing() -> None:
-    """What came before the plugin looked is not counted as if it had come at once; the series begin at 0."""
-    peers = Peers()
-    assert peers.received(p0=(500, 70)) == {}
-    samples = [sample for sample in peers.polled.store.samples() if sample.name == "p2p_bytes_recv_total"]
-    assert {value for _, _, value in samples} == {0}
-    assert ("message", "tx") in {tag for _, tags, _ in samples for tag in tags}
-
-
-def test_increase_is_counted() -> None:
-    """From the first look on every byte counts, by message, over all peers."""
-    peers = Peers()
-    peers.received(p0=(500, 70), p1=(10, 0))
-    assert peers.received(p0=(600, 70), p1=(11, 5)) == {"tx": 101, "inv": 5}
-    assert peers.received(p0=(600, 71), p1=(11, 5)) == {"tx": 101, "inv": 6}
-
-
-def test_new_peer_counts_whole() -> None:
-    """A peer that has come since the last look brings all its bytes with it."""
-    peers = Peers()
-    peers.received(p0=(500, 70))
-    assert peers.received(p0=(500, 70), p1=(40, 2)) == {"tx": 40, "inv": 2}
-
-
-def test_leaving_peer_takes_nothing_away() -> None:
-    """The counter never falls, and a peer of another id is another peer."""
-    peers = Peers()
-    peers.received(p0=(0, 0))
-    peers.received(p0=(500, 70))
-    assert peers.received(p1=(1, 0)) == {"tx": 501, "inv": 70}
-
-
-def test_totals_that_fall_count_nothing() -> None:
-    """Should the node ever count backwards, the counter stays where it is."""
-    peers = Peers()
-    peers.received(p0=(500, 70))
-    assert peers.received(p0=(400, 71)) == {"inv": 1}
-
-
-def test_first_look_without_peers() -> None:
-    """Where there was no peer at the first look, the first one that comes counts whole."""
-    peers = Peers()
-    assert peers.received() == {}
-    assert peers.received(p0=(500, 70)) == {"tx": 500, "inv": 70}
-    assert peers.received() == {"tx": 500, "inv": 70}
-
-
-def test_failed_look_counts_later() -> None:
-    """What came while the node did not answer counts at the next look, once, and what was counted stays."""
-    peers = Peers()
-    peers.received(p0=(500, 0))
-    del peers.answers["getpeerinfo"]
-    peers.polled.poll(peers)
-    assert peers.received(p0=(510, 0)) == {"tx": 10}
-
-
-def test_first_look_of_each_session() -> None:
-    """After a restart of the node peers have their ids anew: what is found first counts as nothing again."""
-    peers = Peers()
-    peers.received(p0=(500, 70))
-    peers.received(p0=(510, 70))
-    peers.polled.begin_session()
-    assert peers.received(p0=(5000, 0)) == {"tx": 10}
-    assert peers.received(p0=(5001, 0)) == {"tx": 11}
+    What came before the first look is not counted as if it had come at once: every message's series begins at 0.
+    """
+    polled, node = Polled("peers", sources=[BYTES]), FakeNode()
+    for said, counted in looks:
+        node.answers.clear()
+        if isinstance(said, dict):
+            totals = {
+                (peer, name): n for peer, (tx, inv) in said.items() for name, n in (("tx", tx), ("inv", inv))
+            }
+            node.answers["getpeerinfo"] = {"p2p_bytes_recv_total": totals}
+        polled.begin_session() if said == "restart" else polled.poll(node)
+        values = polled.tagged("p2p_bytes_recv_total")
+        assert (values.pop("tx"), values.pop("inv")) == counted
+        assert set(values.values()) == {0}

@@ -52,49 +52,6 @@ def tree() -> Tree:
     return tree
 
 
-def walked(tree: Tree, old: str, new: str) -> tuple[str, str]:
-    """Return the names of the blocks that leave and that come, in their order."""
-    path = asyncio.run(walk(old, new, tree))
-    assert path is not None
-    gone, come = path
-    return "".join(block.hash for block in gone), "".join(block.hash for block in come)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "gone", "come"),
-    [
-        ("a", "a", "", ""),
-        ("a", "b", "", "b"),
-        ("0", "d", "", "abcd"),
-        ("c", "C", "cb", "BC"),
-        ("b", "C", "b", "BC"),
-        ("d", "B", "dcb", "B"),
-        ("B", "d", "B", "bcd"),
-        ("d", "c", "d", ""),
-        ("d", "0", "dcba", ""),
-    ],
-)
-def test_walk(tree: Tree, old: str, new: str, gone: str, come: str) -> None:
-    """Blocks leave from the old tip down, and come from the fork up; a tip can go back, too."""
-    assert walked(tree, old, new) == (gone, come)
-
-
-@pytest.mark.parametrize(("old", "new", "blocks"), [("0", "d", 4), ("d", "0", 4), ("c", "C", 4), ("d", "B", 4)])
-def test_walk_is_bounded(tree: Tree, old: str, new: str, blocks: int) -> None:
-    """A walk over more blocks than allowed gives nothing, and has not asked for more than those either."""
-    assert asyncio.run(walk(old, new, tree, longest=blocks)) is not None
-    tree.asked.clear()
-    assert asyncio.run(walk(old, new, tree, longest=blocks - 1)) is None
-    assert len(tree.asked) <= blocks + 1
-
-
-@pytest.mark.parametrize(("old", "new", "calls"), [("a", "b", 2), ("0", "d", 5), ("c", "C", 5), ("d", "c", 2)])
-def test_walk_asks_for_little(tree: Tree, old: str, new: str, calls: int) -> None:
-    """The node is asked for one header per block, and for one where the two chains meet."""
-    walked(tree, old, new)
-    assert len(set(tree.asked)) == len(tree.asked) == calls
-
-
 @st.composite
 def journeys(draw: st.DrawFn) -> tuple[Tree, list[str]]:
     """A random tree, and the tips that a node goes to in it one after another."""
@@ -108,18 +65,26 @@ def journeys(draw: st.DrawFn) -> tuple[Tree, list[str]]:
 
 
 @given(journeys())
-def test_walk_anywhere(journey: tuple[Tree, list[str]]) -> None:
-    """In any tree, those leave that only the old tip has before it, and those come that only the new one has."""
+def test_walk(journey: tuple[Tree, list[str]]) -> None:
+    """In any tree, those leave that only the old tip has before it, and those come that only the new one has.
+
+    Blocks leave from the old tip down, and come from the fork up. The node is asked for one header per block, and
+    for one where the two chains meet; a walk over more blocks than allowed gives nothing, and asks for no more.
+    """
     tree, (old, new, *_) = journey
-    tree.asked.clear()
     path = asyncio.run(walk(old, new, tree))
     assert path is not None
-    gone, come = path
+    gone, come = ([block.hash for block in part] for part in path)
     before, after = list(tree.ancestry(old)), list(tree.ancestry(new))
-    assert [block.hash for block in gone] == [name for name in before if name not in after]
-    assert [block.hash for block in come] == [name for name in reversed(after) if name not in before]
+    assert gone == [name for name in before if name not in after]
+    assert come == [name for name in reversed(after) if name not in before]
     if old != new:
-        assert len(tree.asked) == len(gone) + len(come) + 1
+        blocks = len(gone) + len(come)
+        assert len(set(tree.asked)) == len(tree.asked) == blocks + 1
+        assert asyncio.run(walk(old, new, tree, longest=blocks)) == path
+        tree.asked.clear()
+        assert asyncio.run(walk(old, new, tree, longest=blocks - 1)) is None
+        assert len(tree.asked) <= blocks + 1
 
 
 class Followed:
@@ -132,9 +97,9 @@ class Followed:
         self.downloading = False
         self._tips = Tips(self.store, ActiveChain(self.store, self._listener), lambda: self.downloading)
 
-    def move(self, *names: str, headers: bool = True) -> None:
+    def move(self, names: str, *, headers: bool = True) -> None:
         """Have the tip be one block after another."""
-        for name in names:
+        for name in names.split():
             tip = Block(self.tree.blocks[name].height, name)
             asyncio.run(self._tips.moved(tip, self.tree if headers else None))
 
@@ -148,6 +113,13 @@ class Followed:
         """All values but those that are 0."""
         return {name: value for name, _, value in self.store.samples() if value}
 
+    @property
+    def errors(self) -> list[Number]:
+        """How often getblockheader has failed, if it was asked."""
+        errors = [(tags, value) for name, tags, value in self.store.samples() if name == "poll_errors_total"]
+        assert {tags for tags, _ in errors} <= {(("method", "getblockheader"),)}
+        return [value for _, value in errors]
+
 
 @pytest.fixture
 def followed(tree: Tree) -> Followed:
@@ -155,75 +127,63 @@ def followed(tree: Tree) -> Followed:
     return Followed(tree)
 
 
-def test_first_tip(followed: Followed) -> None:
-    """The tip that is there when the plugin comes is no new one: only its height is shown."""
-    followed.move("c")
-    assert followed.values == {"block_height": 3}
-    assert followed.tree.asked == []
-
-
-def test_each_block_counts(followed: Followed) -> None:
-    """A tip that is several blocks on counts each of them, with its transactions but the coinbase."""
-    followed.move("0", "a", "c")
-    assert followed.values == {
-        "block_height": 3,
-        "tip_updates_total": 2,
-        "blocks_connected_total": 3,
-        "mempool_tx_confirmed_total": 0 + 1 + 2,
-    }
-    assert followed.connected == ["a", "b", "c"]
-
-
-def test_reorganisation(followed: Followed) -> None:
-    """A tip on another branch counts what left, what came, and how deep it went."""
-    followed.move("d", "C")
-    assert followed.values == {
-        "block_height": 3,
-        "tip_updates_total": 1,
-        "blocks_disconnected_total": 3,
-        "reorgs_total": 1,
-        "reorg_depth_max": 3,
-        "blocks_connected_total": 2,
-        "mempool_tx_confirmed_total": 4 + 5,
-    }
-    assert followed.connected == ["B", "C"]
-
-
-def test_disconnected_only(followed: Followed) -> None:
-    """A tip that went back counts, with nothing in its place."""
-    followed.move("d", "c")
-    assert followed.connected == []
-    assert followed.values == {
-        "block_height": 3,
-        "tip_updates_total": 1,
-        "blocks_disconnected_total": 1,
-        "reorgs_total": 1,
-        "reorg_depth_max": 1,
-    }
-
-
-def errors(followed: Followed) -> dict[tuple[tuple[str, str], ...], Number]:
-    """Return the failed calls by method, 0 too."""
-    return {tags: value for name, tags, value in followed.store.samples() if name == "poll_errors_total"}
+@pytest.mark.parametrize(
+    ("tips", "connected", "values"),
+    [
+        # The tip that is there when the plugin comes is no new one: only its height is shown.
+        ("c", "", {}),
+        # A tip that is several blocks on counts each of them, with its transactions but the coinbase.
+        (
+            "0 a c",
+            "abc",
+            {"tip_updates_total": 2, "blocks_connected_total": 3, "mempool_tx_confirmed_total": 0 + 1 + 2},
+        ),
+        # A tip on another branch counts what left, what came, and how deep it went.
+        (
+            "d C",
+            "BC",
+            {
+                "tip_updates_total": 1,
+                "blocks_disconnected_total": 3,
+                "reorgs_total": 1,
+                "reorg_depth_max": 3,
+                "blocks_connected_total": 2,
+                "mempool_tx_confirmed_total": 4 + 5,
+            },
+        ),
+        # A tip that went back counts, with nothing in its place.
+        (
+            "d c",
+            "",
+            {"tip_updates_total": 1, "blocks_disconnected_total": 1, "reorgs_total": 1, "reorg_depth_max": 1},
+        ),
+    ],
+)
+def test_tips(followed: Followed, tips: str, connected: str, values: dict[str, Number]) -> None:
+    """What one tip after another, the last of which is of height 3, counts."""
+    followed.move(tips)
+    assert followed.values == values | {"block_height": 3}
+    assert followed.connected == list(connected)
+    assert bool(followed.tree.asked) == (len(tips) > 1)
 
 
 def test_without_headers(followed: Followed) -> None:
     """A node that gives no headers has its tip's height and changes counted, and no blocks made up."""
-    followed.move("a", "c", "C", headers=False)
+    followed.move("a c C", headers=False)
     assert followed.values == {"block_height": 3, "tip_updates_total": 2}
-    assert errors(followed) == {}
+    assert followed.errors == []
 
 
 def test_failing_header(followed: Followed, caplog: pytest.LogCaptureFixture) -> None:
     """A header that cannot be had costs nothing: its blocks count once the next tip comes."""
     caplog.set_level(logging.WARNING)
-    followed.move("0", "a")
-    assert errors(followed) == {(("method", "getblockheader"),): 0}
+    followed.move("0 a")
+    assert followed.errors == [0]
     followed.tree.lost = {"b"}
     followed.move("c")
     assert followed.values["blocks_connected_total"] == 1
     assert followed.values["block_height"] == 3
-    assert errors(followed) == {(("method", "getblockheader"),): 1}
+    assert followed.errors == [1]
     assert caplog.messages == [
         "the blocks up to height 3 will be counted with the next tip: getblockheader: no answer within 10 seconds"
     ]
@@ -248,7 +208,7 @@ def test_failing_header_of_a_lost_branch(followed: Followed) -> None:
 def test_initial_block_download(followed: Followed) -> None:
     """While blocks are downloaded no header is asked for: they count by their heights, and are told to nobody."""
     followed.downloading = True
-    followed.move("a", "c")
+    followed.move("a c")
     assert followed.values == {"block_height": 3, "tip_updates_total": 1, "blocks_connected_total": 2}
     assert (followed.tree.asked, followed.connected) == ([], [])
     followed.downloading = False
@@ -265,24 +225,20 @@ def long_chain(blocks: int) -> tuple[Tree, Sequence[str]]:
 
 
 def test_longest_walk() -> None:
-    """Two days' worth of blocks are counted one by one."""
-    tree, names = long_chain(LONGEST_WALK)
-    followed = Followed(tree)
-    followed.move(names[0], names[-1])
-    assert followed.connected == names[1:]
-    assert followed.values["blocks_connected_total"] == LONGEST_WALK == 288
-
-
-def test_too_long_a_walk() -> None:
-    """Where more than that came at once they count by height, and as many that went as nothing."""
+    """Two days' worth of blocks are counted one by one; more that come by height, more that go as nothing."""
     tree, names = long_chain(LONGEST_WALK + 1)
     followed = Followed(tree)
-    followed.move(names[0], names[-1])
-    assert followed.values["blocks_connected_total"] == LONGEST_WALK + 1
-    assert (tree.asked, followed.connected) == ([], [])
+    followed.move(f"{names[1]} {names[-1]}")
+    assert followed.connected == names[2:]
+    assert followed.values["blocks_connected_total"] == LONGEST_WALK == 288
+    tree.asked.clear()
+    followed = Followed(tree)
     followed.move(names[0])
-    assert followed.values["blocks_connected_total"] == LONGEST_WALK + 1
-    assert "blocks_disconnected_total" not in followed.values
+    for tip in (names[-1], names[0]):
+        followed.move(tip)
+        assert followed.values["blocks_connected_total"] == LONGEST_WALK + 1
+        assert "blocks_disconnected_total" not in followed.values
+        assert (tree.asked, followed.connected) == ([], [])
 
 
 def test_too_deep_a_reorganisation() -> None:
@@ -291,12 +247,8 @@ def test_too_deep_a_reorganisation() -> None:
     new = [f"{name}'" for name in old[1:]] + ["more"]
     tree.grow("0", *new)
     followed = Followed(tree)
-    followed.move(old[-1], new[-1])
-    assert followed.values == {
-        "block_height": len(new),
-        "tip_updates_total": 1,
-        "blocks_connected_total": 1,
-    }
+    followed.move(f"{old[-1]} {new[-1]}")
+    assert followed.values == {"block_height": len(new), "tip_updates_total": 1, "blocks_connected_total": 1}
     assert followed.connected == []
     tree.grow("more", "next")
     followed.move("next")
@@ -312,9 +264,9 @@ def test_any_journey(journey: tuple[Tree, list[str]], lost: set[int]) -> None:
     active, connected, disconnected = set(tree.ancestry(tips[0])), list[str](), 0
     for tip in tips[1:]:
         tree.lost = {f"<{number}>" for number in lost}
-        failures = sum(errors(followed).values())
+        failures = sum(followed.errors)
         followed.move(tip)
-        if sum(errors(followed).values()) > failures:
+        if sum(followed.errors) > failures:
             tree.lost = set()
             followed.move(tip)
         chain = list(tree.ancestry(tip))
