@@ -8,8 +8,7 @@ import queue
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,11 +24,11 @@ class Pair:
 
     def __init__(self, kept: int) -> None:
         self._reader: int | None
-        self._reader, self._writer = os.pipe()
-        capacity = fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, 1)  # the least that the system makes of it
+        self._reader, self.writer = os.pipe()
+        capacity = fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, 1)  # the least that the system makes of it
         self._too_much = "s" * 2 * capacity
         before = set(threading.enumerate())
-        self.pipe = LineWriter(self._writer, kept)
+        self.pipe = LineWriter(self.writer, kept)
         (self._thread,) = set(threading.enumerate()) - before
 
     def read(self, size: int) -> bytes:
@@ -46,15 +45,11 @@ class Pair:
         for line in lines:
             assert self.read(len(line.encode()) + 1).decode() == f"{line}\n"
 
-    def read_at_once(self) -> bytes:
-        """Return what can be read without waiting; an error if that is nothing."""
+    def read_at_once(self, data: bytes) -> None:
+        """Read what is there without waiting, which is an error if that is nothing."""
         assert self._reader is not None
         os.set_blocking(self._reader, False)
-        return os.read(self._reader, 4096)
-
-    def do_not_block(self) -> None:
-        """Set O_NONBLOCK, as a process may that shares the pipe."""
-        os.set_blocking(self._writer, False)
+        assert os.read(self._reader, 4096) == data
 
     def get_stuck(self) -> None:
         """Write what does not fit, and return once the thread is at it: its first byte has come."""
@@ -78,53 +73,38 @@ class Pair:
         self._thread.join(LONG)
         assert not self._thread.is_alive()
 
-    def close(self) -> None:
-        """Leave nothing behind."""
-        self.end()
-        os.close(self._writer)
-
 
 @pytest.fixture
-def make_pair() -> Iterator[Callable[..., Pair]]:
-    """Make pipes that are closed after the test."""
-    pairs: list[Pair] = []
-
-    def make(kept: int = 1000) -> Pair:
-        pairs.append(Pair(kept))
-        return pairs[-1]
-
-    yield make
-    for pair in pairs:
-        pair.close()
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Return a pipe that keeps a thousand lines, or as many as the test says."""
+    pair = Pair(getattr(request, "param", 1000))
+    yield pair
+    pair.end()
+    os.close(pair.writer)
 
 
-@pytest.fixture
-def pair(make_pair: Callable[..., Pair]) -> Pair:
-    """Return a pipe that keeps a thousand lines."""
-    return make_pair()
+def keeping(lines: int) -> pytest.MarkDecorator:
+    """Have a test's pipe keep that many lines."""
+    return pytest.mark.parametrize("pair", [lines], indirect=True)
 
 
 def test_lines_arrive_in_order(pair: Pair) -> None:
-    """Telegraf reads every line whole, in the order of the emissions."""
-    pair.pipe.put(["one", "two"])
-    pair.pipe.put([])
-    pair.pipe.put(["three é"])
-    pair.read_lines("one", "two", "three é")
+    """Telegraf reads every line whole, in the order of the emissions, in as many writes as it takes.
+
+    A path of raw bytes in the log is shown escaped, and what comes after it still arrives.
+    """
+    lines = [f"{number:0200d}" for number in range(900)]
+    for batch in (["one", "two"], [], ["three é"], ["connected to /run/\udcff.sock"], lines):
+        pair.pipe.put(batch)
+    pair.read_lines("one", "two", "three é", "connected to /run/\\udcff.sock", *lines)
     assert pair.pipe.take_dropped() == 0
-
-
-def test_more_than_the_pipe_holds(pair: Pair) -> None:
-    """An emission of any size arrives whole, in as many writes as it takes."""
-    lines = [f"{number:0200d}" for number in range(1000)]
-    pair.pipe.put(lines)
-    pair.read_lines(*lines)
 
 
 def test_flush_waits_for_all(pair: Pair) -> None:
     """When the program ends, its last lines are in the pipe, and nothing waits any longer than for that."""
     pair.pipe.put(["last", "lines"])
     pair.pipe.flush(threading.TIMEOUT_MAX)
-    assert pair.read_at_once() == b"last\nlines\n"
+    pair.read_at_once(b"last\nlines\n")
     pair.pipe.flush(threading.TIMEOUT_MAX)
 
 
@@ -139,9 +119,9 @@ def test_flush_gives_up(pair: Pair) -> None:
         pair.pipe.put(["never read"])
 
 
-def test_put_never_waits(make_pair: Callable[..., Pair]) -> None:
+@keeping(5)
+def test_put_never_waits(pair: Pair) -> None:
     """Without a reader the newest lines are kept; the oldest batches are dropped and counted."""
-    pair = make_pair(kept=5)
     pair.get_stuck()
     for batch in range(10):
         pair.pipe.put([f"{batch}a", f"{batch}b"])
@@ -155,9 +135,9 @@ def test_put_never_waits(make_pair: Callable[..., Pair]) -> None:
     assert pair.pipe.take_dropped() == 0
 
 
-def test_one_emission_larger_than_the_bound(make_pair: Callable[..., Pair]) -> None:
+@keeping(2)
+def test_one_emission_larger_than_the_bound(pair: Pair) -> None:
     """The newest emission is never cut, however many lines it has."""
-    pair = make_pair(kept=2)
     pair.get_stuck()
     pair.pipe.put(["old"])
     pair.pipe.put(["1", "2", "3"])
@@ -168,7 +148,7 @@ def test_one_emission_larger_than_the_bound(make_pair: Callable[..., Pair]) -> N
 
 def test_pipe_that_does_not_block(pair: Pair) -> None:
     """With O_NONBLOCK on it a full pipe is waited for: everything arrives when it is read again."""
-    pair.do_not_block()
+    os.set_blocking(pair.writer, False)  # as a process may that shares the pipe
     pair.get_stuck()
     pair.pipe.put(["next"])
     pair.get_unstuck()
@@ -179,17 +159,13 @@ def test_pipe_that_does_not_block(pair: Pair) -> None:
 @pytest.mark.parametrize("stuck", [False, True])
 def test_broken_pipe(pair: Pair, *, stuck: bool, blocking: bool) -> None:
     """A closed pipe is noticed at the next write, even in the middle of a line, and reported once."""
-    if not blocking:
-        pair.do_not_block()
+    os.set_blocking(pair.writer, blocking)
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
     pair.pipe.on_broken(lambda: told.put(threading.current_thread().name))
     if stuck:
         pair.get_stuck()
-        pair.pipe.put(["nobody reads this"])
-        pair.close_reader()
-    else:
-        pair.close_reader()
-        pair.pipe.put(["nobody reads this"])
+    pair.close_reader()
+    pair.pipe.put(["nobody reads this"])
     assert told.get(timeout=LONG).startswith("pipe ")
     pair.end()
     pair.pipe.put(["nor this"])
@@ -197,13 +173,6 @@ def test_broken_pipe(pair: Pair, *, stuck: bool, blocking: bool) -> None:
     assert told.empty()
     assert pair.pipe.backlog() == 0
     assert pair.pipe.take_dropped() == 0
-
-
-def test_text_that_is_not_utf_8(pair: Pair) -> None:
-    """A path of raw bytes in the log is shown escaped, and what comes after it still arrives."""
-    pair.pipe.put(["connected to /run/\udcff.sock"])
-    pair.pipe.put(["next"])
-    pair.read_lines("connected to /run/\\udcff.sock", "next")
 
 
 def record(level: int, message: str, error: BaseException | None = None) -> logging.LogRecord:
@@ -230,13 +199,9 @@ def test_level_prefix(level: int, prefix: str) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\v", "\x85", "\u2028"])
 def test_every_line_has_its_prefix(end: str) -> None:
-    """Whatever ends a line, a message of several lines is not taken for errors."""
-    assert PrefixFormatter().format(record(logging.INFO, f"one{end}two{end}")).split("\n") == ["I! one", "I! two"]
-
-
-def test_empty_message() -> None:
-    """An empty message is a line with a level, not a line that Telegraf takes for an error."""
-    assert PrefixFormatter().format(record(logging.INFO, "")).split("\n") == ["I! "]
+    """Whatever ends a line, no line of a message, be it empty, is one that Telegraf takes for an error."""
+    assert PrefixFormatter().format(record(logging.INFO, f"one{end}two{end}")) == "I! one\nI! two"
+    assert PrefixFormatter().format(record(logging.INFO, "")) == "I! "
 
 
 def test_traceback() -> None:
@@ -272,9 +237,9 @@ def test_handler_writes(pair: Pair) -> None:
     pair.read_lines("W! one is gone,", "W! and two too")
 
 
-def test_handler_tells_what_was_lost(make_pair: Callable[..., Pair]) -> None:
+@keeping(2)
+def test_handler_tells_what_was_lost(pair: Pair) -> None:
     """Once Telegraf reads its stderr again, the log itself says how much of it is missing."""
-    pair = make_pair(kept=2)
     handler = LogHandler(pair.pipe)
     pair.get_stuck()
     for number in range(5):
@@ -287,72 +252,52 @@ def test_handler_tells_what_was_lost(make_pair: Callable[..., Pair]) -> None:
     pair.read_lines("I! 6")
 
 
-@pytest.fixture
-def stdin() -> Iterator[tuple[queue.SimpleQueue[str], int, Callable[[], None]]]:
-    """Watch a pipe; return what was called back, the writing end, and what closes that."""
-    called: queue.SimpleQueue[str] = queue.SimpleQueue()
+class Stdin:
+    """What was called back by a thread that watches a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._called: queue.SimpleQueue[str] = queue.SimpleQueue()
+        before = set(threading.enumerate())
+        watch_stdin(descriptor, lambda: self._called.put("newline"), lambda: self._called.put("end"))
+        self._threads = set(threading.enumerate()) - before
+
+    def next(self) -> str:
+        """Wait for the next call, and return it."""
+        return self._called.get(timeout=LONG)
+
+    def end(self) -> None:
+        """Wait for the end, which is reported once and is the last that the thread does."""
+        assert self.next() == "end"
+        for thread in self._threads:
+            thread.join(LONG)
+            assert not thread.is_alive()
+        assert self._called.empty()
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_stdin(blocking: bool) -> None:
+    """Each time Telegraf asks, an emission follows; other bytes ask for nothing; the end comes after the newlines.
+
+    An empty stdin with O_NONBLOCK is not at its end.
+    """
     reader, writer = os.pipe()
-    before = set(threading.enumerate())
-    watch_stdin(reader, lambda: called.put("newline"), lambda: called.put("end"))
-    (thread,) = set(threading.enumerate()) - before
-
-    def close() -> None:
-        with suppress(OSError):
-            os.close(writer)
-
-    yield called, writer, close
-    close()
-    thread.join(LONG)
-    assert not thread.is_alive()
-    os.close(reader)
-
-
-def test_newline(stdin: tuple[queue.SimpleQueue[str], int, Callable[[], None]]) -> None:
-    """Each time Telegraf asks, an emission follows; other bytes ask for nothing."""
-    called, writer, close = stdin
+    os.set_blocking(reader, blocking)
+    stdin = Stdin(reader)
     for _ in range(3):
         os.write(writer, b"\n")
-        assert called.get(timeout=LONG) == "newline"
+        assert stdin.next() == "newline"
     os.write(writer, b"text")
-    close()
-    assert called.get(timeout=LONG) == "end"
-
-
-def test_end_of_file(stdin: tuple[queue.SimpleQueue[str], int, Callable[[], None]]) -> None:
-    """The end of stdin is reported once, after the newlines before it."""
-    called, writer, close = stdin
     os.write(writer, b"\n")
-    close()
-    assert [called.get(timeout=LONG), called.get(timeout=LONG)] == ["newline", "end"]
-    assert called.empty()
-
-
-def test_stdin_that_does_not_block() -> None:
-    """An empty stdin with O_NONBLOCK is not at its end: newlines and the end are reported as they come."""
-    called: queue.SimpleQueue[str] = queue.SimpleQueue()
-    reader, writer = os.pipe()
-    os.set_blocking(reader, False)
-    before = set(threading.enumerate())
-    watch_stdin(reader, lambda: called.put("newline"), lambda: called.put("end"))
-    (thread,) = set(threading.enumerate()) - before
-    for _ in range(2):
-        os.write(writer, b"\n")
-        assert called.get(timeout=LONG) == "newline"
     os.close(writer)
-    assert called.get(timeout=LONG) == "end"
-    thread.join(LONG)
+    assert stdin.next() == "newline"
+    stdin.end()
     os.close(reader)
 
 
 def test_stdin_that_cannot_be_read(tmp_path: Path) -> None:
     """A stdin that fails counts as one that ended: the program stops instead of running unseen."""
-    called: queue.SimpleQueue[str] = queue.SimpleQueue()
     directory = os.open(tmp_path, os.O_RDONLY)
-    before = set(threading.enumerate())
     with pytest.raises(OSError, match=os.strerror(errno.EISDIR)):
         os.read(directory, 1)
-    watch_stdin(directory, lambda: called.put("newline"), lambda: called.put("end"))
-    assert called.get(timeout=LONG) == "end"
-    for thread in set(threading.enumerate()) - before:
-        thread.join(LONG)
+    Stdin(directory).end()
     os.close(directory)
