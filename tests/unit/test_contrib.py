@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from telegraf_bitcoin_ipc.setup import plan
+
 ROOT = Path(__file__).parents[2]
-SERVICE, SOCKET = (ROOT / "contrib" / f"bitcoin-ipc-guard.{kind}" for kind in ("service", "socket"))
+SERVICE, SOCKET = (ROOT / "contrib" / unit for unit in (plan.GUARD, plan.GUARD_SOCKET_UNIT))
 
 MOST_EXPOSURE = 15
 """Ten times what `systemd-analyze security` may give the guard, from 0 (safe) to 100."""
@@ -68,13 +70,17 @@ def test_it_has_no_rights_but_the_nodes_user() -> None:
 
 
 def test_the_socket_is_for_a_group_and_nobody_else() -> None:
-    """Systemd makes a socket of the guard's type, which the group may open, and the service is started by it."""
+    """Systemd makes a socket of the guard's type, which the group may open, and the service is started by it.
+
+    `setup` enables these units, and has Telegraf's plugin connect to this socket.
+    """
     socket, service = settings(SOCKET), settings(SERVICE)
-    assert socket["ListenSequentialPacket"] == "/run/bitcoin-ipc-guard.sock"
-    assert (socket["SocketMode"], socket["SocketGroup"]) == ("0660", "telegraf")
+    assert socket["ListenSequentialPacket"] == plan.GUARD_SOCKET == "/run/bitcoin-ipc-guard.sock"
+    assert (socket["SocketMode"], socket["SocketGroup"]) == ("0660", plan.DEFAULT_GROUP)
     assert service["Type"] == "notify"
     assert service["Requires"] == SOCKET.name
-    assert service["ExecStart"].split()[1:] == ["guard", "/var/lib/bitcoind/node.sock"]
+    program = "/usr/local/bin/telegraf-bitcoin-ipc"  # debian/rules adapts it
+    assert service["ExecStart"].split() == [program, "guard", "/var/lib/bitcoind/node.sock"]
 
 
 @with_systemd

@@ -14,19 +14,12 @@ from packaging.requirements import Requirement
 
 from telegraf_bitcoin_ipc.cli import commands
 from telegraf_bitcoin_ipc.config import OPTIONS
-from telegraf_bitcoin_ipc.setup import plan
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINNED = dict(
     re.findall(r"^([a-z0-9-]+)==(\S+) \\$", (ROOT / "debian/requirements.txt").read_text(), re.MULTILINE)
 )
-
-
-def contrib(unit: str, name: str) -> str:
-    """Return a setting of a unit in contrib/."""
-    (found,) = re.findall(rf"^{name}=(.*)$", (ROOT / "contrib" / unit).read_text(), re.MULTILINE)
-    return str(found)
 
 
 @pytest.mark.parametrize(
@@ -73,16 +66,6 @@ def test_the_manual_page_is_the_same_each_time() -> None:
     }
     assert len(pages) == 1
     assert '"1970-01-02"' in pages.pop()
-
-
-def test_setup_and_the_units_agree() -> None:
-    """What `setup` enables, and where Telegraf's plugin then connects to, is what the units say."""
-    assert (ROOT / "contrib" / plan.GUARD).is_file()
-    assert contrib(plan.GUARD_SOCKET_UNIT, "ListenSequentialPacket") == plan.GUARD_SOCKET
-    assert contrib(plan.GUARD_SOCKET_UNIT, "SocketGroup") == plan.DEFAULT_GROUP
-    assert contrib(plan.GUARD, "ExecStart").startswith(
-        "/usr/local/bin/telegraf-bitcoin-ipc "
-    )  # debian/rules adapts it
 
 
 @pytest.mark.parametrize("name", ["pydantic", "python-bitcoinlib", "pycapnp", "markdown-it-py"])
