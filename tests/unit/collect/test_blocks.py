@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -12,54 +12,38 @@ from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Block, Number, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered, PartlyFailed
-from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, STOCK, Source
 
 KNOWN: dict[str | int, int] = {"a": 1, "b": 2, "c": 4, 7: 8, 8: 16}
 """The blocks that the node has, by hash or height; every figure of a block is a multiple of this number."""
 
-SAID = {
-    "txs": 10,
-    "ins": 1,
-    "outs": 3,
-    "utxo_increase_actual": 2,
-    "total_size": 250,
-    "total_weight": 1000,
-    "totalfee": 5,
-    "subsidy": 50,
-    "total_out": 100,
-    "time": 1_700,
-}
-"""What getblockstats says of block 1."""
-
-LAST_BLOCK = {
-    "last_block_transactions": 10,
-    "last_block_inputs": 1,
-    "last_block_outputs": 3,
-    "last_block_size_bytes": 250,
-    "last_block_weight": 1000,
-    "last_block_fee_sat": 5,
-    "last_block_subsidy_sat": 50,
-    "last_block_value_sat": 100,
-    "last_block_timestamp_seconds": 1_700,
-}
-COINS = {
-    "utxo_created_total": 3,
-    "utxo_spent_total": 1,
-    "utxo_created_value_sat_total": 155,
-    "utxo_spent_value_sat_total": 105,
-}
+LAST_BLOCK = {"last_block_inputs": 3, "last_block_weight": 1000}
+COINS = {"utxo_created_total": 5, "utxo_spent_total": 7}
+"""The figures of a block 1: those that are shown, and those that are counted."""
 
 
-def times(number: int, figures: Mapping[str, int]) -> dict[str, Number]:
+def times(number: int, figures: Mapping[str, int]) -> dict[str, Value]:
     """Return the figures of the block of that number."""
     return {name: number * value for name, value in figures.items()}
 
 
-def shown(last: str | int | None, counted: str) -> dict[str, Number]:
+def shown(last: str | int | None, counted: str) -> dict[str, Value]:
     """Return what is shown where one block was the last, and some have been counted."""
     return times(KNOWN[last] if last else 0, LAST_BLOCK if last else {}) | times(
         sum(KNOWN[name] for name in counted), COINS
     )
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The call for the statistics of a block."""
+
+    block: str | int = ""
+    name: str = "getblockstats"
+    values: Mapping[str, object] = field(default_factory=lambda: LAST_BLOCK | COINS)
+    once_per_tip: bool = False
+
+    def of_block(self, block: str | int) -> "Statistics":
+        return Statistics(block)
 
 
 async def nothing() -> None:
@@ -77,9 +61,8 @@ class Node:
         self.lacking: set[str] = set()
         self.on_ask: Callable[[], Awaitable[None]] = nothing
 
-    async def read(self, source: Source) -> dict[str, Value]:
-        (_, block), (_, wanted) = source.call.arguments
-        assert wanted == BLOCK_STATISTICS
+    async def read(self, source: Statistics) -> dict[str, Value]:
+        block = source.block
         self.asked.append(block)
         await self.on_ask()
         if self.gone:
@@ -89,10 +72,10 @@ class Node:
             raise NotAnswered("getblockstats: no answer within 10 seconds")
         if block not in KNOWN:
             raise CallFailed("getblockstats: Block not available (pruned data) (error -1)")
-        said: Any = times(KNOWN[block], SAID)
-        values = {metric: read(said) for metric, read in source.values.items() if metric not in self.lacking}
+        values = times(KNOWN[block], LAST_BLOCK | COINS)
         if self.lacking:
-            raise PartlyFailed("getblockstats: the answer is malformed", values)
+            some = {metric: value for metric, value in values.items() if metric not in self.lacking}
+            raise PartlyFailed("getblockstats: the answer is malformed", some)
         self.failures -= 1
         return values
 
@@ -105,8 +88,6 @@ class Watched:
         self.news = 0
         self.node = Node()
         self.blocks = Blocks(self.store, Poller(self.store, time), self._new)
-        assert STOCK.statistics is not None
-        self._statistics = STOCK.statistics
 
     def _new(self) -> None:
         self.news += 1
@@ -138,15 +119,15 @@ class Watched:
 
     async def look(self, ibd: Value, height: Value, *, pushed: bool = True) -> None:
         """Take what a poll found, which may be while something else is asked."""
-        await self.blocks.polled(self.node, self._statistics, ibd, height, pushed=pushed)
+        await self.blocks.polled(self.node, Statistics(), ibd, height, pushed=pushed)
 
     def ask(self) -> None:
         """Ask for what was taken."""
-        assert asyncio.run(self.blocks.catch_up(self.node, self._statistics))
+        assert asyncio.run(self.blocks.catch_up(self.node, Statistics()))
 
     def idle(self) -> None:
         """Find nothing to ask for, or get no answer."""
-        assert not asyncio.run(self.blocks.catch_up(self.node, self._statistics))
+        assert not asyncio.run(self.blocks.catch_up(self.node, Statistics()))
 
     def restart(self) -> None:
         """Begin a new session."""
