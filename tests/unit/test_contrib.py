@@ -29,44 +29,37 @@ def settings(path: Path) -> dict[str, str]:
     return found
 
 
-def test_nothing_ends_the_guard_but_its_own_teardown() -> None:
-    """Systemd asks every process of the guard to leave the node, and kills none of them."""
+def test_what_the_service_promises() -> None:
+    """Each setting by which it protects the node is there, and none that would keep it from that."""
     service = settings(SERVICE)
-    assert service["KillMode"] == "control-group"
-    assert service["SendSIGKILL"] == "no"
-    assert "KillSignal" not in service
-    assert service["SystemCallErrorNumber"] == "EPERM"
-    assert "WatchdogSec" not in service
-    assert "RuntimeMaxSec" not in service
-    assert service["Restart"] == "on-failure"
-
-
-def test_nothing_slows_it_down_or_makes_it_the_one_to_kill() -> None:
-    """No limit on processor time or memory, and the last choice when memory is short."""
-    service = settings(SERVICE)
-    assert not [name for name in service if re.match(r"CPU|Memory(?!Deny)|Nice|Limit|Tasks|IO", name)]
-    assert int(service["OOMScoreAdjust"]) <= -900
-    assert service["OOMPolicy"] == "continue"
-    assert service["ManagedOOMPreference"] == "avoid"
-
-
-def test_it_leaves_before_the_node_is_told_to_stop() -> None:
-    """What starts after the node stops before it."""
-    assert "bitcoind.service" in settings(SERVICE)["After"].split()
-
-
-def test_it_has_no_rights_but_the_nodes_user() -> None:
-    """No network, no capability, no writable path; the log can name the clients' users."""
-    service = settings(SERVICE)
-    assert service["User"] == "bitcoin"
-    assert service["CapabilityBoundingSet"] == ""
-    assert service["RestrictAddressFamilies"] == "AF_UNIX"
-    assert service["PrivateNetwork"] == service["NoNewPrivileges"] == "yes"
-    assert service["ProtectSystem"] == "strict"
+    expected = {
+        # Systemd asks every process of the guard to leave the node, and kills none of them.
+        "KillMode": "control-group",
+        "SendSIGKILL": "no",
+        "SystemCallErrorNumber": "EPERM",
+        "Restart": "on-failure",
+        # It is the last choice when memory is short.
+        "OOMScoreAdjust": "-900",
+        "OOMPolicy": "continue",
+        "ManagedOOMPreference": "avoid",
+        # No rights but those of the node's user: no network, no capability.
+        "User": "bitcoin",
+        "CapabilityBoundingSet": "",
+        "RestrictAddressFamilies": "AF_UNIX",
+        "PrivateNetwork": "yes",
+        "NoNewPrivileges": "yes",
+        "ProtectSystem": "strict",
+        "SystemCallFilter": "@system-service ~@privileged @resources",
+    }
+    assert {name: service[name] for name in expected} == expected
+    assert "bitcoind.service" in service["After"].split(), "what starts after the node stops before it"
     assert {"/tmp", "/var/tmp", "/dev/shm"} <= set(service["InaccessiblePaths"].split())
-    assert not [name for name in service if re.match(r"ReadWrite|Bind|State|Cache|Logs|Runtime|Ambient", name)]
-    assert service["SystemCallFilter"] == "@system-service ~@privileged @resources"
-    assert "PrivateUsers" not in service
+    forbidden = (
+        "KillSignal|WatchdogSec|RuntimeMaxSec"  # nothing ends it but its own teardown
+        "|CPU|Memory(?!Deny)|Nice|Limit|Tasks|IO"  # nothing slows it down
+        "|ReadWrite|Bind|State|Cache|Logs|Runtime|Ambient|PrivateUsers"  # its log can name the clients' users
+    )
+    assert [name for name in service if re.match(forbidden, name)] == []
 
 
 def test_the_socket_is_for_a_group_and_nobody_else() -> None:

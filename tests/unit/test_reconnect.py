@@ -151,32 +151,3 @@ def test_defect_ends_it(defect: Exception, caplog: pytest.LogCaptureFixture) -> 
     with pytest.raises(type(defect), match="a defect"):
         asyncio.run(keep_serving(connect, serve, sleep=sleep, clock=lambda: 0))
     assert caplog.messages == []
-
-
-def test_stop_reaches_the_session() -> None:
-    """A stop while a session is served ends the session first, then the serving."""
-
-    async def stopped() -> list[str]:
-        happened: list[str] = []
-        serving = asyncio.Event()
-
-        @asynccontextmanager
-        async def connect() -> AsyncIterator[None]:
-            try:
-                yield
-            finally:
-                happened.append("left")
-
-        async def serve(session: None) -> NoReturn:
-            serving.set()
-            await asyncio.Event().wait()
-            raise AssertionError("nobody sets it")
-
-        task = asyncio.create_task(keep_serving(connect, serve, sleep=asyncio.sleep, clock=lambda: 0))
-        await serving.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return happened
-
-    assert asyncio.run(stopped()) == ["left"]

@@ -146,15 +146,6 @@ def test_one_emission_larger_than_the_bound(pair: Pair) -> None:
     pair.read_lines("1", "2", "3")
 
 
-def test_pipe_that_does_not_block(pair: Pair) -> None:
-    """With O_NONBLOCK on it a full pipe is waited for: everything arrives when it is read again."""
-    os.set_blocking(pair.writer, False)  # as a process may that shares the pipe
-    pair.get_stuck()
-    pair.pipe.put(["next"])
-    pair.get_unstuck()
-    pair.read_lines("next")
-
-
 @pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize("stuck", [False, True])
 def test_broken_pipe(pair: Pair, *, stuck: bool, blocking: bool) -> None:
