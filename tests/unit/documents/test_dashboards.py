@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from dashboards.absence import sentence
-from dashboards.dashboard import files, rows
+from dashboards.dashboard import files
 from dashboards.queries import value
 from dashboards.replaced import OLD_DASHBOARDS, rows_of
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from support.dashboard import DASHBOARD, PANELS, VARIABLES, expressions
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, METRICS
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
 
 ROOT = Path(__file__).parents[3]
@@ -51,32 +51,30 @@ def test_grafanas_own_model_reads_it_back() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
-def test_rows() -> None:
-    """The rows are there in the order in which one looks for a fault."""
+def test_every_metric_is_shown() -> None:
+    """What the plugin offers can be seen, without writing a query, in rows in the order of looking for a fault.
+
+    A typing error in a panel does not become an empty panel.
+    """
     titles = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
     assert titles == ["Overview", "Chain", "Mempool", "Fees", "Network", "UTXO cache", "Plugin"]
-    assert titles == [row.title for row in rows()]
+    assert {name for panel in PANELS for name in metrics(panel)} == METRICS.keys()
+    with pytest.raises(KeyError):
+        value("no_such_metric")
 
 
-def test_every_metric_is_shown() -> None:
-    """What the plugin offers can be seen, without writing a query."""
-    shown = {name for panel in PANELS for name in metrics(panel)}
-    assert {metric.name for metric in CATALOGUE} == shown
+def test_the_variables_choose_a_node() -> None:
+    """No panel shows another node than the ones that were picked.
 
-
-def test_every_series_is_chosen_by_the_variables() -> None:
-    """No panel shows another node than the ones that were picked."""
+    With All chosen, a node without the tag is seen as well, since .* matches what is not there.
+    """
     for expression in expressions():
         for found in SERIES.finditer(expression):
             assert found[2].endswith('instance=~"$instance", node=~"$node"}'), expression
-
-
-@pytest.mark.parametrize("name", ["instance", "node"])
-def test_all_includes_series_without_the_label(name: str) -> None:
-    """With All chosen, a node without the tag is seen as well, since .* matches what is not there."""
-    assert VARIABLES[name]["allValue"] == ".*"
-    assert VARIABLES[name]["includeAll"] is True
-    assert VARIABLES[name]["current"]["value"] == ["$__all"]
+    for name in ("instance", "node"):
+        variable = VARIABLES[name]
+        assert (variable["allValue"], variable["includeAll"]) == (".*", True)
+        assert variable["current"]["value"] == ["$__all"]
 
 
 def test_every_panel_explains_itself() -> None:
@@ -117,20 +115,17 @@ def test_a_panel_that_is_empty_says_why() -> None:
             assert target["instant"] is (panel["type"] in ("stat", "gauge"))
 
 
+NO_DIALECT = "the node's dialect is not tracing, chain, stock-chain or stock"
+
+
 @pytest.mark.parametrize(
     ("names", "reason", "expected"),
     [
         (["up"], "", "no plugin reports"),
-        (["poll_duration_seconds"], "", "the plugin has no session with a node"),
         (["chain_height"], "", "the plugin has no session with a node"),
-        (["peers"], "", "the node's dialect is not tracing, chain, stock-chain or stock"),
+        (["peers"], "", NO_DIALECT),
         (["utxo_cache_add_total"], "it is not traced", "the node's dialect is not tracing; or it is not traced"),
-        (
-            ["banned_peers"],
-            "",
-            "group peers is off: --metrics adds it; "
-            "or the node's dialect is not tracing, chain, stock-chain or stock",
-        ),
+        (["banned_peers"], "", f"group peers is off: --metrics adds it; or {NO_DIALECT}"),
         (["chain_height", "difficulty"], "", "the plugin has no session with a node"),
     ],
 )
@@ -160,12 +155,6 @@ def test_satoshi_are_shown_as_bitcoin() -> None:
             assert unit in ("currencyBTC", "sat/vB")
         if unit == "currencyBTC":
             assert all(each.endswith("/ 1e+08") for each in expressions([panel]))
-
-
-def test_unknown_metrics_are_refused() -> None:
-    """A typing error in a panel does not become an empty panel."""
-    with pytest.raises(KeyError):
-        value("no_such_metric")
 
 
 def test_every_panel_of_today_has_its_counterpart() -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from reference import PARTS, files
+from reference import PARTS, all_metrics, delay_table, files, module_table, with_part
 
 from telegraf_bitcoin_ipc import cli
 from telegraf_bitcoin_ipc.cli.commands import COMMANDS
-from telegraf_bitcoin_ipc.collect.metrics import METRICS
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
 from telegraf_bitcoin_ipc.config import ENVIRONMENT_PREFIX, Config
 from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK_30, STOCK_31
 from telegraf_bitcoin_ipc.parity.compare import Status
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.script import actions
@@ -96,7 +97,7 @@ def test_nothing_else_claims_to_be_generated() -> None:
 
 
 def test_the_way_in() -> None:
-    """A stranger reads the README to its end; it leads to every page, which answers the question in its heading."""
+    """A stranger reads the README to its end; it leads to every page, whose heading is its question."""
     assert len(PAGES["README.md"].splitlines()) <= README_LINES
     for page in QUESTIONS:
         assert re.match(r"# .+\?\n", PAGES[page]), page
@@ -202,3 +203,39 @@ def test_every_status_of_parity_is_documented() -> None:
     """Who reads the table that `parity` prints finds each of its words explained."""
     rows = re.findall(r"^\| ([a-z ]+) \| ", prose("docs/migration.md"), re.MULTILINE)
     assert set(rows) - {"status"} == set(get_args(Status))
+
+
+def test_every_metric_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """`metrics` prints the tables that METRICS.md has: each metric with its type, and its help at the end."""
+    assert cli.main(["metrics"]) == 0
+    text = capsys.readouterr().out
+    assert text == all_metrics()
+    rows = re.findall(r"^\| `bitcoin_(\w+)` \| (\w+) \|.*\| (.*) \|$", text, re.MULTILINE)
+    assert sorted(rows) == sorted((metric.name, metric.type, metric.help) for metric in CATALOGUE)
+    assert STOCK_31.origins == STOCK_30.origins, "what a column says of Bitcoin Core 31 holds for 30"
+
+
+def test_every_module_has_its_one_responsibility() -> None:
+    """The table of modules has a row for each module, with the first words of its docstring."""
+    package = ROOT / "telegraf_bitcoin_ipc"
+    rows = dict(re.findall(r"^\| `(\S+\.py)` \| (.*) \|$", module_table(), re.MULTILINE))
+    paths = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if path.name != "__init__.py"}
+    assert set(rows) == paths
+    assert [module for module, text in rows.items() if not text] == []
+
+
+@pytest.mark.parametrize("text", ["no markers", "<!-- a -->\n<!-- /a -->\n<!-- a -->\n<!-- /a -->"])
+def test_a_page_without_its_markers_is_not_written(text: str) -> None:
+    """A page that has lost its markers, or has them twice, is left alone."""
+    with pytest.raises(ValueError, match="not once"):
+        with_part(text, "a", "part")
+
+
+def test_each_alert_has_its_delay() -> None:
+    """Who reads how soon the alerts fire finds each, measured by every way to Prometheus, or said not to be."""
+    alerts = set(re.findall(r"- alert: (\w+)", (ROOT / "prometheus" / "alerts.yml").read_text()))
+    text, _, others = delay_table().partition("Not measured: ")
+    measured = re.findall(r"^\| `(\w+)` \| [^|]+ \| \d+ s \| \d+ s \| \d+ s \|$", text, re.MULTILINE)
+    not_measured = set(re.findall(r"`(\w+)`", others))
+    assert not_measured | set(measured) == alerts
+    assert not not_measured & set(measured)
