@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -46,10 +46,6 @@ class Statistics:
         return Statistics(block)
 
 
-async def nothing() -> None:
-    """Do nothing."""
-
-
 class Node:
     """A node with the KNOWN blocks, which is silent about some, and leaves the `lacking` metrics out."""
 
@@ -57,14 +53,15 @@ class Node:
         self.asked: list[str | int] = []
         self.failures = 0
         self.gone = False
-        self.silent: list[str] = []
+        self.silent: tuple[str, ...] = ()
         self.lacking: set[str] = set()
-        self.on_ask: Callable[[], Awaitable[None]] = nothing
+        self.meanwhile: list[Awaitable[None]] = []
 
     async def read(self, source: Statistics) -> dict[str, Value]:
         block = source.block
         self.asked.append(block)
-        await self.on_ask()
+        while self.meanwhile:
+            await self.meanwhile.pop()
         if self.gone:
             raise NodeUnavailable("the node closed the connection")
         self.failures += 1
@@ -93,43 +90,42 @@ class Watched:
         self.news += 1
 
     def play(self, story: str) -> None:
-        """Do the steps of a story: these, and the methods below, with what follows them."""
-        steps: dict[str, Callable[..., object]] = {
-            "poll": lambda height: self.poll(0, height),
-            "download": lambda height: self.poll(1, height),
-            "unclear": lambda *height: self.poll(None, *height),
-            "unpushed": lambda height: self.poll(0, height, pushed=False),
-            "leave": lambda name: self.blocks.disconnected(Block(1, name)),
-            "silent": lambda *names: setattr(self.node, "silent", names),
-        }
-        for step in story.split("; "):
-            action, *names = step.split()
-            (steps.get(action) or getattr(self, action))(*names)
+        """Do the steps of a story."""
 
-    def connect(self, *names: str) -> None:
+        async def play() -> None:
+            for step in story.split("; "):
+                await self._do(*step.split())
+
+        asyncio.run(play())
+
+    async def _do(self, action: str, *names: str) -> None:
+        """Do a step, which may be while something is asked (`during`)."""
+        match action:
+            case "poll" | "download" | "unclear" | "unpushed":
+                ibd = {"download": 1, "unclear": None}.get(action, 0)
+                height = int(names[0]) if names else None
+                await self.blocks.polled(self.node, Statistics(), ibd, height, pushed=action != "unpushed")
+            case "ask" | "idle":
+                assert await self.blocks.catch_up(self.node, Statistics()) is (action == "ask")
+            case "during":
+                self.node.meanwhile.append(self._do(*names))
+            case "silent":
+                self.node.silent = names
+            case "restart":
+                self._restart()
+            case "leave":
+                self.blocks.disconnected(Block(1, names[0]))
+            case "connect":
+                self._connect(*names)
+
+    def _connect(self, *names: str) -> None:
         """Connect blocks, each of which is news unless blocks are downloaded."""
         before = self.news
         for name in names:
             self.blocks.connected(Block(1, name))
         assert self.news - before == (0 if self.blocks.downloading else len(names))
 
-    def poll(self, ibd: Value, height: str = "", *, pushed: bool = True) -> None:
-        """Take what a poll found; without a height it found none."""
-        asyncio.run(self.look(ibd, int(height) if height else None, pushed=pushed))
-
-    async def look(self, ibd: Value, height: Value, *, pushed: bool = True) -> None:
-        """Take what a poll found, which may be while something else is asked."""
-        await self.blocks.polled(self.node, Statistics(), ibd, height, pushed=pushed)
-
-    def ask(self) -> None:
-        """Ask for what was taken."""
-        assert asyncio.run(self.blocks.catch_up(self.node, Statistics()))
-
-    def idle(self) -> None:
-        """Find nothing to ask for, or get no answer."""
-        assert not asyncio.run(self.blocks.catch_up(self.node, Statistics()))
-
-    def restart(self) -> None:
+    def _restart(self) -> None:
         """Begin a new session."""
         self.blocks.begin_session()
         self.store.end_session()
@@ -198,6 +194,15 @@ def watched() -> Watched:
         ("poll 7; connect a; ask; leave a; connect b c; ask; poll 8", "7 a b c", "c", "abc"),
         # What waited is not asked of the next node; its tip is shown first, and the counts go on.
         ("poll 7; connect a; ask; connect b; restart; idle; poll 8", "7 a 8", 8, "a"),
+        # A block that comes while another is asked for is asked for in the same go.
+        ("poll 7; connect a; during connect b; ask", "7 a b", "b", "ab"),
+        # A poll that finds the download while a block is asked for lets the others go, and nothing breaks.
+        ("poll 7; connect a b; during download 8; ask; idle", "7 a", "a", "a"),
+        # Figures that come after their block has left are not shown, but count; the next poll shows the tip.
+        ("during leave a; poll 7", "7", None, ""),
+        ("during leave a; poll 7; poll 8", "7 8", 8, ""),
+        ("poll 7; connect a; during leave a; ask", "7 a", None, "a"),
+        ("poll 7; connect a; during leave a; ask; poll 8", "7 a 8", 8, "a"),
     ],
 )
 def test_blocks(watched: Watched, story: str, asked: str, last: str | int | None, counted: str) -> None:
@@ -214,50 +219,10 @@ def test_nothing_during_the_download(watched: Watched) -> None:
     assert (watched.asked, watched.values) == ("", {})
 
 
-def test_block_during_the_work(watched: Watched) -> None:
-    """A block that comes while another is asked for is asked for in the same go."""
-    watched.play("poll 7; connect a")
-
-    async def connect() -> None:
-        if watched.asked == "7 a":
-            watched.connect("b")
-
-    watched.node.on_ask = connect
-    watched.ask()
-    assert watched.asked == "7 a b"
-    assert watched.values == shown("b", "ab")
-
-
-def test_download_is_found_during_the_work(watched: Watched) -> None:
-    """A poll that finds the download while a block is asked for lets the others go, and nothing breaks."""
-    watched.play("poll 7; connect a b")
-    watched.node.on_ask = lambda: watched.look(1, 8)
-    watched.play("ask; idle")
-    assert watched.asked == "7 a"
-
-
-@pytest.mark.parametrize(
-    ("before", "work", "counted"), [("unclear", "poll 7", ""), ("poll 7; connect a", "ask", "a")]
-)
-def test_last_block_leaves_during_the_work(watched: Watched, before: str, work: str, counted: str) -> None:
-    """Figures that come after their block has left are not shown, but count; the next poll shows the tip."""
-
-    async def leave() -> None:
-        watched.play("leave a")
-
-    watched.play(before)
-    watched.node.on_ask = leave
-    watched.play(work)
-    assert watched.values == shown(None, counted)
-    watched.node.on_ask = nothing
-    watched.play("poll 8")
-    assert watched.values == shown(8, counted)
-
-
 def test_bound_of_what_waits(watched: Watched) -> None:
     """Of more blocks than may wait the oldest are dropped and counted; the newest are asked for."""
     names = ["c"] * 2 + ["a"] * LONGEST_QUEUE
-    watched.connect(*names)
+    watched.play(" ".join(["connect", *names]))
     assert watched.values == {"events_dropped_total": 2}
     watched.play("poll 7; ask")
     assert watched.asked == " ".join(["7", *names[2:]])
@@ -268,7 +233,7 @@ def test_part_of_the_statistics(watched: Watched) -> None:
     """A figure that cannot be read costs itself: the others are shown and counted."""
     watched.play("poll 7; connect a")
     watched.node.lacking = {"last_block_weight", "utxo_created_total"}
-    watched.ask()
+    watched.play("ask")
     assert watched.errors == 1
     expected = shown("a", "a") | {"utxo_created_total": 0}
     del expected["last_block_weight"]
@@ -280,7 +245,7 @@ def test_lost_node(watched: Watched) -> None:
     watched.play("poll 7; connect a b")
     watched.node.gone = True
     with pytest.raises(NodeUnavailable):
-        watched.ask()
+        watched.play("ask")
     assert watched.asked == "7 a"
 
 

@@ -43,15 +43,6 @@ class Tree:
             name = self.blocks[name].previous
 
 
-@pytest.fixture
-def tree() -> Tree:
-    """Return a tree of two branches: 0 a b c d and 0 a B C."""
-    tree = Tree()
-    tree.grow("0", "a", "b", "c", "d")
-    tree.grow("a", "B", "C")
-    return tree
-
-
 @st.composite
 def journeys(draw: st.DrawFn) -> tuple[Tree, list[str]]:
     """A random tree, and the tips that a node goes to in it one after another."""
@@ -95,13 +86,19 @@ class Followed:
         self.store = Store(["mempool", "blocks"])
         self._listener = Connected()
         self.downloading = False
+        self.headers: Tree | None = tree
         self._tips = Tips(self.store, ActiveChain(self.store, self._listener), lambda: self.downloading)
 
-    def move(self, names: str, *, headers: bool = True) -> None:
-        """Have the tip be one block after another."""
+    def move(self, names: str) -> None:
+        """Have the tip be one block after another; `-x` loses the header of x, and `download` begins or ends."""
         for name in names.split():
-            tip = Block(self.tree.blocks[name].height, name)
-            asyncio.run(self._tips.moved(tip, self.tree if headers else None))
+            if name == "download":
+                self.downloading = not self.downloading
+            elif name.startswith("-"):
+                self.tree.lost = set(name[1:])
+            else:
+                tip = Block(self.tree.blocks[name].height, name)
+                asyncio.run(self._tips.moved(tip, self.headers))
 
     @property
     def connected(self) -> list[str]:
@@ -122,99 +119,82 @@ class Followed:
 
 
 @pytest.fixture
-def followed(tree: Tree) -> Followed:
-    """Return tips of which none has been told."""
+def followed() -> Followed:
+    """Return tips of which none has been told, in a tree of two branches: 0 a b c d and 0 a B C."""
+    tree = Tree()
+    tree.grow("0", "a", "b", "c", "d")
+    tree.grow("a", "B", "C")
     return Followed(tree)
 
 
+COUNTED = {
+    "updates": "tip_updates_total",
+    "connected": "blocks_connected_total",
+    "disconnected": "blocks_disconnected_total",
+    "reorgs": "reorgs_total",
+    "depth": "reorg_depth_max",
+    "confirmed": "mempool_tx_confirmed_total",
+    "errors": "poll_errors_total",
+}
+
+
 @pytest.mark.parametrize(
-    ("tips", "connected", "values"),
+    ("tips", "connected", "counted"),
     [
         # The tip that is there when the plugin comes is no new one: only its height is shown.
         ("c", "", {}),
         # A tip that is several blocks on counts each of them, with its transactions but the coinbase.
-        (
-            "0 a c",
-            "abc",
-            {"tip_updates_total": 2, "blocks_connected_total": 3, "mempool_tx_confirmed_total": 0 + 1 + 2},
-        ),
+        ("0 a c", "abc", {"updates": 2, "connected": 3, "confirmed": 0 + 1 + 2}),
         # A tip on another branch counts what left, what came, and how deep it went.
         (
             "d C",
             "BC",
-            {
-                "tip_updates_total": 1,
-                "blocks_disconnected_total": 3,
-                "reorgs_total": 1,
-                "reorg_depth_max": 3,
-                "blocks_connected_total": 2,
-                "mempool_tx_confirmed_total": 4 + 5,
-            },
+            {"updates": 1, "disconnected": 3, "reorgs": 1, "depth": 3, "connected": 2, "confirmed": 4 + 5},
         ),
         # A tip that went back counts, with nothing in its place.
-        (
-            "d c",
-            "",
-            {"tip_updates_total": 1, "blocks_disconnected_total": 1, "reorgs_total": 1, "reorg_depth_max": 1},
-        ),
+        ("d c", "", {"updates": 1, "disconnected": 1, "reorgs": 1, "depth": 1}),
+        # A header that cannot be had costs nothing: its blocks count once the next tip comes.
+        ("0 a -b c", "a", {"updates": 2, "connected": 1, "errors": 1}),
+        ("0 a -b d - c", "abc", {"updates": 3, "connected": 3, "confirmed": 0 + 1 + 2, "errors": 1}),
+        # What was not counted, and is off the chain again by the next tip, is not counted at all.
+        ("b -C C - c", "c", {"updates": 2, "connected": 1, "confirmed": 2, "errors": 1}),
+        # While blocks are downloaded they count by their heights, and are told to nobody.
+        ("download a c", "", {"updates": 1, "connected": 2}),
+        ("download a b download c", "c", {"updates": 2, "connected": 2, "confirmed": 2}),
     ],
 )
-def test_tips(followed: Followed, tips: str, connected: str, values: dict[str, Number]) -> None:
+def test_tips(followed: Followed, tips: str, connected: str, counted: dict[str, int]) -> None:
     """What one tip after another, the last of which is of height 3, counts."""
     followed.move(tips)
-    assert followed.values == values | {"block_height": 3}
+    assert followed.values == {"block_height": 3} | {COUNTED[name]: value for name, value in counted.items()}
     assert followed.connected == list(connected)
-    assert bool(followed.tree.asked) == (len(tips) > 1)
+
+
+@pytest.mark.parametrize("story", ["c", "download a c"])
+def test_no_header_in_vain(followed: Followed, story: str) -> None:
+    """Neither for the first tip nor while blocks are downloaded is a header asked for."""
+    followed.move(story)
+    assert followed.tree.asked == []
 
 
 def test_without_headers(followed: Followed) -> None:
     """A node that gives no headers has its tip's height and changes counted, and no blocks made up."""
-    followed.move("a c C", headers=False)
+    followed.headers = None
+    followed.move("a c C")
     assert followed.values == {"block_height": 3, "tip_updates_total": 2}
     assert followed.errors == []
 
 
 def test_failing_header(followed: Followed, caplog: pytest.LogCaptureFixture) -> None:
-    """A header that cannot be had costs nothing: its blocks count once the next tip comes."""
+    """A header that cannot be had is one warning; the count of failures begins at 0."""
     caplog.set_level(logging.WARNING)
     followed.move("0 a")
     assert followed.errors == [0]
-    followed.tree.lost = {"b"}
-    followed.move("c")
-    assert followed.values["blocks_connected_total"] == 1
-    assert followed.values["block_height"] == 3
+    followed.move("-b c")
     assert followed.errors == [1]
     assert caplog.messages == [
         "the blocks up to height 3 will be counted with the next tip: getblockheader: no answer within 10 seconds"
     ]
-    followed.tree.lost = set()
-    followed.move("d")
-    assert followed.connected == ["a", "b", "c", "d"]
-    assert followed.values["blocks_connected_total"] == 4
-    assert followed.values["tip_updates_total"] == 3
-
-
-def test_failing_header_of_a_lost_branch(followed: Followed) -> None:
-    """What was not counted, and is off the chain again by the next tip, is not counted at all."""
-    followed.move("b")
-    followed.tree.lost = {"C"}
-    followed.move("C")
-    followed.tree.lost = set()
-    followed.move("c")
-    assert followed.connected == ["c"]
-    assert "blocks_disconnected_total" not in followed.values
-
-
-def test_initial_block_download(followed: Followed) -> None:
-    """While blocks are downloaded no header is asked for: they count by their heights, and are told to nobody."""
-    followed.downloading = True
-    followed.move("a c")
-    assert followed.values == {"block_height": 3, "tip_updates_total": 1, "blocks_connected_total": 2}
-    assert (followed.tree.asked, followed.connected) == ([], [])
-    followed.downloading = False
-    followed.move("d")
-    assert followed.values["blocks_connected_total"] == 3
-    assert followed.connected == ["d"]
 
 
 def long_chain(blocks: int) -> tuple[Tree, Sequence[str]]:
