@@ -39,13 +39,21 @@ def test_counter() -> None:
 
 
 def test_started_counter_shows_zero() -> None:
-    """A counter that runs but has counted nothing shows 0, so that the first event is seen as a rise."""
+    """A counter that runs but has counted nothing shows 0, so that the first event is seen as a rise.
+
+    A reason that is new in a later node is counted, but makes no new series.
+    """
     store = Store(["mempool"])
     store.start("tip_updates_total", "mempool_tx_removed_by_reason_total")
     reasons = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced", "unknown")
     assert values(store) == {
         "tip_updates_total": 0,
         **{f"mempool_tx_removed_by_reason_total {reason}": 0 for reason in reasons},
+    }
+    store.add("mempool_tx_removed_by_reason_total", 1, "a reason of the future")
+    store.add("mempool_tx_removed_by_reason_total", 1, "")
+    assert {name: value for name, value in values(store).items() if value} == {
+        "mempool_tx_removed_by_reason_total unknown": 2
     }
 
 
@@ -88,21 +96,6 @@ def test_tags_come_in_the_catalogues_order() -> None:
     assert sample.tags == (("version", "unknown"), ("chain", "main"), ("dialect", "tracing"))
 
 
-def test_unknown_tag_value() -> None:
-    """A reason that is new in a later node is counted, but makes no new series."""
-    store = Store(["mempool"])
-    store.add("mempool_tx_removed_by_reason_total", 1, "a reason of the future")
-    store.add("mempool_tx_removed_by_reason_total", 1, "")
-    assert values(store) == {"mempool_tx_removed_by_reason_total unknown": 2}
-
-
-@pytest.mark.parametrize("tag_values", [(), ("a", "b"), ("a", "b", "c", "d")])
-def test_wrong_number_of_tags(tag_values: tuple[str, ...]) -> None:
-    """A mistake in the program is seen at once, not on a dashboard."""
-    with pytest.raises(ValueError, match="node_info has the tags"):
-        Store().set("node_info", 1, *tag_values)
-
-
 def test_group_that_is_off() -> None:
     """A group that was not asked for sends nothing, whatever happens."""
     store = Store()
@@ -116,8 +109,8 @@ def test_group_that_is_off() -> None:
     assert Store(["mempool"]).wants("mempool_tx_confirmed_total")
 
 
-def test_metric_outside_the_catalogue() -> None:
-    """A name with a typing error fails loudly instead of being ignored as of a group that is off."""
+def test_mistakes_of_the_program() -> None:
+    """A name with a typing error, or a wrong number of tags, fails loudly, and is not ignored like a group off."""
     store = Store()
     for call in (store.wants, store.forget, store.start):
         with pytest.raises(KeyError):
@@ -125,6 +118,9 @@ def test_metric_outside_the_catalogue() -> None:
     for change in (store.add, store.set):
         with pytest.raises(KeyError):
             change("blocks_conected_total", 1)
+    for tag_values in ((), ("a", "b"), ("a", "b", "c", "d")):
+        with pytest.raises(ValueError, match="node_info has the tags"):
+            store.set("node_info", 1, *tag_values)
 
 
 def test_samples_come_in_the_catalogues_order() -> None:
