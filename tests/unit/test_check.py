@@ -1,92 +1,65 @@
 """`check`: what it says of each metric, why one is missing or fails, and what could be done about it."""
 
-import json
-import random
 import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from support.in_process import Node, session_with
 
 from telegraf_bitcoin_ipc import check
 from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, METRICS
+from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import Connection
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, TRACING, Dialect, Source
 from telegraf_bitcoin_ipc.ipc.guard_process import Guarded
-from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters
-from telegraf_bitcoin_ipc.ipc.origins import RPC
-from telegraf_bitcoin_ipc.ipc.session import Session
-from telegraf_bitcoin_ipc.simnode.model import Model
-from telegraf_bitcoin_ipc.simnode.rpc.methods import answer
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "check"
 
-NOW = 1_700_000_000
 ALL_GROUPS = ",".join(CHOOSABLE_GROUPS)
 
 
-class FakeSession:
-    """A session with a node without a socket: JSON-RPC answers are the simulated node's."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self.dialect = dialect
-        self.version, self.chain = ("/Satoshi:31.99.0/", "regtest") if dialect is STOCK else ("", "")
-        self.model = Model(rng=random.Random(1), now=NOW, blocks=3)
-        self.failing: dict[str, CallFailed] = {}
-        self.asked: list[str] = []
-
-    async def read(self, source: Source) -> dict[str, Any]:
-        self.asked.append(source.name)
-        if source.name in self.failing:
-            raise self.failing[source.name]
-        call = source.call
-        if call.interface != RPC:
-            tip = SimpleNamespace(height=self.model.height)
-            said: Any = SimpleNamespace(
-                result=self.model.ibd if call.method.startswith("is") else tip, hasResult=True
-            )
-        elif call.each:
-            said = {str(value): self._rpc(call.method, value) for value in call.each}
-        else:
-            said = self._rpc(call.method, *(value for _, value in call.arguments))
-        return {metric: read(said) for metric, read in source.values.items()}
-
-    def _rpc(self, method: str, *values: Any) -> Any:
-        params = json.loads(parameters(values))
-        return answer(self.model, method, params, now=NOW + 60, started=NOW, subversion="/Satoshi:31.99.0/")
-
-
 class Checked:
-    """A node, and what `check` says of it."""
+    """A stock node, or one of another dialect, and what `check` says of it; it fails to answer `failing` calls."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
-        self.session = FakeSession(STOCK)
+        self.node, self.dialect = Node(), STOCK
         self.guard: Guarded | None = None
+        self.failing: dict[str, CallFailed] = {}
+        self.asked: list[str] = []
         self.fine = False
+        monkeypatch.setattr(check, "look_at", self._look_at)
+
+    @asynccontextmanager
+    async def _look_at(self, node_socket: object, *, unguarded: bool) -> AsyncIterator[Connection]:
+        async with session_with(self.node, self.dialect.name) as session:
+            read = session.read
+
+            async def read_or_fail(source: Source) -> dict[str, Value]:
+                self.asked.append(source.name)
+                if source.name in self.failing:
+                    raise self.failing[source.name]
+                return await read(source)
+
+            self._monkeypatch.setattr(session, "read", read_or_fail)
+            yield Connection(session, self.guard, may_subscribe=True)
 
     def report(self, **options: Any) -> str:
-        """Return the text of a check."""
-
-        @asynccontextmanager
-        async def look_at(node_socket: object, *, unguarded: bool) -> AsyncIterator[Any]:
-            yield Connection(cast(Session, self.session), self.guard, may_subscribe=True)
-
-        self._monkeypatch.setattr(check, "look_at", look_at)
+        """Return the text of a check, without the times that calls took."""
         lines, self.fine = check.report(make_config({"socket": "/run/node.sock", **options}))
-        return "\n".join(lines)
+        return re.sub(r"[0-9.]+ ms", "N ms", "\n".join(lines))
 
     def line(self, metric: str, **options: Any) -> str:
-        """Return what is said of a metric, without the time that it took."""
+        """Return what is said of a metric."""
         (line,) = re.findall(rf"^  (.*\bbitcoin_{metric}\b.*)$", self.report(**options), re.MULTILINE)
-        return re.sub(r"[0-9.]+ ms", "N ms", str(line))
+        return str(line)
 
 
 @pytest.fixture
@@ -103,9 +76,9 @@ def test_whole_report(checked: Checked, dialect: Dialect, golden: Callable[[Path
     pushed names where it comes from. What has no value is no failure, and says why there is none, as does what
     the kind of node does not give.
     """
-    checked.session = FakeSession(dialect)
+    checked.dialect = dialect
     text = checked.report(metrics=ALL_GROUPS)
-    golden(GOLDEN / f"{dialect.name}.txt", re.sub(r"[0-9.]+ ms", "N ms", text))
+    golden(GOLDEN / f"{dialect.name}.txt", re.sub(r"(?<=uptime_seconds = )\d+", "N", text) + "\n")
     assert sorted(re.findall(r"^  .*?\bbitcoin_(\w+)", text, re.MULTILINE)) == sorted(dialect.origins)
     assert checked.fine
 
@@ -127,7 +100,7 @@ def test_nothing_is_without_words() -> None:
 
 def test_labelled_values(checked: Checked) -> None:
     """Of values by tag those that are not 0 are shown."""
-    checked.session.model.peers.change(2, 1)
+    checked.node.model.peers.change(2, 1)
     assert "inbound 2, outbound 1" in checked.line("peers_by_direction")
 
 
@@ -146,7 +119,7 @@ def test_failure(checked: Checked, error: CallFailed, remedy: str) -> None:
 
     The other calls are made all the same.
     """
-    checked.session.failing["uptime"] = error
+    checked.failing["uptime"] = error
     text, _, advice = checked.line("uptime_seconds").partition("; ")
     assert text == f"FAILS   bitcoin_uptime_seconds {error}"
     assert remedy in advice
@@ -159,7 +132,7 @@ def test_failure_in_part(checked: Checked) -> None:
     """The remedy for a call that failed in part is the one for what failed; the other values are shown."""
     partly = PartlyFailed("getnetworkinfo: no", {"peers": 8})
     partly.__cause__ = NotAllowed("getnetworkinfo: no")
-    checked.session.failing["getnetworkinfo"] = partly
+    checked.failing["getnetworkinfo"] = partly
     assert checked.line("peers").startswith("works   bitcoin_peers = 8  (")
     assert "; -rpcwhitelist=" in checked.line("network_active")
     assert not checked.fine
@@ -167,11 +140,11 @@ def test_failure_in_part(checked: Checked) -> None:
 
 def test_initial_block_download(checked: Checked) -> None:
     """In the download nothing is asked that is not asked then, and it is said so."""
-    checked.session.model.ibd = True
+    checked.node.model.ibd = True
     line = checked.line("last_block_inputs")
     assert line == "later   bitcoin_last_block_inputs (getblockstats is not called during initial block download)"
     assert checked.line("chain_tips").startswith("later   bitcoin_chain_tips (getchaintips is not called during")
-    assert {"getblockstats", "getchaintips"}.isdisjoint(checked.session.asked)
+    assert {"getblockstats", "getchaintips"}.isdisjoint(checked.asked)
     assert checked.fine
 
 
@@ -181,7 +154,7 @@ def test_groups_that_are_off(checked: Checked) -> None:
     A call that serves several groups is made for the one that is on, and shows nothing of the other.
     """
     text = checked.report(metrics="none")
-    assert not set(checked.session.asked) & {"getpeerinfo", "getblockstats", "uptime", "estimatesmartfee"}
+    assert not set(checked.asked) & {"getpeerinfo", "getblockstats", "uptime", "estimatesmartfee"}
     off = re.findall(r"^off: group (\w+), (.*); --metrics adds it(.*)$", text, re.MULTILINE)
     assert [(group, held) for group, held, _ in off] == [(group, GROUPS[group]) for group in CHOOSABLE_GROUPS]
     assert ("peers", GROUPS["peers"], " (with getpeerinfo, listbanned)") in off
@@ -189,14 +162,9 @@ def test_groups_that_are_off(checked: Checked) -> None:
     assert "bitcoin_network_active" not in text
 
 
-def test_no_utxo_trace(checked: Checked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_utxo_trace(checked: Checked) -> None:
     """What was switched off is said to be so, and not to be missing."""
-    checked.session = FakeSession(TRACING)
-
-    async def read(source: Source) -> dict[str, Any]:
-        return dict.fromkeys(source.values)
-
-    monkeypatch.setattr(checked.session, "read", read)
+    checked.dialect = TRACING
     line = checked.line("utxo_cache_add_total", no_utxo_trace=True)
     assert line == "off     bitcoin_utxo_cache_add_total (--no-utxo-trace)"
     line = checked.line("utxo_cache_add_total")
