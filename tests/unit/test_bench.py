@@ -123,16 +123,15 @@ def test_figures_are_saved_and_shown(
     ]
 
 
-def test_readme_shows_the_last_run(report: Any) -> None:
-    """The table in bench/README.md is bench/results.json, with the machine it ran on; if not, `make bench`."""
+def test_readme_shows_the_last_run(report: Any, tmp_path: Path) -> None:
+    """The table in bench/README.md is bench/results.json, with the machine it ran on; if not, `make bench`.
+
+    A README that has lost its markers is not overwritten.
+    """
     text = (ROOT / "bench" / "README.md").read_text()
     part = text.partition(report.BEGIN + "\n")[2].partition("\n" + report.END)[0]
     assert part == report.readme_part(report.load())
     assert "| machine | " in part
-
-
-def test_readme_can_only_be_written_between_its_markers(report: Any, tmp_path: Path) -> None:
-    """A README that has lost its markers is not overwritten."""
     path = tmp_path / "README.md"
     path.write_text("no markers")
     with pytest.raises(ValueError, match="no part between"):
@@ -181,19 +180,16 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_an_emission_becomes_another_nodes_at_another_time() -> None:
-    """The replay changes the tag `node` and the time in every line, and nothing else."""
-    from bench.fleet.lines import Emission
+    """The replay changes the tag `node` and the time in every line, and nothing else.
+
+    The size of an emission is its lines, its bytes, and the series that Prometheus gets: one for each field.
+    """
+    from bench.fleet.lines import Emission, Size, size
 
     recorded = Emission(b"bitcoin,node=bench up=1i 17\nbitcoin,node=bench,reason=reorg a=17i 17\n", b"17")
     assert recorded.of("node-0007", 99) == (
         b"bitcoin,node=node-0007 up=1i 99\nbitcoin,node=node-0007,reason=reorg a=17i 99\n"
     )
-
-
-def test_each_field_of_a_line_is_a_series() -> None:
-    """The size of an emission is its lines, its bytes, and the series that Prometheus gets."""
-    from bench.fleet.lines import Emission, Size, size
-
     assert size(Emission(b"bitcoin a=1i,b=2.5 1\nbitcoin,x=y c=3i 1\n", b"1")) == Size(2, 40, 3)
 
 
@@ -222,15 +218,14 @@ def test_what_a_node_sends() -> None:
     assert text.endswith("to 20 %.")
 
 
-def test_lines_and_pages_are_told_apart() -> None:
-    """The cost of a line is what is left of the processor time without the pages; small batches do not count."""
+def test_the_limits_follow_from_both() -> None:
+    """The cost of a line is what is left of the processor time without the pages; small batches do not count.
+
+    So a longer interval helps against the lines alone; fewer groups help against both.
+    """
     line, series = costs(RESULTS)
     assert line == pytest.approx((0.4 - 1.5 / 15) / 3000)
     assert series == pytest.approx(1.5 / 100_000)
-
-
-def test_the_limits_follow_from_both() -> None:
-    """A longer interval helps against the lines alone; fewer groups help against both."""
     assert cells(limits_table(RESULTS)) == [
         ["default groups", "10 s", "2,500", "6,700"],
         ["default groups", "60 s", "6,700", "6,700"],
