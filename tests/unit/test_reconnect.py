@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import NoReturn
 
@@ -43,50 +42,43 @@ class EndOfScriptError(Exception):
     """Not about the node: ends it all."""
 
 
-@dataclass
 class Script:
-    """What happens to one connection after another: an error at connecting, or how a session ends."""
+    """What happens to one connection after another: an error at connecting, or in a tuple how a session ends."""
 
-    connections: Sequence[PluginError | tuple[PluginError]]
-    lasting: float
-    slept: list[float] = field(default_factory=list)
-    served: list[int] = field(default_factory=list)
-    closed: list[int] = field(default_factory=list)
+    def __init__(self, *connections: Exception | tuple[Exception]) -> None:
+        self._connections = connections
+        self.slept: list[float] = []
+        self.served: list[int] = []
+        self.closed: list[int] = []
 
-    def run(self) -> None:
-        """Serve until the script is over."""
-        numbers = count()
+    def run(self, lasting: float = LASTING) -> None:
+        """Serve sessions that last so many seconds until something else than the node ends it."""
+        numbered, moments = enumerate(self._connections), count(step=lasting)
 
         @asynccontextmanager
-        async def connect() -> AsyncIterator[int]:
-            number = next(numbers)
-            if number == len(self.connections):
-                raise EndOfScriptError
-            outcome = self.connections[number]
-            if isinstance(outcome, PluginError):
+        async def connect() -> AsyncIterator[tuple[int, Exception]]:
+            number, outcome = next(numbered)
+            if isinstance(outcome, Exception):
                 raise outcome
             try:
-                yield number
+                yield number, outcome[0]
             finally:
                 self.closed.append(number)
 
-        async def serve(number: int) -> NoReturn:
+        async def serve(session: tuple[int, Exception]) -> NoReturn:
+            number, error = session
             self.served.append(number)
-            outcome = self.connections[number]
-            assert isinstance(outcome, tuple)
-            raise outcome[0]
-
-        moments = count(step=self.lasting)
+            raise error
 
         async def sleep(seconds: float) -> None:
             assert self.closed == self.served, "it waits with a session open"
             self.slept.append(seconds)
 
-        serving = keep_serving(
-            connect, serve, sleep=sleep, clock=lambda: next(moments), new_delays=lambda: delays(lambda: 0)
+        asyncio.run(
+            keep_serving(
+                connect, serve, sleep=sleep, clock=lambda: next(moments), new_delays=lambda: delays(lambda: 0)
+            )
         )
-        with pytest.raises(EndOfScriptError):
-            asyncio.run(serving)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +114,9 @@ def test_outages(
 ) -> None:
     """How long it waits after each connection that failed or ended, and what it says about it."""
     caplog.set_level(logging.DEBUG, logger="telegraf_bitcoin_ipc.reconnect")
-    script = Script(connections, lasting)
-    script.run()
+    script = Script(*connections, EndOfScriptError())
+    with pytest.raises(EndOfScriptError):
+        script.run(lasting)
     assert script.slept == slept
     assert [record.levelname for record in caplog.records] == [
         {"W": "WARNING", "D": "DEBUG"}[letter] for letter in warned
@@ -137,17 +130,7 @@ def test_outages(
 @pytest.mark.parametrize("defect", [ValueError("a defect"), OSError("a defect"), PluginError("a defect")])
 def test_defect_ends_it(defect: Exception, caplog: pytest.LogCaptureFixture) -> None:
     """An error that is not about the node ends the program loudly instead of being tried again."""
-
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[None]:
-        yield
-
-    async def serve(session: None) -> NoReturn:
-        raise defect
-
-    async def sleep(seconds: float) -> None:
-        raise AssertionError("it tried again")
-
+    script = Script((defect,))
     with pytest.raises(type(defect), match="a defect"):
-        asyncio.run(keep_serving(connect, serve, sleep=sleep, clock=lambda: 0))
-    assert caplog.messages == []
+        script.run()
+    assert (script.slept, caplog.messages) == ([], [])
