@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -32,6 +32,7 @@ class FakeNode:
     answers: dict[str, dict[str, Value]] = field(default_factory=dict)
     partly: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    tip: str | None = None
 
     async def read(self, source: FakeSource) -> dict[str, Value]:
         self.asked.append(source.name)
@@ -80,9 +81,11 @@ class Polled:
         self._poller = Poller(self.store, FakeClock())
         self._sources = tuple(sources)
 
-    def poll(self, node: FakeNode, tip: Hashable = None) -> dict[str, Value]:
-        """Poll once, with that tip."""
-        return asyncio.run(self._poller.poll(node, self._sources, lambda known: tip))
+    def poll(self, node: FakeNode) -> dict[str, Value]:
+        """Poll once, with the node's tip: the height that the poll has found, unless it is said."""
+        return asyncio.run(
+            self._poller.poll(node, self._sources, lambda known: known.get("chain_height", node.tip))
+        )
 
     def begin_session(self) -> None:
         """Begin with another node, or the same one again."""
@@ -210,22 +213,14 @@ def test_labelled_values() -> None:
         assert polled.tagged("connections_by_network") == said
 
 
-def test_tip_is_told_what_is_known_by_then() -> None:
+def test_tip_is_told_what_is_known_by_then(node: FakeNode) -> None:
     """What is asked once per tip can depend on what the same poll found before it."""
-    seen: list[Mapping[str, Value]] = []
-
-    def tip(known: Mapping[str, Value]) -> Hashable:
-        seen.append(dict(known))
-        return known["chain_height"]
-
-    poller = Poller(Store(["chain"]), FakeClock())
-    answers: dict[str, dict[str, Value]] = {
-        "Chain.getHeight": {"chain_height": 7},
-        "getchaintips": {"chain_tips": {"active": 1}},
-    }
-    known = asyncio.run(poller.poll(FakeNode(answers), [HEIGHT, TIPS], tip))
-    assert seen == [{"chain_height": 7}]
-    assert known == {"chain_height": 7, "chain_tips": {"active": 1}}
+    polled = Polled("chain", sources=[HEIGHT, TIPS])
+    node.answers["getchaintips"] = {"chain_tips": {"active": 1}}
+    for height in (7, 7, 8):
+        node.answers["Chain.getHeight"] = {"chain_height": height}
+        polled.poll(node)
+    assert node.asked == [HEIGHT.name, TIPS.name, HEIGHT.name, HEIGHT.name, TIPS.name]
 
 
 @pytest.mark.parametrize(
@@ -256,8 +251,9 @@ def test_once_per_tip(story: str, calls: int) -> None:
                 polled.begin_session()
                 assert polled.tagged("chain_tips") == {}
             case _:
-                polled.poll(node, None if step == "none" else step)
-                shown = node.answers and step != "none"
+                node.tip = None if step == "none" else step
+                polled.poll(node)
+                shown = node.answers and node.tip
                 assert polled.tagged("chain_tips") == ({"active": 1} if shown else {})
     assert len(node.asked) == calls
     assert sum(polled.errors.values()) == story.count("fails")
