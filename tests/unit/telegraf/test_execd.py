@@ -83,11 +83,14 @@ def keeping(lines: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("pair", [lines], indirect=True)
 
 
-def test_lines_arrive_in_order(pair: Pair) -> None:
+@pytest.mark.parametrize("blocking", [True, False])
+def test_lines_arrive_in_order(pair: Pair, blocking: bool) -> None:
     """Telegraf reads every line whole, in the order of the emissions, in as many writes as it takes.
 
-    A path of raw bytes in the log is shown escaped, and what comes after it still arrives.
+    With O_NONBLOCK on it, as a process may set it that shares the pipe, a full pipe is waited for. A path of raw
+    bytes in the log is shown escaped, and what comes after it still arrives.
     """
+    os.set_blocking(pair.writer, blocking)
     lines = [f"{number:0200d}" for number in range(900)]
     for batch in (["one", "two"], [], ["three é"], ["connected to /run/\udcff.sock"], lines):
         pair.pipe.put(batch)
