@@ -2,6 +2,7 @@
 
 import random
 import struct
+from collections.abc import Callable
 
 import pytest
 from bitcoin.core import CBlock, CMutableTransaction, CMutableTxIn, CMutableTxOut, CoreMainParams, CTransaction
@@ -54,26 +55,6 @@ def test_simulated_transactions(inputs: int) -> None:
     assert transaction.virtual_size == tx.vsize
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        GENESIS_TRANSACTION[:-1],
-        GENESIS_TRANSACTION + b"\0",
-        SEGWIT[:-1],
-        SEGWIT[:200],
-        b"\x01\0\0\0" + b"\xff" * 9,
-        CMutableTransaction().serialize(),
-        CMutableTransaction(vin=[CMutableTxIn()]).serialize(),
-        CMutableTransaction(vout=[CMutableTxOut(1)]).serialize(),
-    ],
-)
-def test_malformed_transaction(data: bytes) -> None:
-    """What is no transaction is refused, and not given a made-up id or size."""
-    with pytest.raises(Malformed):
-        Transaction(data)
-
-
 @given(
     st.binary(max_size=100)
     | st.builds(lambda at, byte: SEGWIT[:at] + byte + SEGWIT[at + 1 :], st.integers(0, 342), st.binary(max_size=2))
@@ -115,19 +96,28 @@ def test_block_sizes(compact_size: bytes, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("read", "data"),
     [
-        b"",
-        bytes(80),
-        bytes(81),
-        bytes(80) + b"\xfd\x01",
-        bytes(80) + b"\xfe\x01\0\0",
-        bytes(80) + b"\xff" + bytes(7),
-        bytes(80) + b"\xff" * 9,
-        bytes(80) + b"\xfe" + struct.pack("<I", 1_000) + bytes(500),
+        (Transaction, b""),
+        (Transaction, GENESIS_TRANSACTION[:-1]),
+        (Transaction, GENESIS_TRANSACTION + b"\0"),
+        (Transaction, SEGWIT[:-1]),
+        (Transaction, SEGWIT[:200]),
+        (Transaction, b"\x01\0\0\0" + b"\xff" * 9),
+        (Transaction, CMutableTransaction().serialize()),
+        (Transaction, CMutableTransaction(vin=[CMutableTxIn()]).serialize()),
+        (Transaction, CMutableTransaction(vout=[CMutableTxOut(1)]).serialize()),
+        (block_transactions, b""),
+        (block_transactions, bytes(80)),
+        (block_transactions, bytes(81)),
+        (block_transactions, bytes(80) + b"\xfd\x01"),
+        (block_transactions, bytes(80) + b"\xfe\x01\0\0"),
+        (block_transactions, bytes(80) + b"\xff" + bytes(7)),
+        (block_transactions, bytes(80) + b"\xff" * 9),
+        (block_transactions, bytes(80) + b"\xfe" + struct.pack("<I", 1_000) + bytes(500)),
     ],
 )
-def test_malformed_block(data: bytes) -> None:
-    """A count that cannot be is refused: a counter must neither fall nor jump beyond all bounds."""
+def test_malformed(read: Callable[[bytes], object], data: bytes) -> None:
+    """What is none is refused: no id or size is made up, and no counter falls or jumps beyond all bounds."""
     with pytest.raises(Malformed):
-        block_transactions(data)
+        read(data)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from reference import PARTS, all_metrics, delay_table, files, module_table, with_part
+from reference import PARTS, all_metrics, delay_table, files, with_part
 
 from telegraf_bitcoin_ipc import cli
 from telegraf_bitcoin_ipc.cli.commands import COMMANDS
@@ -161,11 +161,21 @@ def test_metrics_exist() -> None:
         assert {name for name in named if not any(metric.startswith(name) for metric in METRICS)} == set(), page
 
 
-def test_exit_statuses_are_documented() -> None:
-    """Who writes a script finds every exit status."""
+def test_what_is_listed_is_complete() -> None:
+    """Every exit status has its row, every word of `parity`, every option of `simulate` and action of its script.
+
+    Who reads how long a JSON-RPC call may take reads the limit that is in force.
+    """
     statuses = re.findall(r"^\| (\d+) \| ", PAGES["docs/configuration.md"], re.MULTILINE)
     defined = {value for name, value in vars(cli.commands).items() if name.startswith("EXIT_")}
     assert {int(status) for status in statuses} == defined | {134}  # the simulated node's
+    words = re.findall(r"^\| ([a-z ]+) \| ", prose("docs/migration.md"), re.MULTILINE)
+    assert set(words) - {"status"} == set(get_args(Status))
+    cells = re.findall(r"^\| `([^`]+)`", PAGES["docs/simulator.md"], re.MULTILINE)
+    assert {cell.split()[0] for cell in cells if cell.startswith("--")} == options("simulate") - {"--help"}
+    known = actions(Model(rng=random.Random(1), now=0), lambda: 0)
+    assert [cell for cell in cells if not cell.startswith("--")] == list(known)
+    assert f"each with a time limit of {CALL_LIMIT:g} s" in PAGES["METRICS.md"]
 
 
 def test_both_tables_of_dialects_agree() -> None:
@@ -186,25 +196,6 @@ def test_the_versions_tested_with_are_those_fetched(program: str) -> None:
     assert re.findall(rf"^\| {program} \| ([0-9.]+)", PAGES["docs/compatibility.md"], re.MULTILINE) == fetched
 
 
-def test_time_limit_of_a_call() -> None:
-    """Who reads how long a JSON-RPC call may take reads the limit that is in force."""
-    assert f"each with a time limit of {CALL_LIMIT:g} s" in PAGES["METRICS.md"]
-
-
-def test_the_simulated_node_is_documented() -> None:
-    """Each option of `simulate`, and each action of a script, has its row in a table."""
-    cells = re.findall(r"^\| `([^`]+)`", PAGES["docs/simulator.md"], re.MULTILINE)
-    assert {cell.split()[0] for cell in cells if cell.startswith("--")} == options("simulate") - {"--help"}
-    known = actions(Model(rng=random.Random(1), now=0), lambda: 0)
-    assert [cell for cell in cells if not cell.startswith("--")] == list(known)
-
-
-def test_every_status_of_parity_is_documented() -> None:
-    """Who reads the table that `parity` prints finds each of its words explained."""
-    rows = re.findall(r"^\| ([a-z ]+) \| ", prose("docs/migration.md"), re.MULTILINE)
-    assert set(rows) - {"status"} == set(get_args(Status))
-
-
 def test_every_metric_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """`metrics` prints the tables that METRICS.md has: each metric with its type, and its help at the end."""
     assert cli.main(["metrics"]) == 0
@@ -213,15 +204,6 @@ def test_every_metric_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     rows = re.findall(r"^\| `bitcoin_(\w+)` \| (\w+) \|.*\| (.*) \|$", text, re.MULTILINE)
     assert sorted(rows) == sorted((metric.name, metric.type, metric.help) for metric in CATALOGUE)
     assert STOCK_31.origins == STOCK_30.origins, "what a column says of Bitcoin Core 31 holds for 30"
-
-
-def test_every_module_has_its_one_responsibility() -> None:
-    """The table of modules has a row for each module, with the first words of its docstring."""
-    package = ROOT / "telegraf_bitcoin_ipc"
-    rows = dict(re.findall(r"^\| `(\S+\.py)` \| (.*) \|$", module_table(), re.MULTILINE))
-    paths = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if path.name != "__init__.py"}
-    assert set(rows) == paths
-    assert [module for module, text in rows.items() if not text] == []
 
 
 @pytest.mark.parametrize("text", ["no markers", "<!-- a -->\n<!-- /a -->\n<!-- a -->\n<!-- /a -->"])
