@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from support.listener import Connected
+from support.listener import Recorder
 
 from telegraf_bitcoin_ipc.collect.decode import Malformed
 from telegraf_bitcoin_ipc.collect.events import (
@@ -55,14 +55,14 @@ class Watched:
         caplog.set_level(level, logger="telegraf_bitcoin_ipc.collect")
         self.store = Store(groups)
         self.tips = 0
-        self._listener = Connected()
+        self._listener = Recorder(self.store)
         self.chain = ChainEvents(self.store, ActiveChain(self.store, self._listener, ChainLog()), self._tip)
         self._caplog = caplog
 
     @property
     def blocks(self) -> list[str]:
         """The hashes of the blocks that were reported as connected."""
-        return self._listener.hashes
+        return self._listener.blocks
 
     @property
     def values(self) -> dict[str, Number]:
@@ -259,32 +259,6 @@ def test_every_metric_of_the_subscription_is_fed() -> None:
     events.tip_updated()
     events.chain_state_flushed(historical=False, locator=b"")
     assert {name for name, _, _ in store.samples()} == set(CHAIN.event_metrics(Subscription.CHAIN))
-
-
-class Recorder(ChainListener):
-    """Keeps what it is told, each with the sum of all that was counted by then."""
-
-    def __init__(self, store: Store) -> None:
-        self.told: list[tuple[object, Number]] = []
-        self._store = store
-
-    def _record(self, what: object) -> None:
-        self.told.append((what, sum(value for _, _, value in self._store.samples())))
-
-    def connected(self, block: Block) -> None:
-        self._record(("connected", block.hash))
-
-    def disconnected(self, block: Block) -> None:
-        self._record(("disconnected", block.hash))
-
-    def historical(self, block: Block) -> None:
-        self._record(("historical", block.height))
-
-    def new_tip(self, tip: Block | None) -> None:
-        self._record(("tip", tip))
-
-    def flushed(self, *, historical: bool, locator_size: int) -> None:
-        self._record(("flushed", historical, locator_size))
 
 
 def test_listeners_are_told_what_happens() -> None:

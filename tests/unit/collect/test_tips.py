@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.listener import Connected
+from support.listener import Recorder
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
 from telegraf_bitcoin_ipc.collect.store import Store
@@ -84,7 +84,7 @@ class Followed:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.store = Store(["mempool", "blocks"])
-        self._listener = Connected()
+        self._listener = Recorder(self.store)
         self.downloading = False
         self.headers: Tree | None = tree
         self._tips = Tips(self.store, ActiveChain(self.store, self._listener), lambda: self.downloading)
@@ -103,7 +103,7 @@ class Followed:
     @property
     def connected(self) -> list[str]:
         """The hashes of the blocks that were reported as connected."""
-        return self._listener.hashes
+        return self._listener.blocks
 
     @property
     def values(self) -> dict[str, Number]:
