@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
 import pytest
@@ -25,24 +25,6 @@ class FakeSource:
     once_per_tip: bool = False
 
 
-@dataclass
-class FakeNode:
-    """A node that answers as `answers` says; a source that is not there fails, one that is in `partly` in part."""
-
-    answers: dict[str, dict[str, Value]] = field(default_factory=dict)
-    partly: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-    tip: str | None = None
-
-    async def read(self, source: FakeSource) -> dict[str, Value]:
-        self.asked.append(source.name)
-        if source.name not in self.answers:
-            raise CallFailed(f"{source.name}: no answer within 10 seconds")
-        if source.name in self.partly:
-            raise PartlyFailed(f"{source.name}: the answer is malformed", self.answers[source.name])
-        return self.answers[source.name]
-
-
 class FakeClock:
     """A clock by which each look takes half a second."""
 
@@ -61,30 +43,37 @@ TIPS = FakeSource("getchaintips", {"chain_tips": None}, once_per_tip=True)
 SOURCES = (HEIGHT, HEADERS, BOTH, CONFIRMED)
 
 
-@pytest.fixture
-def node() -> FakeNode:
-    """Return a node that answers everything."""
-    return FakeNode(
-        {
-            "Chain.getHeight": {"chain_height": 120},
-            "Node.getHeaderTip": {"header_height": 121},
-            "Node.both": {"mempool_size": 0, "mempool_bytes": 1024},
-        }
-    )
-
-
 class Polled:
-    """A poller, its store and what can be seen of them."""
+    """A poller, its store, and the node that it polls.
+
+    The node gives the `answers`, by source: one that is not there fails, and one that lacks a metric in part.
+    """
 
     def __init__(self, *groups: str, sources: Iterable[FakeSource] = SOURCES) -> None:
         self.store = Store(groups)
         self._poller = Poller(self.store, FakeClock())
         self._sources = tuple(sources)
+        self.answers: dict[str, dict[str, Value]] = {}
+        self.asked: list[str] = []
+        self.lost = False
+        self.tip: str | None = None
 
-    def poll(self, node: FakeNode) -> dict[str, Value]:
+    async def read(self, source: FakeSource) -> dict[str, Value]:
+        """Answer as the node."""
+        if self.lost:
+            raise NodeUnavailable("the node closed the connection")
+        self.asked.append(source.name)
+        answer = self.answers.get(source.name)
+        if answer is None:
+            raise CallFailed(f"{source.name}: no answer within 10 seconds")
+        if answer.keys() < source.values.keys():
+            raise PartlyFailed(f"{source.name}: the answer is malformed", answer)
+        return answer
+
+    def poll(self) -> dict[str, Value]:
         """Poll once, with the node's tip: the height that the poll has found, unless it is said."""
         return asyncio.run(
-            self._poller.poll(node, self._sources, lambda known: known.get("chain_height", node.tip))
+            self._poller.poll(self, self._sources, lambda known: known.get("chain_height", self.tip))
         )
 
     def begin_session(self) -> None:
@@ -109,32 +98,38 @@ class Polled:
 
 @pytest.fixture
 def polled(caplog: pytest.LogCaptureFixture) -> Polled:
-    """Return a poller that has not polled yet; all it logs is kept."""
+    """Return a poller that has not polled yet, of a node that answers everything; all it logs is kept."""
     caplog.set_level(logging.DEBUG, logger="telegraf_bitcoin_ipc.collect.polls")
-    return Polled()
+    polled = Polled()
+    polled.answers = {
+        "Chain.getHeight": {"chain_height": 120},
+        "Node.getHeaderTip": {"header_height": 121},
+        "Node.both": {"mempool_size": 0, "mempool_bytes": 1024},
+    }
+    return polled
 
 
-def test_values(polled: Polled, node: FakeNode) -> None:
+def test_values(polled: Polled) -> None:
     """Everything the node told is there, an empty mempool as 0, with the time and the duration of the poll.
 
     Each method has a count of its failures, which begins at 0. A group that is off costs the node no call.
     """
     told = {"chain_height": 120, "header_height": 121, "mempool_size": 0, "mempool_bytes": 1024}
-    assert polled.poll(node) == told
+    assert polled.poll() == told
     assert polled.values == told | {
         "up": 1,
         "poll_duration_seconds": 0.5,
         "last_poll_timestamp_seconds": NOW,
     }
-    assert node.asked == ["Chain.getHeight", "Node.getHeaderTip", "Node.both"]
-    assert polled.errors == dict.fromkeys(node.asked, 0)
+    assert polled.asked == ["Chain.getHeight", "Node.getHeaderTip", "Node.both"]
+    assert polled.errors == dict.fromkeys(polled.asked, 0)
 
 
-def test_value_that_the_node_does_not_have(polled: Polled, node: FakeNode) -> None:
+def test_value_that_the_node_does_not_have(polled: Polled) -> None:
     """Where the node says that there is no value, the metric is absent, and nothing has failed."""
-    polled.poll(node)
-    node.answers["Chain.getHeight"] = {"chain_height": None}
-    assert "chain_height" not in polled.poll(node)
+    polled.poll()
+    polled.answers["Chain.getHeight"] = {"chain_height": None}
+    assert "chain_height" not in polled.poll()
     assert "chain_height" not in polled.values
     assert polled.values["up"] == 1
     assert polled.errors["Chain.getHeight"] == 0
@@ -144,30 +139,28 @@ def test_value_that_the_node_does_not_have(polled: Polled, node: FakeNode) -> No
     ("part", "why"), [({}, "no answer within 10 seconds"), ({"mempool_size": 7}, "the answer is malformed")]
 )
 def test_source_that_fails(
-    polled: Polled, node: FakeNode, part: dict[str, Value], why: str, caplog: pytest.LogCaptureFixture
+    polled: Polled, part: dict[str, Value], why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A call that fails, or a part of it, makes its own values absent instead of stale, and no other.
 
     It is counted each time, and is one warning per outage, then debug, and an info when it is back.
     """
-    polled.poll(node)
-    answer = node.answers.pop("Node.both")
+    polled.poll()
+    answer = polled.answers.pop("Node.both")
     if part:
-        node.partly.add("Node.both")
-        node.answers["Node.both"] = part
-    node.answers["Node.getHeaderTip"] = {"header_height": 122}
+        polled.answers["Node.both"] = part
+    polled.answers["Node.getHeaderTip"] = {"header_height": 122}
     for failures in (1, 2, 3):
         told = {"chain_height": 120, "header_height": 122, **part}
-        assert polled.poll(node) == told
+        assert polled.poll() == told
         assert polled.values.items() >= told.items()
         assert {"mempool_size", "mempool_bytes"} & polled.values.keys() == part.keys()
         assert polled.errors == {"Chain.getHeight": 0, "Node.getHeaderTip": 0, "Node.both": failures}
-    node.partly.clear()
-    node.answers["Node.both"] = answer
-    polled.poll(node)
-    polled.poll(node)
-    del node.answers["Node.both"]
-    polled.poll(node)
+    polled.answers["Node.both"] = answer
+    polled.poll()
+    polled.poll()
+    del polled.answers["Node.both"]
+    polled.poll()
     problem = f"Node.both fails: Node.both: {why}"
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", problem),
@@ -184,43 +177,38 @@ def test_source_that_fails(
 )
 def test_up(polled: Polled, answers: dict[str, dict[str, Value]], up: int) -> None:
     """One answer, or a part of one, is enough; a node that answers no question is not up, though connected."""
-    polled.poll(FakeNode(answers, partly={"Node.both"}))
+    polled.answers = answers
+    polled.poll()
     assert polled.values["up"] == up
 
 
-def test_lost_node_ends_the_poll(polled: Polled, node: FakeNode) -> None:
+def test_lost_node_ends_the_poll(polled: Polled) -> None:
     """A lost connection is not taken for one failing value after another."""
-
-    class Lost(FakeNode):
-        async def read(self, source: FakeSource) -> dict[str, Value]:
-            if source is HEADERS:
-                raise NodeUnavailable("the node closed the connection")
-            return await super().read(source)
-
-    lost = Lost(node.answers)
+    polled.poll()
+    polled.lost = True
     with pytest.raises(NodeUnavailable):
-        polled.poll(lost)
-    assert lost.asked == ["Chain.getHeight"]
-    assert polled.errors["Node.getHeaderTip"] == 0
+        polled.poll()
+    assert set(polled.errors.values()) == {0}
+    assert polled.values["up"] == 1, "the session's end says that it is down"
 
 
 def test_labelled_values() -> None:
     """Values by network are shown as the last answer has them: a network without peers any more is gone."""
-    polled, node = Polled("peers", sources=[NETWORKS]), FakeNode()
+    polled = Polled("peers", sources=[NETWORKS])
     for said in ({"ipv4": 3, "onion": 2}, {"ipv4": 4}, {}):
-        node.answers = {"getpeerinfo": {"connections_by_network": said}} if said else {}
-        polled.poll(node)
+        polled.answers = {"getpeerinfo": {"connections_by_network": said}} if said else {}
+        polled.poll()
         assert polled.tagged("connections_by_network") == said
 
 
-def test_tip_is_told_what_is_known_by_then(node: FakeNode) -> None:
+def test_tip_is_told_what_is_known_by_then() -> None:
     """What is asked once per tip can depend on what the same poll found before it."""
     polled = Polled("chain", sources=[HEIGHT, TIPS])
-    node.answers["getchaintips"] = {"chain_tips": {"active": 1}}
+    polled.answers["getchaintips"] = {"chain_tips": {"active": 1}}
     for height in (7, 7, 8):
-        node.answers["Chain.getHeight"] = {"chain_height": height}
-        polled.poll(node)
-    assert node.asked == [HEIGHT.name, TIPS.name, HEIGHT.name, HEIGHT.name, TIPS.name]
+        polled.answers["Chain.getHeight"] = {"chain_height": height}
+        polled.poll()
+    assert polled.asked == [HEIGHT.name, TIPS.name, HEIGHT.name, HEIGHT.name, TIPS.name]
 
 
 @pytest.mark.parametrize(
@@ -238,24 +226,24 @@ def test_tip_is_told_what_is_known_by_then(node: FakeNode) -> None:
 )
 def test_once_per_tip(story: str, calls: int) -> None:
     """A call that is made once per tip, at polls with one tip after another."""
-    polled, node = Polled("chain", sources=[TIPS]), FakeNode()
+    polled = Polled("chain", sources=[TIPS])
     answer: dict[str, Value] = {"chain_tips": {"active": 1}}
-    node.answers["getchaintips"] = answer
+    polled.answers["getchaintips"] = answer
     for step in story.split():
         match step:
             case "fails":
-                node.answers.clear()
+                polled.answers.clear()
             case "works":
-                node.answers["getchaintips"] = answer
+                polled.answers["getchaintips"] = answer
             case "restart":
                 polled.begin_session()
                 assert polled.tagged("chain_tips") == {}
             case _:
-                node.tip = None if step == "none" else step
-                polled.poll(node)
-                shown = node.answers and node.tip
+                polled.tip = None if step == "none" else step
+                polled.poll()
+                shown = polled.answers and polled.tip
                 assert polled.tagged("chain_tips") == ({"active": 1} if shown else {})
-    assert len(node.asked) == calls
+    assert len(polled.asked) == calls
     assert sum(polled.errors.values()) == story.count("fails")
 
 
@@ -293,15 +281,15 @@ def test_bytes_of_peers(looks: list[tuple[dict[int, tuple[int, int]] | str, tupl
 
     What came before the first look is not counted as if it had come at once: every message's series begins at 0.
     """
-    polled, node = Polled("peers", sources=[BYTES]), FakeNode()
+    polled = Polled("peers", sources=[BYTES])
     for said, counted in looks:
-        node.answers.clear()
+        polled.answers.clear()
         if isinstance(said, dict):
             totals = {
                 (peer, name): n for peer, (tx, inv) in said.items() for name, n in (("tx", tx), ("inv", inv))
             }
-            node.answers["getpeerinfo"] = {"p2p_bytes_recv_total": totals}
-        polled.begin_session() if said == "restart" else polled.poll(node)
+            polled.answers["getpeerinfo"] = {"p2p_bytes_recv_total": totals}
+        polled.begin_session() if said == "restart" else polled.poll()
         values = polled.tagged("p2p_bytes_recv_total")
         assert (values.pop("tx"), values.pop("inv")) == counted
         assert set(values.values()) == {0}
