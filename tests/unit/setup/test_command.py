@@ -43,7 +43,7 @@ class Machine(Root):
         self.path(name).write_text(text)
 
     def execute(self, words: Sequence[str]) -> None:
-        """Stand in for the system: remember the command, and do what enabling leaves in /etc, unless it fails."""
+        """Stand in for the system: remember the command, and do what it changes in /etc, unless it fails."""
         self.commands.append(" ".join(words))
         if (words[1], self.fails) == ("enable", "before"):
             raise StepFailed("systemctl: no")
@@ -53,6 +53,10 @@ class Machine(Root):
             wanted.symlink_to("/lib/systemd/system/bitcoin-ipc-guard.socket")
         elif words[1] == "disable":
             wanted.unlink(missing_ok=True)
+        elif words[0] == "usermod":
+            self.write("etc/group", self.read("etc/group").replace("watchers:x:997:", "watchers:x:997:telegraf"))
+        elif words[0] == "gpasswd":
+            self.write("etc/group", self.read("etc/group").replace("997:telegraf", "997:"))
         if (words[1], self.fails) == ("enable", "after"):
             raise StepFailed("systemctl: no")
 
@@ -82,24 +86,41 @@ def watched(machine: Machine) -> Machine:
     return machine
 
 
-def test_from_nothing_and_back(watched: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+UNITS = "systemctl daemon-reload"
+JOIN = "usermod --append --groups watchers telegraf"
+ENABLE = "systemctl enable --now bitcoin-ipc-guard.socket"
+RELOAD = "systemctl try-reload-or-restart telegraf.service"
+RESTART = "systemctl try-restart telegraf.service"
+
+
+@pytest.mark.parametrize(
+    ("groups", "commands"),
+    [
+        (["telegraf"], [UNITS, ENABLE, RELOAD]),
+        (["watchers"], [UNITS, JOIN, ENABLE, RESTART]),
+        # A socket that is there already is made again, with the group, and the guard starts with it.
+        (
+            ["telegraf", "watchers"],
+            [UNITS, ENABLE, RELOAD, UNITS, JOIN, "systemctl try-restart bitcoin-ipc-guard.socket", RESTART],
+        ),
+    ],
+)
+def test_from_nothing_and_back(
+    watched: Machine, groups: list[str], commands: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Everything is set up, twice changes nothing, and --undo leaves the machine as it was."""
     before = watched.state()
-    assert watched.setup("--yes") == 0
+    for group in groups:
+        assert watched.setup("--yes", "--group", group) == 0
     out = capsys.readouterr().out
     assert "node: /var/lib/bitcoind/node.sock, account bitcoin, group bitcoin, bitcoind.service" in out
     assert "User=bitcoin" in watched.read(plan.DROP_IN)
     assert watched.read(plan.TELEGRAF_CONFIG)
-    assert watched.commands == [
-        "systemctl daemon-reload",
-        "systemctl enable --now bitcoin-ipc-guard.socket",
-        "systemctl try-reload-or-restart telegraf.service",
-    ]
     after = watched.state()
-    assert watched.setup("--yes") == 0
+    assert watched.setup("--yes", "--group", group) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert watched.state() == after
-    assert len(watched.commands) == 3
+    assert watched.commands == commands
     assert watched.setup("--undo", "--yes") == 0
     assert watched.state() == before
     assert watched.setup("--undo", "--yes") == 0

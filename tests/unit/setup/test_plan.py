@@ -23,22 +23,6 @@ def planned(
     return plan.plan(machine, node, PROGRAM, group, address)
 
 
-def after(machine: Machine, steps: list[plan.Step]) -> Machine:
-    """Return the machine once the steps are done."""
-    files, members, enabled = dict(machine.files), dict(machine.members), machine.enabled
-    for step in steps:
-        match step:
-            case Write(path, text):
-                files[path] = text
-            case Join(account, group):
-                members[group] |= {account}
-            case Enable():
-                enabled = True
-            case _:
-                pass
-    return machine._replace(files=files, members=members, enabled=enabled)
-
-
 def test_a_fresh_machine() -> None:
     """Units first, then the socket, then Telegraf, which only has to read its configuration again."""
     steps, kept = planned(FRESH)
@@ -54,28 +38,12 @@ def test_a_fresh_machine() -> None:
     assert f'command = ["{PROGRAM}", "{plan.GUARD_SOCKET}"]' in texts[plan.TELEGRAF_CONFIG]
 
 
-@pytest.mark.parametrize("group", ["telegraf", "watchers"])
-def test_twice_changes_nothing(group: str) -> None:
-    """After a setup there is nothing left to do, and nothing to report."""
-    steps, _ = planned(FRESH, group=group)
-    assert planned(after(FRESH, steps), group=group) == ([], [])
-
-
 def test_another_group() -> None:
-    """The socket gets that group, Telegraf's account joins it, and only a restart gives the process the group.
-
-    A socket that is there already is made again, with the group, and the guard starts with it.
-    """
-    socket = Write(plan.GROUP_DROP_IN, "[Socket]\nSocketGroup=watchers\n")
-    join = Join("telegraf", "watchers")
-    restart = Reload("telegraf.service", restart=True)
+    """The socket gets that group, Telegraf's account joins it, and only a restart gives the process the group."""
     steps, _ = planned(FRESH, group="watchers")
-    assert [step for step in steps if step in (socket, join, restart)] == [socket, join, restart]
-    assert steps[-1] == restart
-    assert planned(after(FRESH, planned(FRESH)[0]), group="watchers") == (
-        [socket, ReadUnits(), join, Reload("bitcoin-ipc-guard.socket", restart=True), restart],
-        [],
-    )
+    assert Write(plan.GROUP_DROP_IN, "[Socket]\nSocketGroup=watchers\n") in steps
+    assert Join("telegraf", "watchers") in steps
+    assert steps[-1] == Reload("telegraf.service", restart=True)
 
 
 def test_what_exists_is_not_overwritten() -> None:
@@ -129,7 +97,7 @@ def test_drop_in() -> None:
 def test_undo() -> None:
     """All that was done is taken back, in the reverse order: Telegraf leaves before the guard stops."""
     steps, _ = planned(FRESH, group="watchers")
-    files = after(FRESH, steps).files
+    files = {step.path: step.text for step in steps if isinstance(step, Write)}
     assert plan.undo(json.dumps(plan.record(steps)), files) == [
         Remove(plan.TELEGRAF_CONFIG, changed=False),
         Reload("telegraf.service", restart=False),
