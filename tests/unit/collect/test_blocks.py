@@ -46,22 +46,26 @@ class Statistics:
         return Statistics(block)
 
 
-class Node:
-    """A node with the KNOWN blocks, which is silent about some, and leaves the `lacking` metrics out."""
+class Watched:
+    """A Blocks with its store, and its node, which has the KNOWN blocks and is silent about some of them."""
 
-    def __init__(self) -> None:
-        self.asked: list[str | int] = []
+    def __init__(self, *groups: str) -> None:
+        self.store = Store(groups)
+        self.blocks = Blocks(self.store, Poller(self.store, time), self._new)
+        self.news = 0
+        self._asked: list[str | int] = []
         self.failures = 0
         self.gone = False
         self.silent: tuple[str, ...] = ()
         self.lacking: set[str] = set()
-        self.meanwhile: list[Awaitable[None]] = []
+        self._meanwhile: list[Awaitable[None]] = []
 
     async def read(self, source: Statistics) -> dict[str, Value]:
+        """Answer as the node, which leaves the `lacking` metrics out."""
         block = source.block
-        self.asked.append(block)
-        while self.meanwhile:
-            await self.meanwhile.pop()
+        self._asked.append(block)
+        while self._meanwhile:
+            await self._meanwhile.pop()
         if self.gone:
             raise NodeUnavailable("the node closed the connection")
         self.failures += 1
@@ -75,16 +79,6 @@ class Node:
             raise PartlyFailed("getblockstats: the answer is malformed", some)
         self.failures -= 1
         return values
-
-
-class Watched:
-    """A Blocks with its store."""
-
-    def __init__(self, *groups: str) -> None:
-        self.store = Store(groups)
-        self.news = 0
-        self.node = Node()
-        self.blocks = Blocks(self.store, Poller(self.store, time), self._new)
 
     def _new(self) -> None:
         self.news += 1
@@ -104,19 +98,21 @@ class Watched:
             case "poll" | "download" | "unclear" | "unpushed":
                 ibd = {"download": 1, "unclear": None}.get(action, 0)
                 height = int(names[0]) if names else None
-                await self.blocks.polled(self.node, Statistics(), ibd, height, pushed=action != "unpushed")
+                await self.blocks.polled(self, Statistics(), ibd, height, pushed=action != "unpushed")
             case "ask" | "idle":
-                assert await self.blocks.catch_up(self.node, Statistics()) is (action == "ask")
+                assert await self.blocks.catch_up(self, Statistics()) is (action == "ask")
             case "during":
-                self.node.meanwhile.append(self._do(*names))
+                self._meanwhile.append(self._do(*names))
             case "silent":
-                self.node.silent = names
+                self.silent = names
             case "restart":
                 self._restart()
             case "leave":
                 self.blocks.disconnected(Block(1, names[0]))
             case "connect":
                 self._connect(*names)
+            case _:
+                raise AssertionError(f"no step: {action}")
 
     def _connect(self, *names: str) -> None:
         """Connect blocks, each of which is news unless blocks are downloaded."""
@@ -134,7 +130,7 @@ class Watched:
     @property
     def asked(self) -> str:
         """The blocks that were asked for."""
-        return " ".join(map(str, self.node.asked))
+        return " ".join(map(str, self._asked))
 
     @property
     def values(self) -> dict[str, Number]:
@@ -210,7 +206,7 @@ def test_blocks(watched: Watched, story: str, asked: str, last: str | int | None
     watched.play(story)
     assert watched.asked == asked
     assert watched.values == shown(last, counted)
-    assert watched.errors == watched.node.failures
+    assert watched.errors == watched.failures
 
 
 def test_nothing_during_the_download(watched: Watched) -> None:
@@ -232,7 +228,7 @@ def test_bound_of_what_waits(watched: Watched) -> None:
 def test_part_of_the_statistics(watched: Watched) -> None:
     """A figure that cannot be read costs itself: the others are shown and counted."""
     watched.play("poll 7; connect a")
-    watched.node.lacking = {"last_block_weight", "utxo_created_total"}
+    watched.lacking = {"last_block_weight", "utxo_created_total"}
     watched.play("ask")
     assert watched.errors == 1
     expected = shown("a", "a") | {"utxo_created_total": 0}
@@ -243,7 +239,7 @@ def test_part_of_the_statistics(watched: Watched) -> None:
 def test_lost_node(watched: Watched) -> None:
     """A node that is gone ends the work instead of failing block by block."""
     watched.play("poll 7; connect a b")
-    watched.node.gone = True
+    watched.gone = True
     with pytest.raises(NodeUnavailable):
         watched.play("ask")
     assert watched.asked == "7 a"
