@@ -24,8 +24,8 @@ class Pair:
     """A small real pipe whose writing end is a LineWriter's."""
 
     def __init__(self, kept: int) -> None:
-        self._reader: int | None
-        self._reader, self.writer = os.pipe()
+        reader, self.writer = os.pipe()
+        self.reader = os.fdopen(reader, "rb", buffering=0)
         capacity = fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, 1)  # the least that the system makes of it
         self._too_much = "s" * 2 * capacity
         before = set(threading.enumerate())
@@ -34,11 +34,10 @@ class Pair:
 
     def read(self, size: int, seconds: float = LONG) -> bytes:
         """Wait for that many bytes and return them; an error if nothing comes for so long."""
-        assert self._reader is not None
         data = b""
         while len(data) < size:
-            assert select.select([self._reader], [], [], seconds)[0], f"no more than {data!r} came"
-            data += os.read(self._reader, size - len(data))
+            assert select.select([self.reader], [], [], seconds)[0], f"no more than {data!r} came"
+            data += self.reader.read(size - len(data))
         return data
 
     def read_lines(self, *lines: str) -> None:
@@ -55,15 +54,9 @@ class Pair:
         """Read the rest of it."""
         self.read_lines(self._too_much[1:])
 
-    def close_reader(self) -> None:
-        """Break the pipe."""
-        if self._reader is not None:
-            os.close(self._reader)
-            self._reader = None
-
     def end(self) -> None:
         """Break the pipe, and wait for the thread to find that out."""
-        self.close_reader()
+        self.reader.close()
         self.pipe.put(["the end"])
         self._thread.join(LONG)
         assert not self._thread.is_alive()
@@ -149,7 +142,7 @@ def test_broken_pipe(pair: Pair, *, stuck: bool, blocking: bool) -> None:
     pair.pipe.on_broken(lambda: told.put(threading.current_thread().name))
     if stuck:
         pair.get_stuck()
-    pair.close_reader()
+    pair.reader.close()
     pair.pipe.put(["nobody reads this"])
     assert told.get(timeout=LONG).startswith("pipe ")
     pair.end()
