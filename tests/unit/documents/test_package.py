@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import distribution
+from itertools import chain
 from pathlib import Path
 
 import bundled
@@ -17,26 +18,20 @@ from telegraf_bitcoin_ipc.config import OPTIONS
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PINNED = dict(
-    re.findall(r"^([a-z0-9-]+)==(\S+) \\$", (ROOT / "debian/requirements.txt").read_text(), re.MULTILINE)
-)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)],
-)
-def test_the_package_has_what_is_needed(text: str) -> None:
-    """What the package contains is what pyproject.toml asks for."""
-    requirement = Requirement(text)
-    assert PINNED[bundled.canonical(requirement.name)] in requirement.specifier
-
-
-def test_what_is_pinned_is_checked() -> None:
-    """Each library in the package is known by its bytes."""
+def test_the_package_has_what_is_needed() -> None:
+    """Each library that pyproject.toml asks for, the extras' too, and what it needs, is pinned to its bytes."""
     text = (ROOT / "debian/requirements.txt").read_text()
-    assert len(PINNED) == text.count("==")
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", text, re.MULTILINE))
+    for word in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
+        requirement = Requirement(word)
+        assert pinned[bundled.canonical(requirement.name)] in requirement.specifier
+    assert len(pinned) == text.count("==")
     assert all("--hash=sha256:" in each for each in text.split("==")[1:])
+    found = {each.partition("==")[0] for each in bundled.needed("telegraf-bitcoin-ipc")}
+    assert {"pycapnp", "pydantic-core", "rich", "pygments", "prometheus-client"} <= found
+    assert found <= pinned.keys()
 
 
 def test_the_manual_page_has_everything() -> None:
@@ -72,10 +67,3 @@ def test_the_manual_page_is_the_same_each_time() -> None:
 def test_licences_are_known(name: str) -> None:
     """Whichever of its metadata's fields a library uses."""
     assert bundled.licence(distribution(name)) != "UNKNOWN"
-
-
-def test_what_is_needed_includes_the_extras_and_what_they_need() -> None:
-    """The list from which the package's libraries are pinned is complete."""
-    found = {each.partition("==")[0] for each in bundled.needed("telegraf-bitcoin-ipc")}
-    assert {"pycapnp", "pydantic-core", "rich", "pygments", "prometheus-client"} <= found
-    assert found <= PINNED.keys()
