@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboards.absence import sentence
 from dashboards.dashboard import files
 from dashboards.queries import value
 from dashboards.replaced import OLD_DASHBOARDS, rows_of
@@ -113,25 +112,6 @@ def test_a_panel_that_is_empty_says_why() -> None:
         assert len({group in (*ALWAYS_ON, *DEFAULT_GROUPS) for group in groups}) == 1, panel["title"]
         for target in panel["targets"]:
             assert target["instant"] is (panel["type"] in ("stat", "gauge"))
-
-
-NO_DIALECT = "the node's dialect is not tracing, chain, stock-chain or stock"
-
-
-@pytest.mark.parametrize(
-    ("names", "reason", "expected"),
-    [
-        (["up"], "", "no plugin reports"),
-        (["chain_height"], "", "the plugin has no session with a node"),
-        (["peers"], "", NO_DIALECT),
-        (["utxo_cache_add_total"], "it is not traced", "the node's dialect is not tracing; or it is not traced"),
-        (["banned_peers"], "", f"group peers is off: --metrics adds it; or {NO_DIALECT}"),
-        (["chain_height", "difficulty"], "", "the plugin has no session with a node"),
-    ],
-)
-def test_reasons(names: list[str], reason: str, expected: str) -> None:
-    """An empty panel says what would have to change for one of its metrics to be there."""
-    assert sentence([METRICS[name] for name in names], reason) == expected
 
 
 def test_panels_fill_the_grid() -> None:
