@@ -54,16 +54,15 @@ def test_node_has_no_page_unless_asked_for() -> None:
 
 @pytest.mark.parametrize("url", [HTTP, KAFKA])
 def test_central_page_is_the_page_of_a_node(url: str) -> None:
-    """Prometheus finds the same names and types as at home; additions are for old lines and for many nodes."""
+    """Prometheus finds the same names and types as at home; additions are for old lines and for many nodes.
+
+    It keeps values as long as the nodes' emission interval demands.
+    """
     (page,) = central(url)["outputs"]["prometheus_client"]
     assert (page.pop("metric_batch_size"), page.pop("metric_buffer_limit")) == (10_000, 100_000)
     assert page.pop("metricpass") == "now() - time < duration('60s')"
     assert page == tomllib.loads(render(COMMAND))["outputs"]["prometheus_client"][0]
-
-
-def test_values_expire_after_three_emissions_of_the_nodes() -> None:
-    """The central page keeps values as long as the nodes' emission interval demands."""
-    (page,) = central(HTTP, emit_interval=60)["outputs"]["prometheus_client"]
+    (page,) = central(url, emit_interval=60)["outputs"]["prometheus_client"]
     assert page["expiration_interval"] == "180s"
 
 
