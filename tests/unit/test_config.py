@@ -43,6 +43,9 @@ def test_defaults() -> None:
         # Intervals are seconds, from a tenth of one to a day, with decimals.
         *(("poll_interval", text, float(text)) for text in ("0.1", "1", "2.5", "86400")),
         *(("emit_interval", text, float(text)) for text in ("0.1", "1", "2.5", "86400")),
+        # A switch in the environment can be off, too.
+        *(("debug", text, False) for text in ("0", "false", "no")),
+        ("debug", "1", True),
         # Groups are chosen by a list, in which `none` stands for no more than what is always on.
         ("metrics", "mempool", ("mempool",)),
         ("metrics", "none", ()),
@@ -131,7 +134,11 @@ def test_first_mistake_only() -> None:
 
 
 def test_environment() -> None:
-    """Each option can be set in execd's `environment`, under the prefix and in capitals."""
+    """Each option can be set in execd's `environment`, under the prefix and in capitals.
+
+    An empty variable is as one that is not set, and nobody else's is looked at.
+    """
+    assert from_environment({"TELEGRAF_BITCOIN_IPC_TAG": "", "DEBUG": "1", "SOCKET": "x"}) == {}
     environment = {
         "TELEGRAF_BITCOIN_IPC_SOCKET": SOCKET,
         "TELEGRAF_BITCOIN_IPC_DEBUG": "true",
@@ -155,17 +162,6 @@ def test_environment() -> None:
         no_guard=True,
         tag={"site": "here", "rack": "2"},
     )
-
-
-@pytest.mark.parametrize(("text", "debug"), [("0", False), ("false", False), ("no", False), ("1", True)])
-def test_environment_switches(text: str, debug: bool) -> None:
-    """A switch in the environment can be off, too."""
-    assert made(**from_environment({"TELEGRAF_BITCOIN_IPC_DEBUG": text})).debug is debug
-
-
-def test_environment_of_others() -> None:
-    """An empty variable is as one that is not set, and nobody else's is looked at."""
-    assert from_environment({"TELEGRAF_BITCOIN_IPC_TAG": "", "DEBUG": "1", "SOCKET": "x"}) == {}
 
 
 @pytest.mark.parametrize(

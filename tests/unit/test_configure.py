@@ -88,7 +88,6 @@ def test_without_tls_there_is_a_warning(
         (("--tag", "site=x", "--output", URL, SOCKET), "--output: it needs --tag node=NAME"),
         (("--tag", "node=a", "--output", URL), "SOCKET: it is required"),
         (("--tag", "node=a", "--output", "central", SOCKET), "--output: 'central' is not http://"),
-        (("--tag", "node=a", "--output", "", SOCKET), "--output: '' is not http://"),
         (("--output", URL, "--output", URL, SOCKET), "--output: it can be given only once"),
         (("--central", URL, "--central", URL), "--central: it can be given only once"),
         (

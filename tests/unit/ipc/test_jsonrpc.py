@@ -28,14 +28,13 @@ def over_rpc(error: object) -> Any:
     return reply(METHOD, json.dumps({"jsonrpc": "2.0", "error": error, "id": METHOD}))
 
 
-def test_parameters() -> None:
-    """Node.executeRpc is given the parameters by position."""
+def test_request() -> None:
+    """Node.executeRpc is given the parameters by position, Rpc.executeRpc a JSON-RPC 2.0 request with an id.
+
+    Without an id it would be answered with nothing.
+    """
     assert parameters([]) == "[]"
     assert json.loads(parameters([7, ("ins", "outs")])) == [7, ["ins", "outs"]]
-
-
-def test_request() -> None:
-    """Rpc.executeRpc is given a JSON-RPC 2.0 request with an id: without one it would be answered with nothing."""
     assert json.loads(request("estimatesmartfee", [2])) == {
         "jsonrpc": "2.0",
         "id": "estimatesmartfee",
