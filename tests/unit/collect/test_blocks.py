@@ -209,12 +209,6 @@ def test_blocks(watched: Watched, story: str, asked: str, last: str | int | None
     assert watched.errors == watched.failures
 
 
-def test_nothing_during_the_download(watched: Watched) -> None:
-    """As long as blocks are downloaded nothing at all is shown of blocks."""
-    watched.play("download 7; connect a; idle; download 8")
-    assert (watched.asked, watched.values) == ("", {})
-
-
 def test_bound_of_what_waits(watched: Watched) -> None:
     """Of more blocks than may wait the oldest are dropped and counted; the newest are asked for."""
     names = ["c"] * 2 + ["a"] * LONGEST_QUEUE
@@ -245,8 +239,12 @@ def test_lost_node(watched: Watched) -> None:
     assert watched.asked == "7 a"
 
 
-def test_group_that_is_off() -> None:
-    """A node is asked nothing about its blocks unless somebody wants to see it."""
-    watched = Watched()
-    watched.play("poll 7; connect a; idle; unpushed 8")
+@pytest.mark.parametrize(
+    ("groups", "story"),
+    [((), "poll 7; connect a; idle; unpushed 8"), (["blocks"], "download 7; connect a; idle; download 8")],
+)
+def test_nothing_in_vain(groups: list[str], story: str) -> None:
+    """A node is asked nothing about its blocks while it downloads them, or unless somebody wants to see it."""
+    watched = Watched(*groups)
+    watched.play(story)
     assert (watched.asked, watched.values) == ("", {})

@@ -224,7 +224,10 @@ def test_malformed(watched: Watched, notify: Notify, values: dict[str, Number]) 
 
 
 def test_nothing_is_read_in_vain(caplog: pytest.LogCaptureFixture) -> None:
-    """Without --debug and the mempool group no transaction and no block is parsed, so none can fail."""
+    """Without --debug and the mempool group no transaction and no block is parsed, so none can fail.
+
+    --debug names each transaction, even where the mempool group is off.
+    """
     watched = Watched(caplog, level=logging.INFO)
     watched.chain.transaction_added(MALFORMED)
     watched.chain.transaction_removed(MALFORMED, 0)
@@ -236,10 +239,6 @@ def test_nothing_is_read_in_vain(caplog: pytest.LogCaptureFixture) -> None:
         "block_height": 120,
     }
     assert watched.log == []
-
-
-def test_debug_reads_without_the_group(caplog: pytest.LogCaptureFixture) -> None:
-    """--debug names each transaction, even where the mempool group is off."""
     watched = Watched(caplog)
     watched.chain.transaction_added(TX.data)
     assert watched.values == {"mempool_tx_added_total": 1}

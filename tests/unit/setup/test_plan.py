@@ -65,20 +65,19 @@ def test_a_telegraf_that_has_the_plugin() -> None:
     assert (len(steps), kept) == (5, [])
 
 
-def test_an_address_that_is_taken() -> None:
-    """A page on a port in use would stop all of Telegraf: nothing is done, and the way out is named."""
-    machine = FRESH._replace(others={"/etc/telegraf/telegraf.conf": '  listen = ":9332"'})
-    with pytest.raises(ConfigError, match=r"already uses the port 9332: give another --metrics-addr"):
-        planned(machine)
-    assert planned(machine, address="127.0.0.1:9333")[0]
+def test_mistakes() -> None:
+    """Without Telegraf or the group nothing is planned.
 
-
-def test_what_is_missing() -> None:
-    """Without Telegraf or the group nothing is planned."""
+    A page on a port in use would stop all of Telegraf: nothing is done, and the way out is named.
+    """
     with pytest.raises(ConfigError, match="install Telegraf first"):
         planned(FRESH._replace(account=""))
     with pytest.raises(ConfigError, match="there is no group 'telegraf'"):
         planned(FRESH._replace(members={}))
+    machine = FRESH._replace(others={"/etc/telegraf/telegraf.conf": '  listen = ":9332"'})
+    with pytest.raises(ConfigError, match=r"already uses the port 9332: give another --metrics-addr"):
+        planned(machine)
+    assert planned(machine, address="127.0.0.1:9333")[0]
 
 
 def test_drop_in() -> None:
