@@ -29,13 +29,6 @@ def test_route(url: str) -> None:
     assert parse("--output", url) == ROUTES[url]
 
 
-def test_url_without_the_user() -> None:
-    """Telegraf gets the URL as it was given, with its defaults, and the user apart from it."""
-    route = parse("--output", "https://me@central.example")
-    assert isinstance(route, HttpRoute)
-    assert route.url == "https://central.example:8186/bitcoin"
-
-
 CLEAR = "the password would be sent unencrypted; use {}:// or a loopback address"
 
 MISTAKES = [
