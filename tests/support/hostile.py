@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from support.gated import Gated
-from support.mutations import mutated
+from support.mutations import KINDS
 from support.recorded import recorded
 from support.strict_node import StrictNode
 
@@ -91,7 +91,7 @@ class Attack:
     def attacks(self, rng: random.Random, kind: str, frame: bytes, answer: bytes | None) -> None:
         """Say something else instead of a frame."""
         refused = self.gated.totals()["calls_refused"]
-        for each in mutated(rng, frame, kind):
+        for each in KINDS[kind](rng, frame):
             self.says(each, answer)
         self.outcome.tried[kind] += 1
         self.outcome.refused[kind] += self.gated.totals()["calls_refused"] > refused

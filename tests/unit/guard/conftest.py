@@ -15,7 +15,7 @@ def spread(request: pytest.FixtureRequest) -> Spread:
     """Lay a message out in one segment, or in many."""
     if request.param == "mixed":
         rng = random.Random(1)
-        return lambda frame: frame_with(tree_of(frame), lambda: rng.choice(PLACES))
+        return lambda frame: frame_with(tree_of(frame), lambda _: rng.choice(PLACES))
     return lambda frame: respread(frame, request.param)
 
 

@@ -1,4 +1,4 @@
-"""The table of a subscription's life is complete, and the order in which subscriptions are ended."""
+"""The table of a subscription's life is complete."""
 
 from __future__ import annotations
 
@@ -27,45 +27,6 @@ def test_destroy_ends_every_live_state(state: State) -> None:
     subscription.state = state
     subscription.change(Change.DESTROY)
     assert subscription.state not in LIVE
-
-
-def standing(*handlers: int) -> Subscriptions:
-    """Subscriptions with these handlers, the oldest first."""
-    made = Subscriptions()
-    for handler in handlers:
-        subscription = Subscription(thread=11, callback=handler)
-        subscription.answered(handler)
-        made.all.append(subscription)
-    return made
-
-
-def test_teardown_is_one_at_a_time_and_the_newest_first() -> None:
-    """While a disconnect is under way there is no next one, though `destroy` has come already."""
-    made = standing(21, 22)
-    newest = made.next(0.0, everything=True)
-    assert newest is not None
-    assert newest.handler == 22
-    made.disconnect(newest, 7, 0.0)
-    assert made.next(1.0, everything=True) is None
-    newest.change(Change.DESTROY)
-    assert made.next(1.0, everything=True) is None
-    assert made.unwanted(22) is True, "a second disconnect of it would hang the node's thread"
-    made.disconnected(7, True, 1.0)
-    assert newest.state is State.GONE
-    following = made.next(1.0, everything=True)
-    assert following is not None
-    assert following.handler == 21
-
-
-def test_only_what_is_unwanted_is_disconnected() -> None:
-    """What the plugin disconnects goes; what it did not, stays."""
-    made = standing(21, 22)
-    assert made.next(0.0, everything=False) is None
-    assert made.unwanted(21) is True
-    assert made.unwanted(4711) is None
-    going = made.next(0.0, everything=False)
-    assert going is not None
-    assert going.handler == 21
 
 
 def test_what_cannot_be_read_is_never_disconnected() -> None:

@@ -15,12 +15,11 @@ from support.conversation import (
     Conversation,
     ask_node,
     disconnected,
+    left,
     let_go,
     repeated,
 )
 from support.frames import (
-    CHAIN_NOTIFICATIONS,
-    UTXO_CACHE_TRACE,
     answer,
     failure,
     finish,
@@ -68,8 +67,8 @@ def test_a_wait_that_the_plugin_gave_up_goes_on(guarded: Conversation) -> None:
     trace = disconnected(guarded, TRACE_HANDLER)
     guarded.node.send(answer(5))
     assert guarded.plugin.take() == answer(5), "and no answer to what it no longer asks"
-    let_go(guarded, trace, UTXO_CACHE_TRACE, 2)
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    let_go(guarded, trace, TRACE_HANDLER)
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_HANDLER)
 
 
 def test_a_wait_with_a_limit_passes(guarded: Conversation) -> None:
@@ -88,8 +87,7 @@ def test_the_wait_ends_with_the_plugin(guarded: Conversation) -> None:
     guarded.plugin.send(wait_tip(5, NO_TIP))
     repeated(guarded, NO_TIP)
     guarded.plugin.close()
-    assert guarded.node.at_the_end()
-    guarded.ends()
+    left(guarded)
 
 
 def test_a_node_that_cannot_tell_of_its_stop_is_not_subscribed_to(guarded: Conversation) -> None:
@@ -101,12 +99,12 @@ def test_a_node_that_cannot_tell_of_its_stop_is_not_subscribed_to(guarded: Conve
     assert guarded.node.take() == wire.finish_of(question)
     trace = disconnected(guarded, TRACE_HANDLER)
     assert guarded.plugin.take() == failure(5, "std::exception: a simulated failure")
-    let_go(guarded, trace, UTXO_CACHE_TRACE, 2)
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    let_go(guarded, trace, TRACE_HANDLER)
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_HANDLER)
     guarded.plugin.send(subscribe_chain(6))
     assert guarded.node.take() == subscribe_chain(6)
     guarded.node.send(handler_for(6, CHAIN_HANDLER))
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_HANDLER)
     guarded.plugin.send(ask_node(7))
     assert guarded.node.take() == ask_node(7), "and the plugin goes on"
 
@@ -121,7 +119,7 @@ def test_what_is_subscribed_at_a_node_that_stops_is_ended_at_once(guarded: Conve
     guarded.plugin.send(subscribe_chain(6))
     assert guarded.node.take() == subscribe_chain(6)
     guarded.node.send(handler_for(6, CHAIN_HANDLER))
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_HANDLER)
 
 
 def test_the_pause_of_a_busy_node_grows(guarded: Conversation) -> None:
