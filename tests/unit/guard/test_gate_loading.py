@@ -78,6 +78,8 @@ SHUTDOWN = on_thread(20, NODE, "shutdownRequested", NODE_ID, POLL_THREAD)
 UPTIME = on_thread(21, NODE, "executeRpc", NODE_ID, POLL_THREAD, command="uptime", params="[]", uri="")
 MAKE_NODE = on_thread(22, INIT, "makeNode", ROOT, POLL_THREAD)
 MAKE_MINING = on_thread(23, INIT, "makeMining", ROOT, POLL_THREAD)
+RUNS, ANSWERS = (SHUTDOWN, node_runs(20)), (UPTIME, says(21, result="5"))
+NO_NODE, MINES = (MAKE_NODE, unimplemented(22)), (MAKE_MINING, gives(23, 30))
 
 
 def test_what_needs_the_chain_is_refused(starting: Gated) -> None:
@@ -111,83 +113,68 @@ def test_a_process_that_no_longer_shows_it_stops() -> None:
         assert gated.totals()["calls_refused"] == 0
 
 
-def test_a_node_with_json_rpc_shows_it(starting: Gated) -> None:
-    """A node that does not stop, and answers JSON-RPC, has loaded its chain."""
-    starting.exchanged(UPTIME, says(21, result="5"))
-    assert not may_call(starting)
-    starting.exchanged(SHUTDOWN, node_runs(20))
+def missing_of(target: int) -> list[tuple[bytes, bytes]]:
+    """Return calls of both methods that show whether there is a Node, on some object that lacks them."""
+    return [
+        (on_thread(22, INIT, "makeNode", target, POLL_THREAD), unimplemented(22)),
+        (on_thread(20, NODE, "shutdownRequested", target, POLL_THREAD), unimplemented(20)),
+    ]
+
+
+SHOWN = {
+    "a node that does not stop, and answers JSON-RPC": [ANSWERS, RUNS],
+    "a makeMining that returns, and no Node": [MINES, NO_NODE],
+    "what another kind of node makes in the place of a Node": [
+        (MAKE_NODE, gives(22, 31)),
+        MINES,
+        (on_thread(20, NODE, "shutdownRequested", 31, POLL_THREAD), unimplemented(20)),
+    ],
+}
+
+NOT_SHOWN = {
+    "an empty answer to JSON-RPC": [RUNS, (UPTIME, says(21))],
+    "a warm-up": [RUNS, (UPTIME, says(21, rpcError='{"code": -28}'))],
+    "an error of JSON-RPC": [RUNS, (UPTIME, says(21, error="no"))],
+    "an empty result": [RUNS, (UPTIME, says(21, result=""))],
+    "a node that stops, though it did not before": [ANSWERS, RUNS, (SHUTDOWN, node_runs(20, stops=True))],
+    "a makeMining of a node that stops, which gives nothing": [NO_NODE, (MAKE_MINING, answer(23))],
+    "a makeNode on a busy thread": [MINES, (MAKE_NODE, failure(22, "thread busy"))],
+    "a makeNode that gives nothing": [MINES, (MAKE_NODE, answer(22))],
+    "methods that a Chain lacks": [MINES, *missing_of(CHAIN_ID)],
+    "methods that a thread lacks": [MINES, *missing_of(POLL_THREAD)],
+    "methods that a Node lacks": [MINES, *missing_of(NODE_ID)],
+}
+
+
+@pytest.mark.parametrize("exchanges", SHOWN.values(), ids=SHOWN)
+def test_answers_that_show_a_loaded_chain(starting: Gated, exchanges: list[tuple[bytes, bytes]]) -> None:
+    """After all of these answers, and not before the last, calls that need the chain pass."""
+    for exchange in exchanges:
+        assert not may_call(starting)
+        starting.exchanged(*exchange)
     assert may_call(starting)
 
 
-@pytest.mark.parametrize("texts", [{}, {"rpcError": '{"code": -28}'}, {"error": "no"}, {"result": ""}])
-def test_a_node_in_warm_up_does_not(starting: Gated, texts: dict[str, str]) -> None:
-    """An error of JSON-RPC, or nothing, shows nothing."""
-    starting.exchanged(SHUTDOWN, node_runs(20))
-    starting.exchanged(UPTIME, says(21, **texts))
-    assert not may_call(starting)
-
-
-def test_a_node_that_stops_does_not(starting: Gated) -> None:
-    """A node that has been told to stop is left alone, also if it was not before."""
-    starting.exchanged(UPTIME, says(21, result="5"))
-    starting.exchanged(SHUTDOWN, node_runs(20))
-    starting.exchanged(SHUTDOWN, node_runs(20, stops=True))
-    assert not may_call(starting)
-
-
-def test_a_mining_interface_shows_it_where_there_is_no_node(starting: Gated) -> None:
-    """Where there is no Node interface, makeMining returns once the chain is loaded."""
-    starting.exchanged(MAKE_MINING, answer(23, INIT, "makeMining", table=[("senderHosted", 30)], pins={(0,): 0}))
-    assert not may_call(starting), "it does not wait where there is one"
-    starting.exchanged(MAKE_NODE, unimplemented(22))
-    assert may_call(starting)
-
-
-def test_no_mining_interface_shows_nothing(starting: Gated) -> None:
-    """A makeMining that gives nothing is a node's that stops."""
-    starting.exchanged(MAKE_NODE, unimplemented(22))
-    starting.exchanged(MAKE_MINING, answer(23))
-    assert not may_call(starting)
-
-
-def test_what_makes_no_node_shows_it(starting: Gated) -> None:
-    """What another kind of node makes in the place of a Node says that it is none."""
-    starting.exchanged(MAKE_NODE, gives(22, 31))
-    starting.exchanged(MAKE_MINING, gives(23, 30))
-    assert not may_call(starting)
-    starting.exchanged(on_thread(20, NODE, "shutdownRequested", 31, POLL_THREAD), unimplemented(20))
-    assert may_call(starting)
-
-
-@pytest.mark.parametrize("given", [failure(22, "thread busy"), answer(22)], ids=["busy", "nothing"])
-def test_another_failure_shows_nothing(starting: Gated, given: bytes) -> None:
-    """Only a method that is missing says that there is no Node."""
-    starting.exchanged(MAKE_MINING, gives(23, 30))
-    starting.exchanged(MAKE_NODE, given)
-    assert not may_call(starting)
-
-
-@pytest.mark.parametrize("target", [CHAIN_ID, POLL_THREAD, NODE_ID])
-def test_a_method_is_missing_where_it_should_be(starting: Gated, target: int) -> None:
-    """That another object has no makeNode, or no shutdownRequested, says nothing of the node."""
-    starting.exchanged(MAKE_MINING, gives(23, 30))
-    starting.exchanged(on_thread(22, INIT, "makeNode", target, POLL_THREAD), unimplemented(22))
-    starting.exchanged(on_thread(20, NODE, "shutdownRequested", target, POLL_THREAD), unimplemented(20))
+@pytest.mark.parametrize("exchanges", NOT_SHOWN.values(), ids=NOT_SHOWN)
+def test_answers_that_show_nothing(starting: Gated, exchanges: list[tuple[bytes, bytes]]) -> None:
+    """Whatever else a node answers says nothing of its chain, or that it is not loaded."""
+    for exchange in exchanges:
+        starting.exchanged(*exchange)
     assert not may_call(starting)
 
 
 def test_an_id_that_is_used_again_is_another_capability(starting: Gated) -> None:
     """An id that the client released, and the node gave to something else, is not taken for its first object."""
-    starting.exchanged(MAKE_MINING, gives(23, 30))
+    starting.exchanged(*MINES)
     passes(starting, wire.release_of(ROOT, 1))
     starting.exchanged(on_thread(24, INIT, "makeChain", 30, POLL_THREAD), gives(24, ROOT))
-    starting.exchanged(on_thread(22, INIT, "makeNode", ROOT, POLL_THREAD), unimplemented(22))
+    starting.exchanged(*NO_NODE)
     assert not may_call(starting)
 
 
 def test_a_refusal_of_the_guards_shows_nothing(starting: Gated) -> None:
     """What the guard answers itself is not the node's answer."""
-    starting.exchanged(MAKE_MINING, gives(23, 30))
+    starting.exchanged(*MINES)
     passes(starting, UPTIME)
     refused(starting, 22, MAKE_NODE)  # its thread is busy
     starting.node.send(failure(21, "no"))

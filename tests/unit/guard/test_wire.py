@@ -7,14 +7,17 @@ import struct
 import pytest
 from support.frames import (
     CHAIN_NOTIFICATIONS,
+    HANDLER,
     abort,
     answer,
     bootstrap,
     destroy,
     disembargo,
+    done,
     finish,
     handler_for,
     interface_id,
+    on_thread,
     reading,
     release,
     rpc,
@@ -22,6 +25,7 @@ from support.frames import (
     transaction,
     utxo,
 )
+from support.hostile_frames import construct_of
 from support.layouts import PLACES, Place, Spread, respread, tree_of
 
 from telegraf_bitcoin_ipc.guard import contract, wire
@@ -29,38 +33,19 @@ from telegraf_bitcoin_ipc.guard import contract, wire
 LIMIT = 0xFFFFFFFF
 
 
-@pytest.mark.parametrize("question", [0, 1, 12345, LIMIT])
-def test_an_answer_is_empty_and_releases_the_parameters(question: int) -> None:
-    """An answer has the question's id, no content, no capabilities, and releases those of the call."""
-    with reading(wire.answer_to(question)) as message:
-        assert message.which() == "return"
-        body = getattr(message, "return")
-        assert (body.answerId, body.releaseParamCaps, body.noFinishNeeded) == (question, True, False)
-        assert body.which() == "results"
-        assert len(body.results.capTable) == 0
-    assert tree_of(wire.answer_to(question)) == tree_of(answer(question))
-
-
-@pytest.mark.parametrize("question", [0, 7, wire.OWN_IDS + 1, LIMIT])
-def test_a_finish_is_what_pycapnp_would_write(question: int) -> None:
-    """A finish names its question and releases the results' capabilities."""
-    with reading(wire.finish_of(question)) as message:
-        assert message.to_dict() == {
-            "finish": {
-                "questionId": question,
-                "releaseResultCaps": True,
-                "requireEarlyCancellationWorkaround": True,
-            }
-        }
-    assert wire.finish_of(question) == finish(question)
-
-
-@pytest.mark.parametrize(("capability", "count"), [(0, 1), (5, 2), (LIMIT, LIMIT)])
-def test_a_release_is_what_pycapnp_would_write(capability: int, count: int) -> None:
-    """A release names its capability and how many references."""
-    with reading(wire.release_of(capability, count)) as message:
-        assert message.to_dict() == {"release": {"id": capability, "referenceCount": count}}
-    assert wire.release_of(capability, count) == release(capability, count)
+@pytest.mark.parametrize("number", [0, 1, 12345, wire.OWN_IDS + 1, LIMIT])
+def test_what_the_guard_writes_is_what_pycapnp_would(number: int) -> None:
+    """Answers, Finishes, Releases and disconnects have the words of rpc.capnp, pointers too."""
+    for made, expected in (
+        (wire.answer_to(number), answer(number)),
+        (wire.finish_of(number), finish(number)),
+        (wire.finish_of(number, keep=True), done(number)),
+        (wire.release_of(number, 2), release(number, 2)),
+        (wire.release_of(2, number), release(2, number)),
+        (contract.disconnect_of(number, 5, 9), on_thread(number, HANDLER, "disconnect", 5, 9)),
+        (contract.disconnect_of(5, number, LIMIT), on_thread(5, HANDLER, "disconnect", number, LIMIT)),
+    ):
+        assert tree_of(made) == tree_of(expected)
 
 
 def test_the_kind_of_each_message_is_read(spread: Spread) -> None:
@@ -93,10 +78,7 @@ def test_a_call_is_read_from_any_layout(spread: Spread) -> None:
 
 def test_a_target_that_is_promised_is_no_capability() -> None:
     """A call on the result of another call has no capability for its target."""
-    message = rpc.Message.new_message()
-    message.init("call").target.init("promisedAnswer").questionId = 3
-    frame = message.to_bytes()
-    assert wire.Message.of(frame).body.imported_target() is None
+    assert wire.Message.of(construct_of(1, 3)).body.imported_target() is None
 
 
 def test_capabilities_are_found_in_calls_and_answers(spread: Spread) -> None:
