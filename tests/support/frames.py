@@ -83,8 +83,8 @@ def _with_payload(
         return frame
     tree = tree_of(frame)
     for path, index in pins.items():
-        *steps, last = 0, at, 0, *path
-        tree.at(*steps).pointers[last] = Capability(index)
+        steps = (0, at, 0, *path)
+        tree.at(*steps[:-1]).pointers[steps[-1]] = Capability(index)
     return frame_with(tree)
 
 
@@ -248,5 +248,5 @@ def wait_tip(
 
 def tip_is(question: int, tip: bytes | None) -> bytes:
     """The node's answer to waitTipChanged; None is its answer when it begins to stop."""
-    result = {} if tip is None else {"result": {"hash": tip, "height": 5}}
+    result: dict[str, Any] = {} if tip is None else {"result": {"hash": tip, "height": 5}}
     return answer(question, MINING, "waitTipChanged", **result)

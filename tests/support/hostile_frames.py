@@ -155,7 +155,10 @@ def _capabilities(it: Ids) -> dict[str, list[bytes]]:
         "a Release twice": [release(it.node), release(it.node)],
         **{f"a Release of {count} references": [release(it.node, count)] for count in (0, 2, LARGEST)},
         "a Release of nothing": [release(9999)],
-        **{f"a call with {table}": calls(table, ON_THREAD if table else NO_PINS, context={}) for table in tables},
+        **{
+            f"a call with capabilities of kind {number}": calls(table, ON_THREAD if table else NO_PINS, context={})
+            for number, table in enumerate(tables)
+        },
         "a call without a context": calls((thread,), NO_PINS),
     }
 

@@ -21,7 +21,13 @@ IDS = Ids()
 
 def test_every_read_only_method_passes() -> None:
     """Every method that a poll calls passes, either way, with parameters."""
-    all_values = ([], [2], ["00" * 32, ["height", "txs"]], [1.5, None, True], ["\u00e9 \n \u20bf \0"])
+    all_values: tuple[list[object], ...] = (
+        [],
+        [2],
+        ["00" * 32, ["height", "txs"]],
+        [1.5, None, True],
+        ["\u00e9 \n \u20bf \0"],
+    )
     for method, values in product(READ_ONLY, all_values):
         for frame in (by_node(IDS, method, json.dumps(values)), by_rpc(IDS, jsonrpc.request(method, values))):
             with opened() as gated:
