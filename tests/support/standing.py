@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -54,6 +54,9 @@ class StandingGuard(Process):
     def relays(self) -> list[int]:
         """The processes that each serve a client."""
         return children(self.pid) if self.running else []
+
+
+StartGuard = Callable[..., StandingGuard]
 
 
 class Client:
