@@ -16,7 +16,7 @@ from threading import Event, Thread
 
 import pytest
 from support.counts import happened
-from support.frames import INIT, bootstrap, call, done, reading
+from support.frames import INIT, call, done
 from support.nodes import PROGRAM, Plugin, SimulatedNode, value
 from support.processes import POLL_SECONDS, START_SECONDS, alive, wait_until
 from support.scene import STANDING, STANDING_CHAIN, Scene, counted, scenes, shows
@@ -34,31 +34,10 @@ def guard_of(scene: Scene) -> StandingGuard:
     return scene.standing
 
 
-@standing
-def test_everything_of_its_clients_is_killed(scene: Scene, hold_a_burst: HoldABurst) -> None:
-    """SIGKILL to every process of the clients' at once, as to a control group: in a burst, and as they come."""
-    node = scene.node()
-    plugins = [scene.watching("--poll-interval", "0.1"), scene.watching()]
-    brake = hold_a_burst(node, plugins[0])
-    scene.plugin()  # which is in its start
-    wait_until(lambda: len(scene.guards()) == 3, START_SECONDS, "the third was connected")
-    for pid in scene.processes():
-        os.kill(pid, signal.SIGKILL)
-    brake.send(signal.SIGCONT)
-    scene.left(node, 2)
-    node.says("settled")
-    brake.stop()
-    scene.unharmed(node)
-
-
 @contextmanager
 def flooding(client: Client) -> Iterator[None]:
     """Have a client ask what is refused, as often as it can, and read nothing."""
-    session = client.begin()
-    session.send(bootstrap(0))
-    with reading(session.take()) as message:
-        (init,) = (each.senderHosted for each in getattr(message, "return").results.capTable)
-    session.send(done(0))
+    session, init = client.init()
     asked = b"".join(call(number, INIT, "makeEcho", target=init) + done(number) for number in range(1, 33))
     enough = Event()
 
@@ -181,24 +160,6 @@ def test_its_first_process_is_killed(scene: Scene) -> None:
         assert plugin.stop() == 0
     wait_until(lambda: not [pid for pid in relays if alive(pid)], START_SECONDS, "the end of the relays")
     scene.left(node, 4)
-    scene.unharmed(node)
-
-
-@standing
-def test_clients_stay_while_the_node_is_started_again(scene: Scene) -> None:
-    """Each notices the node's end, whichever way it came, and watches the next one by itself."""
-    node = scene.node()
-    plugins = [scene.watching() for _ in range(2)]
-    for times in (2, 3):
-        node.stop() if times == 2 else node.kill()
-        assert not node.lines("abort")
-        for plugin in plugins:
-            plugin.shows(lambda series: value(series, "up") == 0, "the node is down")
-        node.start()
-        for plugin in plugins:
-            scene.watched(plugin, times)
-    for plugin in plugins:
-        assert plugin.stop() == 0
     scene.unharmed(node)
 
 

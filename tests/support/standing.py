@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from support.frames import bootstrap, done, reading
 from support.guard import Side
 from support.processes import START_SECONDS, Process, children
 
@@ -105,6 +106,15 @@ class Client:
         answer = self.ask()
         assert self._session is not None, answer.sentence
         return Side(self._session)
+
+    def init(self) -> tuple[Side, int]:
+        """Begin a session, and return it with the node's Init."""
+        session = self.begin()
+        session.send(bootstrap(0))
+        with reading(session.take()) as message:
+            (init,) = (each.senderHosted for each in getattr(message, "return").results.capTable)
+        session.send(done(0))
+        return session, init
 
     def totals(self) -> Mapping[str, int]:
         """Read the guard's totals for this client."""
