@@ -67,51 +67,34 @@ def test_the_kind_of_each_message_is_read(spread: Spread) -> None:
 
 
 def test_a_call_is_read_from_any_layout(spread: Spread) -> None:
-    """Question, method, interface and target of a call are read, and point into the frame."""
-    frame = spread(transaction(0xABCDEF, callback=77))
-    body = wire.Message.of(frame).body
-    assert body.call() == (0xABCDEF, 1, interface_id(CHAIN_NOTIFICATIONS))
-    assert (body.u32(0), body.u16(4), body.u64(8)) == body.call()
-    assert struct.unpack_from("<IH", frame, body.start) == (0xABCDEF, 1)
-    assert body.imported_target() == 77
-
-
-def test_a_target_that_is_promised_is_no_capability() -> None:
-    """A call on the result of another call has no capability for its target."""
-    assert wire.Message.of(construct_of(1, 3)).body.imported_target() is None
+    """Question, method, interface and target of a call are read, and point into the frame; so is its data."""
+    for tx in (b"", b"x", b"0123456789"):
+        frame = spread(transaction(0xABCDEF, tx, callback=77))
+        body = wire.Message.of(frame).body
+        assert body.call() == (0xABCDEF, 1, interface_id(CHAIN_NOTIFICATIONS))
+        assert (body.u32(0), body.u16(4), body.u64(8)) == body.call()
+        assert struct.unpack_from("<IH", frame, body.start) == (0xABCDEF, 1)
+        assert body.imported_target() == 77
+        assert contract.parameters(body).data(1) == tx
+    assert wire.Message.of(construct_of(1, 3)).body.imported_target() is None, "a promised one is no capability"
 
 
 def test_capabilities_are_found_in_calls_and_answers(spread: Spread) -> None:
-    """The offsets are those of the descriptors, in the order of the table."""
-    frame = spread(subscribe_chain(1, thread=8, callback=9))
-    found = wire.Message.of(frame).body.capabilities(wire.PARAMS)
-    assert [struct.unpack_from("<HxxI", frame, each.start) for each in found] == [
-        (wire.RECEIVER_HOSTED, 8),
-        (wire.SENDER_HOSTED, 9),
-    ]
-    frame = spread(handler_for(1, 41))
-    (descriptor,) = wire.Message.of(frame).body.capabilities(0)
-    assert (descriptor.u16(0), descriptor.u32(4)) == (wire.SENDER_HOSTED, 41)
-
-
-def test_no_table_is_no_capabilities(spread: Spread) -> None:
-    """A payload without a table, with an empty one, and no payload at all have no capabilities."""
-    empty = rpc.Message.new_message()
+    """The descriptors come in the order of the table; without a table, or a payload, there are none."""
+    empty, no_payload = rpc.Message.new_message(), rpc.Message.new_message()
     empty.init("return").init("results").init("capTable", 0)
-    for frame in (utxo(1, "add"), answer(1), empty.to_bytes()):
-        laid_out = spread(frame)
-        message = wire.Message.of(laid_out)
-        assert message.body.capabilities(wire.PARAMS if message.kind == wire.CALL else 0) == []
-    no_payload = rpc.Message.new_message()
     no_payload.init("call")
-    assert wire.Message.of(no_payload.to_bytes()).body.capabilities(wire.PARAMS) == []
-
-
-def test_data_is_read_from_any_layout(spread: Spread) -> None:
-    """Bytes are found where they are, and no pointer is no bytes."""
-    for tx in (b"", b"x", b"0123456789"):
-        frame = spread(transaction(1, tx))
-        assert contract.parameters(wire.Message.of(frame).body).data(1) == tx
+    subscribing = [(wire.RECEIVER_HOSTED, 8), (wire.SENDER_HOSTED, 9)]
+    for frame, payload, expected in (
+        (subscribe_chain(1, thread=8, callback=9), wire.PARAMS, subscribing),
+        (handler_for(1, 41), 0, [(wire.SENDER_HOSTED, 41)]),
+        (utxo(1, "add"), wire.PARAMS, []),
+        (answer(1), 0, []),
+        (empty.to_bytes(), 0, []),
+        (no_payload.to_bytes(), wire.PARAMS, []),
+    ):
+        found = wire.Message.of(spread(frame)).body.capabilities(payload)
+        assert [(each.u16(0), each.u32(4)) for each in found] == expected
 
 
 def test_what_is_no_data_is_not_understood() -> None:
