@@ -19,7 +19,7 @@ from support.counts import happened
 from support.frames import INIT, call, done
 from support.nodes import PROGRAM, Plugin, SimulatedNode, value
 from support.processes import POLL_SECONDS, START_SECONDS, alive, wait_until
-from support.scene import STANDING, STANDING_CHAIN, Scene, counted, scenes, shows
+from support.scene import STANDING, STANDING_CHAIN, Scene, follows, scenes, shows
 from support.standing import Client, StandingGuard
 from support.subscriber import Subscriber
 
@@ -180,9 +180,7 @@ def test_a_log_that_is_not_read(scene: Scene) -> None:
                 wait_until(socket.exists, START_SECONDS, "it listened")
                 scene.socket = socket
                 plugin = scene.watching()
-                node.do("accept", count=20)
-                node.do("block", outputs=100)
-                counted(plugin, node)
+                follows(plugin, node)
             finally:
                 guard.terminate()
             assert guard.wait(START_SECONDS) == 0

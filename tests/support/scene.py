@@ -168,6 +168,14 @@ def counted(plugin: Plugin, node: SimulatedNode) -> Series:
     return plugin.latest
 
 
+def follows(plugin: Plugin, node: SimulatedNode) -> Series:
+    """Have the node take transactions, connect a block and reorganise; see the plugin show all that."""
+    node.do("accept", count=20)
+    node.do("block", outputs=100)
+    node.do("reorg", depth=2)
+    return counted(plugin, node)
+
+
 def shows(plugin: Plugin, wanted: dict[str, int]) -> Series:
     """Wait until the plugin shows these values, and return what it shows."""
     return plugin.shows(lambda series: all(value(series, each) == wanted[each] for each in wanted), str(wanted))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
-from support.conversation import Conversation, ask_node, handed
+from support.conversation import Conversation, handed
 from support.frames import (
     CHAIN_NOTIFICATIONS,
     UTXO_CACHE_TRACE,
     answer,
-    bootstrap,
     call,
     destroy,
     disembargo,
@@ -43,13 +45,6 @@ def test_what_is_not_understood_passes_both_ways(guarded: Conversation) -> None:
         assert [hearer.take() for _ in STRANGE] == list(STRANGE)
 
 
-def test_calls_and_answers_pass_both_ways(guarded: Conversation) -> None:
-    """What the plugin asks reaches the node, and the answer the plugin."""
-    guarded.exchanged(bootstrap(0), answer(0))
-    guarded.exchanged(ask_node(1), answer(1))
-    guarded.exchanged(ask_node(2), failure(2, "no"))
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_an_event_is_answered_and_forwarded(guarded: Conversation, place: Place) -> None:
     """The node gets its answer, the plugin the same call under another question and without capabilities."""
@@ -60,28 +55,23 @@ def test_an_event_is_answered_and_forwarded(guarded: Conversation, place: Place)
     handed(guarded, event)
 
 
-def test_returns_and_finishes_of_events_stay_in_between(guarded: Conversation) -> None:
-    """The plugin's return is answered with a finish, the node's finish goes nowhere; each sees what it expects."""
+@pytest.mark.parametrize(
+    "given", [answer, partial(failure, reason="a plugin's mistake")], ids=["answer", "failure"]
+)
+def test_returns_and_finishes_of_events_stay_in_between(
+    guarded: Conversation, given: Callable[[int], bytes]
+) -> None:
+    """Whatever the plugin returns is answered with a finish, the node's finish goes nowhere."""
     guarded.node.send(transaction(5))
     assert guarded.node.take() == wire.answer_to(5)
     question = question_of(guarded.plugin.take())
-    guarded.plugin.send(answer(question))
+    guarded.plugin.send(given(question))
     assert guarded.plugin.take() == wire.finish_of(question)
     guarded.node.send(finish(5), finish(5), finish(6))
     assert guarded.plugin.take() == finish(5), "only the first was the event's"
     assert guarded.plugin.take() == finish(6)
     guarded.plugin.send(answer(4))
     assert guarded.node.take() == answer(4), "a return to another question is the node's"
-
-
-def test_a_failure_of_the_plugin_stays_away_from_the_node(guarded: Conversation) -> None:
-    """A plugin that raises in a callback, or lacks the method, does not harm the node."""
-    guarded.node.send(transaction(5))
-    assert guarded.node.take() == wire.answer_to(5)
-    question = question_of(guarded.plugin.take())
-    guarded.plugin.send(failure(question, "a plugin's mistake"), ask_node(1))
-    assert guarded.plugin.take() == wire.finish_of(question)
-    assert guarded.node.take() == ask_node(1)
 
 
 @pytest.mark.parametrize("forward", [False, True])

@@ -63,12 +63,8 @@ def test_one_byte_at_a_time_gives_the_same_frames() -> None:
     assert _cut(stream, *[1] * len(stream)) == (list(FRAMES), b"")
     for at in range(len(stream)):
         assert _cut(stream, at) == (list(FRAMES), b"")
-
-
-def test_what_is_not_complete_waits() -> None:
-    """Without its last byte a frame does not come."""
     for frame in FRAMES:
-        assert _cut(frame[:-1]) == ([], b"")
+        assert _cut(frame[:-1]) == ([], b""), "without its last byte it does not come"
 
 
 @pytest.mark.parametrize("count", [512, 513, LIMIT])

@@ -16,7 +16,6 @@ from support.conversation import (
     gives_up,
     handed,
     left,
-    let_go,
     still_answers,
 )
 from support.frames import (
@@ -57,16 +56,6 @@ def test_the_teardown_is_repeated_while_the_thread_is_busy(guarded: Conversation
     left(guarded, TRACE_HANDLER, CHAIN_HANDLER)
 
 
-def test_the_node_is_not_let_go_before_destroy(guarded: Conversation) -> None:
-    """A disconnect that returned is not the end of a subscription: it is asked for until `destroy` comes."""
-    guarded.subscribed()
-    guarded.plugin.close()
-    question = disconnected(guarded, TRACE_HANDLER)
-    guarded.node.send(answer(question))
-    assert guarded.node.take() == wire.finish_of(question)
-    left(guarded, CHAIN_HANDLER, TRACE_HANDLER)
-
-
 @pytest.mark.parametrize("given_up", [False, True])
 def test_the_node_is_not_let_go_before_it_has_read_the_answer_to_destroy(
     guarded: Conversation, given_up: bool
@@ -93,17 +82,6 @@ def test_the_node_is_not_let_go_before_it_has_read_the_answer_to_destroy(
     left(guarded)
 
 
-def test_a_subscription_without_an_answer_is_waited_for(guarded: Conversation) -> None:
-    """A subscribing call that the node has not answered at the plugin's end is ended once it has."""
-    guarded.plugin.send(subscribe_chain(1))
-    assert guarded.node.take() == subscribe_chain(1)
-    guarded.plugin.close()
-    still_answers(guarded, 50)
-    still_answers(guarded, 51)
-    guarded.node.send(handler_for(1, CHAIN_HANDLER))
-    left(guarded, CHAIN_HANDLER)
-
-
 def test_a_subscription_that_was_refused_holds_nothing_up(guarded: Conversation) -> None:
     """Where the node answers a subscribing call with an exception there is nothing to end."""
     guarded.exchanged(subscribe_chain(1), failure(1, "no"))
@@ -111,19 +89,6 @@ def test_a_subscription_that_was_refused_holds_nothing_up(guarded: Conversation)
     guarded.node.take()
     guarded.plugin.close()
     guarded.node.send(failure(2, "no"))
-    left(guarded)
-
-
-def test_every_call_on_a_server_thread_is_waited_for(guarded: Conversation) -> None:
-    """A socket that closes in the middle of a call harms a node: each has to be answered first."""
-    guarded.plugin.send(ask_node(1), ask_node(2))
-    for expected in (ask_node(1), ask_node(2)):
-        assert guarded.node.take() == expected
-    guarded.plugin.close()
-    still_answers(guarded, 50)
-    guarded.node.send(answer(2))
-    still_answers(guarded, 60)
-    guarded.node.send(failure(1, "no"))
     left(guarded)
 
 
@@ -158,25 +123,6 @@ def test_a_question_that_harms_no_node_is_not_waited_for(guarded: Conversation, 
     assert guarded.now - began == pytest.approx(relay.LOADING_SECONDS if loading else 0)
 
 
-def test_references_are_kept_as_long_as_they_are_needed(guarded: Conversation) -> None:
-    """The plugin's releases of handlers and threads reach the node when their subscriptions have ended."""
-    guarded.subscribed()
-    guarded.plugin.send(release(TRACE_HANDLER), release(THREAD, 2), release(77), release(THREAD))
-    assert guarded.node.take() == release(77)
-    guarded.plugin.close()
-    question = disconnected(guarded, TRACE_HANDLER)
-    destroyed(guarded, TRACE_HANDLER)
-    assert guarded.node.take() == release(TRACE_HANDLER), "and not the thread, which the other one needs"
-    guarded.node.send(answer(question))
-    assert guarded.node.take() == wire.finish_of(question)
-    question = disconnected(guarded, CHAIN_HANDLER)
-    destroyed(guarded, CHAIN_HANDLER)
-    assert guarded.node.take() == release(THREAD, 3)
-    guarded.node.send(finish(901), finish(902), answer(question))
-    assert guarded.node.take() == wire.finish_of(question)
-    left(guarded)
-
-
 def test_a_plugin_that_unsubscribes_itself_leaves_nothing_to_do(guarded: Conversation) -> None:
     """The guard disconnects what the plugin wants to end, and that alone, and releases what was let go of."""
     guarded.subscribed()
@@ -191,32 +137,6 @@ def test_a_plugin_that_unsubscribes_itself_leaves_nothing_to_do(guarded: Convers
         assert guarded.node.take() == wire.finish_of(its_end)
     guarded.plugin.close()
     left(guarded)
-
-
-def test_a_handler_is_never_disconnected_twice_at_once(guarded: Conversation) -> None:
-    """While a disconnect is under way, neither another of the plugin's nor its end brings a second one."""
-    guarded.subscribed()
-    gives_up(guarded, 5, TRACE_HANDLER)
-    trace = disconnected(guarded, TRACE_HANDLER)
-    gives_up(guarded, 6, TRACE_HANDLER)
-    gives_up(guarded, 7, CHAIN_HANDLER)
-    guarded.plugin.send(ask_node(8))
-    assert guarded.node.take() == ask_node(8), "nothing came before it"
-    guarded.node.send(answer(8))
-    guarded.plugin.close()
-    let_go(guarded, trace, TRACE_HANDLER)
-    left(guarded, CHAIN_HANDLER)
-
-
-def test_nor_between_destroy_and_the_first_ones_return(guarded: Conversation) -> None:
-    """A disconnect is under way until it has returned, though the node has called `destroy` already."""
-    guarded.subscribed()
-    gives_up(guarded, 5, TRACE_HANDLER)
-    trace = disconnected(guarded, TRACE_HANDLER)
-    handed(guarded, destroyed(guarded, TRACE_HANDLER))
-    gives_up(guarded, 6, TRACE_HANDLER)
-    guarded.node.send(answer(trace))
-    assert guarded.node.take() == wire.finish_of(trace), "and no second disconnect came before it"
 
 
 def test_an_unknown_handlers_disconnect_is_relayed(guarded: Conversation) -> None:
