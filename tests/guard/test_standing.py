@@ -10,20 +10,17 @@ import os
 import signal
 import subprocess
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 import pytest
 from support.counts import happened
 from support.frames import INIT, call, done
-from support.nodes import PROGRAM, Plugin, SimulatedNode, value
+from support.nodes import PROGRAM, value
 from support.processes import POLL_SECONDS, START_SECONDS, alive, wait_until
 from support.scene import STANDING, STANDING_CHAIN, Scene, follows, scenes, shows
 from support.standing import Client, StandingGuard
-from support.subscriber import Subscriber
-
-HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]
 
 standing = scenes(STANDING)
 
@@ -91,14 +88,14 @@ def test_a_client_disturbs_no_other(scene: Scene) -> None:
     indirect=["scene"],
     ids=str,
 )
-def test_told_to_stop_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signal.Signals) -> None:
+def test_told_to_stop_in_a_burst(scene: Scene, number: signal.Signals) -> None:
     """It ends each client's subscriptions, then with status 0; when it is started again its clients are back.
 
     SIGINT is to its whole group, as by Ctrl-C.
     """
     node, guard = scene.node(), guard_of(scene)
     plugins = [scene.watching() for _ in range(2)]
-    brake = hold_a_burst(node, plugins[0])
+    brake = scene.held_burst(node, plugins[0])
     relays = guard.relays
     node.freeze()
     guard.send(number) if number == signal.SIGTERM else os.killpg(guard.pid, number)

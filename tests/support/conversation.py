@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Self
 
 from support.frames import (
     CHAIN_NOTIFICATIONS,
@@ -125,15 +124,6 @@ class Conversation(Guarded):
         self.now = self.due
         self.tick()
         return True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self.node.close()
-            self.plugin.close()
-            self.ends()
 
     def ends(self) -> None:
         """Both sides are closed, and nothing is due any more."""

@@ -89,6 +89,15 @@ class Guarded:
     node: Side
     plugin: Side
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.node.close()
+            self.plugin.close()
+            self.ends()
+
     def ends(self) -> None:
         """It ends by itself, in good order."""
 
@@ -153,10 +162,7 @@ class RunningGuard(Guarded):
 
     def __exit__(self, kind: object, *_: object) -> None:
         with self._stack:
-            if kind is None:
-                self.node.close()
-                self.plugin.close()
-                self.ends()
+            super().__exit__(kind)
 
     def ends(self) -> None:
         """Wait for its end by itself, in good order."""

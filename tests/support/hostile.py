@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 
+from support.frames import question_of
 from support.gated import Gated
 from support.mutations import KINDS
 from support.recorded import recorded
@@ -19,23 +20,16 @@ from telegraf_bitcoin_ipc.ipc.dialects import STOCK_30
 @cache
 def script(dialect: str) -> tuple[tuple[bytes, bytes | None], ...]:
     """Return each frame of a recorded client, and the node's answer to it."""
-    said = recorded(dialect).said
-    found = []
-    for place, (is_node, frame) in enumerate(said):
+    answers: dict[int, bytes] = {}  # by question: a later one may have the same
+    found = list[tuple[bytes, bytes | None]]()
+    for is_node, frame in reversed(recorded(dialect).said):
+        kind = wire.Message.of(frame).kind
         if not is_node:
-            found.append((frame, _answer(frame, [each for node, each in said[place:] if node])))
-    return tuple(found)
-
-
-def _answer(frame: bytes, later: list[bytes]) -> bytes | None:
-    message = wire.Message.of(frame)
-    if message.kind not in (wire.CALL, wire.BOOTSTRAP):
-        return None
-    for each in later:
-        answer = wire.Message.of(each)
-        if answer.kind == wire.RETURN and answer.body.u32(0) == message.body.u32(0):
-            return each
-    return None
+            asks = kind in (wire.CALL, wire.BOOTSTRAP)
+            found.append((frame, answers.get(question_of(frame)) if asks else None))
+        elif kind == wire.RETURN:
+            answers[question_of(frame)] = frame
+    return tuple(reversed(found))
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 import pytest
 from support.conversation import CHAIN_HANDLER, TIP, destroyed, disconnected
@@ -28,7 +27,7 @@ from support.frames import (
     transaction,
     wait_tip,
 )
-from support.gated import Gated, ended, opened, passes, refused
+from support.gated import Gated, ended, passes, refused
 from support.hostile_frames import Ids, construct_of
 from support.layouts import Struct, Structs, frame_with, tree_of
 from support.recorded import DIALECTS, recorded
@@ -41,13 +40,6 @@ CHAIN_ID, MINING_ID, NODE_ID = Ids().chain, Ids().mining, Ids().node
 def size_of(question: int, thread: int = THREAD) -> bytes:
     """Return a call that is allowed."""
     return on_thread(question, NODE, "getMempoolSize", NODE_ID, thread)
-
-
-@pytest.fixture
-def gated() -> Iterator[Gated]:
-    """A client behind the guard's gate that has threads, every interface, and a wait for the next tip."""
-    with opened() as conversation:
-        yield conversation
 
 
 def test_real_sessions_pass_and_call_the_whole_list() -> None:

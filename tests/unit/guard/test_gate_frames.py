@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 import pytest
 from support.conversation import CHAIN_HANDLER, NO_TIP, TIP, TRACE_HANDLER, left
@@ -15,13 +14,6 @@ from telegraf_bitcoin_ipc.guard import contract, wire
 
 IDS = Ids()
 SIZE = size_of(IDS)
-
-
-@pytest.fixture
-def gated() -> Iterator[Gated]:
-    """A client behind the guard's gate that has threads, every interface, and a wait for the next tip."""
-    with opened() as conversation:
-        yield conversation
 
 
 def test_what_ends_a_session() -> None:

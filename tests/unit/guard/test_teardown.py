@@ -39,6 +39,7 @@ from support.frames import (
 )
 
 from telegraf_bitcoin_ipc.guard import contract, relay, subscriptions, wire
+from telegraf_bitcoin_ipc.guard.subscriptions import LIVE, TRANSITIONS, Change, State, Subscription, Subscriptions
 
 
 def test_the_teardown_is_repeated_while_the_thread_is_busy(guarded: Conversation) -> None:
@@ -182,3 +183,32 @@ def test_a_result_that_cannot_be_read_holds_the_socket_open(guarded: Conversatio
     destroyed(guarded, CHAIN_HANDLER)
     guarded.node.send(finish(901))
     left(guarded)
+
+
+# The table of a subscription's life
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    """From the first state every other is reached, and each leads to the end."""
+    reached = {State.ASKED}
+    for _ in State:
+        reached |= {after for (before, _), after in TRANSITIONS.items() if before in reached}
+    assert reached == set(State)
+    ending = {State.GONE}
+    for _ in State:
+        ending |= {before for (before, _), after in TRANSITIONS.items() if after in ending}
+    assert ending == set(State)
+    assert not any(before is State.GONE for before, _ in TRANSITIONS)
+    ended = {TRANSITIONS[state, Change.DESTROY] for state in LIVE}
+    assert not ended & LIVE, "after `destroy` the node calls no callback any more"
+
+
+def test_what_cannot_be_read_is_never_disconnected() -> None:
+    """Without its thread's id only the plugin can end a subscription; it holds the socket open until then."""
+    made = Subscriptions()
+    subscription = Subscription(thread=None, callback=1)
+    subscription.answered(21)
+    made.all.append(subscription)
+    assert made.unwanted(21) is False
+    assert made.next(0.0, everything=True) is None
+    assert made.live() == [subscription]
