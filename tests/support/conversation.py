@@ -197,13 +197,6 @@ def still_answers(guarded: Guarded, question: int) -> None:
     assert guarded.node.take() == wire.answer_to(question)
 
 
-def gives_up(guarded: Guarded, question: int, handler: int) -> None:
-    """Have the plugin disconnect a handler: it has its answer at once, and its `Finish` goes nowhere."""
-    guarded.plugin.send(contract.disconnect_of(question, handler, THREAD))
-    assert guarded.plugin.take() == wire.answer_to(question)
-    guarded.plugin.send(finish(question))
-
-
 def repeated(guarded: Guarded, tip: bytes) -> int:
     """Take the guard's wait for a tip; returns its question."""
     frame = guarded.node.take()

@@ -132,9 +132,9 @@ def answer(
     return _with_payload(message, 0, body.init("results"), kind, fields, table, pins)
 
 
-def failure(question: int, reason: str) -> bytes:
+def failure(question: int, reason: str, kind: str = "failed") -> bytes:
     """Return a Return with an exception."""
-    return _built("return", answerId=question, exception={"reason": reason})
+    return _built("return", answerId=question, exception={"reason": reason, "type": kind})
 
 
 def finish(question: int) -> bytes:

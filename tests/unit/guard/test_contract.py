@@ -21,7 +21,7 @@ from support.frames import (
     utxo,
     wait_tip,
 )
-from support.layouts import Place, Spread, respread
+from support.layouts import Spread, respread
 
 from telegraf_bitcoin_ipc.guard import contract, wire
 
@@ -86,12 +86,8 @@ def test_a_frame_that_is_otherwise_made_is_not_taken_for_an_event() -> None:
         assert (template.read(bytes(other)) is None) == (place not in known)
     assert template.read(frame + bytes(8)) is None
     assert template.read(frame[:-8]) is None
-
-
-@pytest.mark.parametrize("place", ["far", "double far"])
-def test_no_form_is_learned_from_several_segments(place: Place) -> None:
-    """An event whose parts lie apart is parsed, each time."""
-    assert contract.EventTemplate.learn(wire.Message.of(respread(utxo(1, "add"), place))) is None
+    for apart in (respread(frame, "far"), respread(frame, "double far")):
+        assert contract.EventTemplate.learn(wire.Message.of(apart)) is None, "its parts lie apart: it is parsed"
 
 
 def test_a_wait_for_the_tip_is_read_from_any_layout(spread: Spread) -> None:
@@ -104,14 +100,9 @@ def test_a_wait_for_the_tip_is_read_from_any_layout(spread: Spread) -> None:
         read = struct.unpack("<d", struct.pack("<Q", stored ^ contract.NO_LIMIT))[0]
         assert read == (sys.float_info.max if limit is None else limit)
         assert (stored == 0) == (limit is None)
-
-
-def test_a_wait_without_a_tip_is_not_understood() -> None:
-    """A waitTipChanged call whose tip is no hash is not the guard's."""
     for tip in (b"", TIP[:31], TIP + b"x"):
-        body = wire.Message.of(wait_tip(1, tip)).body
-        with pytest.raises(wire.Malformed):
-            contract.read_wait(body)
+        with pytest.raises(wire.Malformed):  # it is no hash: the wait is not the guard's
+            contract.read_wait(wire.Message.of(spread(wait_tip(1, tip))).body)
 
 
 def test_the_tip_of_an_answer_is_read_from_any_layout(spread: Spread) -> None:

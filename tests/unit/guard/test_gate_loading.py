@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import pytest
 from support.conversation import CHAIN_HANDLER, NO_TIP
@@ -18,7 +18,6 @@ from support.frames import (
     gives,
     handler_for,
     on_thread,
-    rpc,
     subscribe_chain,
     tip_is,
     wait_tip,
@@ -40,23 +39,11 @@ def starting() -> Iterator[Gated]:
         yield gated
 
 
-def unimplemented(question: int) -> bytes:
-    """Return an answer that there is no such method."""
-    message = rpc.Message.new_message()
-    body = message.init("return")
-    body.answerId = question
-    body.init("exception").reason = "no"
-    body.exception.type = "unimplemented"
-    frame: bytes = message.to_bytes()
-    return frame
-
-
 def may_call(gated: Gated) -> bool:
     """Whether a call that needs the chain passes."""
     gated.plugin.send(on_thread(70, CHAIN, "getHeight", CHAIN_ID, POLL_THREAD))
     passed = bool(gated.node.outbox.frames)
     if passed:
-        gated.node.outbox.frames.clear()
         gated.node.send(answer(70))
     gated.plugin.send(finish(70))
     gated.node.outbox.frames.clear()
@@ -64,21 +51,15 @@ def may_call(gated: Gated) -> bool:
     return passed
 
 
-def node_runs(question: int, *, stops: bool = False) -> bytes:
-    """Return the answer to Node.shutdownRequested."""
-    return answer(question, NODE, "shutdownRequested", result=stops)
-
-
-def says(question: int, **texts: Any) -> bytes:
-    """Return the answer to Node.executeRpc."""
-    return answer(question, NODE, "executeRpc", **texts)
-
+says = partial(answer, interface=NODE, method="executeRpc")
+stops = partial(answer, interface=NODE, method="shutdownRequested")
+unimplemented = partial(failure, reason="no", kind="unimplemented")
 
 SHUTDOWN = on_thread(20, NODE, "shutdownRequested", NODE_ID, POLL_THREAD)
 UPTIME = on_thread(21, NODE, "executeRpc", NODE_ID, POLL_THREAD, command="uptime", params="[]", uri="")
 MAKE_NODE = on_thread(22, INIT, "makeNode", ROOT, POLL_THREAD)
 MAKE_MINING = on_thread(23, INIT, "makeMining", ROOT, POLL_THREAD)
-RUNS, ANSWERS = (SHUTDOWN, node_runs(20)), (UPTIME, says(21, result="5"))
+RUNS, ANSWERS = (SHUTDOWN, stops(20, result=False)), (UPTIME, says(21, result="5"))
 NO_NODE, MINES = (MAKE_NODE, unimplemented(22)), (MAKE_MINING, gives(23, 30))
 
 
@@ -97,17 +78,12 @@ def test_what_needs_the_chain_is_refused(starting: Gated) -> None:
 
 
 def test_a_process_that_shows_it_is_enough() -> None:
-    """Where the node's process shows that its chain is loaded, its answers need not."""
-    with opened() as gated:
-        assert may_call(gated)
-
-
-def test_a_process_that_no_longer_shows_it_stops() -> None:
-    """A node whose process showed that its chain is loaded, and no longer does, is stopping: nothing passes."""
+    """A node's answers need not show what its process shows; if that no longer shows it, the node stops."""
     with opened() as gated:
         assert may_call(gated)
         gated.loaded = False
-        refused(gated, 70, on_thread(70, CHAIN, "getHeight", CHAIN_ID, POLL_THREAD), why="the node is stopping")
+        call = on_thread(70, CHAIN, "getHeight", CHAIN_ID, POLL_THREAD)
+        refused(gated, 70, call, why="the node is stopping")
         gated.loaded = True
         assert not may_call(gated)
         assert gated.totals()["calls_refused"] == 0
@@ -136,7 +112,7 @@ NOT_SHOWN = {
     "a warm-up": [RUNS, (UPTIME, says(21, rpcError='{"code": -28}'))],
     "an error of JSON-RPC": [RUNS, (UPTIME, says(21, error="no"))],
     "an empty result": [RUNS, (UPTIME, says(21, result=""))],
-    "a node that stops, though it did not before": [ANSWERS, RUNS, (SHUTDOWN, node_runs(20, stops=True))],
+    "a node that stops, though it did not before": [ANSWERS, RUNS, (SHUTDOWN, stops(20, result=True))],
     "a makeMining of a node that stops, which gives nothing": [NO_NODE, (MAKE_MINING, answer(23))],
     "a makeNode on a busy thread": [MINES, (MAKE_NODE, failure(22, "thread busy"))],
     "a makeNode that gives nothing": [MINES, (MAKE_NODE, answer(22))],

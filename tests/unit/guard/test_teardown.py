@@ -13,7 +13,6 @@ from support.conversation import (
     ask_node,
     destroyed,
     disconnected,
-    gives_up,
     handed,
     left,
     still_answers,
@@ -128,8 +127,9 @@ def test_a_plugin_that_unsubscribes_itself_leaves_nothing_to_do(guarded: Convers
     """The guard disconnects what the plugin wants to end, and that alone, and releases what was let go of."""
     guarded.subscribed()
     for question, handler in ((5, TRACE_HANDLER), (6, CHAIN_HANDLER)):
-        gives_up(guarded, question, handler)
-        guarded.plugin.send(release(handler))
+        guarded.plugin.send(contract.disconnect_of(question, handler, THREAD))
+        assert guarded.plugin.take() == wire.answer_to(question)
+        guarded.plugin.send(finish(question), release(handler))
         its_end = disconnected(guarded, handler)
         event = destroyed(guarded, handler)
         assert guarded.node.take() == release(handler)
