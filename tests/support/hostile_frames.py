@@ -82,7 +82,7 @@ def endings(it: Ids) -> dict[str, list[bytes]]:
     return {**_messages(it), **_questions(it), **_capabilities(it), **_subscriptions(it), **_layouts(it)}
 
 
-SILENT = {"an Abort", "no frame at all", "a frame that is too large"}
+SILENT = ("an Abort", "no frame at all", "a frame that is too large")
 """Of these no reason is logged."""
 
 
@@ -121,7 +121,7 @@ def _questions(it: Ids) -> dict[str, list[bytes]]:
         "an id in use": [size_of(it), bootstrap(Q)],
         **{f"question {number}": [bootstrap(number)] for number in (wire.OWN_IDS, wire.OWN_IDS + 1, LARGEST)},
         "a Finish of nothing": [finish(9999)],
-        "a Finish twice": [size_of(it), finish(Q), finish(Q)],
+        "a Finish twice": [bootstrap(Q), finish(Q), finish(Q)],
         "a Finish twice of a refused question": [stop, finish(Q), finish(Q)],
         "65 open questions": [bootstrap(number) for number in range(100, 164)],
         "9 server threads": [make_thread(number, target=it.thread_map) for number in range(100, 106)],
