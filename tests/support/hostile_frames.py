@@ -117,6 +117,8 @@ def _messages(it: Ids) -> dict[str, list[bytes]]:
 
 def _questions(it: Ids) -> dict[str, list[bytes]]:
     stop = on_thread(Q, NODE, "startShutdown", it.node, it.poll)
+    unknown = tree_of(size_of(it))
+    unknown.at(0, 0).data = struct.pack("<IHH", it.node, 2, 0)
     return {
         "an id in use": [size_of(it), bootstrap(Q)],
         **{f"question {number}": [bootstrap(number)] for number in (wire.OWN_IDS, wire.OWN_IDS + 1, LARGEST)},
@@ -125,6 +127,7 @@ def _questions(it: Ids) -> dict[str, list[bytes]]:
         "a Finish twice of a refused question": [stop, finish(Q), finish(Q)],
         "65 open questions": [bootstrap(number) for number in range(100, 164)],
         "9 server threads": [make_thread(number, target=it.thread_map) for number in range(100, 106)],
+        "a call of an unknown kind of target": [frame_with(unknown)],
         "a call of the answer to no question": [construct_of(Q, 9999)],
     }
 

@@ -6,9 +6,10 @@ import struct
 
 import pytest
 from support.conversation import CHAIN_HANDLER, NO_TIP, TIP, TRACE_HANDLER, left
-from support.frames import THREAD, answer, bootstrap, finish, wait_tip
+from support.frames import THREAD, answer, bootstrap, finish, gives, release, wait_tip
 from support.gated import Gated, ended, opened, passes, refused
 from support.hostile_frames import SILENT, Ids, Q, endings, refusals, size_of, with_word
+from support.layouts import frame_with, tree_of
 
 from telegraf_bitcoin_ipc.guard import contract, wire
 
@@ -63,11 +64,28 @@ def test_an_id_is_free_after_answer_and_finish(gated: Gated) -> None:
     passes(gated, SIZE)
 
 
+def test_a_finish_that_the_node_does_not_need_stays_with_the_guard(gated: Gated) -> None:
+    """Where the node's answer says that it needs none, the first is not relayed, and a second one is too many."""
+    passes(gated, SIZE)
+    given = tree_of(answer(Q))
+    given.at(0).data = struct.pack("<IBxHQ", Q, 2, 0, 0)  # noFinishNeeded
+    gated.node.send(frame_with(given))
+    gated.plugin.send(finish(Q))
+    assert gated.node.silent()
+    ended(gated, finish(Q))
+
+
+def test_a_capability_that_was_given_twice_is_released_twice(gated: Gated) -> None:
+    """After one Release the client still holds it."""
+    gated.exchanged(SIZE, gives(Q, IDS.node))
+    passes(gated, release(IDS.node), SIZE)
+
+
 def test_64_capabilities_may_be_held(gated: Gated) -> None:
     """A client that keeps everything it is given, each an object in the node, is given 64 of them."""
     held = 9  # as every test begins
     for capability in range(100, 100 + 64 - held):
-        gated.exchanged(SIZE, answer(Q, table=[("senderHosted", capability)]))
+        gated.exchanged(SIZE, gives(Q, capability))
     ended(gated, SIZE)
 
 

@@ -32,10 +32,12 @@ def test_every_read_only_method_passes() -> None:
         for frame in (by_node(IDS, method, json.dumps(values)), by_rpc(IDS, jsonrpc.request(method, values))):
             with opened() as gated:
                 passes(gated, frame)
+    with opened() as gated:
+        passes(gated, with_list(by_node(IDS), 3, None))  # no uri is an empty one
     assert set(READ_ONLY) == JSON_RPC
 
 
-def with_list(frame: bytes, index: int, place: Plain) -> bytes:
+def with_list(frame: bytes, index: int, place: Plain | None) -> bytes:
     """Return a call with another list in the place of a parameter."""
     tree = tree_of(frame)
     tree.at(0, 1, 0).pointers[index] = place
