@@ -6,6 +6,7 @@ import shutil
 import sys
 from typing import Any
 
+from telegraf_bitcoin_ipc.cli import options
 from telegraf_bitcoin_ipc.cli.output import show, warn
 from telegraf_bitcoin_ipc.config import OPTIONS, Config, from_environment, make_config, to_arguments
 from telegraf_bitcoin_ipc.errors import ConfigError
@@ -16,7 +17,8 @@ from telegraf_bitcoin_ipc.telegraf.sample_config import DEFAULT_ADDRESS, EXAMPLE
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that no other command has."""
+    """Add the options of the plugin, and those that no other command has."""
+    options.add_options(parser)
     parser.add_argument(
         "--metrics-addr",
         metavar="HOST:PORT",
@@ -37,8 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(values: dict[str, Any]) -> None:
+def run(chosen: argparse.Namespace) -> int:
     """Print the configuration; raises ConfigError with one sentence about what is wrong."""
+    values = vars(chosen)
     address = values.pop("metrics_addr")
     if address is not None:
         checked_address(address)
@@ -49,6 +52,7 @@ def run(values: dict[str, Any]) -> None:
         raise ConfigError("--central: it cannot be combined with --output; each is for a machine of its own")
     else:
         _central(central, address or DEFAULT_ADDRESS, values)
+    return 0
 
 
 def _route(option: str, urls: list[str] | None) -> Route | None:

@@ -1,16 +1,12 @@
-"""The options of commands that watch a node: on a parser, and as a configuration.
-
-Imported only by these commands, because pydantic takes a good part of their start.
-"""
+"""The options of commands that watch a node; imported only by these, because pydantic takes long to import."""
 
 import argparse
-import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.cli.output import PROGRAM
-from telegraf_bitcoin_ipc.config import OPTIONS, Config, from_environment, make_config
+from telegraf_bitcoin_ipc.config import OPTIONS
 
 
 def add_options(
@@ -31,8 +27,3 @@ def add_options(
             parser.add_argument(field, nargs="?", default=argparse.SUPPRESS, help=text, **details)
         else:
             parser.add_argument(option.name, default=argparse.SUPPRESS, help=text, **details)
-
-
-def configure(values: Mapping[str, Any], **defaults: Any) -> Config:
-    """Return the configuration from `values`, then the environment, then `defaults`. Raises ConfigError."""
-    return make_config({**defaults, **from_environment(os.environ), **values})
