@@ -10,11 +10,11 @@ from typing import Any
 
 import capnp
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
 from telegraf_bitcoin_ipc.ipc import jsonrpc, schema
 from telegraf_bitcoin_ipc.ipc.dialects import TRACING
-from telegraf_bitcoin_ipc.ipc.origins import RPC
 
 PAUSE = 0.1
 
@@ -35,7 +35,7 @@ async def main(path: str, polls: int, *more: str) -> None:
     sources = [
         source
         for source in TRACING.polled()
-        if not source.once_per_tip and any(METRICS[metric].group in wanted for metric in source.values)
+        if not source.call.once_per_tip and any(METRICS[metric].group in wanted for metric in source.values)
     ]
     for _ in range(polls):
         await asyncio.sleep(PAUSE)

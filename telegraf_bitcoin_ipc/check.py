@@ -5,15 +5,13 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
+from telegraf_bitcoin_ipc.collect.dialect import NOT_OFFERED, Dialect, Polled, Reason, Source, why
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import Connection, look_at, run
-from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.jsonrpc import METHOD_NOT_FOUND
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
-from telegraf_bitcoin_ipc.ipc.origins import Polled
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 KINDS: Final = {

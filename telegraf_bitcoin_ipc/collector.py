@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.aio import run_until_first_done
 from telegraf_bitcoin_ipc.collect.blocks import Blocks
+from telegraf_bitcoin_ipc.collect.dialect import Dialect, Followed, Source
 from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
 from telegraf_bitcoin_ipc.collect.listeners import ChainListener, ChainLog
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
@@ -25,9 +26,7 @@ from telegraf_bitcoin_ipc.collect.values import Block, Value
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
 from telegraf_bitcoin_ipc.ipc.connection import Connection, connect, look_at
-from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
-from telegraf_bitcoin_ipc.ipc.origins import Followed
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.reconnect import delays, keep_serving, renewals
 

@@ -2,11 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
+from telegraf_bitcoin_ipc.collect.dialect import Source
 from telegraf_bitcoin_ipc.collect.listeners import ChainListener
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
-from telegraf_bitcoin_ipc.collect.polls import Node, Poller, Source
+from telegraf_bitcoin_ipc.collect.polls import Node, Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Block, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NotAnswered
@@ -16,16 +17,6 @@ LAST_BLOCK: Final = tuple(name for name in METRICS if name.startswith("last_bloc
 
 LONGEST_QUEUE: Final = 1008
 """Blocks (a week's worth) that are queued while the node does not answer."""
-
-
-class Statistics(Source, Protocol):
-    """The call that gives the statistics of one block."""
-
-    def of_block(self: "StatisticsT", block: str | int) -> "StatisticsT":
-        """Return this call for a block, given by its hash or its height."""
-
-
-StatisticsT = TypeVar("StatisticsT", bound=Statistics)
 
 
 class Blocks(ChainListener):
@@ -63,9 +54,7 @@ class Blocks(ChainListener):
         self._shown = False
         self._store.forget(*LAST_BLOCK)
 
-    async def polled(
-        self, node: Node[StatisticsT], statistics: StatisticsT, ibd: Value, height: Value, *, pushed: bool
-    ) -> None:
+    async def polled(self, node: Node, statistics: Source, ibd: Value, height: Value, *, pushed: bool) -> None:
         """Use a poll's values: after initial block download, show the statistics of a tip that no event reported.
 
         `pushed` says whether events report new blocks; if not, the tip is shown whenever its height changes.
@@ -84,7 +73,7 @@ class Blocks(ChainListener):
             self._shown = self._shown and values is not None  # if not, the tip may have changed meanwhile
             self._show(statistics, values if self._shown else None)
 
-    async def catch_up(self, node: Node[StatisticsT], statistics: StatisticsT) -> bool:
+    async def catch_up(self, node: Node, statistics: Source) -> bool:
         """Request the statistics of all queued blocks; return whether any were requested. Raises NodeUnavailable.
 
         A block for which the node does not answer in time stays queued for the next call.
@@ -112,7 +101,7 @@ class Blocks(ChainListener):
                 self._waiting.popleft()
         return asked
 
-    def _show(self, statistics: Statistics, values: dict[str, Value] | None) -> None:
+    def _show(self, statistics: Source, values: dict[str, Value] | None) -> None:
         """Show the last block's figures; those that are missing become absent."""
         for metric in statistics.values:
             value = values.get(metric) if values is not None else None
@@ -121,12 +110,12 @@ class Blocks(ChainListener):
             else:
                 self._store.forget(metric)
 
-    def _count(self, statistics: Statistics, values: dict[str, Value]) -> None:
+    def _count(self, statistics: Source, values: dict[str, Value]) -> None:
         for metric in _counters(statistics):
             value = values.get(metric)
             if isinstance(value, int | float):
                 self._store.add(metric, value)
 
 
-def _counters(statistics: Statistics) -> list[str]:
+def _counters(statistics: Source) -> list[str]:
     return [metric for metric in statistics.values if METRICS[metric].lifetime == "process"]

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 
+from telegraf_bitcoin_ipc.collect.dialect import Source
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Labelled, PeerTotals, Value
@@ -13,30 +14,10 @@ from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
 log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """One call, and the metrics whose values it returns."""
-
-    @property
-    def name(self) -> str:
-        """The call's name in the log and in METRICS.md."""
-
-    @property
-    def values(self) -> Mapping[str, object]:
-        """The metrics."""
-
-    @property
-    def once_per_tip(self) -> bool:
-        """Whether its values change only with a new tip."""
-
-
-SourceT = TypeVar("SourceT", bound=Source)
-AnySourceT = TypeVar("AnySourceT", bound=Source, contravariant=True)
-
-
-class Node(Protocol[AnySourceT]):
+class Node(Protocol):
     """Answers a source's call."""
 
-    async def read(self, source: AnySourceT) -> dict[str, Value]:
+    async def read(self, source: Source) -> dict[str, Value]:
         """Return the values by metric; raises CallFailed."""
 
 
@@ -65,8 +46,8 @@ class Poller:
 
     async def poll(
         self,
-        node: Node[SourceT],
-        sources: Iterable[SourceT],
+        node: Node,
+        sources: Iterable[Source],
         tip: Callable[[Mapping[str, Value]], Hashable] = lambda known: None,
     ) -> dict[str, Value]:
         """Poll every source of a group that is on; return the values.
@@ -79,8 +60,9 @@ class Poller:
         known: dict[str, Value] = {}
         answers = 0
         for source in sources:
-            now = tip(known) if source.once_per_tip else None
-            if not self.wants(source) or (source.once_per_tip and now in (None, self._polled_at.get(source.name))):
+            once_per_tip = source.call.once_per_tip
+            now = tip(known) if once_per_tip else None
+            if not self.wants(source) or (once_per_tip and now in (None, self._polled_at.get(source.name))):
                 continue
             values = await self.ask(node, source)
             answers += values is not None
@@ -100,13 +82,13 @@ class Poller:
         """Return whether a source has a metric of a group that is on."""
         return any(self._store.wants(metric) for metric in source.values)
 
-    async def ask(self, node: Node[SourceT], source: SourceT) -> dict[str, Value] | None:
+    async def ask(self, node: Node, source: Source) -> dict[str, Value] | None:
         """Return the source's values, or None if it fails; see `attempt`."""
         with suppress(CallFailed):
             return await self.attempt(node, source)
         return None
 
-    async def attempt(self, node: Node[SourceT], source: SourceT) -> dict[str, Value]:
+    async def attempt(self, node: Node, source: Source) -> dict[str, Value]:
         """Return the source's values that could be read.
 
         A failure is counted, and logged as a warning the first time. Raises CallFailed if no value could be read.

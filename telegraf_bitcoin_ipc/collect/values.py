@@ -1,7 +1,7 @@
 """The values that come from a node: what a metric can have, blocks and headers."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 Number = int | float
 
@@ -13,6 +13,9 @@ PeerTotals = Mapping[tuple[int, str], Number]
 
 Value = Number | Labelled | PeerTotals | None
 """A polled value; None where the node has none."""
+
+Read = Callable[[Any], Value]
+"""Reads a value from the results of a call."""
 
 
 class Block(NamedTuple):

@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
-from telegraf_bitcoin_ipc.ipc.origins import RPC
 
 ALWAYS: Final = {
     "init": ("construct", "makeMining", "makeRpc", "makeChain", "makeNode", "makeTracing"),

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import capnp
 
+from telegraf_bitcoin_ipc.collect.dialect import Dialect
 from telegraf_bitcoin_ipc.errors import (
     CallFailed,
     NodeStopping,
@@ -31,7 +32,7 @@ from telegraf_bitcoin_ipc.errors import (
 )
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc.calls import GaveNothing, ServerThread, answer, offered
-from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, STOCK, STOCK_30, STOCK_31, STOCK_CHAIN, TRACING, Dialect
+from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, STOCK, STOCK_30, STOCK_31, STOCK_CHAIN, TRACING
 from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
 from telegraf_bitcoin_ipc.ipc.session import Session
 

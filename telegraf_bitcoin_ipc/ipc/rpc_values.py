@@ -7,13 +7,11 @@ KeyError, TypeError or ValueError.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from telegraf_bitcoin_ipc.collect.tags import OTHER, PING_STATS
-from telegraf_bitcoin_ipc.collect.values import Labelled, Number, PeerTotals, Value
-
-Read = Callable[[Any], Value]
+from telegraf_bitcoin_ipc.collect.values import Labelled, Number, PeerTotals, Read
 
 SATOSHI: Final = 100_000_000
 """Satoshi in a bitcoin."""

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Dialect, Source
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.values import Block, Header, Value
 from telegraf_bitcoin_ipc.errors import (
@@ -27,8 +28,6 @@ from telegraf_bitcoin_ipc.ipc.callbacks import (
     utxo_cache_trace,
 )
 from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT, ServerThread, answer, translated
-from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
-from telegraf_bitcoin_ipc.ipc.origins import RPC, Call
 from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from telegraf_bitcoin_ipc.collect.absence import Reason, why
+from telegraf_bitcoin_ipc.collect.dialect import Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.errors import ConfigError

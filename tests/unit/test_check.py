@@ -12,15 +12,14 @@ from typing import Any, cast
 import pytest
 
 from telegraf_bitcoin_ipc import check
-from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason
+from telegraf_bitcoin_ipc.collect.dialect import NOT_OFFERED, RPC, Dialect, Reason, Source
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import Connection
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, Dialect, Source
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31
 from telegraf_bitcoin_ipc.ipc.guard_process import Guarded
 from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters
-from telegraf_bitcoin_ipc.ipc.origins import RPC
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.methods import answer

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from telegraf_bitcoin_ipc.collect.blocks import LONGEST_QUEUE, Blocks
+from telegraf_bitcoin_ipc.collect.dialect import Source
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Block, Number, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, NotAnswered, PartlyFailed
-from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, STOCK, Source
+from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, STOCK
 
 
 def statistics(number: int) -> dict[str, int]:

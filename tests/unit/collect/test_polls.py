@@ -8,6 +8,7 @@ from itertools import count
 
 import pytest
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Source
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Number, Value
@@ -16,13 +17,9 @@ from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFaile
 NOW = 1_700_000_000.5
 
 
-@dataclass(frozen=True)
-class FakeSource:
-    """A call that gives the values of some metrics."""
-
-    name: str
-    values: Mapping[str, object]
-    once_per_tip: bool = False
+def source_of(method: str, *metrics: str, once_per_tip: bool = False) -> Source:
+    """Return a source whose call gives the values of some metrics."""
+    return Source(Call(RPC, method, once_per_tip=once_per_tip), dict.fromkeys(metrics, lambda said: None))
 
 
 @dataclass
@@ -33,7 +30,7 @@ class FakeNode:
     partly: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
 
-    async def read(self, source: FakeSource) -> dict[str, Value]:
+    async def read(self, source: Source) -> dict[str, Value]:
         self.asked.append(source.name)
         if source.name not in self.answers:
             raise CallFailed(f"{source.name}: no answer within 10 seconds")
@@ -50,13 +47,13 @@ class FakeClock:
         self.time: Callable[[], float] = lambda: NOW
 
 
-HEIGHT = FakeSource("Chain.getHeight", {"chain_height": None})
-HEADERS = FakeSource("Node.getHeaderTip", {"header_height": None})
-BOTH = FakeSource("Node.both", {"mempool_size": None, "mempool_bytes": None})
-CONFIRMED = FakeSource("Node.confirmed", {"mempool_tx_confirmed_total": None})
-NETWORKS = FakeSource("getpeerinfo", {"connections_by_network": None})
-BYTES = FakeSource("getpeerinfo", {"p2p_bytes_recv_total": None})
-TIPS = FakeSource("getchaintips", {"chain_tips": None}, once_per_tip=True)
+HEIGHT = source_of("Chain.getHeight", "chain_height")
+HEADERS = source_of("Node.getHeaderTip", "header_height")
+BOTH = source_of("Node.both", "mempool_size", "mempool_bytes")
+CONFIRMED = source_of("Node.confirmed", "mempool_tx_confirmed_total")
+NETWORKS = source_of("getpeerinfo", "connections_by_network")
+BYTES = source_of("getpeerinfo", "p2p_bytes_recv_total")
+TIPS = source_of("getchaintips", "chain_tips", once_per_tip=True)
 SOURCES = (HEIGHT, HEADERS, BOTH, CONFIRMED)
 
 
@@ -75,7 +72,7 @@ def node() -> FakeNode:
 class Polled:
     """A poller, its store and what can be seen of them."""
 
-    def __init__(self, *groups: str, sources: Iterable[FakeSource] = SOURCES) -> None:
+    def __init__(self, *groups: str, sources: Iterable[Source] = SOURCES) -> None:
         self.store = Store(groups)
         self._poller = Poller(self.store, FakeClock())
         self._sources = tuple(sources)
@@ -214,7 +211,7 @@ def test_lost_node_ends_the_poll(polled: Polled, node: FakeNode) -> None:
     """A lost connection is not taken for one failing value after another."""
 
     class Lost(FakeNode):
-        async def read(self, source: FakeSource) -> dict[str, Value]:
+        async def read(self, source: Source) -> dict[str, Value]:
             if source is HEADERS:
                 raise NodeUnavailable("the node closed the connection")
             return await super().read(source)

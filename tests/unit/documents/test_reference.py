@@ -18,10 +18,10 @@ from reference import (
 )
 
 from telegraf_bitcoin_ipc.cli import main
+from telegraf_bitcoin_ipc.collect.dialect import Followed, Origin, Polled, Pushed
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, STOCK_30, STOCK_31, STOCK_CHAIN, TRACING
-from telegraf_bitcoin_ipc.ipc.origins import Followed, Origin, Polled, Pushed
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "telegraf_bitcoin_ipc"

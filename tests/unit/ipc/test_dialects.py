@@ -2,6 +2,7 @@
 
 import pytest
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Dialect, Followed, Polled, Pushed
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import (
@@ -14,9 +15,7 @@ from telegraf_bitcoin_ipc.ipc.dialects import (
     STOCK_31,
     TABLE,
     TRACING,
-    Dialect,
 )
-from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Polled, Pushed
 from telegraf_bitcoin_ipc.ipc.schema import INTERFACES, load
 
 HARMLESS = {
@@ -159,7 +158,7 @@ def test_poll_begins_with_the_height(dialect: Dialect) -> None:
     """Height and download are known before anything that is asked once per tip."""
     metrics = [metric for source in dialect.polled() for metric in source.values]
     assert metrics[0] == "chain_height"
-    late = [metric for source in dialect.polled() if source.once_per_tip for metric in source.values]
+    late = [metric for source in dialect.polled() if source.call.once_per_tip for metric in source.values]
     assert all(metrics.index("ibd") < metrics.index(metric) for metric in late)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import any_text
 
+from telegraf_bitcoin_ipc.collect.values import Read
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
-    Read,
     bytes_by_message,
     count_of,
     directions,
