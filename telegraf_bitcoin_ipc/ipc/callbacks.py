@@ -16,32 +16,23 @@ log = logging.getLogger(__name__)
 
 
 class ChainSink(Protocol):
-    """Receives the events of ChainNotifications."""
+    """Receives the events of ChainNotifications, with serialised transactions and blocks.
 
-    def transaction_added(self, tx: bytes) -> None:
-        """Receive a serialised transaction that entered the mempool."""
+    `reason` is a MemPoolRemovalReason; `historical` is the background chainstate of an assumeutxo node.
+    """
 
-    def transaction_removed(self, tx: bytes, reason: int) -> None:
-        """Receive a serialised transaction that left the mempool, and a MemPoolRemovalReason."""
-
-    def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None:
-        """Receive a block and its bytes; `historical` if in the background chainstate of an assumeutxo node."""
-
-    def block_disconnected(self, block: Block) -> None:
-        """Receive a block that left the active chain."""
-
-    def tip_updated(self) -> None:
-        """Receive the announcement of a new tip."""
-
-    def chain_state_flushed(self, *, historical: bool, locator: bytes) -> None:
-        """Receive a flush of the coins cache to disk."""
+    def transaction_added(self, tx: bytes) -> None: ...
+    def transaction_removed(self, tx: bytes, reason: int) -> None: ...
+    def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None: ...
+    def block_disconnected(self, block: Block) -> None: ...
+    def tip_updated(self) -> None: ...
+    def chain_state_flushed(self, *, historical: bool, locator: bytes) -> None: ...
 
 
 class UtxoSink(Protocol):
-    """Receives the events of UtxoCacheTrace."""
+    """Receives the events of UtxoCacheTrace: a coin, its value in satoshi, and what the cache did."""
 
-    def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
-        """Receive one coin, its value in satoshi, and what the cache did with it: add, spend or uncache."""
+    def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None: ...
 
 
 class Subscriber:

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from functools import partial
 from typing import Final
 
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
@@ -48,7 +49,7 @@ async def introduced(
         try:
             session = stack.enter_context(socket.socket(fileno=os.dup(descriptors[0])))
             session.setblocking(False)
-            totals = stack.enter_context(closing(Totals(os.dup(descriptors[1]))))
+            totals = stack.enter_context(closing(Totals(descriptors[1])))
         except (OSError, ValueError) as error:
             raise NodeUnavailable(f"the guard refused a session: {error}") from error
         yield Guarded(session, totals.read, standing=True)
@@ -65,15 +66,11 @@ async def _answered(connection: socket.socket, request: bytes) -> tuple[bytes, l
         await readable.wait()
     finally:
         loop.remove_reader(connection)
-    packet, descriptors = _receive(connection)
+    receive = partial(socket.recv_fds, connection, hello.MOST_BYTES, DESCRIPTORS)
+    try:
+        packet, descriptors, *_ = receive()
+    except ConnectionResetError:  # the answer of a guard that does not read the request is behind it
+        packet, descriptors, *_ = receive()
     if not packet:
         raise hello.NotSpoken("it closed the connection")
     return packet, descriptors
-
-
-def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
-    """Read one packet: behind the reset by a guard that answers without reading the request."""
-    try:
-        return socket.recv_fds(connection, hello.MOST_BYTES, DESCRIPTORS)[:2]
-    except ConnectionResetError:
-        return socket.recv_fds(connection, hello.MOST_BYTES, DESCRIPTORS)[:2]
