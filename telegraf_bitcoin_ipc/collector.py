@@ -1,7 +1,6 @@
 """Fills a store from one node, session after session.
 
-Four jobs: `Collector` keeps a session open, `Measurements` polls, `Subscriptions` subscribes, and `TipFollower`
-follows the tip and notices the node's stop.
+Three jobs: `Collector` keeps a session open, `Measurements` polls and counts, and `Subscriptions` subscribes.
 """
 
 import asyncio
@@ -44,20 +43,17 @@ class Collector:
         config: Config,
         store: Store,
         on_change: Callable[[], None] = lambda: None,
-        new_renewals: Callable[[], Iterator[float]] = renewals,
         *,
         listeners: Sequence[ChainListener] = (),
         on_problem: Callable[[str], None] = lambda problem: None,
     ) -> None:
         """Fill `store`; call `on_change` after each poll, new tip, and start or end of a session.
 
-        `new_renewals` yields how many seconds consecutive sessions without a guard last. `listeners` receive the
-        events on the chain, and `on_problem` gets each reason why there is no session.
+        `listeners` receive the events on the chain, and `on_problem` gets each reason why there is no session.
         """
         self._config = config
         self._store = store
         self._on_change = on_change
-        self._new_renewals = new_renewals
         self._renewals: Iterator[float] | None = None  # None while the guard can be started
         self._on_problem = on_problem
         self._node_socket = NodeSocket(config.socket)
@@ -142,14 +138,13 @@ class Collector:
     async def _serve(self, connection: Connection) -> NoReturn:
         session, config = connection.session, self._config
         self._measurements.begin_session()
-        follower = TipFollower(session, self._store, self._measurements)
-        await follower.probe(logging.WARNING)
+        await _probe_tip(session, logging.WARNING)
         subscriptions = Subscriptions(connection, self._store, self._measurements, trace=not config.no_utxo_trace)
-        work = [follower.run(), self._poll_forever(session, subscriptions)]
+        work = [_follow_tip(session, self._measurements), self._poll_forever(session, subscriptions)]
         if connection.may_subscribe:
             self._renewals = None
         else:
-            self._renewals = self._renewals or self._new_renewals()
+            self._renewals = self._renewals or renewals()
             work.append(_expire(next(self._renewals)))
         if session.dialect.statistics is not None:
             work.append(self._measurements.follow_blocks(session, session.dialect.statistics))
@@ -176,7 +171,6 @@ class Measurements:
         on_change: Callable[[], None],
         listeners: Sequence[ChainListener],
     ) -> None:
-        """Measure into `store`; call `on_change` after each new tip and block."""
         self._store = store
         self._fee_targets = fee_targets
         self._on_change = on_change
@@ -212,6 +206,18 @@ class Measurements:
             await self.blocks.polled(session, dialect.statistics, ibd, height, pushed=pushed)
             self._new_block.set()  # blocks may have waited for what this poll found
         return values
+
+    def count_tips(self, session: Session) -> Callable[[Block], Awaitable[None]]:
+        """Return a function that counts each new tip of a node without notifications."""
+        headers = session if session.dialect.statistics is not None else None
+        tips = Tips(self._store, self.chain, lambda: self.blocks.downloading is not False)
+        self.start_counters(session.dialect, *Followed)
+
+        async def count(tip: Block) -> None:
+            await tips.moved(tip, headers)
+            self.tip_changed()
+
+        return count
 
     async def follow_blocks(self, session: Session, statistics: Source) -> NoReturn:
         """Request the statistics of each new block."""
@@ -280,48 +286,23 @@ class Subscriptions:
         measurements.start_counters(self._session.dialect, subscription)
 
 
-class TipFollower:
-    """Follows the tip of a session's node, and so notices the node's stop."""
+async def _probe_tip(session: Session, level: int) -> None:
+    """Find out whether the tip can be followed; log at `level` if not."""
+    try:
+        await session.probe_tip()
+    except CallFailed as error:
+        log.log(level, "%s; not subscribing, because the node's stop would go unnoticed; polls continue", error)
 
-    def __init__(self, session: Session, store: Store, measurements: Measurements) -> None:
-        """Count tips and blocks into `measurements` if the node has no notifications."""
-        self._session = session
-        self._store = store
-        self._measurements = measurements
 
-    async def probe(self, level: int) -> None:
-        """Find out whether the tip can be followed; log at `level` if not."""
-        try:
-            await self._session.probe_tip()
-        except CallFailed as error:
-            log.log(
-                level, "%s; not subscribing, because the node's stop would go unnoticed; polls continue", error
-            )
-
-    async def run(self) -> NoReturn:
-        """Follow the tip, as soon as that works, until the session is over."""
-        pauses = delays()
-        while not self._session.tip_works:
-            await asyncio.sleep(next(pauses))
-            await self.probe(logging.DEBUG)
-            if self._session.tip_works:
-                log.info("waitTipChanged works again")
-        await self._session.follow_tip(self._on_tip())
-
-    def _on_tip(self) -> Callable[[Block], Awaitable[None]] | None:
-        """Return the function that counts each new tip; None if the node sends notifications."""
-        session, measurements = self._session, self._measurements
-        if session.dialect.subscriptions:
-            return None
-        headers = session if session.dialect.statistics is not None else None
-        tips = Tips(self._store, measurements.chain, lambda: measurements.blocks.downloading is not False)
-        measurements.start_counters(session.dialect, *Followed)
-
-        async def count(tip: Block) -> None:
-            await tips.moved(tip, headers)
-            measurements.tip_changed()
-
-        return count
+async def _follow_tip(session: Session, measurements: Measurements) -> NoReturn:
+    """Follow the tip, as soon as that works, until the session is over: so the node's stop is noticed."""
+    pauses = delays()
+    while not session.tip_works:
+        await asyncio.sleep(next(pauses))
+        await _probe_tip(session, logging.DEBUG)
+        if session.tip_works:
+            log.info("waitTipChanged works again")
+    await session.follow_tip(None if session.dialect.subscriptions else measurements.count_tips(session))
 
 
 async def _expire(seconds: float) -> NoReturn:

@@ -22,7 +22,6 @@ class Plugin:
     """One collector, one store, one output."""
 
     def __init__(self, config: Config, output: LineWriter) -> None:
-        """Emit to `output`."""
         self._config = config
         self._output = output
         self._store = Store(config.metrics)

@@ -25,7 +25,6 @@ class Transaction:
     """A serialised transaction; raises Malformed."""
 
     def __init__(self, data: bytes) -> None:
-        """Parse `data`."""
         try:
             self._tx = CTransaction.deserialize(data)
         except SerializationError as error:

@@ -126,7 +126,6 @@ class UtxoEvents:
     """Counts the events of a UtxoCacheTrace subscription; with a guard, which counts them, only logs them."""
 
     def __init__(self, store: Store | None) -> None:
-        """Count in `store`, if there is one."""
         self._store = store
 
     def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:

@@ -32,7 +32,6 @@ class Poller:
     """Polls a node's sources and puts their values into the store."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Poll into `store`; `clock` times each poll."""
         self._store = store
         self._clock = clock
         self._failing: set[str] = set()

@@ -39,7 +39,6 @@ class Subscriber:
     """Base of both servers; `destroyed` is set once the node will make no more calls."""
 
     def __init__(self) -> None:
-        """Wait for the node to call `destroy`."""
         self.destroyed = asyncio.Event()
 
     async def destroy(self, **_: Any) -> None:

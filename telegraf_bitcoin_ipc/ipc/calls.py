@@ -56,7 +56,6 @@ class ServerThread:
     """One of our threads in the node; it executes one call at a time."""
 
     def __init__(self, thread: Any) -> None:
-        """Use the node's Thread capability."""
         self.capability = thread
         self.retired = False  # the node is stopping: no call is begun any more
         self._lock = asyncio.Lock()

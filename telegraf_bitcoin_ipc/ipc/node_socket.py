@@ -16,7 +16,6 @@ class NodeSocket:
     """
 
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start without having seen the socket."""
         self.path = path
         self.stopped: Run = NO_RUN
         self._node = node.NodeSocket(path, clock)

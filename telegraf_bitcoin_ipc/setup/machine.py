@@ -49,7 +49,6 @@ class Root:
     """A machine's files below a directory; what cannot be read is not there."""
 
     def __init__(self, directory: Path) -> None:
-        """Look below `directory`, which is / for this machine."""
         self.directory = directory
 
     def path(self, name: str) -> Path:

@@ -190,7 +190,6 @@ class LogHandler(logging.Handler):
     """Logs through a LineWriter, so that it never blocks, and logs how many lines were dropped."""
 
     def __init__(self, output: LineWriter) -> None:
-        """Log to `output`."""
         super().__init__()
         self._output = output
         self._lost = 0
