@@ -32,7 +32,7 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except capnp.KjException as error:
-        reason = _first_line(error)
+        reason, *_ = str(error).strip().splitlines() or [type(error).__name__]  # the rest may be a traceback
         match error.type:
             case "DISCONNECTED":
                 raise NodeUnavailable("the node closed the connection") from error
@@ -44,12 +44,6 @@ def translated(what: str) -> Iterator[None]:
                 raise ThreadBusy(f"{what}: {reason}") from error
             case _:
                 raise CallFailed(f"{what}: {reason}") from error
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of the message; that of a Python server ends with its traceback."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
 
 
 class ServerThread:

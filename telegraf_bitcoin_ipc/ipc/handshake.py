@@ -70,11 +70,6 @@ class Loading(NamedTuple):
     on_wait: Callable[[str], None] = log.warning
 
 
-def prepare() -> None:
-    """Preload the schema; cached after the first call."""
-    schema.load(TRACING.name)
-
-
 @asynccontextmanager
 async def open_session(
     connection: socket.socket, patience: float | None = None, loading: Loading | None = None
@@ -161,7 +156,7 @@ async def _with_node(init: Any, loaded: Any, threads: Mapping[str, ServerThread]
     node = await offered(thread, init, "makeNode")
     if node is None:
         return None
-    rpc = JsonRpc(thread, node=node)
+    rpc = JsonRpc(thread=thread, node=node)
     try:
         if (await thread.call(node, "shutdownRequested")).result:
             raise NodeStopping
@@ -176,7 +171,7 @@ async def _with_node(init: Any, loaded: Any, threads: Mapping[str, ServerThread]
         elif name != "tracing":
             raise UnsupportedNode(f"the node has the Node interface, but no {name.capitalize()} interface")
     dialect = TRACING if "tracing" in capabilities else CHAIN
-    return Session(dialect, capabilities, threads, loaded, rpc=rpc, version=version, chain=chain)
+    return Session(dialect, capabilities, threads, loaded, rpc, version, chain)
 
 
 async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: Loading) -> Session | None:
@@ -185,7 +180,7 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: L
     capability = await offered(threads["poll"], init, "makeRpc")
     if capability is None:
         return None
-    rpc = JsonRpc(threads["poll"], rpc=capability)
+    rpc = JsonRpc(thread=threads["poll"], rpc=capability)
     mining = await _once_loaded(threads["tip"], init, loading, rpc)
     if mining is None:
         raise UnsupportedNode("the node has the Rpc interface, but no Mining interface")
@@ -197,7 +192,7 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: L
         chain = await rpc.chain()
     except CallFailed as error:  # not allowed, for instance
         log.warning("%s", error)
-    return Session(dialect, capabilities, threads, loaded, rpc=rpc, version=version, chain=chain)
+    return Session(dialect, capabilities, threads, loaded, rpc, version, chain)
 
 
 async def _richest(

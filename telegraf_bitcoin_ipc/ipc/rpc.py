@@ -1,5 +1,6 @@
 """JSON-RPC methods over the node's IPC socket: Node.executeRpc or Rpc.executeRpc, only read-only methods."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from telegraf_bitcoin_ipc.errors import CallFailed
@@ -11,27 +12,26 @@ USER: Final = "telegraf-bitcoin-ipc"
 """The user of Rpc.executeRpc, for the node's log and its -rpcwhitelist."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class JsonRpc:
-    """Calls read-only JSON-RPC methods on one of the node's threads. Call it as `await rpc(method, *values)`."""
+    """Calls read-only JSON-RPC methods through the node's Node or Rpc, as `await rpc(method, *values)`."""
 
-    def __init__(self, thread: ServerThread, *, node: Any = None, rpc: Any = None) -> None:
-        """Use the node's Node capability, or its Rpc capability."""
-        self._thread = thread
-        self._node = node
-        self._rpc = rpc
+    thread: ServerThread
+    node: Any = None
+    rpc: Any = None
 
     async def __call__(self, method: str, *values: Any) -> Any:
         """Return a method's result. Raises CallFailed, NodeUnavailable, and ValueError for any other method."""
         if method not in READ_ONLY:
             raise ValueError(f"{method} is not one of the read-only methods")
-        if self._rpc is not None:
+        if self.rpc is not None:
             request = jsonrpc.request(method, values)
-            results = await self._thread.call(
-                self._rpc, "executeRpc", what=method, request=request, uri="", user=USER
+            results = await self.thread.call(
+                self.rpc, "executeRpc", what=method, request=request, uri="", user=USER
             )
             return jsonrpc.reply(method, results.result)
-        results = await self._thread.call(
-            self._node, "executeRpc", what=method, command=method, params=jsonrpc.parameters(values), uri=""
+        results = await self.thread.call(
+            self.node, "executeRpc", what=method, command=method, params=jsonrpc.parameters(values), uri=""
         )
         return jsonrpc.result(method, results.result, results.rpcError, results.error)
 

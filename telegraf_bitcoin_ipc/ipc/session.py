@@ -7,7 +7,8 @@ aborts a busy tracing node about once in 30 times. waitTipChanged is the one exc
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NoReturn
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, NoReturn
 
 from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Dialect, Source
 from telegraf_bitcoin_ipc.collect.tags import Subscription
@@ -49,16 +50,11 @@ UNANSWERED_WARNING: Final = 5.0
 """Seconds after which the log mentions a subscription that has not ended yet."""
 
 
-class Subscribed:
-    """One subscription: the server that the node calls, and the handler that ends it.
+class Subscribed(NamedTuple):
+    """The server that the node calls, and the subscribing call, whose result is the handler that ends it."""
 
-    `request` is the subscribing call, answered or not; its result is the handler.
-    """
-
-    def __init__(self, subscriber: Subscriber, request: asyncio.Future[Any]) -> None:
-        """Keep the request that was sent."""
-        self.subscriber = subscriber
-        self.request = request
+    subscriber: Subscriber
+    request: asyncio.Future[Any]
 
     @property
     def failed(self) -> bool:
@@ -81,40 +77,28 @@ class Subscribed:
         await self.subscriber.destroyed.wait()
 
 
+@dataclass(eq=False)
 class Session:
     """An open session: polls, subscriptions and the tip of a node whose dialect is known.
+
+    `capabilities` are the node's interfaces by name, `threads` our threads in the node by name, `schema` the
+    dialect's. `json_rpc` is None if the dialect has none; `version` and `chain` are empty if unknown.
 
     `tip_works` is the result of `probe_tip`. While it is false nothing may be subscribed: the node's stop would go
     unnoticed, and a node that stops with a subscriber aborts.
     """
 
-    def __init__(
-        self,
-        dialect: Dialect,
-        capabilities: Mapping[str, Any],
-        threads: Mapping[str, ServerThread],
-        schema: Any,
-        *,
-        rpc: JsonRpc | None = None,
-        version: str = "",
-        chain: str = "",
-    ) -> None:
-        """Use what the handshake gathered; see `handshake.open_session`.
-
-        `capabilities` are the node's interfaces by name, `threads` our threads in the node by name, `schema` the
-        dialect's. `rpc` is None if the dialect has no JSON-RPC; `version` and `chain` are empty if unknown.
-        """
-        self.dialect = dialect
-        self.version, self.chain = version, chain
-        self.capabilities = capabilities
-        self.threads = threads
-        self._rpc = rpc
-        self.tip_works = False
-        self._schema = schema
-        self._subscriptions: dict[Subscription, Subscribed] = {}
+    dialect: Dialect
+    capabilities: Mapping[str, Any]
+    threads: Mapping[str, ServerThread]
+    schema: Any
+    json_rpc: JsonRpc | None = None
+    version: str = ""
+    chain: str = ""
+    tip_works: bool = field(default=False, init=False)
+    _subscriptions: dict[Subscription, Subscribed] = field(default_factory=dict, init=False)
 
     def __str__(self) -> str:
-        """Return a short description for the log."""
         return f"node {self.version or 'of unknown version'}, chain {self.chain or 'unknown'}, {self.dialect.name}"
 
     async def read(self, source: Source) -> dict[str, Value]:
@@ -158,9 +142,9 @@ class Session:
 
     async def rpc(self, method: str, *values: Any) -> Any:
         """Return the result of a read-only JSON-RPC method; raises CallFailed or NodeUnavailable."""
-        if self._rpc is None:
+        if self.json_rpc is None:
             raise ValueError(f"the dialect {self.dialect.name} has no JSON-RPC")
-        return await self._rpc(method, *values)
+        return await self.json_rpc(method, *values)
 
     async def header(self, block_hash: str) -> Header:
         """Return a block's header, on the active chain or off it; raises CallFailed."""
@@ -174,14 +158,14 @@ class Session:
 
     async def subscribe_chain(self, sink: ChainSink) -> None:
         """Subscribe `sink` to every chain and mempool event; raises CallFailed."""
-        subscriber = chain_notifications(self._schema, sink)
+        subscriber = chain_notifications(self.schema, sink)
         await self._subscribe(
             Subscription.CHAIN, subscriber, "chain", "handleNotifications", notifications=subscriber
         )
 
     async def subscribe_utxo_cache(self, sink: UtxoSink) -> None:
         """Subscribe `sink` to every UTXO cache event; raises CallFailed."""
-        subscriber = utxo_cache_trace(self._schema, sink)
+        subscriber = utxo_cache_trace(self.schema, sink)
         await self._subscribe(
             Subscription.UTXO_CACHE, subscriber, "tracing", "traceUtxoCache", callback=subscriber
         )

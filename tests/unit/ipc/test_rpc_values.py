@@ -20,7 +20,6 @@ from telegraf_bitcoin_ipc.ipc.rpc_values import (
     of_indexes,
     pings,
     real,
-    real_field,
     satoshi,
     total_of,
     warnings,
@@ -82,10 +81,10 @@ def test_no_number(value: object) -> None:
 @pytest.mark.parametrize(("value", "read"), [(0, 0.0), (7, 7.0), (4.6e-10, 4.6e-10), (None, None)])
 def test_real(value: object, read: object) -> None:
     """A number that need not be whole is a float each time: an output never sees its type change."""
-    for seen in (real(value), real_field("difficulty")({"difficulty": value})):
+    for seen in (real(value), field("difficulty", real)({"difficulty": value})):
         assert seen == read
         assert type(seen) is type(read)
-    assert real_field("difficulty")({}) is None
+    assert field("difficulty", real)({}) is None
 
 
 def test_field() -> None:
@@ -101,7 +100,7 @@ def test_field() -> None:
 )
 def test_satoshi(bitcoin: float, read: int) -> None:
     """An amount in bitcoin is a whole number of satoshi, whatever its binary fraction looks like."""
-    value = satoshi("total_fee")({"total_fee": bitcoin})
+    value = field("total_fee", satoshi)({"total_fee": bitcoin})
     assert value == read
     assert isinstance(value, int)
 
@@ -109,7 +108,7 @@ def test_satoshi(bitcoin: float, read: int) -> None:
 @given(st.integers(0, 21_000_000 * 100_000_000))
 def test_satoshi_survives_the_text(amount: int) -> None:
     """Every amount that there can be is read to the satoshi."""
-    assert satoshi("a")({"a": float(f"{amount // 10**8}.{amount % 10**8:08}")}) == amount
+    assert field("a", satoshi)({"a": float(f"{amount // 10**8}.{amount % 10**8:08}")}) == amount
 
 
 @pytest.mark.parametrize(
@@ -117,10 +116,10 @@ def test_satoshi_survives_the_text(amount: int) -> None:
 )
 def test_feerate(bitcoin_per_kvb: float, read: float) -> None:
     """A feerate in bitcoin per 1,000 virtual bytes is exact in satoshi per virtual byte."""
-    assert feerate("mempoolminfee")({"mempoolminfee": bitcoin_per_kvb}) == read
+    assert field("mempoolminfee", feerate)({"mempoolminfee": bitcoin_per_kvb}) == read
 
 
-@pytest.mark.parametrize("reader", [satoshi("a"), feerate("a")])
+@pytest.mark.parametrize("reader", [field("a", satoshi), field("a", feerate)])
 @pytest.mark.parametrize("result", [{}, {"a": None}])
 def test_amount_that_is_not_there(reader: Read, result: dict[str, None]) -> None:
     """An amount that the node does not tell is absent."""
@@ -222,9 +221,9 @@ def test_totals() -> None:
 READERS: list[tuple[Read, list[Any]]] = [
     (field("size"), [None, [], "text", {"size": "5"}, {"size": [5]}, {"size": float("inf")}]),
     (real, ["5", [], {}, float("inf")]),
-    (real_field("size"), [None, [], {"size": "5"}]),
-    (satoshi("fee"), [None, [], 5, {"fee": "0.1"}, {"fee": []}, {"fee": float("inf")}]),
-    (feerate("fee"), [None, [], 5, {"fee": "0.1"}, {"fee": float("nan")}]),
+    (field("size", real), [None, [], {"size": "5"}]),
+    (field("fee", satoshi), [None, [], 5, {"fee": "0.1"}, {"fee": []}, {"fee": float("inf")}]),
+    (field("fee", feerate), [None, [], 5, {"fee": "0.1"}, {"fee": float("nan")}]),
     (warnings, [None, [], {}]),
     (directions, [None, [], {}, {"connections_in": 1}, {"connections_in": None, "connections_out": 1}]),
     (count_of("network", ()), [None, 5, [5], ["ipv4"], [None]]),
