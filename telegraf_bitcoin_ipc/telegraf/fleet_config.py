@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from telegraf_bitcoin_ipc.telegraf.routes import PASSWORD, HttpRoute, KafkaRoute, Route
+from telegraf_bitcoin_ipc.telegraf.routes import PASSWORD, Route
 from telegraf_bitcoin_ipc.telegraf.sample_config import (
     AT_ONCE,
     HEADER,
@@ -156,25 +156,20 @@ def _output(route: Route, emit_interval: float) -> str:
         outage=outage(LINES_PER_EMISSION, emit_interval),
         short_outage=outage(MOST_LINES_PER_EMISSION, emit_interval),
     )
-    match route:
-        case HttpRoute():
-            login = _password("username", "password", route.user) + (_ca() if route.tls else "")
-            return _HTTP_OUTPUT.format(url=toml(route.url), login=login, delivery=delivery)
-        case KafkaRoute():
-            return _KAFKA_OUTPUT.format(**_kafka(route), delivery=delivery)
+    if route.is_kafka:
+        return _KAFKA_OUTPUT.format(**_kafka(route), delivery=delivery)
+    login = _password("username", "password", route.user) + (_ca() if route.tls else "")
+    return _HTTP_OUTPUT.format(url=toml(route.url), login=login, delivery=delivery)
 
 
 def _input(route: Route) -> str:
-    match route:
-        case HttpRoute():
-            login = _password("basic_username", "basic_password", route.user)
-            login += _certificate() if route.tls else ""
-            return _HTTP_INPUT.format(address=toml(f"tcp://{route.server}"), path=toml(route.path), login=login)
-        case KafkaRoute():
-            return _KAFKA_INPUT.format(**_kafka(route))
+    if route.is_kafka:
+        return _KAFKA_INPUT.format(**_kafka(route))
+    login = _password("basic_username", "basic_password", route.user) + (_certificate() if route.tls else "")
+    return _HTTP_INPUT.format(address=toml(f"tcp://{route.servers[0]}"), path=toml(route.place), login=login)
 
 
-def _kafka(route: KafkaRoute) -> dict[str, str]:
+def _kafka(route: Route) -> dict[str, str]:
     """Return what output and input have in common."""
     login = _password("sasl_username", "sasl_password", route.user)
     if route.user:
@@ -182,8 +177,8 @@ def _kafka(route: KafkaRoute) -> dict[str, str]:
     if route.tls:
         login += f"  enable_tls = true\n{_ca()}"
     return {
-        "brokers": toml([str(server) for server in route.servers]),
-        "topic": toml(route.topic),
+        "brokers": toml(route.servers),
+        "topic": toml(route.place),
         "version": KAFKA_VERSION,
         "login": login,
     }
