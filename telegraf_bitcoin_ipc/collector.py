@@ -14,8 +14,7 @@ from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.aio import run_until_first_done
 from telegraf_bitcoin_ipc.collect.blocks import Blocks
 from telegraf_bitcoin_ipc.collect.dialect import Dialect, Followed, Source
-from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener, ChainLog
+from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, ChainListener, GuardTotals, UtxoEvents
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
@@ -178,7 +177,7 @@ class Measurements:
         self._poller = Poller(store, time)
         self._tips = 0
         self.blocks = Blocks(store, self._poller, self._new_block.set)
-        self.chain = ActiveChain(store, self.blocks, ChainLog(), *listeners)
+        self.chain = ActiveChain(store, self.blocks, *listeners)
 
     def begin_session(self) -> None:
         """Drop what is known of the previous session's node."""

@@ -1,13 +1,11 @@
 """Wires one collector, one store and one output together; emits, and stops."""
 
 import asyncio
-import math
 import signal
 import time
-from contextlib import suppress
 from typing import Final, NoReturn
 
-from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback
+from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback, wait_at_most
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collector import Collector
 from telegraf_bitcoin_ipc.config import Config
@@ -66,9 +64,7 @@ class Plugin:
                 self._emit()
                 continue
             self._rescheduled.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait if math.isfinite(wait) else None):
-                    await self._rescheduled.wait()
+            await wait_at_most(self._rescheduled.wait(), wait)
 
 
 def serve(config: Config, descriptor: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from telegraf_bitcoin_ipc.collect.dialect import Source
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener
+from telegraf_bitcoin_ipc.collect.events import ChainListener
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.polls import Node, Poller
 from telegraf_bitcoin_ipc.collect.store import Store

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from telegraf_bitcoin_ipc.collect import decode
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS, UNKNOWN
 from telegraf_bitcoin_ipc.collect.values import Block
@@ -16,8 +15,24 @@ UNCONFIRMED_HEIGHT: Final = 0x7FFFFFFF
 """Height of a coin that is in no block: Bitcoin Core's mempool check gives it to its scratch coins."""
 
 
+class ChainListener:
+    """Receives events on the chain, in order and after they were counted; does nothing unless overridden."""
+
+    def connected(self, block: Block) -> None:
+        """Receive a block that was connected to the active chain."""
+
+    def disconnected(self, block: Block) -> None:
+        """Receive a block that was disconnected from the active chain."""
+
+    def new_tip(self, tip: Block | None) -> None:
+        """Receive a new tip; None if the node announces it without saying which block it is."""
+
+    def flushed(self, *, historical: bool, locator_size: int) -> None:
+        """Receive a flush of the coins cache to disk; `locator_size` is in bytes."""
+
+
 class ActiveChain:
-    """Counts what happens at the tip of the active chain, whatever reports it; outlives a session."""
+    """Counts and logs what happens at the tip of the active chain, whatever reports it; outlives a session."""
 
     def __init__(self, store: Store, *listeners: ChainListener) -> None:
         """Count in `store`, then notify each of the `listeners` in order."""
@@ -33,6 +48,7 @@ class ActiveChain:
 
     def connected(self, block: Block) -> None:
         """Count a block."""
+        log.debug("block_connected: %s", block)
         self._leaving = 0
         self._store.add("blocks_connected_total", 1)
         for listener in self._listeners:
@@ -40,6 +56,7 @@ class ActiveChain:
 
     def disconnected(self, block: Block) -> None:
         """Count a block that left the chain; consecutive ones are one reorganisation."""
+        log.debug("block_disconnected: height=%d hash=%s", block.height, block.hash)
         self._store.add("blocks_disconnected_total", 1)
         self._leaving += 1
         if self._leaving == 1:
@@ -49,18 +66,16 @@ class ActiveChain:
         for listener in self._listeners:
             listener.disconnected(block)
 
-    def historical(self, block: Block) -> None:
-        """Pass a block of a background chainstate to the listeners, without counting it."""
-        for listener in self._listeners:
-            listener.historical(block)
-
     def new_tip(self, tip: Block | None) -> None:
         """Pass a new tip to the listeners; None if its block is unknown."""
+        log.debug("tip_updated" if tip is None else f"tip: height={tip.height} hash={tip.hash}")
         for listener in self._listeners:
             listener.new_tip(tip)
 
     def flushed(self, *, historical: bool, locator_size: int) -> None:
         """Count a flush of the coins cache."""
+        role = "historical" if historical else "validated"
+        log.debug("chain_state_flushed: role=%s locator_size=%d", role, locator_size)
         self._store.add("chain_state_flushes_total", 1)
         for listener in self._listeners:
             listener.flushed(historical=historical, locator_size=locator_size)
@@ -99,7 +114,7 @@ class ChainEvents:
     def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None:
         """Count a block of the active chain; one of a background chainstate (assumeutxo) does not count."""
         if historical:
-            self._chain.historical(block)
+            log.debug("block_connected: %s (historical chainstate)", block)
             return
         self._store.set("block_height", block.height)
         self._chain.connected(block)
@@ -136,15 +151,9 @@ class UtxoEvents:
             if action == "add" and height == UNCONFIRMED_HEIGHT:
                 self._store.add("utxo_cache_add_unconfirmed_total", 1)
         if log.isEnabledFor(logging.DEBUG):
-            log.debug(
-                "utxo_cache_%s: outpoint=%s:%d height=%d value=%d coinbase=%s",
-                action,
-                _Hash(txid),
-                index,
-                height,
-                value,
-                str(coinbase).lower(),
-            )
+            outpoint = f"{decode.hash_text(txid)}:{index}"
+            text = "utxo_cache_%s: outpoint=%s height=%d value=%d coinbase=%s"
+            log.debug(text, action, outpoint, height, value, str(coinbase).lower())
 
 
 ABOUT_THE_GUARD: Final = {"events_dropped": "events_dropped_total", "calls_refused": "guard_refused_calls_total"}
@@ -168,13 +177,3 @@ class GuardTotals:
             if more:
                 self._store.add(ABOUT_THE_GUARD.get(name) or f"utxo_cache_{name}_total", more)
         self._synced = totals
-
-
-class _Hash:
-    """A hash that becomes text only if the log line is written."""
-
-    def __init__(self, wire_order: bytes) -> None:
-        self._wire_order = wire_order
-
-    def __str__(self) -> str:
-        return decode.hash_text(self._wire_order)

@@ -29,6 +29,10 @@ class Block(NamedTuple):
     previous: str = ""
     chain_time_max: int | None = None
 
+    def __str__(self) -> str:
+        text = f"height={self.height} hash={self.hash} prev={self.previous}"
+        return text if self.chain_time_max is None else f"{text} chain_time_max={self.chain_time_max}"
+
 
 class Header(NamedTuple):
     """A block header from getblockheader; `previous` is empty for the genesis block."""

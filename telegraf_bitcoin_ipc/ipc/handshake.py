@@ -16,11 +16,12 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 import capnp
 
+from telegraf_bitcoin_ipc.aio import wait_at_most
 from telegraf_bitcoin_ipc.collect.dialect import Dialect
 from telegraf_bitcoin_ipc.errors import (
     CallFailed,
@@ -107,13 +108,7 @@ async def _idle(threads: Mapping[str, ServerThread]) -> None:
 
 async def _finish(work: Coroutine[Any, Any, None], limit: float | None) -> None:
     """Finish the work, or stop it after `limit` seconds; a cancellation takes effect only after that."""
-
-    async def limited() -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                await work
-
-    task = asyncio.ensure_future(limited())
+    task = asyncio.ensure_future(wait_at_most(work, limit))
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -168,20 +168,16 @@ def _read(descriptor: int) -> bytes:
             _wait_for(descriptor, select.POLLIN)
 
 
+PREFIXES: Final = {logging.CRITICAL: "E! ", logging.ERROR: "E! ", logging.WARNING: "W! ", logging.DEBUG: "D! "}
+"""Telegraf's levels by Python's; any other is `I! `."""
+
+
 class PrefixFormatter(logging.Formatter):
     """Prefixes every line, including those of a traceback, with Telegraf's level; truncates very long ones."""
 
-    _PREFIXES: Final = {
-        logging.CRITICAL: "E! ",
-        logging.ERROR: "E! ",
-        logging.WARNING: "W! ",
-        logging.INFO: "I! ",
-        logging.DEBUG: "D! ",
-    }
-
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as lines for stderr."""
-        prefix = self._PREFIXES.get(record.levelno, "I! ")
+        prefix = PREFIXES.get(record.levelno, "I! ")
         lines = super().format(record).splitlines() or [""]
         return "\n".join(prefix + line[:LOG_LINE_CHARACTERS] for line in lines)
 

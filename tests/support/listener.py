@@ -1,6 +1,6 @@
 """A listener to the chain that remembers which blocks were connected."""
 
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener
+from telegraf_bitcoin_ipc.collect.events import ChainListener
 from telegraf_bitcoin_ipc.collect.values import Block
 
 

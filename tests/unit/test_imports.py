@@ -25,7 +25,7 @@ ALLOWED = {
     "config": {"collect.metrics", "collect.tags", "errors", "telegraf.lines"},
     "guard": {"guard"},  # runs with nothing but the standard library, and without the rest of the package
     "ipc": {
-        "collect.dialect", "collect.metrics", "collect.tags", "collect.values", "errors", "guard", "ipc",
+        "aio", "collect.dialect", "collect.metrics", "collect.tags", "collect.values", "errors", "guard", "ipc",
     },
     "simnode": {"collect.tags", "errors", "ipc.schema", "ipc.working_directory", "simnode"},
     "parity": {"collect.dialect", "collect.metrics", "collect.tags", "errors", "ipc.dialects", "parity"},
@@ -33,7 +33,7 @@ ALLOWED = {
     "collector": {"", "aio", "collect", "config", "errors", "ipc", "reconnect"},
     "plugin": {"aio", "collect.store", "collector", "config", "ipc.connection", "telegraf"},
     "top": {
-        "aio", "collect.dialect", "collect.listeners", "collect.metrics", "collect.store", "collect.tags",
+        "aio", "collect.dialect", "collect.events", "collect.metrics", "collect.store", "collect.tags",
         "collect.values", "collector", "config", "errors", "ipc.connection", "ipc.dialects",
         "telegraf.execd", "top",
     },

@@ -15,7 +15,6 @@ from telegraf_bitcoin_ipc.collect.events import (
     GuardTotals,
     UtxoEvents,
 )
-from telegraf_bitcoin_ipc.collect.listeners import ChainLog
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS, Subscription
 from telegraf_bitcoin_ipc.collect.values import Block, Number
@@ -41,7 +40,7 @@ class Watched:
         self.store = Store(groups)
         self.tips = 0
         self._listener = Connected()
-        self.chain = ChainEvents(self.store, ActiveChain(self.store, self._listener, ChainLog()), self._tip)
+        self.chain = ChainEvents(self.store, ActiveChain(self.store, self._listener), self._tip)
         self.utxo = UtxoEvents(self.store).utxo
         self._caplog = caplog
 

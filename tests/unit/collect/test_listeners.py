@@ -2,10 +2,7 @@
 
 import pytest
 
-from telegraf_bitcoin_ipc.collect.events import (
-    ActiveChain,
-)
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener
+from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainListener
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Block, Number
 
@@ -56,9 +53,6 @@ class Recorder(ChainListener):
     def disconnected(self, block: Block) -> None:
         self._record(("disconnected", block.hash))
 
-    def historical(self, block: Block) -> None:
-        self._record(("historical", block.height))
-
     def new_tip(self, tip: Block | None) -> None:
         self._record(("tip", tip))
 
@@ -73,7 +67,6 @@ def test_listeners_are_told_what_happens() -> None:
     chain = ActiveChain(store, *listeners)
     chain.connected(BLOCK)
     chain.disconnected(BLOCK)
-    chain.historical(BLOCK)
     chain.new_tip(None)
     chain.new_tip(BLOCK)
     chain.flushed(historical=True, locator_size=5)
@@ -81,7 +74,6 @@ def test_listeners_are_told_what_happens() -> None:
         assert listener.told == [
             (("connected", "a"), 1),
             (("disconnected", "a"), 2),
-            (("historical", 7), 2),
             (("tip", None), 2),
             (("tip", BLOCK), 2),
             (("flushed", True, 5), 3),
@@ -94,7 +86,6 @@ def test_a_listener_may_ignore_everything() -> None:
     chain = ActiveChain(store, ChainListener())
     chain.connected(BLOCK)
     chain.disconnected(BLOCK)
-    chain.historical(BLOCK)
     chain.new_tip(None)
     chain.flushed(historical=False, locator_size=5)
 
