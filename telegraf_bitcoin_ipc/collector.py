@@ -85,8 +85,8 @@ class Collector:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Connection]:
         config = self._config
-        loop = asyncio.get_running_loop()
-        silence = loop.call_later(SILENT_SECONDS, self._log_wait, "the node has not answered yet")
+        later = asyncio.get_running_loop().call_later
+        silence = later(SILENT_SECONDS, self._log_wait, "the node has not answered yet")
         try:
             async with connect(
                 self._node_socket,
@@ -277,9 +277,8 @@ class Subscriptions:
     async def _subscribe(self, subscription: Subscription) -> None:
         measurements = self._measurements
         if subscription is Subscription.CHAIN:
-            await self._session.subscribe_chain(
-                ChainEvents(self._store, measurements.chain, measurements.tip_changed)
-            )
+            events = ChainEvents(self._store, measurements.chain, measurements.tip_changed)
+            await self._session.subscribe_chain(events)
         else:
             await self._session.subscribe_utxo_cache(UtxoEvents(None if self._guarded else self._store))
         measurements.start_counters(self._session.dialect, subscription)

@@ -97,26 +97,13 @@ Origin = Polled | Pushed | Followed | None
 class Reason(Enum):
     """Why a metric has no value."""
 
-    GROUP_OFF = auto()
-    """The metric's group is not among those chosen with --metrics."""
-
-    NO_TRACING = auto()
-    """The node has no Tracing interface."""
-
-    NO_CHAIN = auto()
-    """The node has no Chain interface."""
-
-    NO_RPC = auto()
-    """The node offers no JSON-RPC on its IPC socket."""
-
-    TRACE_OFF = auto()
-    """--no-utxo-trace was given."""
-
-    DOWNLOADING = auto()
-    """The node is in initial block download, during which this metric is not collected."""
-
-    NO_VALUE = auto()
-    """None of the above: the node has no value, or has not reported it yet."""
+    GROUP_OFF = auto()  # its group is not among those chosen with --metrics
+    NO_TRACING = auto()  # the node has no Tracing interface
+    NO_CHAIN = auto()  # the node has no Chain interface
+    NO_RPC = auto()  # the node offers no JSON-RPC on its IPC socket
+    TRACE_OFF = auto()  # --no-utxo-trace was given
+    DOWNLOADING = auto()  # it is not collected during initial block download
+    NO_VALUE = auto()  # none of these: the node has no value, or has not reported it yet
 
 
 NOT_OFFERED: Final = frozenset({Reason.NO_TRACING, Reason.NO_CHAIN, Reason.NO_RPC})

@@ -98,27 +98,21 @@ def chain_notifications(schema: Any, sink: ChainSink) -> Subscriber:
 def utxo_cache_trace(schema: Any, sink: UtxoSink) -> Subscriber:
     """Return a server of UtxoCacheTrace that passes every event to `sink`."""
 
-    def take(action: str, info: Any) -> None:
-        sink.utxo(
-            action,
-            txid=bytes(info.outpointHash),
-            index=info.outpointN,
-            height=info.height,
-            value=info.value,
-            coinbase=info.isCoinbase,
-        )
+    def pass_on(action: str) -> Callable[..., Coroutine[Any, Any, None]]:
+        @_answered
+        def take(self: Any, utxoInfo: Any, **_: Any) -> None:
+            sink.utxo(
+                action,
+                txid=bytes(utxoInfo.outpointHash),
+                index=utxoInfo.outpointN,
+                height=utxoInfo.height,
+                value=utxoInfo.value,
+                coinbase=utxoInfo.isCoinbase,
+            )
+
+        return take
 
     class UtxoCacheTrace(Subscriber, schema.tracing.UtxoCacheTrace.Server):  # type: ignore[misc]
-        @_answered
-        def add(self, utxoInfo: Any, **_: Any) -> None:
-            take("add", utxoInfo)
-
-        @_answered
-        def spend(self, utxoInfo: Any, **_: Any) -> None:
-            take("spend", utxoInfo)
-
-        @_answered
-        def uncache(self, utxoInfo: Any, **_: Any) -> None:
-            take("uncache", utxoInfo)
+        add, spend, uncache = pass_on("add"), pass_on("spend"), pass_on("uncache")
 
     return UtxoCacheTrace()

@@ -6,6 +6,7 @@ The order of the rows is the order of the calls in a poll.
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from telegraf_bitcoin_ipc.collect import tags
 from telegraf_bitcoin_ipc.collect.dialect import (
     RPC,
     STATISTICS,
@@ -17,16 +18,7 @@ from telegraf_bitcoin_ipc.collect.dialect import (
     Pushed,
     Reason,
 )
-from telegraf_bitcoin_ipc.collect.tags import (
-    CHAIN_TIP_STATUSES,
-    CONNECTION_TYPES,
-    FEE_TARGETS,
-    INDEXES,
-    MESSAGES,
-    NETWORKS,
-    TRANSPORTS,
-    Subscription,
-)
+from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.values import Read
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
     bytes_by_message,
@@ -154,19 +146,19 @@ TABLE: Final = (
     _everywhere("node_warnings", BLOCKCHAIN, warnings),
     _everywhere("uptime_seconds", "uptime", number),
     _everywhere("network_hashrate", "getnetworkhashps", real),
-    _everywhere("chain_tips", "getchaintips", count_of("status", CHAIN_TIP_STATUSES), once_per_tip=True),
-    _everywhere("index_synced", "getindexinfo", of_indexes("synced", INDEXES)),
-    _everywhere("index_height", "getindexinfo", of_indexes("best_block_height", INDEXES)),
+    _everywhere("chain_tips", "getchaintips", count_of("status", tags.CHAIN_TIP_STATUSES), once_per_tip=True),
+    _everywhere("index_synced", "getindexinfo", of_indexes("synced", tags.INDEXES)),
+    _everywhere("index_height", "getindexinfo", of_indexes("best_block_height", tags.INDEXES)),
     _everywhere("network_active", NETWORK, field("networkactive")),
     _everywhere("peers_by_direction", NETWORK, directions),
-    _everywhere("connections_by_network", PEERS, count_of("network", NETWORKS)),
-    _everywhere("connections_by_type", PEERS, count_of("connection_type", CONNECTION_TYPES)),
-    _everywhere("peers_by_transport", PEERS, count_of("transport_protocol_type", TRANSPORTS)),
+    _everywhere("connections_by_network", PEERS, count_of("network", tags.NETWORKS)),
+    _everywhere("connections_by_type", PEERS, count_of("connection_type", tags.CONNECTION_TYPES)),
+    _everywhere("peers_by_transport", PEERS, count_of("transport_protocol_type", tags.TRANSPORTS)),
     _everywhere("peer_ping_seconds", PEERS, pings),
-    _everywhere("p2p_bytes_recv_total", PEERS, bytes_by_message("bytesrecv_per_msg", MESSAGES)),
-    _everywhere("p2p_bytes_sent_total", PEERS, bytes_by_message("bytessent_per_msg", MESSAGES)),
+    _everywhere("p2p_bytes_recv_total", PEERS, bytes_by_message("bytesrecv_per_msg", tags.MESSAGES)),
+    _everywhere("p2p_bytes_sent_total", PEERS, bytes_by_message("bytessent_per_msg", tags.MESSAGES)),
     _everywhere("banned_peers", "listbanned", len),
-    _everywhere("fee_estimate_sat_per_vb", "estimatesmartfee", fee_estimates, each=FEE_TARGETS),
+    _everywhere("fee_estimate_sat_per_vb", "estimatesmartfee", fee_estimates, each=tags.FEE_TARGETS),
     _block("last_block_transactions", field("txs")),
     _block("last_block_inputs", field("ins")),
     _block("last_block_outputs", field("outs")),

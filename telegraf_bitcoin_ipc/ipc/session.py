@@ -107,7 +107,7 @@ class Session:
         Raises CallFailed (PartlyFailed if some of the values are known) or NodeUnavailable.
         """
         problems: list[CallFailed] = []
-        results = await self._all_results(source.call, problems)
+        results = await self._results(source.call, problems)
         values: dict[str, Value] = {}
         for metric, read in source.values.items():
             try:
@@ -120,25 +120,22 @@ class Session:
             raise PartlyFailed(str(problems[0]), values) from problems[0]
         return values
 
-    async def _all_results(self, call: Call, problems: list[CallFailed]) -> Any:
+    async def _results(self, call: Call, problems: list[CallFailed]) -> Any:
         """Return the results of a call; of a repeated one (`each`) those that came, by argument."""
+        if call.interface != RPC:
+            capability = self.capabilities[call.interface]
+            return await self.threads["poll"].call(capability, call.method, **dict(call.arguments))
         if not call.each:
-            return await self._results(call, *(value for _, value in call.arguments))
+            return await self.rpc(call.method, *(value for _, value in call.arguments))
         results: dict[str, Any] = {}
         for value in call.each:
             try:
-                results[str(value)] = await self._results(call, value)
+                results[str(value)] = await self.rpc(call.method, value)
             except CallFailed as error:
                 problems.append(error)
         if not results:
             raise problems[0]
         return results
-
-    async def _results(self, call: Call, *values: Any) -> Any:
-        if call.interface == RPC:
-            return await self.rpc(call.method, *values)
-        capability = self.capabilities[call.interface]
-        return await self.threads["poll"].call(capability, call.method, **dict(call.arguments))
 
     async def rpc(self, method: str, *values: Any) -> Any:
         """Return the result of a read-only JSON-RPC method; raises CallFailed or NodeUnavailable."""
@@ -150,25 +147,20 @@ class Session:
         """Return a block's header, on the active chain or off it; raises CallFailed."""
         header = await self.rpc("getblockheader", block_hash)
         try:
-            return Header(
-                block_hash, header.get("previousblockhash", ""), int(header["height"]), int(header["nTx"])
-            )
+            previous = header.get("previousblockhash", "")
+            return Header(block_hash, previous, int(header["height"]), int(header["nTx"]))
         except MALFORMED as error:
             raise CallFailed(f"getblockheader: the answer is malformed ({error!r})") from error
 
     async def subscribe_chain(self, sink: ChainSink) -> None:
         """Subscribe `sink` to every chain and mempool event; raises CallFailed."""
-        subscriber = chain_notifications(self.schema, sink)
-        await self._subscribe(
-            Subscription.CHAIN, subscriber, "chain", "handleNotifications", notifications=subscriber
-        )
+        server = chain_notifications(self.schema, sink)
+        await self._subscribe(Subscription.CHAIN, server, "chain", "handleNotifications", notifications=server)
 
     async def subscribe_utxo_cache(self, sink: UtxoSink) -> None:
         """Subscribe `sink` to every UTXO cache event; raises CallFailed."""
-        subscriber = utxo_cache_trace(self.schema, sink)
-        await self._subscribe(
-            Subscription.UTXO_CACHE, subscriber, "tracing", "traceUtxoCache", callback=subscriber
-        )
+        server = utxo_cache_trace(self.schema, sink)
+        await self._subscribe(Subscription.UTXO_CACHE, server, "tracing", "traceUtxoCache", callback=server)
 
     async def _subscribe(
         self, name: Subscription, subscriber: Subscriber, interface: str, method: str, **arguments: Any
@@ -215,10 +207,8 @@ class Session:
 
     async def _next_tip(self, tip: bytes, *, limit: float | None, **limited: Any) -> tuple[bytes, int]:
         """Wait until the tip is not `tip`, or until the timeout; return the hash and height of the tip."""
-        what = "waitTipChanged"
-        changed = await self.threads["tip"].call(
-            self.capabilities["mining"], what, currentTip=tip, limit=limit, **limited
-        )
+        call, mining, what = self.threads["tip"].call, self.capabilities["mining"], "waitTipChanged"
+        changed = await call(mining, what, currentTip=tip, limit=limit, **limited)
         with translated(what):
             found, height = bytes(changed.result.hash), changed.result.height
         if not found:
