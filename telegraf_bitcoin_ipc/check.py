@@ -68,7 +68,6 @@ class Finding(NamedTuple):
     cost: str = ""
 
     def __str__(self) -> str:
-        """Return everything but the state as a line's text."""
         text = f"{self.value}; {self.remedy}" if self.remedy else self.value
         return f"{text}  ({self.cost})" if self.cost else text
 

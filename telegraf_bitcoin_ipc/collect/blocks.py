@@ -1,7 +1,7 @@
 """Statistics of each new block, requested once: the last block's figures, and the changes of the UTXO set."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from telegraf_bitcoin_ipc.collect.dialect import Source
@@ -68,10 +68,10 @@ class Blocks(ChainListener):
             return
         if not self._shown or (not pushed and self._height != height):
             self._shown, self._height = True, height
-            self._store.start(*_counters(statistics))
+            self._store.start(*filter(_is_counter, statistics.values))
             values = await self._poller.ask(node, statistics.of_block(height))
             self._shown = self._shown and values is not None  # if not, the tip may have changed meanwhile
-            self._show(statistics, values if self._shown else None)
+            self._show(values or {} if self._shown else {})
 
     async def catch_up(self, node: Node, statistics: Source) -> bool:
         """Request the statistics of all queued blocks; return whether any were requested. Raises NodeUnavailable.
@@ -93,29 +93,23 @@ class Blocks(ChainListener):
                 except CallFailed:
                     values = {}
                 asked = True
-                self._show(
-                    statistics, values if self._shown else None
-                )  # the block may have been disconnected meanwhile
-                self._count(statistics, values)
+                self._show(values if self._shown else {})  # the block may have been disconnected meanwhile
+                for metric, value in values.items():
+                    if isinstance(value, int | float) and _is_counter(metric):
+                        self._store.add(metric, value)
             if self._waiting and self._waiting[0] == block:  # a poll may have cleared the queue
                 self._waiting.popleft()
         return asked
 
-    def _show(self, statistics: Source, values: dict[str, Value] | None) -> None:
+    def _show(self, values: Mapping[str, Value]) -> None:
         """Show the last block's figures; those that are missing become absent."""
-        for metric in statistics.values:
-            value = values.get(metric) if values is not None else None
-            if isinstance(value, int | float) and METRICS[metric].lifetime == "session":
+        for metric in LAST_BLOCK:
+            value = values.get(metric)
+            if isinstance(value, int | float):
                 self._store.set(metric, value)
             else:
                 self._store.forget(metric)
 
-    def _count(self, statistics: Source, values: dict[str, Value]) -> None:
-        for metric in _counters(statistics):
-            value = values.get(metric)
-            if isinstance(value, int | float):
-                self._store.add(metric, value)
 
-
-def _counters(statistics: Source) -> list[str]:
-    return [metric for metric in statistics.values if METRICS[metric].lifetime == "process"]
+def _is_counter(metric: str) -> bool:
+    return METRICS[metric].type == "counter"

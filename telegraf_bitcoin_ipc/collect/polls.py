@@ -96,7 +96,10 @@ class Poller:
         try:
             values = await node.read(source)
         except CallFailed as error:
-            self._failed(source.name, error)
+            self._store.add("poll_errors_total", 1, source.name)
+            level = logging.DEBUG if source.name in self._failing else logging.WARNING
+            log.log(level, "%s fails: %s", source.name, error)
+            self._failing.add(source.name)
             if isinstance(error, PartlyFailed):
                 return cast(dict[str, Value], dict(error.values))
             raise
@@ -104,11 +107,6 @@ class Poller:
             self._failing.remove(source.name)
             log.info("%s works again", source.name)
         return values
-
-    def _failed(self, name: str, error: CallFailed) -> None:
-        self._store.add("poll_errors_total", 1, name)
-        log.log(logging.DEBUG if name in self._failing else logging.WARNING, "%s fails: %s", name, error)
-        self._failing.add(name)
 
     def _put(self, metric: str, value: Value) -> None:
         if METRICS[metric].lifetime == "process":

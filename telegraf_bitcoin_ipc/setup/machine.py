@@ -86,20 +86,17 @@ class Root:
 
     def services(self) -> Iterator[units.Service]:
         """Yield every installed service."""
-        files: dict[str, Path] = {}
-        for directory in UNIT_DIRECTORIES:
-            for path in sorted(self.path(directory).glob("*.service")):
-                files.setdefault(path.name, path)
-        for name, path in files.items():
-            texts = [each.read_text(errors="replace") for each in (path, *self._drop_ins(name)) if each.is_file()]
-            yield units.service(name, texts)
+        for name, path in self._units("*.service").items():
+            files = [path, *(drop_in for _, drop_in in sorted(self._units(f"{name}.d/*.conf").items()))]
+            yield units.service(name, [file.read_text(errors="replace") for file in files if file.is_file()])
 
-    def _drop_ins(self, name: str) -> list[Path]:
+    def _units(self, pattern: str) -> dict[str, Path]:
+        """Return systemd's files by name, as it finds them: the first directory counts."""
         found: dict[str, Path] = {}
         for directory in UNIT_DIRECTORIES:
-            for path in self.path(directory).glob(f"{name}.d/*.conf"):
+            for path in sorted(self.path(directory).glob(pattern)):
                 found.setdefault(path.name, path)
-        return [found[each] for each in sorted(found)]
+        return found
 
     def nodes(self) -> tuple[list[Node], list[str]]:
         """Return the nodes with an IPC socket, and the units of the nodes that have none configured."""

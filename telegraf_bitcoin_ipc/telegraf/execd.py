@@ -10,6 +10,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 LINES_KEPT: Final = 1000
@@ -113,7 +114,8 @@ class LineWriter:
                 self._waiting -= len(lines)
                 self._writing = True
             try:
-                _write_all(self._descriptor, _encoded(lines))
+                text = "".join(f"{line}\n" for line in lines)
+                _write_all(self._descriptor, text.encode(errors="backslashreplace"))  # a path may not be UTF-8
             except OSError:
                 with self._changed:
                     self._broken = True
@@ -122,11 +124,6 @@ class LineWriter:
                     self._changed.notify_all()
                 self._on_broken()
                 return
-
-
-def _encoded(lines: Sequence[str]) -> bytes:
-    """Return the lines in UTF-8; what cannot be encoded (a path's raw bytes) is escaped."""
-    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -148,12 +145,10 @@ def watch_stdin(descriptor: int, on_newline: Callable[[], None], on_end: Callabl
     """Call back from a thread: at each newline, and once at the end of file, by which Telegraf requests a stop."""
 
     def work() -> None:
-        try:
+        with suppress(OSError):  # reading from a terminal that was closed fails
             while data := _read(descriptor):
                 if b"\n" in data:
                     on_newline()
-        except OSError:  # reading from a terminal that was closed fails
-            pass
         on_end()
 
     threading.Thread(target=work, name="stdin", daemon=True).start()

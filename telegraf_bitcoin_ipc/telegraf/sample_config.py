@@ -101,9 +101,8 @@ def render(
     `emit_interval` is the command's own, in seconds; values expire after EMISSIONS_KEPT of them.
     With `debug` Telegraf shows debug lines, its own included.
     """
-    return "\n".join(
-        (HEADER, agent(debug=debug), plugin_input(command, emit_interval), page(address, emit_interval))
-    )
+    blocks = (HEADER, agent(debug=debug), plugin_input(command, emit_interval), page(address, emit_interval))
+    return "\n".join(blocks)
 
 
 def agent(*, debug: bool = False) -> str:
