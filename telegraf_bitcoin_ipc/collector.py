@@ -236,41 +236,38 @@ class Subscriptions:
 
     def __init__(self, connection: Connection, store: Store, measurements: Measurements, *, trace: bool) -> None:
         """Subscribe to what the dialect offers, to the UTXO cache trace only with `trace`."""
-        self._session = connection.session
-        self._guarded = connection.guard is not None
+        self._session, self._guard, self._may_subscribe = connection
         self._store = store
         self._measurements = measurements
-        offered = self._session.dialect.subscriptions
-        self._wanted = set(offered) if connection.may_subscribe else set()
+        self._missing = set(self._session.dialect.subscriptions)
         if not trace:
-            self._wanted.discard(Subscription.UTXO_CACHE)
-        self._may_push = connection.may_subscribe or not offered
+            self._missing.discard(Subscription.UTXO_CACHE)
         self._deferred = False
 
     @property
     def blocks_are_pushed(self) -> bool:
         """Whether new blocks are reported between polls, by a subscription or by following the tip."""
-        return self._may_push and self._session.tip_works and Subscription.CHAIN not in self._wanted
+        return self._session.tip_works and Subscription.CHAIN not in self._missing
 
     async def polled(self, values: Mapping[str, Value]) -> None:
         """Make the missing subscriptions, the UTXO cache trace only outside initial block download."""
         await self.make(Subscription.CHAIN)
         if values.get("ibd") == 0:
             await self.make(Subscription.UTXO_CACHE)
-        elif Subscription.UTXO_CACHE in self._wanted and not self._deferred:
+        elif self._may_subscribe and Subscription.UTXO_CACHE in self._missing and not self._deferred:
             self._deferred = True
             log.info("the UTXO cache trace starts after initial block download")
 
     async def make(self, subscription: Subscription) -> None:
         """Make a subscription if it is still missing, and safe because the node can report its stop."""
-        if subscription not in self._wanted or not self._session.tip_works:
+        if not (self._may_subscribe and self._session.tip_works and subscription in self._missing):
             return
         try:
             await self._subscribe(subscription)
         except CallFailed as error:
             log.warning("the %s subscription failed: %s; trying again at the next poll", subscription, error)
             return
-        self._wanted.discard(subscription)
+        self._missing.discard(subscription)
         self._store.set("subscription_active", 1, subscription)
         log.info("subscribed: %s", subscription)
 
@@ -280,7 +277,7 @@ class Subscriptions:
             events = ChainEvents(self._store, measurements.chain, measurements.tip_changed)
             await self._session.subscribe_chain(events)
         else:
-            await self._session.subscribe_utxo_cache(UtxoEvents(None if self._guarded else self._store))
+            await self._session.subscribe_utxo_cache(UtxoEvents(self._store if self._guard is None else None))
         measurements.start_counters(self._session.dialect, subscription)
 
 
