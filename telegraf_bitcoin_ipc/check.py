@@ -57,10 +57,7 @@ class State(StrEnum):
 
 
 class Finding(NamedTuple):
-    """The result for one metric: its value, or why there is none, and what would help.
-
-    `cost` names the call behind the value, and how long it took.
-    """
+    """The result for one metric: its value, or why there is none, what would help, and what the call cost."""
 
     state: State
     value: str
@@ -73,10 +70,7 @@ class Finding(NamedTuple):
 
 
 def report(config: Config) -> tuple[list[str], bool]:
-    """Return the lines to print, and whether every call succeeded.
-
-    Subscribes to nothing. Raises NodeUnavailable or UnsupportedNode.
-    """
+    """Return the lines to print, and whether every call succeeded. Raises NodeUnavailable or UnsupportedNode."""
     return run(_report(config))
 
 

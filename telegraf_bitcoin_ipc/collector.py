@@ -1,7 +1,4 @@
-"""Fills a store from one node, session after session.
-
-Three jobs: `Collector` keeps a session open, `Measurements` polls and counts, and `Subscriptions` subscribes.
-"""
+"""Fills a store from one node, session after session."""
 
 import asyncio
 import logging
@@ -46,10 +43,7 @@ class Collector:
         listeners: Sequence[ChainListener] = (),
         on_problem: Callable[[str], None] = lambda problem: None,
     ) -> None:
-        """Fill `store`; call `on_change` after each poll, new tip, and start or end of a session.
-
-        `listeners` receive the events on the chain, and `on_problem` gets each reason why there is no session.
-        """
+        """Fill `store`; call `on_change` after each change, `on_problem` with why there is no session."""
         self._config = config
         self._store = store
         self._on_change = on_change

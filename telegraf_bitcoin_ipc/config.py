@@ -144,10 +144,7 @@ Tags = Annotated[
 
 
 class Config(BaseModel):
-    """How the plugin runs; see each field's description.
-
-    The values can be given as the text that a user types. `model_dump(mode="json")` returns that text.
-    """
+    """How the plugin runs. Values may be text, as a user types it; `model_dump(mode="json")` returns that text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -178,11 +175,7 @@ class Config(BaseModel):
 
 
 class Option(NamedTuple):
-    """One option of the command line and the environment, read from the model.
-
-    `name` and `default` are what a user types. `default` is empty for a switch or a required option,
-    `metavar` for a switch.
-    """
+    """An option as a user types it; a switch has no `default` and no `metavar`, a required one no `default`."""
 
     field: str
     name: str
@@ -236,10 +229,7 @@ def _in_words(problem: Any) -> str:
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the options that are set in the environment; an empty variable counts as not set.
-
-    Raises ConfigError for a variable with our prefix that is not an option.
-    """
+    """Return the options that are set and not empty. Raises ConfigError for an unknown one with our prefix."""
     known = {option.variable for option in OPTIONS.values()}
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:

@@ -29,10 +29,7 @@ SessionT = TypeVar("SessionT")
 def delays(
     spread: Callable[[], float] = random.random, first: float = FIRST_DELAY, last: float = LAST_DELAY
 ) -> Iterator[float]:
-    """Yield seconds to wait before each try: 1, 2, 4 ... 30, each shortened by up to a quarter.
-
-    `spread` returns a number from 0 to 1; it keeps the plugins of a fleet from reconnecting in step.
-    """
+    """Yield the seconds before each try: 1, 2, 4 ... 30, less up to a quarter: a fleet must not be in step."""
     delay = first
     while True:
         yield delay * (1 - spread() / 4)

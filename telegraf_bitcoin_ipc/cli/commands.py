@@ -188,10 +188,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options, and as `run` the function to call with them.
-
-    Unless they begin with a command, the arguments are the plugin's.
-    """
+    """Return the options, and the function to call as `run`: the plugin, unless they begin with a command."""
     first = next(iter(arguments), "")
     if first in COMMANDS or first in ("-h", "--help"):
         return make_program_parser(first).parse_args(arguments)
@@ -203,10 +200,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def make_program_parser(chosen: str) -> argparse.ArgumentParser:
-    """Return the parser for --help and for commands, with a sub-parser for each command.
-
-    Only the `chosen` command gets its options, so that nothing is imported for the others.
-    """
+    """Return the parser for --help and for commands; nothing is imported for other commands than the `chosen`."""
     usage = f"{PROGRAM} [OPTIONS] SOCKET\n       {PROGRAM} COMMAND ..."
     program = _Parser(prog=PROGRAM, usage=usage, description=_DESCRIPTION, allow_abbrev=False)
     if chosen not in COMMANDS:

@@ -20,10 +20,7 @@ LONGEST_QUEUE: Final = 1008
 
 
 class Blocks(ChainListener):
-    """Requests the statistics of blocks, in the order in which they were connected.
-
-    `downloading` is whether the node is in initial block download, when blocks are skipped; None while unknown.
-    """
+    """Requests the statistics of blocks in order. Blocks are skipped while `downloading`; None is unknown."""
 
     def __init__(self, store: Store, poller: Poller, on_new: Callable[[], None] = lambda: None) -> None:
         """Request through `poller`; call `on_new` when a block was queued."""
@@ -74,10 +71,7 @@ class Blocks(ChainListener):
             self._show(values or {} if self._shown else {})
 
     async def catch_up(self, node: Node, statistics: Source) -> bool:
-        """Request the statistics of all queued blocks; return whether any were requested. Raises NodeUnavailable.
-
-        A block for which the node does not answer in time stays queued for the next call.
-        """
+        """Request the queued blocks, as long as the node answers in time; return whether any were requested."""
         if self.downloading is not False:
             return False  # queued blocks wait for the poll that finds the download finished
         asked = False

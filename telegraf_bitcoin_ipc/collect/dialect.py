@@ -172,10 +172,7 @@ def why(
     no_utxo_trace: bool = False,
     downloading: bool = False,
 ) -> Reason:
-    """Return why a metric has no value: what the user chose first, then what the node lacks.
-
-    `dialect` is None without a node; `groups` are those chosen in addition to the ones that are always on.
-    """
+    """Return why a metric has no value; `dialect` is None without a node, `groups` are those that were chosen."""
     if METRICS[metric].group not in ALWAYS_ON | set(groups):
         return Reason.GROUP_OFF
     if dialect is None:

@@ -88,10 +88,7 @@ class Poller:
         return None
 
     async def attempt(self, node: Node, source: Source) -> dict[str, Value]:
-        """Return the source's values that could be read.
-
-        A failure is counted, and logged as a warning the first time. Raises CallFailed if no value could be read.
-        """
+        """Return the values that could be read; count and log a failure. Raises CallFailed if there is none."""
         self._store.add("poll_errors_total", 0, source.name)
         try:
             values = await node.read(source)
@@ -119,10 +116,7 @@ class Poller:
             self._store.set(metric, value)
 
     def _add_increase(self, metric: str, totals: PeerTotals | None) -> None:
-        """Count the increase of each running total since the last poll; a new total counts in full.
-
-        The first poll of a session only sets the base.
-        """
+        """Count the increase of each total since the last poll; the first of a session only sets the base."""
         self._store.start(metric)
         if totals is None:
             return

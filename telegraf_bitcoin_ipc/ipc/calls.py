@@ -126,10 +126,7 @@ class GaveNothing(CallFailed):
 
 
 async def offered(thread: ServerThread, init: Any, method: str, limit: float | None = CALL_LIMIT) -> Any | None:
-    """Return the capability that an Init method makes, or None if the node does not have the method.
-
-    Raises CallFailed, and GaveNothing for a null capability.
-    """
+    """Return the capability that an Init method makes, None if there is no such method. Raises CallFailed."""
     try:
         made = await thread.call(init, method, limit=limit)
     except NotOffered:

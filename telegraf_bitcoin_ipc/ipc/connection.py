@@ -88,10 +88,7 @@ async def connect(
 async def look_at(
     node_socket: NodeSocket, *, unguarded: bool = False, limit: float = LOOK_LIMIT
 ) -> AsyncIterator[Connection]:
-    """Open a session that subscribes to nothing and ends within `limit` seconds, whatever the node does.
-
-    Raises NodeUnavailable, NodeStopping and UnsupportedNode.
-    """
+    """Open a session that subscribes to nothing and ends within `limit` seconds; raises as `connect` does."""
     waits_for = "it accepts the connection but does not answer"
 
     def on_wait(reason: str) -> None:

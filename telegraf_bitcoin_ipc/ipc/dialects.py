@@ -1,7 +1,4 @@
-"""Where each metric comes from in each dialect: one table, and the dialects made from it.
-
-The order of the rows is the order of the calls in a poll.
-"""
+"""Where each metric comes from in each dialect: one table, in polling order, and the dialects made from it."""
 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple

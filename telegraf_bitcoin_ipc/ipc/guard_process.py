@@ -43,10 +43,7 @@ this package is imported, and Python caches its compiled form. A script would be
 
 
 class Guarded(NamedTuple):
-    """The socket that leads to the node through the guard, and a reader of the guard's totals since its start.
-
-    `standing` is whether the guard is a service, and not a process that the plugin started.
-    """
+    """The socket that leads to the node through a guard, its totals, and whether it is a service."""
 
     connection: socket.socket
     totals: Callable[[], Mapping[str, int]]
@@ -170,10 +167,7 @@ def _written(stderr: int) -> str:
 
 
 async def _wait_for_exit(process: subprocess.Popen[bytes], patience: float | None) -> None:
-    """Wait for the guard to exit, for at most `patience` seconds; None is no limit.
-
-    The guard exits once the node has ended every subscription.
-    """
+    """Wait at most `patience` seconds for the guard: it exits once the node has ended every subscription."""
     clock = asyncio.get_running_loop().time
     deadline = math.inf if patience is None else clock() + patience
     while process.poll() is None:

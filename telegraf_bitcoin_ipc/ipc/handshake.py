@@ -193,10 +193,7 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: L
 async def _richest(
     dialects: Sequence[Dialect], capabilities: dict[str, Any], thread: ServerThread, init: Any
 ) -> Dialect:
-    """Return the last of `dialects`, each of which adds interfaces to the one before, whose interfaces are there.
-
-    Fills `capabilities`. The chain must be loaded. Raises NodeStopping.
-    """
+    """Return the richest of `dialects` that the node has, and fill `capabilities`. Raises NodeStopping."""
     dialect, *richer = dialects
     for each in richer:
         added: dict[str, Any] = {}
@@ -240,11 +237,7 @@ async def _with_mining(client: Any, threads: Mapping[str, ServerThread], loading
 
 
 async def _once_loaded(thread: ServerThread, init: Any, loading: Loading, rpc: JsonRpc | None) -> Any | None:
-    """Return the Mining that Core 31 and later make once their chain is loaded; None if @3 is not makeMining.
-
-    `rpc`, if given, reports what the node is doing meanwhile. Raises NodeStopping, and NodeUnavailable after the
-    limit.
-    """
+    """Return the Mining that Core 31 and later make once loaded, None if @3 makes none. Raises NodeStopping."""
     making = asyncio.ensure_future(offered(thread, init, "makeMining", limit=loading.limit))
     what = STARTING
     try:

@@ -58,8 +58,5 @@ class NodeSocket:
         self.stopped = self._node.run if self._answer is None else self._answer.run
 
     def is_loaded(self) -> bool:
-        """Return whether the node has loaded its chain and is not shutting down, without a call to it.
-
-        A guard has looked when it connected to the node.
-        """
+        """Return whether the chain is loaded and the node not stopping, without a call to the node."""
         return self._node.is_loaded() if self._answer is None else self._answer.loaded

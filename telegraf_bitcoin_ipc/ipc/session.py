@@ -102,10 +102,7 @@ class Session:
         return f"node {self.version or 'of unknown version'}, chain {self.chain or 'unknown'}, {self.dialect.name}"
 
     async def read(self, source: Source) -> dict[str, Value]:
-        """Make a source's call and return its values by metric.
-
-        Raises CallFailed (PartlyFailed if some of the values are known) or NodeUnavailable.
-        """
+        """Return a source's values by metric. Raises NodeUnavailable and CallFailed (PartlyFailed)."""
         problems: list[CallFailed] = []
         results = await self._results(source.call, problems)
         values: dict[str, Value] = {}
@@ -220,10 +217,7 @@ class Session:
         return found, height
 
     async def unsubscribe(self) -> None:
-        """End every subscription, one after another, and return when the node will make no more calls.
-
-        Has no time limit; returns early if the connection is lost.
-        """
+        """End every subscription, one after another; return, without a time limit, when the last has ended."""
         try:
             for name, subscription in reversed(self._subscriptions.items()):
                 ending = asyncio.ensure_future(subscription.end(self.threads["subscribe"]))

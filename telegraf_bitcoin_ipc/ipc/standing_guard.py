@@ -24,10 +24,7 @@ DESCRIPTORS: Final = 2
 async def introduced(
     connection: socket.socket, node_socket: NodeSocket, *, forward_utxo: bool
 ) -> AsyncIterator[Guarded]:
-    """Ask the guard at the other end of a socket of type SOCK_SEQPACKET for a session, and hold the session.
-
-    Raises NodeStopping, and NodeUnavailable with the guard's sentence if there is no session.
-    """
+    """Hold a session with the guard's node. Raises NodeStopping, and NodeUnavailable with the guard's sentence."""
     with ExitStack() as stack:
         try:
             with closing(connection):

@@ -129,10 +129,7 @@ def drop_in(node: Node, program: str) -> str:
 
 
 def plan(machine: Machine, node: Node, program: str, group: str, address: str) -> tuple[list[Step], list[str]]:
-    """Return the steps that are still to be done, and a sentence for all that exists and stays as it is.
-
-    Raises ConfigError if Telegraf or the group is missing, or the address is taken.
-    """
+    """Return the steps to be done, and a sentence for all that stays. Raises ConfigError if they cannot be."""
     if not machine.account:
         raise ConfigError(f"there is no {TELEGRAF} with an account of its own: install Telegraf first")
     if group not in machine.members:
@@ -186,10 +183,7 @@ def _configure(machine: Machine, command: Sequence[str], address: str, steps: li
 
 
 def undo(text: str, files: Mapping[str, str]) -> list[Step]:
-    """Return the steps that take back what the record says, and nothing else: first Telegraf's, last the units'.
-
-    Raises ConfigError if the record cannot be read.
-    """
+    """Return the steps that undo the record, Telegraf's first. Raises ConfigError if it cannot be read."""
     try:
         done = [(str(kind), str(first), str(second)) for kind, first, second in json.loads(text)]
     except (TypeError, ValueError) as error:

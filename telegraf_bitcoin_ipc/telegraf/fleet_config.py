@@ -127,10 +127,7 @@ _MANY_SERIES: Final = """\
 def render_node(
     route: Route, command: Sequence[str], emit_interval: float, *, address: str | None = None, debug: bool = False
 ) -> str:
-    """Return the configuration that runs `command` and sends its lines on the route.
-
-    With an `address` it also serves them there. `emit_interval` is the command's own, in seconds.
-    """
+    """Return the configuration that runs `command` and sends its lines on the route, and serves a page."""
     blocks = [HEADER, agent(debug=debug), plugin_input(command, emit_interval), _output(route, emit_interval)]
     if address is not None:
         blocks.append(page(address, emit_interval))
@@ -138,10 +135,7 @@ def render_node(
 
 
 def render_central(route: Route, address: str, emit_interval: float) -> str:
-    """Return the configuration that takes what comes on the route, and serves it on `address`.
-
-    `emit_interval` is that of the nodes, in seconds.
-    """
+    """Return the configuration that serves on `address` what comes on the route; `emit_interval` is the nodes'."""
     return "\n".join((_CENTRAL_HEADER, agent(), _input(route), page(address, emit_interval, _AGE + _MANY_SERIES)))
 
 
@@ -185,10 +179,7 @@ def _kafka(route: Route) -> dict[str, str]:
 
 
 def _password(user_setting: str, password_setting: str, user: str) -> str:
-    """Return the settings for a user, if there is one; Telegraf does not start without the password.
-
-    With an empty one, http_listener_v2 would let everybody in.
-    """
+    """Return a user's settings, if any. Telegraf must not start without the password: an empty one lets all in."""
     if not user:
         return ""
     return f'  {user_setting} = {toml(user)}\n  {password_setting} = "${{{PASSWORD}:?{_ENVIRONMENT}}}"\n'
