@@ -39,12 +39,6 @@ NO_VALUE: Final = {
 }
 """Why there is no value although the call works."""
 
-EVENT: Final = "counted as it happens"
-COUNTED: Final = "counted from now on"
-
-Answers = dict[str, object]
-"""Polled values by metric."""
-
 
 class State(StrEnum):
     """The status of a metric."""
@@ -95,14 +89,14 @@ def _events(dialect: Dialect, config: Config) -> dict[str, Finding]:
         if reason is Reason.TRACE_OFF:
             findings[metric] = Finding(State.OFF, "(--no-utxo-trace)")
         elif reason is Reason.NO_VALUE and not isinstance(origin, Polled):
-            findings[metric] = Finding(State.WORKS, EVENT, cost=str(origin))
+            findings[metric] = Finding(State.WORKS, "counted as it happens", cost=str(origin))
     return findings
 
 
 async def _polled(session: Session, config: Config) -> dict[str, Finding]:
     """Make every call of a poll once, and return the findings about its metrics."""
     findings: dict[str, Finding] = {}
-    known: Answers = {}
+    known: dict[str, object] = {}
     for source in session.dialect.polled(config.fee_targets):
         findings |= await _of_source(session, source, config, known)
     statistics, height = session.dialect.statistics, known.get("chain_height")
@@ -111,7 +105,9 @@ async def _polled(session: Session, config: Config) -> dict[str, Finding]:
     return findings
 
 
-async def _of_source(session: Session, source: Source, config: Config, known: Answers) -> dict[str, Finding]:
+async def _of_source(
+    session: Session, source: Source, config: Config, known: dict[str, object]
+) -> dict[str, Finding]:
     """Make a call and return the findings about its metrics; add their values to `known`."""
     downloading = known.get("ibd") != 0
     reasons = {
@@ -121,13 +117,14 @@ async def _of_source(session: Session, source: Source, config: Config, known: An
         later = Finding(State.LATER, f"({source.name} is not called during initial block download)")
         return {metric: later for metric, reason in reasons.items() if reason is Reason.DOWNLOADING}
     began = time.perf_counter()
-    values, problem = Answers(), None
+    values: dict[str, object] = {}
+    problem = None
     try:
-        values.update(await session.read(source))
+        values |= await session.read(source)
     except CallFailed as error:
         problem = error
         if isinstance(error, PartlyFailed):
-            values.update(error.values)
+            values |= error.values
     known.update(values)
     cost = f"{source.name}, {(time.perf_counter() - began) * 1000:.1f} ms"
     failed = Finding(State.FAILS, str(problem), _remedy(problem))
@@ -156,7 +153,7 @@ def _remedy(error: BaseException | None) -> str:
 
 def _value(metric: str, value: object, cost: str) -> Finding:
     if METRICS[metric].lifetime == "process":
-        return Finding(State.WORKS, COUNTED, cost=cost)
+        return Finding(State.WORKS, "counted from now on", cost=cost)
     if value is None or value == {}:
         return Finding(State.ABSENT, NO_VALUE.get(metric, "the node has no value"), cost=cost)
     if isinstance(value, Mapping):

@@ -26,19 +26,10 @@ CHOOSABLE_GROUPS: Final = tuple(group for group in GROUPS if group not in ALWAYS
 DEFAULT_GROUPS: Final = tuple(group for group in CHOOSABLE_GROUPS if group != "peers")
 """All but peers, which is polled with getpeerinfo, by far the largest answer."""
 
-FEE_TARGET_LIMIT: Final = 1008
-"""The longest target, in blocks, that estimatesmartfee accepts."""
-
-FEE_TARGETS_LIMIT: Final = 10
-"""The largest number of targets: each is one call per poll, and one series."""
-
 TOP_POLL_INTERVAL: Final = 2.0
 """The default poll interval of `top`, in seconds: short, because a person is watching, and only for a while."""
 
 RESERVED_TAGS: Final = frozenset(tag for metric in CATALOGUE for tag in metric.tags)
-
-TELEGRAF_TAG: Final = "host"
-"""The tag that Telegraf adds to every metric, and that its Prometheus page drops (sample_config)."""
 
 UNIX_PATH_BYTES: Final = 107
 """The longest path that fits into a Linux socket address (sun_path holds 108 bytes with the final NUL)."""
@@ -99,7 +90,7 @@ def _valid_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
             raise ValueError(f"{name!r} is not a valid tag name (letters, digits and _, starting with a letter)")
         if name in RESERVED_TAGS:
             raise ValueError(f"the tag {name!r} is used by the metrics themselves")
-        if name == TELEGRAF_TAG:
+        if name == "host":  # added to every metric, and dropped on the Prometheus page (sample_config)
             raise ValueError(f"the tag {name!r} is Telegraf's own")
         if not value.strip():
             raise ValueError(f"the value of the tag {name!r} is empty")
@@ -126,8 +117,8 @@ Groups = Annotated[
 ]
 
 FeeTargets = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=FEE_TARGET_LIMIT)], ...],
-    Field(min_length=1, max_length=FEE_TARGETS_LIMIT),
+    tuple[Annotated[int, Field(ge=1, le=1008)], ...],  # estimatesmartfee accepts no longer target
+    Field(min_length=1, max_length=10),  # each is one call per poll, and one series
     BeforeValidator(_split),
     AfterValidator(_distinct),
     PlainSerializer(_join, when_used="json"),

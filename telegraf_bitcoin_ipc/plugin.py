@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback, wait_at_most
 from telegraf_bitcoin_ipc.collect.store import Store
@@ -12,8 +12,6 @@ from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.telegraf.execd import LineWriter, Schedule, watch_stdin
 from telegraf_bitcoin_ipc.telegraf.lines import encode
-
-STDIN: Final = 0
 
 
 class Plugin:
@@ -34,9 +32,8 @@ class Plugin:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         self._emit_soon()  # so that `bitcoin_up 0` is emitted even if the node hangs
-        watch_stdin(
-            STDIN, on_newline=threadsafe_callback(loop, self._newline), on_end=threadsafe_callback(loop, self.stop)
-        )
+        newline, stop = threadsafe_callback(loop, self._newline), threadsafe_callback(loop, self.stop)
+        watch_stdin(0, on_newline=newline, on_end=stop)
         await run_until_first_done(self._stop.wait(), self._emit_forever(), self._collector.watch())
 
     def stop(self) -> None:

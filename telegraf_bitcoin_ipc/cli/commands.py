@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -125,7 +125,11 @@ _Loaded = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Na
 def _config() -> _Loaded:
     from telegraf_bitcoin_ipc.cli.configure import add_options, run
 
-    return add_options, run
+    def add_all(parser: argparse.ArgumentParser) -> None:
+        _add_options(parser)
+        add_options(parser)
+
+    return add_all, run
 
 
 def _guard() -> _Loaded:
@@ -204,33 +208,45 @@ def make_program_parser(chosen: str) -> argparse.ArgumentParser:
     usage = f"{PROGRAM} [OPTIONS] SOCKET\n       {PROGRAM} COMMAND ..."
     program = _Parser(prog=PROGRAM, usage=usage, description=_DESCRIPTION, allow_abbrev=False)
     if chosen not in COMMANDS:
-        from telegraf_bitcoin_ipc.cli.options import add_options
         from telegraf_bitcoin_ipc.config import OPTIONS
 
         program.epilog = _epilog()
-        add_options(program, OPTIONS.keys() - {"socket"})
+        _add_options(program, [field for field in OPTIONS if field != "socket"])
     parsers = program.add_subparsers(title="commands", metavar="COMMAND", prog=PROGRAM, required=True)
     for name, (sentence, load) in COMMANDS.items():
         parser = parsers.add_parser(name, help=sentence, description=sentence, allow_abbrev=False)
         if name == chosen:
-            add, run = load()
-            add(parser)
+            add_options, run = load()
+            add_options(parser)
             parser.set_defaults(run=run)
     return program
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    from telegraf_bitcoin_ipc.cli.options import add_options
+def _add_options(parser: argparse.ArgumentParser, fields: Collection[str] = (), **defaults: str) -> None:
+    """Add options of Config, absent from the result unless given; `defaults` only appear in the help."""
+    from telegraf_bitcoin_ipc import __version__
+    from telegraf_bitcoin_ipc.config import OPTIONS
 
-    add_options(parser)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    for field in fields or OPTIONS:
+        option = OPTIONS[field]
+        text = option.help.replace("%", "%%")
+        if default := defaults.get(field, option.default):
+            text += f" (default: {default})"
+        details: dict[str, Any] = {"action": "store_true"}
+        if option.metavar:
+            details = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
+        if field == "socket":
+            parser.add_argument(field, nargs="?", default=argparse.SUPPRESS, help=text, **details)
+        else:
+            parser.add_argument(option.name, default=argparse.SUPPRESS, help=text, **details)
 
 
 def _add_top_options(parser: argparse.ArgumentParser) -> None:
-    from telegraf_bitcoin_ipc.cli.options import add_options
     from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL
 
     fields = ("socket", "poll_interval", "metrics", "no_utxo_trace", "no_guard")
-    add_options(parser, fields, poll_interval=f"{TOP_POLL_INTERVAL:g}")
+    _add_options(parser, fields, poll_interval=f"{TOP_POLL_INTERVAL:g}")
 
 
 COMMANDS: Final[dict[str, tuple[str, Callable[[], _Loaded]]]] = {

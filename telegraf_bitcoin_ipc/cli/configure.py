@@ -6,7 +6,6 @@ import shutil
 import sys
 from typing import Any
 
-from telegraf_bitcoin_ipc.cli import options
 from telegraf_bitcoin_ipc.cli.output import show, warn
 from telegraf_bitcoin_ipc.config import OPTIONS, Config, from_environment, make_config, to_arguments
 from telegraf_bitcoin_ipc.errors import ConfigError
@@ -17,8 +16,7 @@ from telegraf_bitcoin_ipc.telegraf.sample_config import DEFAULT_ADDRESS, EXAMPLE
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the plugin, and those that no other command has."""
-    options.add_options(parser)
+    """Add the options that no other command has."""
     parser.add_argument(
         "--metrics-addr",
         metavar="HOST:PORT",

@@ -16,11 +16,6 @@ from telegraf_bitcoin_ipc.collect.values import Labelled, Number, PeerTotals, Re
 SATOSHI: Final = 100_000_000
 """Satoshi in a bitcoin."""
 
-VBYTES_PER_KVB: Final = 1000
-"""JSON-RPC feerates are in bitcoin per 1,000 virtual bytes."""
-
-BITCOIN_CORE_DIRECTIONS: Final = {"inbound": "connections_in", "outbound": "connections_out"}
-
 
 def number(value: Any) -> Number | None:
     """Return a JSON number as it is, a boolean as 0 or 1, and null as None."""
@@ -44,7 +39,7 @@ def satoshi(value: Any) -> int | None:
 def feerate(value: Any) -> float | None:
     """Return a feerate in bitcoin per 1,000 virtual bytes as satoshi per virtual byte."""
     per_kvb = satoshi(value)
-    return None if per_kvb is None else per_kvb / VBYTES_PER_KVB
+    return None if per_kvb is None else per_kvb / 1000
 
 
 def field(name: str, read: Read = number) -> Read:
@@ -60,7 +55,7 @@ def warnings(result: Any) -> int:
 
 def directions(result: Any) -> Labelled:
     """Return the peers by direction, from getnetworkinfo."""
-    return {direction: int(result[name]) for direction, name in BITCOIN_CORE_DIRECTIONS.items()}
+    return {"inbound": int(result["connections_in"]), "outbound": int(result["connections_out"])}
 
 
 def count_of(name: str, known: Iterable[str]) -> Read:
