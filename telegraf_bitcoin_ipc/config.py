@@ -233,9 +233,6 @@ def to_arguments(config: Config) -> list[str]:
     given = config.model_dump(mode="json", exclude={"socket"}, exclude_defaults=True)
     words: list[str] = []
     for field, value in given.items():
-        name = OPTIONS[field].name
-        if value is True:
-            words.append(name)
-        else:
-            words += [word for text in (value if isinstance(value, list) else [value]) for word in (name, text)]
+        for text in value if isinstance(value, list) else [value]:
+            words += [OPTIONS[field].name] if text is True else [OPTIONS[field].name, text]
     return words

@@ -34,7 +34,7 @@ from telegraf_bitcoin_ipc.errors import (
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc.calls import GaveNothing, ServerThread, answer, offered
 from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, STOCK, STOCK_30, STOCK_31, STOCK_CHAIN, TRACING
-from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
+from telegraf_bitcoin_ipc.ipc.jsonrpc import JsonRpc
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,10 @@ async def _with_node(init: Any, loaded: Any, threads: Mapping[str, ServerThread]
     try:
         if (await thread.call(node, "shutdownRequested")).result:
             raise NodeStopping
-        version, chain = await rpc.version(), await rpc.chain()  # once these succeed the chain is loaded
+        version, chain = (
+            await rpc.text("subversion"),
+            await rpc.text("chain"),
+        )  # once these succeed the chain is loaded
     except NotOffered:
         log.debug("makeNode did not make a Node: this node has another method at its ordinal")
         return None
@@ -183,8 +186,8 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: L
     dialect = await _richest(WITH_RPC, capabilities, threads["poll"], init)
     version = chain = ""
     try:
-        version = await rpc.version()
-        chain = await rpc.chain()
+        version = await rpc.text("subversion")
+        chain = await rpc.text("chain")
     except CallFailed as error:  # not allowed, for instance
         log.warning("%s", error)
     return Session(dialect, capabilities, threads, loaded, rpc, version, chain)

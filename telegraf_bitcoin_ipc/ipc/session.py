@@ -29,7 +29,7 @@ from telegraf_bitcoin_ipc.ipc.callbacks import (
     utxo_cache_trace,
 )
 from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT, ServerThread, answer, translated
-from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
+from telegraf_bitcoin_ipc.ipc.jsonrpc import JsonRpc
 
 log = logging.getLogger(__name__)
 

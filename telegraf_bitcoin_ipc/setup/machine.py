@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from telegraf_bitcoin_ipc.setup import nodes, plan, units
-from telegraf_bitcoin_ipc.setup.nodes import Node
+from telegraf_bitcoin_ipc.setup import nodes, plan
+from telegraf_bitcoin_ipc.setup.nodes import Node, Service
 
 UNIT_DIRECTORIES: Final = (
     "etc/systemd/system",
@@ -84,11 +84,11 @@ class Root:
             for name, _, _, listed in self._groups()
         }
 
-    def services(self) -> Iterator[units.Service]:
+    def services(self) -> Iterator[Service]:
         """Yield every installed service."""
         for name, path in self._units("*.service").items():
             files = [path, *(drop_in for _, drop_in in sorted(self._units(f"{name}.d/*.conf").items()))]
-            yield units.service(name, [file.read_text(errors="replace") for file in files if file.is_file()])
+            yield nodes.service(name, [file.read_text(errors="replace") for file in files if file.is_file()])
 
     def _units(self, pattern: str) -> dict[str, Path]:
         """Return systemd's files by name, as it finds them: the first directory counts."""
@@ -121,7 +121,7 @@ class Root:
             unit for unit in without if unit not in {node.unit for node in found.values()}
         ]
 
-    def node_at(self, socket: str, services: list[units.Service] | None = None) -> Node | None:
+    def node_at(self, socket: str, services: list[Service] | None = None) -> Node | None:
         """Return the node whose socket is there, by the account that owns it; None if there is none."""
         try:
             status = self.path(socket).stat()

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.setup.nodes import Node
-from telegraf_bitcoin_ipc.setup.units import quoted
+from telegraf_bitcoin_ipc.setup.nodes import Node, quoted
 from telegraf_bitcoin_ipc.telegraf.sample_config import render
 
 GUARD: Final = "bitcoin-ipc-guard.service"

@@ -61,7 +61,7 @@ PURE = {
     "guard.json_rpc", "guard.layout", "guard.ledger", "guard.readiness", "guard.relay",
     "guard.subscriptions", "guard.wire", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc",
     "ipc.rpc_values", "parity.compare", "parity.looks", "parity.mapping", "parity.row", "parity.table",
-    "setup.nodes", "setup.plan", "setup.units", "telegraf.fleet_config", "telegraf.lines", "telegraf.routes",
+    "setup.nodes", "setup.plan", "telegraf.fleet_config", "telegraf.lines", "telegraf.routes",
     "telegraf.sample_config", "top.history", "top.model", "top.words",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""

@@ -16,7 +16,7 @@ from support.properties import any_text
 from telegraf_bitcoin_ipc.guard.allowed import JSON_RPC
 from telegraf_bitcoin_ipc.ipc import jsonrpc, schema
 from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY
-from telegraf_bitcoin_ipc.ipc.rpc import USER
+from telegraf_bitcoin_ipc.ipc.jsonrpc import USER
 
 RPC = schema.load("stock").rpc.Rpc
 NODE_ID = 9
