@@ -15,7 +15,7 @@ What real nodes require:
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -51,7 +51,6 @@ IDLE_LIMIT: Final = 10.0
 
 LOADING_HINT: Final = 1.0
 """Seconds after which a makeMining call that has not returned is assumed to wait for the chain."""
-
 
 WITH_RPC: Final = (STOCK, STOCK_CHAIN)
 """The dialects with JSON-RPC of its own; each adds interfaces to the one before. Its Init has no other methods."""
@@ -93,20 +92,15 @@ async def open_session(
             await _finish(session.unsubscribe(), patience)
     finally:
         try:
-            await _finish(_idle(threads), IDLE_LIMIT if patience is None else patience)
+            # The call that waits for a tip may stay pending.
+            idle = asyncio.gather(*(thread.idle() for name, thread in threads.items() if name != "tip"))
+            await _finish(idle, IDLE_LIMIT if patience is None else patience)
         finally:
             client.close()
             stream.close()
 
 
-async def _idle(threads: Mapping[str, ServerThread]) -> None:
-    """Wait until no call is pending except the one that waits for a tip."""
-    for name, thread in threads.items():
-        if name != "tip":
-            await thread.idle()
-
-
-async def _finish(work: Coroutine[Any, Any, None], limit: float | None) -> None:
+async def _finish(work: Awaitable[Any], limit: float | None) -> None:
     """Finish the work, or stop it after `limit` seconds; a cancellation takes effect only after that."""
     task = asyncio.ensure_future(wait_at_most(work, limit))
     cancelled: asyncio.CancelledError | None = None
@@ -155,10 +149,8 @@ async def _with_node(init: Any, loaded: Any, threads: Mapping[str, ServerThread]
     try:
         if (await thread.call(node, "shutdownRequested")).result:
             raise NodeStopping
-        version, chain = (
-            await rpc.text("subversion"),
-            await rpc.text("chain"),
-        )  # once these succeed the chain is loaded
+        version = await rpc.text("subversion")
+        chain = await rpc.text("chain")  # once this succeeds the chain is loaded
     except NotOffered:
         log.debug("makeNode did not make a Node: this node has another method at its ordinal")
         return None
@@ -183,7 +175,7 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: L
     if mining is None:
         raise UnsupportedNode("the node has the Rpc interface, but no Mining interface")
     capabilities = {"mining": mining, "rpc": capability}
-    dialect = await _richest(WITH_RPC, capabilities, threads["poll"], init)
+    dialect = await _richest(capabilities, threads["poll"], init)
     version = chain = ""
     try:
         version = await rpc.text("subversion")
@@ -193,11 +185,9 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: L
     return Session(dialect, capabilities, threads, loaded, rpc, version, chain)
 
 
-async def _richest(
-    dialects: Sequence[Dialect], capabilities: dict[str, Any], thread: ServerThread, init: Any
-) -> Dialect:
-    """Return the richest of `dialects` that the node has, and fill `capabilities`. Raises NodeStopping."""
-    dialect, *richer = dialects
+async def _richest(capabilities: dict[str, Any], thread: ServerThread, init: Any) -> Dialect:
+    """Return the richest of the dialects with JSON-RPC, and fill `capabilities`. Raises NodeStopping."""
+    dialect, *richer = WITH_RPC
     for each in richer:
         added: dict[str, Any] = {}
         for name in schema.INTERFACES[each.name]:

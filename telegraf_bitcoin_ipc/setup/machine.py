@@ -3,6 +3,7 @@
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -45,11 +46,11 @@ class Accounts(NamedTuple):
     primary: Mapping[str, str]
 
 
+@dataclass
 class Root:
     """A machine's files below a directory; what cannot be read is not there."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    directory: Path
 
     def path(self, name: str) -> Path:
         """Return where a file of the machine is."""
