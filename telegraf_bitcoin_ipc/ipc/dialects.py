@@ -17,21 +17,8 @@ from telegraf_bitcoin_ipc.collect.dialect import (
 )
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.values import Read
-from telegraf_bitcoin_ipc.ipc.rpc_values import (
-    bytes_by_message,
-    count_of,
-    directions,
-    fee_estimates,
-    feerate,
-    field,
-    number,
-    of_indexes,
-    pings,
-    real,
-    satoshi,
-    total_of,
-    warnings,
-)
+from telegraf_bitcoin_ipc.ipc import rpc_values as read
+from telegraf_bitcoin_ipc.ipc.rpc_values import field
 
 
 class Row(NamedTuple):
@@ -43,12 +30,12 @@ class Row(NamedTuple):
     mining: Origin = None
 
 
-def _call(interface: str, method: str, read: Read = lambda r: r.result, **arguments: Any) -> Polled:
-    return Polled(Call(interface, method, tuple(arguments.items())), read)
+def _call(interface: str, method: str, reader: Read = lambda r: r.result, **arguments: Any) -> Polled:
+    return Polled(Call(interface, method, tuple(arguments.items())), reader)
 
 
-def _rpc(method: str, read: Read, **options: Any) -> Polled:
-    return Polled(Call(RPC, method, **options), read)
+def _rpc(method: str, reader: Read, **options: Any) -> Polled:
+    return Polled(Call(RPC, method, **options), reader)
 
 
 def _truth(results: Any) -> int:
@@ -63,14 +50,14 @@ def _traced(method: str) -> Pushed:
     return Pushed(Subscription.UTXO_CACHE, method)
 
 
-def _everywhere(metric: str, method: str, read: Read, **options: Any) -> Row:
+def _everywhere(metric: str, method: str, reader: Read, **options: Any) -> Row:
     """Return the row of a value that comes from JSON-RPC in every dialect that has JSON-RPC."""
-    origin = _rpc(method, read, **options)
+    origin = _rpc(method, reader, **options)
     return Row(metric, origin, origin)
 
 
-def _block(metric: str, read: Read) -> Row:
-    return _everywhere(metric, STATISTICS, read, arguments=(("stats", BLOCK_STATISTICS),), once_per_tip=True)
+def _block(metric: str, reader: Read) -> Row:
+    return _everywhere(metric, STATISTICS, reader, arguments=(("stats", BLOCK_STATISTICS),), once_per_tip=True)
 
 
 ALL_CONNECTIONS: Final = 3
@@ -110,7 +97,7 @@ TABLE: Final = (
     Row(
         "verification_progress",
         _call("node", "getVerificationProgress"),
-        _rpc(BLOCKCHAIN, field("verificationprogress", real)),
+        _rpc(BLOCKCHAIN, field("verificationprogress", read.real)),
     ),
     Row("mempool_size", _call("node", "getMempoolSize"), _rpc(MEMPOOL, field("size"))),
     Row("mempool_bytes", _call("node", "getMempoolDynamicUsage"), _rpc(MEMPOOL, field("usage"))),
@@ -129,33 +116,33 @@ TABLE: Final = (
     Row("mempool_tx_added_vbytes_total", _notified("transactionAddedToMempool")),
     Row("mempool_tx_confirmed_total", _notified("blockConnected"), Followed.HEADERS),
     _everywhere("mempool_vbytes", MEMPOOL, field("bytes")),
-    _everywhere("mempool_min_fee_sat_per_vb", MEMPOOL, field("mempoolminfee", feerate)),
-    _everywhere("mempool_relay_min_fee_sat_per_vb", MEMPOOL, field("minrelaytxfee", feerate)),
-    _everywhere("mempool_total_fee_sat", MEMPOOL, field("total_fee", satoshi)),
+    _everywhere("mempool_min_fee_sat_per_vb", MEMPOOL, field("mempoolminfee", read.feerate)),
+    _everywhere("mempool_relay_min_fee_sat_per_vb", MEMPOOL, field("minrelaytxfee", read.feerate)),
+    _everywhere("mempool_total_fee_sat", MEMPOOL, field("total_fee", read.satoshi)),
     _everywhere("mempool_unbroadcast", MEMPOOL, field("unbroadcastcount")),
     _everywhere("mempool_loaded", MEMPOOL, field("loaded")),
-    _everywhere("difficulty", BLOCKCHAIN, field("difficulty", real)),
+    _everywhere("difficulty", BLOCKCHAIN, field("difficulty", read.real)),
     _everywhere("chain_size_on_disk_bytes", BLOCKCHAIN, field("size_on_disk")),
     _everywhere("chain_pruned", BLOCKCHAIN, field("pruned")),
     _everywhere("chain_prune_height", BLOCKCHAIN, field("pruneheight")),
     _everywhere("chain_tip_timestamp_seconds", BLOCKCHAIN, field("time")),
     _everywhere("chain_tip_median_timestamp_seconds", BLOCKCHAIN, field("mediantime")),
-    _everywhere("node_warnings", BLOCKCHAIN, warnings),
-    _everywhere("uptime_seconds", "uptime", number),
-    _everywhere("network_hashrate", "getnetworkhashps", real),
-    _everywhere("chain_tips", "getchaintips", count_of("status", tags.CHAIN_TIP_STATUSES), once_per_tip=True),
-    _everywhere("index_synced", "getindexinfo", of_indexes("synced", tags.INDEXES)),
-    _everywhere("index_height", "getindexinfo", of_indexes("best_block_height", tags.INDEXES)),
+    _everywhere("node_warnings", BLOCKCHAIN, read.warnings),
+    _everywhere("uptime_seconds", "uptime", read.number),
+    _everywhere("network_hashrate", "getnetworkhashps", read.real),
+    _everywhere("chain_tips", "getchaintips", read.count_of("status", tags.CHAIN_TIP_STATUSES), once_per_tip=True),
+    _everywhere("index_synced", "getindexinfo", read.of_indexes("synced", tags.INDEXES)),
+    _everywhere("index_height", "getindexinfo", read.of_indexes("best_block_height", tags.INDEXES)),
     _everywhere("network_active", NETWORK, field("networkactive")),
-    _everywhere("peers_by_direction", NETWORK, directions),
-    _everywhere("connections_by_network", PEERS, count_of("network", tags.NETWORKS)),
-    _everywhere("connections_by_type", PEERS, count_of("connection_type", tags.CONNECTION_TYPES)),
-    _everywhere("peers_by_transport", PEERS, count_of("transport_protocol_type", tags.TRANSPORTS)),
-    _everywhere("peer_ping_seconds", PEERS, pings),
-    _everywhere("p2p_bytes_recv_total", PEERS, bytes_by_message("bytesrecv_per_msg", tags.MESSAGES)),
-    _everywhere("p2p_bytes_sent_total", PEERS, bytes_by_message("bytessent_per_msg", tags.MESSAGES)),
+    _everywhere("peers_by_direction", NETWORK, read.directions),
+    _everywhere("connections_by_network", PEERS, read.count_of("network", tags.NETWORKS)),
+    _everywhere("connections_by_type", PEERS, read.count_of("connection_type", tags.CONNECTION_TYPES)),
+    _everywhere("peers_by_transport", PEERS, read.count_of("transport_protocol_type", tags.TRANSPORTS)),
+    _everywhere("peer_ping_seconds", PEERS, read.pings),
+    _everywhere("p2p_bytes_recv_total", PEERS, read.bytes_by_message("bytesrecv_per_msg", tags.MESSAGES)),
+    _everywhere("p2p_bytes_sent_total", PEERS, read.bytes_by_message("bytessent_per_msg", tags.MESSAGES)),
     _everywhere("banned_peers", "listbanned", len),
-    _everywhere("fee_estimate_sat_per_vb", "estimatesmartfee", fee_estimates, each=tags.FEE_TARGETS),
+    _everywhere("fee_estimate_sat_per_vb", "estimatesmartfee", read.fee_estimates, each=tags.FEE_TARGETS),
     _block("last_block_transactions", field("txs")),
     _block("last_block_inputs", field("ins")),
     _block("last_block_outputs", field("outs")),
@@ -165,10 +152,10 @@ TABLE: Final = (
     _block("last_block_subsidy_sat", field("subsidy")),
     _block("last_block_value_sat", field("total_out")),
     _block("last_block_timestamp_seconds", field("time")),
-    _block("utxo_created_total", total_of("ins", "utxo_increase_actual")),
+    _block("utxo_created_total", read.total_of("ins", "utxo_increase_actual")),
     _block("utxo_spent_total", field("ins")),
-    _block("utxo_created_value_sat_total", total_of("total_out", "totalfee", "subsidy")),
-    _block("utxo_spent_value_sat_total", total_of("total_out", "totalfee")),
+    _block("utxo_created_value_sat_total", read.total_of("total_out", "totalfee", "subsidy")),
+    _block("utxo_spent_value_sat_total", read.total_of("total_out", "totalfee")),
     Row("reorgs_total", _notified("blockDisconnected"), Followed.HEADERS),
     Row("reorg_depth_max", _notified("blockDisconnected"), Followed.HEADERS),
 )

@@ -110,6 +110,17 @@ _KAFKA_INPUT: Final = """\
   data_format = "influx"
 """
 
+_TLS_CA: Final = f"""\
+  ## The CA that signed the other side's certificate, a PEM file; without {CA}, the system's CAs.
+  tls_ca = "${{{CA}:-}}"
+"""
+
+# Without a certificate, http_listener_v2 would not use TLS at all.
+_TLS_SERVER: Final = f"""\
+  tls_cert = "${{{CERTIFICATE}:?{_ENVIRONMENT}}}"
+  tls_key = "${{{KEY}:?{_ENVIRONMENT}}}"
+"""
+
 _AGE: Final = f"""\
   ## The lines that arrive after an outage are of the past, and the page would show them as if they were new. Other
   ## outputs get them. A node whose clock is this slow is missing here.
@@ -127,7 +138,7 @@ _MANY_SERIES: Final = """\
 def render_node(
     route: Route, command: Sequence[str], emit_interval: float, *, address: str | None = None, debug: bool = False
 ) -> str:
-    """Return the configuration that runs `command` and sends its lines on the route, and serves a page."""
+    """Return the configuration that runs `command` and sends its lines on the route, and a page on `address`."""
     blocks = [HEADER, agent(debug=debug), plugin_input(command, emit_interval), _output(route, emit_interval)]
     if address is not None:
         blocks.append(page(address, emit_interval))
@@ -152,14 +163,14 @@ def _output(route: Route, emit_interval: float) -> str:
     )
     if route.is_kafka:
         return _KAFKA_OUTPUT.format(**_kafka(route), delivery=delivery)
-    login = _password("username", "password", route.user) + (_ca() if route.tls else "")
+    login = _password("username", "password", route.user) + (_TLS_CA if route.tls else "")
     return _HTTP_OUTPUT.format(url=toml(route.url), login=login, delivery=delivery)
 
 
 def _input(route: Route) -> str:
     if route.is_kafka:
         return _KAFKA_INPUT.format(**_kafka(route))
-    login = _password("basic_username", "basic_password", route.user) + (_certificate() if route.tls else "")
+    login = _password("basic_username", "basic_password", route.user) + (_TLS_SERVER if route.tls else "")
     return _HTTP_INPUT.format(address=toml(f"tcp://{route.servers[0]}"), path=toml(route.place), login=login)
 
 
@@ -169,13 +180,8 @@ def _kafka(route: Route) -> dict[str, str]:
     if route.user:
         login += '  ## Or SCRAM-SHA-256, SCRAM-SHA-512.\n  sasl_mechanism = "PLAIN"\n'
     if route.tls:
-        login += f"  enable_tls = true\n{_ca()}"
-    return {
-        "brokers": toml(route.servers),
-        "topic": toml(route.place),
-        "version": KAFKA_VERSION,
-        "login": login,
-    }
+        login += "  enable_tls = true\n" + _TLS_CA
+    return {"brokers": toml(route.servers), "topic": toml(route.place), "version": KAFKA_VERSION, "login": login}
 
 
 def _password(user_setting: str, password_setting: str, user: str) -> str:
@@ -183,15 +189,3 @@ def _password(user_setting: str, password_setting: str, user: str) -> str:
     if not user:
         return ""
     return f'  {user_setting} = {toml(user)}\n  {password_setting} = "${{{PASSWORD}:?{_ENVIRONMENT}}}"\n'
-
-
-def _ca() -> str:
-    return (
-        f"  ## The CA that signed the other side's certificate, a PEM file; without {CA}, the system's CAs.\n"
-        f'  tls_ca = "${{{CA}:-}}"\n'
-    )
-
-
-def _certificate() -> str:
-    """Return the settings for a server's certificate; without one, http_listener_v2 would not use TLS at all."""
-    return f'  tls_cert = "${{{CERTIFICATE}:?{_ENVIRONMENT}}}"\n  tls_key = "${{{KEY}:?{_ENVIRONMENT}}}"\n'
