@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             options = _parse(sys.argv[1:] if arguments is None else arguments)
-            run: Callable[[argparse.Namespace], int] = options.run
+            run: _Run = options.run
             del options.run
-            return run(options)
+            return run(options) or EXIT_OK
         finally:  # also after --help, which raises SystemExit
             with writing():
                 sys.stdout.flush()
@@ -81,15 +81,14 @@ def _run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _once(options: argparse.Namespace) -> int:
+def _once(options: argparse.Namespace) -> None:
     config = _configure(options)
     from telegraf_bitcoin_ipc.plugin import look
 
     show("\n".join(look(config)))
-    return EXIT_OK
 
 
-def _top(options: argparse.Namespace) -> int:
+def _top(options: argparse.Namespace) -> None:
     from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL
 
     options.debug = False  # whatever the environment says: it would log every single coin
@@ -98,7 +97,6 @@ def _top(options: argparse.Namespace) -> int:
         from telegraf_bitcoin_ipc.top.loop import show as watch
         from telegraf_bitcoin_ipc.top.terminal import Terminal
     watch(config, Terminal(STDIN, STDOUT))
-    return EXIT_OK
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -110,16 +108,18 @@ def _check(options: argparse.Namespace) -> int:
     return EXIT_OK if fine else EXIT_UNAVAILABLE
 
 
-def _metrics(_: argparse.Namespace) -> int:
+def _metrics(_: argparse.Namespace) -> None:
     from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
     from telegraf_bitcoin_ipc.ipc.catalogue import markdown
 
     show(markdown(DEFAULT_GROUPS), end="")
-    return EXIT_OK
 
 
-_Loaded = tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
-"""The function that adds a command's options, and the function that runs it and returns the exit status."""
+_Run = Callable[[argparse.Namespace], int | None]
+"""Runs a command with its options, and returns the exit status; None is success."""
+
+_Loaded = tuple[Callable[[argparse.ArgumentParser], None], _Run]
+"""The function that adds a command's options, and the one that runs it."""
 
 
 def _config() -> _Loaded:

@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(chosen: argparse.Namespace) -> int:
+def run(chosen: argparse.Namespace) -> None:
     """Print the configuration; raises ConfigError with one sentence about what is wrong."""
     values = vars(chosen)
     address = values.pop("metrics_addr")
@@ -50,7 +50,6 @@ def run(chosen: argparse.Namespace) -> int:
         raise ConfigError("--central: it cannot be combined with --output; each is for a machine of its own")
     else:
         _central(central, address or DEFAULT_ADDRESS, values)
-    return 0
 
 
 def _route(option: str, urls: list[str] | None) -> Route | None:

@@ -141,10 +141,6 @@ class Dialect:
         """The source of each new block's statistics; None without JSON-RPC."""
         return next((source for source in self.sources if source.call.method == STATISTICS), None)
 
-    def missing(self, metric: str) -> Reason | None:
-        """Return which interface the node lacks for a metric; None if it lacks none."""
-        return self.lacking.get(metric)
-
     def subscription(self, metric: str) -> Subscription | None:
         """Return the subscription that a metric is made from, if there is one."""
         origin = self.origins.get(metric)
@@ -177,8 +173,8 @@ def why(
         return Reason.GROUP_OFF
     if dialect is None:
         return Reason.NO_VALUE
-    if (missing := dialect.missing(metric)) is not None:
-        return missing
+    if metric in dialect.lacking:
+        return dialect.lacking[metric]
     origin = dialect.origins.get(metric)
     traced = dialect.subscription(metric) is Subscription.UTXO_CACHE
     if traced and no_utxo_trace:

@@ -26,11 +26,6 @@ PRUNED: Final = "pruned data"
 """Distinguishes a pruned block from the other errors of that code (getblockstats, Bitcoin Core 31.99)."""
 
 
-def parameters(values: Sequence[Any]) -> str:
-    """Return the parameters as a JSON array, as Node.executeRpc takes them."""
-    return json.dumps(values)
-
-
 def request(method: str, values: Sequence[Any]) -> str:
     """Return a JSON-RPC 2.0 request, as Rpc.executeRpc takes it."""
     return json.dumps({"jsonrpc": "2.0", "id": method, "method": method, "params": values})
@@ -102,7 +97,7 @@ class JsonRpc:
         if self.rpc is not None:
             results = await call(self.rpc, "executeRpc", request=request(method, values), user=USER)
             return reply(method, results.result)
-        results = await call(self.node, "executeRpc", command=method, params=parameters(values))
+        results = await call(self.node, "executeRpc", command=method, params=json.dumps(values))
         return result(method, results.result, results.rpcError, results.error)
 
     async def text(self, field: Literal["subversion", "chain"]) -> str:

@@ -34,20 +34,17 @@ async def introduced(
             for descriptor in descriptors:
                 stack.callback(os.close, descriptor)
             answer = hello.Answer.of(packet)
-        except TimeoutError:
-            raise NodeUnavailable(f"the guard has not answered within {ANSWER_LIMIT:g} seconds") from None
-        except (OSError, hello.NotSpoken) as error:
-            raise NodeUnavailable(f"the guard refused a session: {error}") from error
-        if answer.stopping:
-            raise NodeStopping
-        if answer.sentence or len(descriptors) != DESCRIPTORS:
-            raise NodeUnavailable(f"the guard refused a session: {answer.sentence or 'its answer is malformed'}")
-        node_socket.introduced(answer)
-        try:
+            if answer.stopping:
+                raise NodeStopping
+            if answer.sentence or len(descriptors) != DESCRIPTORS:
+                raise hello.NotSpoken(answer.sentence or "its answer is malformed")
+            node_socket.introduced(answer)
             session = stack.enter_context(socket.socket(fileno=os.dup(descriptors[0])))
             session.setblocking(False)
             totals = stack.enter_context(closing(Totals(descriptors[1])))
-        except (OSError, ValueError) as error:
+        except TimeoutError:
+            raise NodeUnavailable(f"the guard has not answered within {ANSWER_LIMIT:g} seconds") from None
+        except (OSError, ValueError, hello.NotSpoken) as error:
             raise NodeUnavailable(f"the guard refused a session: {error}") from error
         yield Guarded(session, totals.read, standing=True)
 

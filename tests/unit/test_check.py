@@ -19,7 +19,6 @@ from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotA
 from telegraf_bitcoin_ipc.ipc.connection import Connection
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31
 from telegraf_bitcoin_ipc.ipc.guard_process import Guarded
-from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.methods import answer
@@ -55,7 +54,7 @@ class FakeSession:
         return {metric: read(said) for metric, read in source.values.items()}
 
     def _rpc(self, method: str, *values: Any) -> Any:
-        params = json.loads(parameters(values))
+        params = json.loads(json.dumps(values))
         return answer(self.model, method, params, now=NOW + 60, started=NOW, subversion="/Satoshi:31.99.0/")
 
 

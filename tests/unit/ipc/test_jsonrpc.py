@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NodeUnavailable, NotAllowed
-from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters, reply, request, result
+from telegraf_bitcoin_ipc.ipc.jsonrpc import reply, request, result
 
 METHOD = "getmempoolinfo"
 WARMUP = {"code": -28, "message": "Loading block index…"}
@@ -27,12 +27,6 @@ def over_rpc(error: object) -> Any:
 
 
 both = pytest.mark.parametrize("answer", [over_node, over_rpc])
-
-
-def test_parameters() -> None:
-    """Node.executeRpc is given the parameters by position."""
-    assert parameters([]) == "[]"
-    assert json.loads(parameters([7, ("ins", "outs")])) == [7, ["ins", "outs"]]
 
 
 def test_request() -> None:
