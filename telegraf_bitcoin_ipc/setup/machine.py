@@ -101,10 +101,10 @@ class Root:
 
     def nodes(self) -> tuple[list[Node], list[str]]:
         """Return the nodes with an IPC socket, and the units of the nodes that have none configured."""
-        accounts, services = self.accounts(), list(self.services())
+        accounts = self.accounts()
         found: dict[str, Node] = {}
         without = []
-        for service in services:
+        for service in self.services():
             if nodes.is_node(service.command):
                 user = service.user or "root"
                 path = nodes.socket_of(service.command, accounts.homes.get(user, "/root"), self.read)
@@ -116,13 +116,13 @@ class Root:
             for chain in nodes.DIRECTORIES.values():
                 for place in self.directory.glob(f"{directory}/{chain}"):
                     name = "/" + (place / nodes.SOCKET).relative_to(self.directory).as_posix()
-                    if name not in found and (node := self.node_at(name, services)):
+                    if name not in found and (node := self.node_at(name)):
                         found[name] = node
         return list(found.values()), [
             unit for unit in without if unit not in {node.unit for node in found.values()}
         ]
 
-    def node_at(self, socket: str, services: list[Service] | None = None) -> Node | None:
+    def node_at(self, socket: str) -> Node | None:
         """Return the node whose socket is there, by the account that owns it; None if there is none."""
         try:
             status = self.path(socket).stat()
@@ -133,8 +133,7 @@ class Root:
         accounts = self.accounts()
         user = accounts.users.get(status.st_uid, str(status.st_uid))
         group = accounts.groups.get(status.st_gid, str(status.st_gid))
-        running = self.services() if services is None else services
-        named = [each.name for each in running if socket in each.command and each.name != plan.GUARD]
+        named = [each.name for each in self.services() if socket in each.command and each.name != plan.GUARD]
         return Node(socket, user, group, named[0] if named else "")
 
     def machine(self) -> plan.Machine:
