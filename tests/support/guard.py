@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -27,7 +28,7 @@ from support.frames import (
     wait_tip,
 )
 
-from telegraf_bitcoin_ipc.guard import hello
+from telegraf_bitcoin_ipc.guard import contract, hello, memory
 from telegraf_bitcoin_ipc.ipc import guard_process
 
 INTERFACES, THREADS = (4, 5, 6, 9), (THREAD, POLL_THREAD, 13)
@@ -140,13 +141,17 @@ class RunningGuard(Guarded):
         with ExitStack() as stack:
             (node, its_node), (plugin, its_plugin) = socket.socketpair(), socket.socketpair()
             self.node, self.plugin = Side(node), Side(plugin)
-            self._totals = stack.enter_context(closing(guard_process.Totals.new()))
+            shared = memory.unnamed()
+            stack.callback(os.close, shared)
+            os.ftruncate(shared, contract.SHARED_BYTES)
+            self._totals = stack.enter_context(closing(guard_process.Totals(shared)))
             self.stderr = stack.enter_context(tempfile.TemporaryFile())
             for each in (node, plugin):
                 stack.callback(each.close)
-            shared, stderr = self._totals.descriptor, self.stderr.fileno()
             with its_node:
-                self.process = guard_process._start(its_node, its_plugin, shared, stderr, self._forward_utxo)
+                self.process = guard_process._start(
+                    its_node, its_plugin, shared, self.stderr.fileno(), self._forward_utxo
+                )
             stack.enter_context(self.process)
             stack.callback(self.process.kill)
             ready = hello.Answer().packet()

@@ -37,7 +37,7 @@ from telegraf_bitcoin_ipc.guard import contract, wire
 from telegraf_bitcoin_ipc.guard.allowed import CALLS
 from telegraf_bitcoin_ipc.guard.loop import PLUGIN_FRAME_BYTES
 from telegraf_bitcoin_ipc.ipc import jsonrpc, schema
-from telegraf_bitcoin_ipc.ipc.rpc import USER
+from telegraf_bitcoin_ipc.ipc.jsonrpc import USER
 
 RPC = schema.load("stock").rpc.Rpc
 Q = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from telegraf_bitcoin_ipc.ipc import jsonrpc
-from telegraf_bitcoin_ipc.ipc.rpc import USER
+from telegraf_bitcoin_ipc.ipc.jsonrpc import USER
 
 METHODS = (
     "",

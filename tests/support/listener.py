@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener
+from telegraf_bitcoin_ipc.collect.events import ChainListener
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Block, Number
 
@@ -27,9 +27,6 @@ class Recorder(ChainListener):
 
     def disconnected(self, block: Block) -> None:
         self._record("disconnected", block.hash)
-
-    def historical(self, block: Block) -> None:
-        self._record("historical", block.height)
 
     def new_tip(self, tip: Block | None) -> None:
         self._record("tip", tip)

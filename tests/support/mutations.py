@@ -23,7 +23,7 @@ from support.strict_node import methods
 from telegraf_bitcoin_ipc.guard import wire
 from telegraf_bitcoin_ipc.ipc import jsonrpc
 from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY
-from telegraf_bitcoin_ipc.ipc.rpc import USER
+from telegraf_bitcoin_ipc.ipc.jsonrpc import USER
 
 Mutation = Callable[[random.Random, bytes], list[bytes]]
 

@@ -11,13 +11,13 @@ import pytest
 from support.in_process import Node, session_with
 
 from telegraf_bitcoin_ipc import check
-from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED
+from telegraf_bitcoin_ipc.collect.dialect import NOT_OFFERED, Dialect, Source
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, METRICS
 from telegraf_bitcoin_ipc.collect.values import Value
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS, make_config
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import Connection
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, TRACING, Dialect, Source
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, TRACING
 from telegraf_bitcoin_ipc.ipc.guard_process import Guarded
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "check"

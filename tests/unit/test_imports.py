@@ -25,16 +25,16 @@ ALLOWED = {
     "config": {"collect.metrics", "collect.tags", "errors", "telegraf.lines"},
     "guard": {"guard"},  # runs with nothing but the standard library, and without the rest of the package
     "ipc": {
-        "collect.absence", "collect.metrics", "collect.tags", "collect.values", "errors", "guard", "ipc",
+        "aio", "collect.dialect", "collect.metrics", "collect.tags", "collect.values", "errors", "guard", "ipc",
     },
     "simnode": {"collect.tags", "errors", "ipc.schema", "ipc.working_directory", "simnode"},
-    "parity": {"collect.absence", "collect.metrics", "collect.tags", "errors", "ipc.dialects", "parity"},
-    "check": {"collect.absence", "collect.metrics", "config", "errors", "ipc"},
+    "parity": {"collect.dialect", "collect.metrics", "collect.tags", "errors", "ipc.dialects", "parity"},
+    "check": {"collect.dialect", "collect.metrics", "config", "errors", "ipc"},
     "collector": {"", "aio", "collect", "config", "errors", "ipc", "reconnect"},
     "plugin": {"aio", "collect.store", "collector", "config", "ipc.connection", "telegraf"},
     "top": {
-        "aio", "collect.absence", "collect.listeners", "collect.metrics", "collect.store", "collect.tags",
-        "collect.values", "collector", "config", "errors", "ipc.connection", "ipc.dialects", "ipc.origins",
+        "aio", "collect.dialect", "collect.events", "collect.metrics", "collect.store", "collect.tags",
+        "collect.values", "collector", "config", "errors", "ipc.connection", "ipc.dialects",
         "telegraf.execd", "top",
     },
     "setup": {"errors", "setup", "telegraf.sample_config"},
@@ -59,9 +59,9 @@ LIBRARIES = {
 PURE = {
     "collect", "errors", "guard.allowed", "guard.calls", "guard.contract", "guard.gate", "guard.hello",
     "guard.json_rpc", "guard.layout", "guard.ledger", "guard.readiness", "guard.relay",
-    "guard.subscriptions", "guard.wire", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc", "ipc.origins",
+    "guard.subscriptions", "guard.wire", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc",
     "ipc.rpc_values", "parity.compare", "parity.looks", "parity.mapping", "parity.row", "parity.table",
-    "setup.nodes", "setup.plan", "setup.units", "telegraf.fleet_config", "telegraf.lines", "telegraf.routes",
+    "setup.nodes", "setup.plan", "telegraf.fleet_config", "telegraf.lines", "telegraf.routes",
     "telegraf.sample_config", "top.history", "top.model",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
 
 import pytest
 
 from telegraf_bitcoin_ipc.collect.blocks import LONGEST_QUEUE, Blocks
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Source
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Block, Number, Value
@@ -33,17 +33,7 @@ def shown(last: str | int | None, counted: str) -> dict[str, Value]:
     )
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """The call for the statistics of a block."""
-
-    block: str | int = ""
-    name: str = "getblockstats"
-    values: Mapping[str, object] = field(default_factory=lambda: LAST_BLOCK | COINS)
-    once_per_tip: bool = False
-
-    def of_block(self, block: str | int) -> "Statistics":
-        return Statistics(block)
+STATISTICS = Source(Call(RPC, "getblockstats"), dict.fromkeys(LAST_BLOCK | COINS, lambda said: None))
 
 
 class Watched:
@@ -60,9 +50,9 @@ class Watched:
         self.lacking: set[str] = set()
         self._meanwhile: list[Awaitable[None]] = []
 
-    async def read(self, source: Statistics) -> dict[str, Value]:
+    async def read(self, source: Source) -> dict[str, Value]:
         """Answer as the node, which leaves the `lacking` metrics out."""
-        block = source.block
+        ((_, block),) = source.call.arguments
         self._asked.append(block)
         while self._meanwhile:
             await self._meanwhile.pop()
@@ -98,9 +88,9 @@ class Watched:
             case "poll" | "download" | "unclear" | "unpushed":
                 ibd = {"download": 1, "unclear": None}.get(action, 0)
                 height = int(names[0]) if names else None
-                await self.blocks.polled(self, Statistics(), ibd, height, pushed=action != "unpushed")
+                await self.blocks.polled(self, STATISTICS, ibd, height, pushed=action != "unpushed")
             case "ask" | "idle":
-                assert await self.blocks.catch_up(self, Statistics()) is (action == "ask")
+                assert await self.blocks.catch_up(self, STATISTICS) is (action == "ask")
             case "during":
                 self._meanwhile.append(self._do(*names))
             case "silent":

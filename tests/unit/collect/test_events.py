@@ -12,10 +12,10 @@ from telegraf_bitcoin_ipc.collect.events import (
     UNCONFIRMED_HEIGHT,
     ActiveChain,
     ChainEvents,
+    ChainListener,
     GuardTotals,
     UtxoEvents,
 )
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener, ChainLog
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS, Subscription
 from telegraf_bitcoin_ipc.collect.values import Block, Number
@@ -57,7 +57,7 @@ class Watched:
         self.store = Store(groups)
         self.tips = 0
         self._listener = Recorder(self.store)
-        self.chain = ChainEvents(self.store, ActiveChain(self.store, self._listener, ChainLog()), self._tip)
+        self.chain = ChainEvents(self.store, ActiveChain(self.store, self._listener), self._tip)
         self._caplog = caplog
 
     @property
@@ -268,7 +268,6 @@ def test_listeners_are_told_what_happens() -> None:
     chain = ActiveChain(store, ChainListener(), *listeners)
     chain.connected(BLOCK)
     chain.disconnected(BLOCK)
-    chain.historical(BLOCK)
     chain.new_tip(None)
     chain.new_tip(BLOCK)
     chain.flushed(historical=True, locator_size=5)
@@ -276,7 +275,6 @@ def test_listeners_are_told_what_happens() -> None:
         assert listener.told == [
             (("connected", HASH_TEXT), 1),
             (("disconnected", HASH_TEXT), 2),
-            (("historical", 120), 2),
             (("tip", None), 2),
             (("tip", BLOCK), 2),
             (("flushed", True, 5), 3),

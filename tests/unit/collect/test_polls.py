@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from itertools import count
 
 import pytest
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Source
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Number, Value
@@ -16,13 +16,9 @@ from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFaile
 NOW = 1_700_000_000.5
 
 
-@dataclass(frozen=True)
-class FakeSource:
-    """A call that gives the values of some metrics."""
-
-    name: str
-    values: Mapping[str, object]
-    once_per_tip: bool = False
+def source_of(method: str, *metrics: str, once_per_tip: bool = False) -> Source:
+    """Return a source whose call gives the values of some metrics."""
+    return Source(Call(RPC, method, once_per_tip=once_per_tip), dict.fromkeys(metrics, lambda said: None))
 
 
 class FakeClock:
@@ -33,13 +29,13 @@ class FakeClock:
         self.time: Callable[[], float] = lambda: NOW
 
 
-HEIGHT = FakeSource("Chain.getHeight", {"chain_height": None})
-HEADERS = FakeSource("Node.getHeaderTip", {"header_height": None})
-BOTH = FakeSource("Node.both", {"mempool_size": None, "mempool_bytes": None})
-CONFIRMED = FakeSource("Node.confirmed", {"mempool_tx_confirmed_total": None})
-NETWORKS = FakeSource("getpeerinfo", {"connections_by_network": None})
-BYTES = FakeSource("getpeerinfo", {"p2p_bytes_recv_total": None})
-TIPS = FakeSource("getchaintips", {"chain_tips": None}, once_per_tip=True)
+HEIGHT = source_of("Chain.getHeight", "chain_height")
+HEADERS = source_of("Node.getHeaderTip", "header_height")
+BOTH = source_of("Node.both", "mempool_size", "mempool_bytes")
+CONFIRMED = source_of("Node.confirmed", "mempool_tx_confirmed_total")
+NETWORKS = source_of("getpeerinfo", "connections_by_network")
+BYTES = source_of("getpeerinfo", "p2p_bytes_recv_total")
+TIPS = source_of("getchaintips", "chain_tips", once_per_tip=True)
 SOURCES = (HEIGHT, HEADERS, BOTH, CONFIRMED)
 
 
@@ -49,7 +45,7 @@ class Polled:
     The node gives the `answers`, by source: one that is not there fails, and one that lacks a metric in part.
     """
 
-    def __init__(self, *groups: str, sources: Iterable[FakeSource] = SOURCES) -> None:
+    def __init__(self, *groups: str, sources: Iterable[Source] = SOURCES) -> None:
         self.store = Store(groups)
         self._poller = Poller(self.store, FakeClock())
         self._sources = tuple(sources)
@@ -58,7 +54,7 @@ class Polled:
         self.lost = False
         self.tip: str | None = None
 
-    async def read(self, source: FakeSource) -> dict[str, Value]:
+    async def read(self, source: Source) -> dict[str, Value]:
         """Answer as the node."""
         if self.lost:
             raise NodeUnavailable("the node closed the connection")

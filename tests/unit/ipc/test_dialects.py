@@ -2,6 +2,7 @@
 
 import pytest
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Dialect, Followed, Polled, Pushed
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import (
@@ -14,9 +15,7 @@ from telegraf_bitcoin_ipc.ipc.dialects import (
     STOCK_31,
     TABLE,
     TRACING,
-    Dialect,
 )
-from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Polled, Pushed
 from telegraf_bitcoin_ipc.ipc.schema import INTERFACES, load
 
 HARMLESS = {
@@ -114,7 +113,7 @@ def test_poll(dialect: Dialect) -> None:
     metrics = [metric for source in polled for metric in source.values]
     assert len(metrics) == len(set(metrics))
     assert metrics[0] == "chain_height"
-    late = [metric for source in polled if source.once_per_tip for metric in source.values]
+    late = [metric for source in polled if source.call.once_per_tip for metric in source.values]
     assert all(metrics.index("ibd") < metrics.index(metric) for metric in late)
     targets = [source.call.each for source in polled if source.call.method == "estimatesmartfee"]
     assert targets == ([(3, 25)] if "fee_estimate_sat_per_vb" in given(dialect) else [])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NodeUnavailable, NotAllowed
-from telegraf_bitcoin_ipc.ipc.jsonrpc import parameters, reply, request, result
+from telegraf_bitcoin_ipc.ipc.jsonrpc import reply, request, result
 
 METHOD = "getmempoolinfo"
 INVALID = r"^getmempoolinfo: the answer is not valid JSON-RPC"
@@ -29,12 +29,7 @@ def over_rpc(error: object) -> Any:
 
 
 def test_request() -> None:
-    """Node.executeRpc is given the parameters by position, Rpc.executeRpc a JSON-RPC 2.0 request with an id.
-
-    Without an id it would be answered with nothing.
-    """
-    assert parameters([]) == "[]"
-    assert json.loads(parameters([7, ("ins", "outs")])) == [7, ["ins", "outs"]]
+    """Rpc.executeRpc gets a JSON-RPC 2.0 request with an id: without one it would be answered with nothing."""
     assert json.loads(request("estimatesmartfee", [2])) == {
         "jsonrpc": "2.0",
         "id": "estimatesmartfee",

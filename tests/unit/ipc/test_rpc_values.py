@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import any_text
 
+from telegraf_bitcoin_ipc.collect.values import Read
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
-    Read,
     bytes_by_message,
     count_of,
     directions,
@@ -20,7 +20,6 @@ from telegraf_bitcoin_ipc.ipc.rpc_values import (
     of_indexes,
     pings,
     real,
-    real_field,
     satoshi,
     total_of,
     warnings,
@@ -56,18 +55,18 @@ REALS = [(0, 0.0), (7, 7.0), (4.6e-10, 4.6e-10), (None, None)]
         *((number, value, int(value)) for value in (True, False)),
         # A number that need not be whole is a float each time: an output never sees its type change.
         *((real, value, read) for value, read in REALS),
-        *((real_field("difficulty"), {"difficulty": value}, read) for value, read in REALS),
+        *((field("difficulty", real), {"difficulty": value}, read) for value, read in REALS),
         # A field that an older node does not have, or that is null, is absent and not 0.
         (field("size"), {"size": 5}, 5),
         (field("loaded"), {"loaded": True}, 1),
         *(
             (reader, said, None)
-            for reader in (field("a"), real_field("a"), satoshi("a"), feerate("a"))
+            for reader in (field("a"), field("a", real), field("a", satoshi), field("a", feerate))
             for said in ({}, {"a": None})
         ),
         # An amount in bitcoin is a whole number of satoshi, whatever its binary fraction looks like.
         *(
-            (satoshi("a"), {"a": bitcoin}, read)
+            (field("a", satoshi), {"a": bitcoin}, read)
             for bitcoin, read in (
                 (0, 0),
                 (0.00000001, 1),
@@ -77,7 +76,7 @@ REALS = [(0, 0.0), (7, 7.0), (4.6e-10, 4.6e-10), (None, None)]
         ),
         # A feerate in bitcoin per 1,000 virtual bytes is exact in satoshi per virtual byte.
         *(
-            (feerate("a"), {"a": bitcoin}, read)
+            (field("a", feerate), {"a": bitcoin}, read)
             for bitcoin, read in (
                 (0.00001, 1.0),
                 (0.000001, 0.1),
@@ -149,7 +148,7 @@ def test_no_number(value: object) -> None:
 @given(st.integers(0, 21_000_000 * 100_000_000))
 def test_satoshi_survives_the_text(amount: int) -> None:
     """Every amount that there can be is read to the satoshi."""
-    assert satoshi("a")({"a": float(f"{amount // 10**8}.{amount % 10**8:08}")}) == amount
+    assert field("a", satoshi)({"a": float(f"{amount // 10**8}.{amount % 10**8:08}")}) == amount
 
 
 @pytest.mark.parametrize(
@@ -172,9 +171,9 @@ def test_pings(times: list[float], median: float, ninth: float, worst: float) ->
 READERS: list[tuple[Read, list[Any]]] = [
     (field("size"), [None, [], "text", {"size": "5"}, {"size": [5]}, {"size": float("inf")}]),
     (real, ["5", [], {}, float("inf")]),
-    (real_field("size"), [None, [], {"size": "5"}]),
-    (satoshi("fee"), [None, [], 5, {"fee": "0.1"}, {"fee": []}, {"fee": float("inf")}]),
-    (feerate("fee"), [None, [], 5, {"fee": "0.1"}, {"fee": float("nan")}]),
+    (field("size", real), [None, [], {"size": "5"}]),
+    (field("fee", satoshi), [None, [], 5, {"fee": "0.1"}, {"fee": []}, {"fee": float("inf")}]),
+    (field("fee", feerate), [None, [], 5, {"fee": "0.1"}, {"fee": float("nan")}]),
     (warnings, [None, [], {}]),
     (directions, [None, [], {}, {"connections_in": 1}, {"connections_in": None, "connections_out": 1}]),
     (count_of("network", ()), [None, 5, [5], ["ipv4"], [None]]),

@@ -8,7 +8,17 @@ import pytest
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.setup import plan
 from telegraf_bitcoin_ipc.setup.nodes import Node
-from telegraf_bitcoin_ipc.setup.plan import Disable, Enable, Join, Leave, Machine, ReadUnits, Reload, Remove, Write
+from telegraf_bitcoin_ipc.setup.plan import (
+    READ_UNITS,
+    Machine,
+    Remove,
+    Write,
+    disable,
+    enable,
+    join,
+    leave,
+    reload,
+)
 from telegraf_bitcoin_ipc.telegraf.sample_config import DEFAULT_ADDRESS
 
 NODE = Node("/var/lib/bitcoind/node.sock", "bitcoin", "bitcoin", "bitcoind.service")
@@ -27,8 +37,14 @@ def test_a_fresh_machine() -> None:
     """Units first, then the socket, then Telegraf, which only has to read its configuration again."""
     steps, kept = planned(FRESH)
     assert kept == []
-    assert [type(step) for step in steps] == [Write, ReadUnits, Enable, Write, Reload]
-    assert steps[-1] == Reload("telegraf.service", restart=False)
+    assert [step.words for step in steps] == [
+        f"write {plan.DROP_IN}",
+        "have systemd read its unit files",
+        "enable and start bitcoin-ipc-guard.socket",
+        f"write {plan.TELEGRAF_CONFIG}",
+        "reload telegraf.service, if it runs",
+    ]
+    assert steps[-1] == reload("telegraf.service", restart=False)
     texts = {step.path: step.text for step in steps if isinstance(step, Write)}
     assert "After=bitcoind.service" in texts[plan.DROP_IN]
     assert (
@@ -42,15 +58,15 @@ def test_another_group() -> None:
     """The socket gets that group, Telegraf's account joins it, and only a restart gives the process the group."""
     steps, _ = planned(FRESH, group="watchers")
     assert Write(plan.GROUP_DROP_IN, "[Socket]\nSocketGroup=watchers\n") in steps
-    assert Join("telegraf", "watchers") in steps
-    assert steps[-1] == Reload("telegraf.service", restart=True)
+    assert join("telegraf", "watchers") in steps
+    assert steps[-1] == reload("telegraf.service", restart=True)
 
 
 def test_what_exists_is_not_overwritten() -> None:
     """Files of the administrator's stay, and are named."""
     machine = FRESH._replace(files={plan.DROP_IN: "mine", plan.TELEGRAF_CONFIG: "mine"})
     steps, kept = planned(machine)
-    assert steps == [Enable(plan.GUARD_SOCKET_UNIT)]
+    assert steps == [enable(plan.GUARD_SOCKET_UNIT)]
     assert kept == [f"{path} exists, and stays as it is" for path in (plan.DROP_IN, plan.TELEGRAF_CONFIG)]
 
 
@@ -60,7 +76,7 @@ def test_a_telegraf_that_has_the_plugin() -> None:
     machine = FRESH._replace(others={path: '  command = ["/usr/local/bin/telegraf-bitcoin-ipc", "/x"]'})
     steps, kept = planned(machine)
     assert kept == [f"{path} already runs the plugin, and stays as it is"]
-    assert not any(isinstance(step, Reload) for step in steps)
+    assert reload("telegraf.service", restart=False) not in steps
     steps, kept = planned(FRESH._replace(others={path: "# telegraf-bitcoin-ipc was here"}))
     assert (len(steps), kept) == (5, [])
 
@@ -97,21 +113,21 @@ def test_undo() -> None:
     """All that was done is taken back, in the reverse order: Telegraf leaves before the guard stops."""
     steps, _ = planned(FRESH, group="watchers")
     files = {step.path: step.text for step in steps if isinstance(step, Write)}
-    assert plan.undo(json.dumps(plan.record(steps)), files) == [
+    assert plan.undo(json.dumps([step.record for step in steps if step.record]), files) == [
         Remove(plan.TELEGRAF_CONFIG, changed=False),
-        Reload("telegraf.service", restart=False),
-        Disable(plan.GUARD_SOCKET_UNIT, plan.GUARD),
-        Leave("telegraf", "watchers"),
+        reload("telegraf.service", restart=False),
+        disable(plan.GUARD_SOCKET_UNIT, plan.GUARD),
+        leave("telegraf", "watchers"),
         Remove(plan.GROUP_DROP_IN, changed=False),
-        ReadUnits(),
+        READ_UNITS,
         Remove(plan.DROP_IN, changed=False),
-        ReadUnits(),
+        READ_UNITS,
     ]
 
 
 def test_undo_of_what_was_changed() -> None:
     """A file that somebody has edited is kept; one that is gone, or that setup did not write, is not removed."""
-    done = json.dumps(plan.record(planned(FRESH)[0]))
+    done = json.dumps([step.record for step in planned(FRESH)[0] if step.record])
     steps = plan.undo(done, {plan.TELEGRAF_CONFIG: "edited"})
     assert [step for step in steps if isinstance(step, Remove)] == [Remove(plan.TELEGRAF_CONFIG, changed=True)]
     assert plan.undo("[]", {plan.DROP_IN: "mine", plan.TELEGRAF_CONFIG: "mine"}) == []
@@ -126,6 +142,6 @@ def test_a_record_that_is_broken(text: str) -> None:
 
 def test_every_step_has_its_words() -> None:
     """Nothing is done that was not said, in one line."""
-    others: list[plan.Step] = [Remove("/a", changed=True), Disable("a", "b"), Leave("a", "b")]
+    others: list[plan.Step] = [Remove("/a", changed=True), disable("a", "b"), leave("a", "b")]
     for step in planned(FRESH, group="watchers")[0] + others:
-        assert re.fullmatch(".+", plan.words(step)), step
+        assert re.fullmatch(".+", step.words), step
