@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import shutil
 import signal
@@ -24,6 +25,8 @@ from support.subscriber import Subscriber
 from support.telegraf import Telegraf
 from support.terminal import Terminal
 
+from telegraf_bitcoin_ipc.ipc.connection import run
+
 properties.register()
 
 
@@ -35,6 +38,19 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that run programs, which wait long, so that no worker is left with them at the end."""
     items.sort(key=lambda item: item.nodeid.startswith("tests/unit/"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine in an event loop that Cap'n Proto shares."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    run(
+        pyfuncitem.obj(
+            **{name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+        )
+    )
+    return True
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

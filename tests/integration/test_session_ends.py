@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 from support.frames import SERVER_THREAD, interface_id, method_id, reading
@@ -12,7 +10,6 @@ from support.in_process import Node, Sink, relayed_session, session_with, until
 
 from telegraf_bitcoin_ipc.errors import NodeStopping
 from telegraf_bitcoin_ipc.guard import contract
-from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.simnode.node import DESTROY
 
 NAMES = {
@@ -23,7 +20,7 @@ NAMES = {
 }
 
 
-def test_no_call_is_begun_once_the_node_stops() -> None:
+async def test_no_call_is_begun_once_the_node_stops() -> None:
     """Polls end at the empty waitTipChanged, though the answer to the last one comes with it; leaving goes on."""
     node = Node()
     asked: dict[int, str] = {}
@@ -46,48 +43,38 @@ def test_no_call_is_begun_once_the_node_stops() -> None:
                     return frame + held[0]
         return frame
 
-    async def main() -> None:
-        async with relayed_session(node, "stock-chain", heard) as session:
-            source = next(each for each in session.dialect.polled() if each.name == "uptime")
+    async with relayed_session(node, "stock-chain", heard) as session:
+        source = next(each for each in session.dialect.polled() if each.name == "uptime")
 
-            async def poll() -> None:
-                while True:
-                    await session.read(source)
+        async def poll() -> None:
+            while True:
+                await session.read(source)
 
-            await session.probe_tip()
-            await session.subscribe_chain(Sink())
-            polls = asyncio.ensure_future(poll())
-            leaving: Coroutine[Any, Any, Any] = session.follow_tip()
-            task = asyncio.ensure_future(leaving)
-            await until(lambda: held)
-            stop = asyncio.ensure_future(node.shut_down())
-            for ended in (task, polls):
-                with pytest.raises(NodeStopping):
-                    await asyncio.wait_for(ended, 60)
-            assert not session.tip_works, "nothing is subscribed any more"
-        await stop
-        assert begun == ["disconnect", "getName"], "and the latter runs on no server thread"
-        assert node.subscribers == 0
-        assert node.aborts == []
-
-    run(main())
+        await session.probe_tip()
+        await session.subscribe_chain(Sink())
+        polls = asyncio.ensure_future(poll())
+        task = asyncio.ensure_future(session.follow_tip())
+        await until(lambda: held)
+        stop = asyncio.ensure_future(node.shut_down())
+        for ended in (task, polls):
+            with pytest.raises(NodeStopping):
+                await asyncio.wait_for(ended, 60)
+        assert not session.tip_works, "nothing is subscribed any more"
+    await stop
+    assert begun == ["disconnect", "getName"], "and the latter runs on no server thread"
+    assert node.subscribers == 0
 
 
-def test_a_disconnect_may_return_before_destroy() -> None:
+async def test_a_disconnect_may_return_before_destroy() -> None:
     """`destroy` waits for a callback under way, the disconnect does not: the session ends after both."""
-
-    async def main() -> None:
-        node = Node()
-        async with session_with(node, "stock-chain") as session:
-            await session.subscribe_chain(Sink())
-            node.model.faults.hang(DESTROY)
-            task = asyncio.ensure_future(session.unsubscribe())
-            await until(lambda: node.calls.get("Handler.disconnect"))
-            await node.connect_block()
-            assert not task.done()
-            node.model.faults.heal(DESTROY)
-            await node.perform("heal", [])
-            await task
-        assert node.aborts == []
-
-    run(main())
+    node = Node()
+    async with session_with(node, "stock-chain") as session:
+        await session.subscribe_chain(Sink())
+        node.model.faults.hang(DESTROY)
+        task = asyncio.ensure_future(session.unsubscribe())
+        await until(lambda: node.calls.get("Handler.disconnect"))
+        await node.connect_block()
+        assert not task.done()
+        node.model.faults.heal(DESTROY)
+        await node.perform("heal", [])
+        await task
