@@ -110,9 +110,10 @@ def test_interrupt_ends_a_command_quietly(start_process: Callable[..., Process],
 
 
 def test_a_path_without_a_node_gets_one_sentence(tmp_path: Path) -> None:
-    """A file that is not a socket is a mistake for every command; `once` and `check` wait for no node, and say so."""
+    """A file that is no socket is a mistake for every command; `once` and `check` wait for no node, and say so."""
     (tmp_path / "file").write_text("")
-    rows = [(command, "file", 2, "is not a socket") for command in ([], ["top"], ["once"], ["check"], ["simulate"])]
+    every = ([], ["top"], ["once"], ["check"], ["simulate"])
+    rows = [(command, "file", 2, "is not a socket") for command in every]
     rows += [([command], "node.sock", 1, "there is no such socket") for command in ("once", "check")]
     for command, name, status, sentence in rows:
         done = call_program(*command, tmp_path / name)
@@ -185,8 +186,8 @@ def test_config_names_the_program_by_its_absolute_path(program: list[str], print
     """However the program was called, also by `python -m`, Telegraf finds it and the socket from any directory."""
     directory = PROGRAM.parents[1]
     assert PROGRAM.parent.name == "bin"
-    done = subprocess.run([*program, "config", "node.sock"], cwd=directory, capture_output=True, text=True, check=True)
-    assert tomllib.loads(done.stdout)["inputs"]["execd"][0]["command"] == [*printed, str(directory / "node.sock")]
+    text = subprocess.check_output([*program, "config", "node.sock"], cwd=directory, text=True, timeout=60)
+    assert tomllib.loads(text)["inputs"]["execd"][0]["command"] == [*printed, str(directory / "node.sock")]
 
 
 @pytest.mark.parametrize(
