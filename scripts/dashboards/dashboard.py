@@ -1,6 +1,7 @@
 """The dashboard: its rows, variables and JSON, and every generated file."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -14,7 +15,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from dashboards import chain, fees, mempool, network, overview, plugin, provisioning, replaced, utxo
-from dashboards.panels import DATA_SOURCE, Row
+from dashboards.panels import DATA_SOURCE, Panel
 
 TITLE: Final = "Bitcoin node (IPC)"
 UID: Final = "bitcoin-node-ipc"
@@ -23,10 +24,16 @@ LABEL_VALUES: Final = 1
 """The query type that Grafana's variable editor stores for label_values."""
 
 
-def rows() -> tuple[Row, ...]:
-    """Return the rows, from top to bottom, with new panels."""
-    modules = (overview, chain, mempool, fees, network, utxo, plugin)
-    return tuple(module.row() for module in modules)
+ROWS: Final[Mapping[str, Sequence[Panel]]] = {
+    "Overview": overview.PANELS,
+    "Chain": chain.PANELS,
+    "Mempool": mempool.PANELS,
+    "Fees": fees.PANELS,
+    "Network": network.PANELS,
+    "UTXO cache": utxo.PANELS,
+    "Plugin": plugin.PANELS,
+}
+"""The rows from top to bottom, with their panels from left to right."""
 
 
 def dashboard() -> Dashboard:
@@ -43,11 +50,14 @@ def dashboard() -> Dashboard:
         .with_variable(_choice("instance", "Instance", "label_values(bitcoin_up, instance)"))
         .with_variable(_choice("node", "Node", 'label_values(bitcoin_up{instance=~"$instance"}, node)'))
     )
-    for row in rows():
-        builder.with_row(builders.Row(row.title))
-        for panel in row.panels:
+    for title, panels in ROWS.items():
+        builder.with_row(builders.Row(title))
+        for panel in panels:
             builder.with_panel(panel)
-    return _numbered(builder.build())
+    made = builder.build()
+    for number, each in enumerate(made.panels or [], start=1):
+        each.id_val = number  # which links use
+    return made
 
 
 def text() -> str:
@@ -61,7 +71,7 @@ def files() -> dict[str, str]:
         "dashboards/bitcoin-node.json": text(),
         "provisioning/datasources/prometheus.yml": provisioning.DATA_SOURCE,
         "provisioning/dashboards/bitcoin.yml": provisioning.PROVIDER,
-        "README.md": replaced.markdown(tuple(panel for row in rows() for panel in row.panels)),
+        "README.md": replaced.markdown([panel for panels in ROWS.values() for panel in panels]),
     }
 
 
@@ -83,10 +93,3 @@ def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
         .all_value(".*")
         .current(VariableOption(text=["All"], value=["$__all"]))
     )
-
-
-def _numbered(made: Dashboard) -> Dashboard:
-    """Give each row and panel the id that links use."""
-    for number, panel in enumerate(made.panels or [], start=1):
-        panel.id_val = number
-    return made

@@ -3,7 +3,7 @@
 Their panels' titles and metrics were read from their files; `parity`'s mapping has the counterparts here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from dashboards.panels import Panel
@@ -140,9 +140,12 @@ The dashboard Node Exporter of bitcoin-dev-tools/usdt-dash shows the machine, no
 """
 
 
-def markdown(panels: tuple[Panel, ...]) -> str:
+def markdown(panels: Sequence[Panel]) -> str:
     """Return what replaces each panel of those dashboards, as Markdown."""
-    shown = _panels_by_metric(panels)
+    shown: dict[str, list[str]] = {name: [] for name in METRICS}
+    for panel in (each.build() for each in panels):
+        for metric in metrics_in(*(target.expr for target in panel.targets or [])):  # type: ignore[attr-defined]
+            shown[metric.name].append(str(panel.title))
     return "\n".join([_HEAD, *(_section(each, shown) for each in OLD_DASHBOARDS)])
 
 
@@ -160,18 +163,6 @@ def _section(old: OldDashboard, shown: dict[str, list[str]]) -> str:
     for panel in old.panels:
         mapped = [row for metric in panel.metrics for row in rows_of(old, metric)]
         here = dict.fromkeys([title for row in mapped if row.new for title in shown[row.new]] + [*panel.also])
-        rows.append(f"| {panel.title} | {'; '.join(here)} | {'; '.join(_reasons(mapped))} |")
+        reasons = [f"`{row.old}`: {row.note}" for row in mapped if not row.new]
+        rows.append(f"| {panel.title} | {'; '.join(here)} | {'; '.join(reasons)} |")
     return "\n".join([f"## {old.name}", "", *rows, ""])
-
-
-def _reasons(rows: list[Row]) -> Iterator[str]:
-    return (f"`{row.old}`: {row.note}" for row in rows if not row.new)
-
-
-def _panels_by_metric(panels: tuple[Panel, ...]) -> dict[str, list[str]]:
-    shown: dict[str, list[str]] = {name: [] for name in METRICS}
-    for panel in (each.build() for each in panels):
-        expressions = [target.expr for target in panel.targets or []]  # type: ignore[attr-defined]
-        for metric in metrics_in(*expressions):
-            shown[metric.name].append(str(panel.title))
-    return shown

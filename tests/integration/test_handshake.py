@@ -29,10 +29,7 @@ async def test_a_core_30_that_starts_is_left_alone() -> None:
 
 @pytest.mark.parametrize(
     ("dialect", "reason"),
-    [
-        ("stock", "the node is still starting (Loading block index…)"),
-        ("stock-31", "the node is still starting"),
-    ],
+    [("stock", "the node is still starting (Loading block index…)"), ("stock-31", "the node is still starting")],
 )
 async def test_a_node_whose_mining_waits_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, dialect: str, reason: str
