@@ -112,7 +112,7 @@ def test_interrupt_ends_a_command_quietly(start_process: Callable[..., Process],
 def test_a_path_without_a_node_gets_one_sentence(tmp_path: Path) -> None:
     """A file that is no socket is a mistake for every command; `once` and `check` wait for no node, and say so."""
     (tmp_path / "file").write_text("")
-    every = ([], ["top"], ["once"], ["check"], ["simulate"])
+    every: tuple[list[str], ...] = ([], ["top"], ["once"], ["check"], ["simulate"])
     rows = [(command, "file", 2, "is not a socket") for command in every]
     rows += [([command], "node.sock", 1, "there is no such socket") for command in ("once", "check")]
     for command, name, status, sentence in rows:
