@@ -74,6 +74,12 @@ TELEGRAF_CONFIG: Final = """\
   files = ["/dev/null"]
 """
 
+ENVIRONMENT: Final = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "LC_ALL": "C.UTF-8",
+}
+
 FETCH: Final = f"import urllib.request as u; print(u.urlopen('{PAGE}', timeout=5).read().decode())"
 
 OURS: Final = ("etc", "lib", "usr", "opt", "home", "root", "srv", "var/lib", "run")
@@ -194,24 +200,14 @@ class Machine(Process):
 
     def run(self, command: str, status: int | None = 0) -> str:
         """Run a shell command in the machine; returns what it printed. Raises AssertionError."""
-        enter = [
-            "nsenter",
-            "--target",
-            str(children(self.pid)[0]),
-            *["-m", "-u", "-i", "-n", "-p", "-r", "-w", "sh", "-c"],
-            command,
-        ]
+        namespaces = ("-m", "-u", "-i", "-n", "-p", "-r", "-w")
         done = subprocess.run(
-            enter,
+            ["nsenter", "--target", str(children(self.pid)[0]), *namespaces, "sh", "-c", command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={
-                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                "DEBIAN_FRONTEND": "noninteractive",
-                "LC_ALL": "C.UTF-8",
-            },
+            env=ENVIRONMENT,
         )
         assert status in (None, done.returncode), f"{command}: exit status {done.returncode}\n{done.stdout}"
         return done.stdout.strip()
