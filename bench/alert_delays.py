@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,12 +20,16 @@ from typing import Any, Final, NamedTuple
 
 # After the installed packages, so that the installed plugin is measured, not the checkout.
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tests"))
+sys.path += [str(ROOT), str(ROOT / "tests")]
 
 from support.nodes import PROGRAM, SimulatedNode  # noqa: E402
 from support.processes import children, free_port, wait_until  # noqa: E402
 from support.prometheus import Prometheus  # noqa: E402
 from support.telegraf import Telegraf, configuration, remote_write  # noqa: E402
+
+from bench.report import program, version  # noqa: E402
+
+TELEGRAF, PROMETHEUS = (program(name, "bench-alerts") for name in ("telegraf", "prometheus"))
 
 RULES: Final = ROOT / "prometheus" / "alerts.yml"
 RESULT: Final = ROOT / "bench" / "alert_delays.json"
@@ -89,28 +92,30 @@ class Scene:
         }
 
     def _node(self, name: str) -> SimulatedNode:
-        node = SimulatedNode(self._directory / f"{name}.sock", self._directory / name)
-        self._stack.enter_context(node)
+        node = self._stack.enter_context(SimulatedNode(self._socket(name), self._directory / name))
         prepare(node)
         return node
+
+    def _socket(self, name: str) -> Path:
+        return self._directory / f"{name}.sock"
 
     def _prometheus(self, way: str, targets: Sequence[str]) -> Prometheus:
         directory = self._directory / way.replace(" ", "-")
         directory.mkdir()
-        binary = Path(os.environ["PROMETHEUS_BINARY"])
         receiver = "--web.enable-remote-write-receiver"
+        interval = f"{INTERVAL}s"
         return self._stack.enter_context(
-            Prometheus(binary, targets, directory, receiver, scrape_interval=f"{INTERVAL}s", rules=RULES)
+            Prometheus(PROMETHEUS, targets, directory, receiver, scrape_interval=interval, rules=RULES)
         )
 
     def _telegraf(self, name: str, config: str) -> Telegraf:
         directory = self._directory / f"telegraf-{name}"
         directory.mkdir()
-        return self._stack.enter_context(Telegraf(Path(os.environ["TELEGRAF_BINARY"]), config, directory))
+        return self._stack.enter_context(Telegraf(TELEGRAF, config, directory))
 
     def _generated(self, name: str, page: str) -> tuple[str, str, str]:
         """What `config` prints: what comes before the block that runs the plugin, that block, and what follows."""
-        text = configuration(self._directory / f"{name}.sock", page, "--tag", f"node={name}", *NODES[name])
+        text = configuration(self._socket(name), page, "--tag", f"node={name}", *NODES[name])
         before, start, rest = text.partition("[[inputs.execd]]")
         block, end, after = rest.partition("[[outputs")
         return before, start + block, end + after
@@ -161,57 +166,59 @@ def prepare(node: SimulatedNode) -> None:
 
 def events(scene: Scene, wanted: Wanted) -> list[Event]:
     """Have everything happen that takes no other node or Telegraf away, and return it."""
+    nodes, telegrafs = scene.nodes, scene.telegrafs
+    ill, hung, back, again = nodes["ill"], scene.plugin("hung"), nodes["downloading"], nodes["restarted"]
+    few, reorgs = ["BitcoinFewPeers", "BitcoinNoOutboundPeer"], ["BitcoinReorg", "BitcoinDeepReorg"]
+    dropped = ["BitcoinEventsDropped"], ["BitcoinLinesDropped"]
+    story: list[tuple[str, str, list[str], Callable[[], object]]] = [
+        ("killed", "Telegraf is killed", ["BitcoinPluginDown"], telegrafs["killed"].kill),
+        ("hung", "the plugin hangs", ["BitcoinPluginDown"], lambda: os.kill(hung, signal.SIGSTOP)),
+        ("down", "the node is killed", ["BitcoinNodeDown"], nodes["down"].kill),
+        ("frozen", "the node hangs", ["BitcoinNodeDown"], nodes["frozen"].freeze),
+        ("ill", "headers arrive without blocks", ["BitcoinHeadersAhead"], lambda: ill.do("headers", height=1000)),
+        ("ill", "all peers leave", few, lambda: ill.do("peers", inbound=0, outbound=0)),
+        ("ill", "a block takes all transactions", ["BitcoinMempoolEmpty"], lambda: ill.do("block")),
+        (
+            "ill",
+            "the node has a warning",
+            ["BitcoinNodeWarnings"],
+            lambda: ill.do("warnings", texts=["a warning"]),
+        ),
+        ("downloading", "the download begins again", ["BitcoinBackInIBD"], lambda: back.do("ibd", on=True)),
+        ("reorganised", "two blocks leave the chain", reorgs, lambda: reorganise(nodes["reorganised"])),
+        (
+            "restarted",
+            "the node is back after a restart",
+            ["BitcoinNodeRestarted"],
+            lambda: restart(again),
+        ),
+        ("behind", "a plugin that hung goes on", dropped[0], lambda: drop_events(scene)),
+        ("unread", "a Telegraf that hung goes on", dropped[1], lambda: drop_lines(telegrafs["unread"])),
+    ]
     happened: list[Event] = []
-
-    def happens(node: str, what: str, alerts: Sequence[str], act: Callable[[], object]) -> None:
-        if any(map(wanted, alerts)):
-            at = time.time()
+    for node, what, alerts, act in story:
+        if chosen := list(filter(wanted, alerts)):
             act()
-            happened.extend(Event(alert, node, what, at) for alert in alerts if wanted(alert))
+            happened += [Event(alert, node, what, time.time()) for alert in chosen]
             say(f"{node}: {what}")
-
-    nodes = scene.nodes
-    ill = nodes["ill"]
-    happens("killed", "Telegraf is killed", ["BitcoinPluginDown"], scene.telegrafs["killed"].kill)
-    hung = scene.plugin("hung")
-    happens("hung", "the plugin hangs", ["BitcoinPluginDown"], lambda: os.kill(hung, signal.SIGSTOP))
-    happens("down", "the node is killed", ["BitcoinNodeDown"], nodes["down"].kill)
-    happens("frozen", "the node hangs", ["BitcoinNodeDown"], nodes["frozen"].freeze)
-    happens(
-        "ill", "headers arrive without blocks", ["BitcoinHeadersAhead"], lambda: ill.do("headers", height=1000)
-    )
-    few = ["BitcoinFewPeers", "BitcoinNoOutboundPeer"]
-    happens("ill", "all peers leave", few, lambda: ill.do("peers", inbound=0, outbound=0))
-    happens("ill", "a block takes all transactions", ["BitcoinMempoolEmpty"], lambda: ill.do("block"))
-    happens(
-        "ill", "the node has a warning", ["BitcoinNodeWarnings"], lambda: ill.do("warnings", texts=["a warning"])
-    )
-    back, reorganised = nodes["downloading"], nodes["reorganised"]
-    happens("downloading", "the download begins again", ["BitcoinBackInIBD"], lambda: back.do("ibd", on=True))
-    reorgs = ["BitcoinReorg", "BitcoinDeepReorg"]
-    happens("reorganised", "two blocks leave the chain", reorgs, lambda: reorganised.do("reorg", depth=2))
-    reorganised.do("accept", count=5)  # the new block took those of before
-    if wanted("BitcoinNodeRestarted"):
-        happened += restart(nodes["restarted"])
-    if wanted("BitcoinEventsDropped"):
-        happened += drop_events(scene)
-    if wanted("BitcoinLinesDropped"):
-        happened += drop_lines(scene.telegrafs["unread"])
     return happened
 
 
-def restart(node: SimulatedNode) -> list[Event]:
+def reorganise(node: SimulatedNode) -> None:
+    """Have blocks leave the chain, and a mempool again, of which the new block took all."""
+    node.do("reorg", depth=2)
+    node.do("accept", count=5)
+
+
+def restart(node: SimulatedNode) -> None:
     """Stop a node, and start it again."""
     node.stop()
     time.sleep(RESTART_SECONDS)
     node.start()
-    at = time.time()
     prepare(node)
-    say("restarted: the node is restarted")
-    return [Event("BitcoinNodeRestarted", "restarted", "the node is back after a restart", at)]
 
 
-def drop_events(scene: Scene) -> list[Event]:
+def drop_events(scene: Scene) -> None:
     """Have a plugin find more blocks than it queues after it hung for a while."""
     node, plugin = scene.nodes["behind"], scene.plugin("behind")
     os.kill(plugin, signal.SIGSTOP)
@@ -222,17 +229,13 @@ def drop_events(scene: Scene) -> list[Event]:
         wait_until(lambda: len(node.lines("settled")) - before == QUEUED_BLOCKS, START_SECONDS, "blocks", 1.0)
     finally:
         os.kill(plugin, signal.SIGCONT)
-    say("behind: events are dropped")
-    return [Event("BitcoinEventsDropped", "behind", "a plugin that hung goes on", time.time())]
 
 
-def drop_lines(telegraf: Telegraf) -> list[Event]:
+def drop_lines(telegraf: Telegraf) -> None:
     """Stop Telegraf until the plugin drops lines."""
     telegraf.freeze()
     time.sleep(FROZEN_SECONDS)
     telegraf.send(signal.SIGCONT)
-    say("unread: lines were dropped")
-    return [Event("BitcoinLinesDropped", "unread", "a Telegraf that hung goes on", time.time())]
 
 
 def wait_for_alerts(scene: Scene, expected: Sequence[Event]) -> None:
@@ -287,12 +290,6 @@ def warn_of_others(scene: Scene, expected: Sequence[Event]) -> None:
             say(f"not expected, by {way}: {alert} {node}")
 
 
-def version(variable: str) -> str:
-    """The version of a program that an environment variable names."""
-    done = subprocess.run([os.environ[variable], "--version"], check=True, capture_output=True, text=True)
-    return next(word for word in done.stdout.split() if word[0].isdigit())
-
-
 def say(text: str) -> None:
     """Print what has happened, and when."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
@@ -300,8 +297,6 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Measure, and write the result."""
-    if not {"TELEGRAF_BINARY", "PROMETHEUS_BINARY"} <= os.environ.keys():
-        sys.exit("error: start this with `make bench-alerts`, which gets Telegraf and Prometheus")
     parser = argparse.ArgumentParser(prog="alert_delays.py", description="Measure how soon each alert fires.")
     parser.add_argument("alerts", nargs="*", metavar="ALERT", help="measure only these")
     names: list[str] = parser.parse_args().alerts
@@ -315,8 +310,8 @@ def main() -> None:
         kept = json.loads(RESULT.read_text())["delays"]
         delays = [each for each in kept if each["alert"] not in names] + delays
     made = {
-        "telegraf": version("TELEGRAF_BINARY"),
-        "prometheus": version("PROMETHEUS_BINARY"),
+        "telegraf": version(TELEGRAF),
+        "prometheus": version(PROMETHEUS),
         "interval": INTERVAL,
         "delays": delays,
     }

@@ -48,61 +48,44 @@ KEPT: Final = 1
 """The bit of a Return that says `releaseParamCaps = false`; Cap'n Proto's C++ library always sets it."""
 
 
-class Event(NamedTuple):
-    """A node's call on a subscriber: the frame, and where its question and the callback's id are in it."""
+class Prepared(NamedTuple):
+    """A node's call or answer: the frame, where its question is in it, and in a call the callback's id."""
 
     frame: bytes
     question_at: int
-    target_at: int
+    target_at: int = 0
 
-    def to(self, target: int, question: int) -> bytes:
-        """Return the frame for a callback of that id."""
+    def to(self, question: int, target: int | None = None) -> bytes:
+        """Return the frame with this question, and as a call for the callback `target`."""
         copy = bytearray(self.frame)
         struct.pack_into("<I", copy, self.question_at, question)
-        struct.pack_into("<I", copy, self.target_at, target)
+        if target is not None:
+            struct.pack_into("<I", copy, self.target_at, target)
         return bytes(copy)
 
 
-class Answer(NamedTuple):
-    """A node's answer: the frame, and where the question is in it."""
-
-    frame: bytes
-    question_at: int
-
-    def to(self, question: int) -> bytes:
-        """Return the frame as the answer to a question."""
-        copy = bytearray(self.frame)
-        struct.pack_into("<I", copy, self.question_at, question)
-        return bytes(copy)
-
-
-def bootstrap_answer(capability: int) -> Answer:
+def bootstrap_answer(capability: int) -> Prepared:
     """Return the answer to a Bootstrap: the capability itself."""
     words = (0, 0, wire.pointer(0, 0, 2), 3, 1 | 7 << 32 | 2 << 35, 1 << 2 | 1 << 32 | 1 << 48)
     descriptor = wire.SENDER_HOSTED | capability << 32
     return _answer(wire.message_of(wire.RETURN, 2, 1, *words, descriptor, 0))
 
 
-def results(interface: Any, method: str, **fields: Any) -> Answer:
+def results(interface: Any, method: str, **fields: Any) -> Prepared:
     """Return an answer with these results."""
     return _answer(speech.answer(0, interface, method, **fields))
 
 
-def capability(interface: Any, method: str, number: int) -> Answer:
+def capability(interface: Any, method: str, number: int) -> Prepared:
     """Return an answer whose result is a capability."""
     return _answer(speech.answer(0, interface, method, table=(("senderHosted", number),), pins=RESULT))
 
 
-def json_answer(text: str) -> Answer:
-    """Return an answer to Node.executeRpc."""
-    return results(speech.NODE, "executeRpc", result=text)
-
-
-def _answer(frame: bytes) -> Answer:
+def _answer(frame: bytes) -> Prepared:
     data = wire.Message.of(frame).body.start
     copy = bytearray(frame)
     copy[data + 4] |= KEPT
-    return Answer(bytes(copy), data)
+    return Prepared(bytes(copy), data)
 
 
 def prepared_model(peers: int = 10) -> Model:
@@ -114,7 +97,7 @@ def prepared_model(peers: int = 10) -> Model:
     return model
 
 
-def json_answers(model: Model) -> dict[str, Answer]:
+def json_answers(model: Model) -> dict[str, Prepared]:
     """Return the answers to every JSON-RPC method that is polled, by method."""
     block = model.tip_hash[::-1].hex()
     parameters: dict[str, list[Any]] = {
@@ -128,50 +111,52 @@ def json_answers(model: Model) -> dict[str, Answer]:
         for method in READ_ONLY
     }
     made["getpeerinfo"] = [UNREAD_OF_PEER | peer for peer in made["getpeerinfo"]]
-    return {method: json_answer(json.dumps(result)) for method, result in made.items()}
+    return {
+        method: results(speech.NODE, "executeRpc", result=json.dumps(result)) for method, result in made.items()
+    }
 
 
-def events() -> dict[str, Event]:
+def events() -> dict[str, Prepared]:
     """Return one call of each method that is measured, by method; `add` and `spend` are the UTXO trace's."""
-    made: dict[str, Event] = asyncio.run(capnp.run(_record()))
+    made: dict[str, Prepared] = asyncio.run(capnp.run(_record()))
     return made
 
 
-async def _record() -> dict[str, Event]:
+async def _record() -> dict[str, Prepared]:
     rng = random.Random(SEED)
     number, height, value = COIN
     coin = {"outpointHash": rng.randbytes(32), "outpointN": number, "height": height, "value": value}
     block = {"hash": rng.randbytes(32), "prevHash": rng.randbytes(32), "height": 900_001, "chainTimeMax": NOW}
-    chain, trace = speech.CHAIN_NOTIFICATIONS, speech.UTXO_CACHE_TRACE
-    return {
-        "add": await _recorded(trace, "add", utxoInfo=coin),
-        "spend": await _recorded(trace, "spend", utxoInfo=coin),
-        "destroy UtxoCacheTrace": await _recorded(trace, "destroy", context=_context()),
-        "destroy ChainNotifications": await _recorded(chain, "destroy", context=_context()),
-        "updatedBlockTip": await _recorded(chain, "updatedBlockTip", context=_context()),
-        "transactionAddedToMempool": await _recorded(
-            chain, "transactionAddedToMempool", context=_context(), tx=transaction(rng, 2)
-        ),
-        "blockConnected": await _recorded(
-            chain,
-            "blockConnected",
-            context=_context(),
-            role={"validated": True, "historical": False},
-            block={**block, "data": block_of(rng, BLOCK_BYTES)},
+    tx = transaction(rng)
+    calls: dict[str, tuple[Any, dict[str, Any]]] = {
+        "add": (speech.UTXO_CACHE_TRACE, {"utxoInfo": coin}),
+        "spend": (speech.UTXO_CACHE_TRACE, {"utxoInfo": coin}),
+        "destroy UtxoCacheTrace": (speech.UTXO_CACHE_TRACE, IN_CONTEXT),
+        "destroy ChainNotifications": (speech.CHAIN_NOTIFICATIONS, IN_CONTEXT),
+        "updatedBlockTip": (speech.CHAIN_NOTIFICATIONS, IN_CONTEXT),
+        "transactionAddedToMempool": (speech.CHAIN_NOTIFICATIONS, IN_CONTEXT | {"tx": tx}),
+        "blockConnected": (
+            speech.CHAIN_NOTIFICATIONS,
+            {
+                **IN_CONTEXT,
+                "role": {"validated": True, "historical": False},
+                "block": {**block, "data": block_of(rng)},
+            },
         ),
     }
+    return {name: await _recorded(each, name.split()[0], **arguments) for name, (each, arguments) in calls.items()}
 
 
-def transaction(rng: random.Random, inputs: int) -> bytes:
-    """Return a transaction with two outputs; with 2 inputs it has about 370 bytes."""
-    spent = [OutPoint(rng.randbytes(32), index) for index in range(inputs)]
+def transaction(rng: random.Random) -> bytes:
+    """Return a transaction with two inputs and two outputs, of about 370 bytes."""
+    spent = [OutPoint(rng.randbytes(32), index) for index in range(2)]
     return payment(rng, spent, [100_000, 200_000]).data
 
 
-def block_of(rng: random.Random, size: int) -> bytes:
-    """Return a serialised block of about that size in bytes: header, count, transactions."""
-    one = transaction(rng, 2)
-    count = size // len(one)
+def block_of(rng: random.Random) -> bytes:
+    """Return a serialised block of about BLOCK_BYTES: header, count, transactions."""
+    one = transaction(rng)
+    count = BLOCK_BYTES // len(one)
     return rng.randbytes(80) + b"\xfd" + struct.pack("<H", count) + one * count
 
 
@@ -179,11 +164,10 @@ class _Thread(THREAD.Server):  # type: ignore[misc]
     """One of the node's threads, whose only use is to be in a context."""
 
 
-def _context() -> dict[str, Any]:
-    return {"thread": _Thread(), "callbackThread": _Thread()}
+IN_CONTEXT: Final = {"context": {"thread": _Thread(), "callbackThread": _Thread()}}
 
 
-async def _recorded(interface: Any, method: str, **arguments: Any) -> Event:
+async def _recorded(interface: Any, method: str, **arguments: Any) -> Prepared:
     """Return the call as it leaves Cap'n Proto's RPC system, on a capability that the other side holds."""
     ours, its = socket.socketpair()
     with ours:
@@ -192,21 +176,16 @@ async def _recorded(interface: Any, method: str, **arguments: Any) -> Event:
         stream = await capnp.AsyncIoStream.create_unix_connection(sock=its)
         client = capnp.TwoPartyClient(stream)
         callback = client.bootstrap()
-        asked = await loop.sock_recv(ours, READ_BYTES)
-        await loop.sock_sendall(ours, bootstrap_answer(0).to(_question(asked)))
-        callback = (await _resolved(callback)).cast_as(interface)
-        calling = getattr(callback, method)(**arguments)
+        asked = wire.Message.of(await loop.sock_recv(ours, READ_BYTES))
+        await loop.sock_sendall(ours, bootstrap_answer(0).to(asked.body.u32(0)))
+        await asyncio.sleep(0.02)  # until what the capability promises has come
+        calling = getattr(callback.cast_as(interface), method)(**arguments)
         frame = await _call(loop, ours)
         del calling
         client.close()
         stream.close()
-    return _event(frame)
-
-
-async def _resolved(capability: Any) -> Any:
-    """Return the capability when what it promises has come."""
-    await asyncio.sleep(0.02)
-    return capability
+    body = wire.Message.of(frame).body
+    return Prepared(frame, body.start, body.struct(wire.TARGET).start)
 
 
 async def _call(loop: asyncio.AbstractEventLoop, source: socket.socket) -> bytes:
@@ -218,20 +197,11 @@ async def _call(loop: asyncio.AbstractEventLoop, source: socket.socket) -> bytes
                 return frame
 
 
-def _question(frame: bytes) -> int:
-    return wire.Message.of(frame).body.u32(0)
-
-
-def _event(frame: bytes) -> Event:
-    body = wire.Message.of(frame).body
-    return Event(frame, body.start, body.struct(wire.TARGET).start)
-
-
-def coins(made: Sequence[Event], target: int, question: int, count: int) -> list[bytes]:
+def coins(made: Sequence[Prepared], target: int, question: int, count: int) -> list[bytes]:
     """Return UTXO events for a callback: coins that differ, of each three two as `made[0]`, one as `made[1]`."""
     rng, frames = random.Random(SEED), []
     for index in range(count):
-        frame = bytearray(made[index % 3 == 2].to(target, question))
+        frame = bytearray(made[index % 3 == 2].to(question, target))
         at = bytes(frame).index(_COIN.pack(*COIN))
         _COIN.pack_into(frame, at, index % 5, COIN[1], rng.randrange(1_000, 10_000_000))
         frames.append(bytes(frame))

@@ -116,40 +116,17 @@ def _tool(variable: str, target: str = "test") -> Path:
     return Path(path)
 
 
-@pytest.fixture(scope="session")
-def telegraf_binary() -> Path:
-    """The real Telegraf."""
-    return _tool("TELEGRAF_BINARY")
+def _binary(variable: str, target: str = "test") -> Callable[[], Path]:
+    """Return a fixture: the real program that a variable names."""
+    return pytest.fixture(lambda: _tool(variable, target), scope="session")
 
 
-@pytest.fixture(scope="session")
-def prometheus_binary() -> Path:
-    """The real Prometheus."""
-    return _tool("PROMETHEUS_BINARY")
-
-
-@pytest.fixture(scope="session")
-def promtool_binary() -> Path:
-    """Prometheus's checker: `promtool check metrics` reads a page on stdin."""
-    return _tool("PROMTOOL_BINARY")
-
-
-@pytest.fixture(scope="session")
-def tmux_binary() -> Path:
-    """The real terminal: tmux."""
-    return _tool("TMUX_BINARY")
-
-
-@pytest.fixture(scope="session")
-def kafka_binary() -> Path:
-    """What runs the programs of the real Kafka."""
-    return _tool("KAFKA_BINARY", "test-fleet")
-
-
-@pytest.fixture(scope="session")
-def victoriametrics_binary() -> Path:
-    """The real VictoriaMetrics."""
-    return _tool("VICTORIAMETRICS_BINARY", "test-fleet")
+telegraf_binary = _binary("TELEGRAF_BINARY")
+prometheus_binary = _binary("PROMETHEUS_BINARY")
+promtool_binary = _binary("PROMTOOL_BINARY")
+tmux_binary = _binary("TMUX_BINARY")
+kafka_binary = _binary("KAFKA_BINARY", "test-fleet")
+victoriametrics_binary = _binary("VICTORIAMETRICS_BINARY", "test-fleet")
 
 
 @pytest.fixture
