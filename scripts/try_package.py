@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 sys.path += [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "tests")]
 
@@ -186,10 +186,10 @@ class Machine(Process):
         hierarchy = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         super().__init__(boot, tree.parent, name="boot", environment=hierarchy)
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, AssertionError):
+    def __exit__(self, *error: object) -> None:
+        if isinstance(error[1], AssertionError):
             say(self.run("journalctl --no-pager -n 80 -u telegraf -u bitcoin-ipc-guard", status=None))
-        super().__exit__(kind, error, trace)
+        super().__exit__(*error)
 
     def stop(self, timeout: float = SECONDS) -> int | None:
         """Power off."""

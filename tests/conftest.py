@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 from support import properties
 from support.nix import Nix
-from support.nodes import Plugin, SimulatedNode
-from support.processes import STOP_SECONDS, Process, adopt_orphans, descendants, wait_until
-from support.prometheus import Prometheus
+from support.nodes import Plugin, SimulatedNode, StartNode, StartPlugin
+from support.processes import STOP_SECONDS, Process, StartProcess, adopt_orphans, descendants, wait_until
+from support.prometheus import Prometheus, StartPrometheus
 from support.scene import OWN, Scene
-from support.standing import StandingGuard
+from support.standing import StandingGuard, StartGuard
 from support.subscriber import Subscriber
-from support.telegraf import Telegraf
-from support.terminal import Terminal
+from support.telegraf import StartTelegraf, Telegraf
+from support.terminal import StartTerminal, Terminal
 
 from telegraf_bitcoin_ipc.ipc.connection import run
 
@@ -143,19 +143,19 @@ def processes() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def start_process(processes: ExitStack, tmp_path: Path) -> Callable[..., Process]:
+def start_process(processes: ExitStack, tmp_path: Path) -> StartProcess:
     """Start a process, as `Process` does without its directory; it is stopped after the test."""
     return lambda command, **options: processes.enter_context(Process(command, tmp_path, **options))
 
 
 @pytest.fixture
-def start_telegraf(processes: ExitStack, telegraf_binary: Path, tmp_path: Path) -> Callable[..., Telegraf]:
+def start_telegraf(processes: ExitStack, telegraf_binary: Path, tmp_path: Path) -> StartTelegraf:
     """Start Telegraf with a configuration text; it is stopped after the test."""
     return lambda text, **options: processes.enter_context(Telegraf(telegraf_binary, text, tmp_path, **options))
 
 
 @pytest.fixture
-def start_prometheus(processes: ExitStack, prometheus_binary: Path, tmp_path: Path) -> Callable[..., Prometheus]:
+def start_prometheus(processes: ExitStack, prometheus_binary: Path, tmp_path: Path) -> StartPrometheus:
     """Start a Prometheus that scrapes HOST:PORT; it is stopped after the test."""
     return lambda target, **options: processes.enter_context(
         Prometheus(prometheus_binary, target, tmp_path, **options)
@@ -171,13 +171,13 @@ def socket_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def start_node(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., SimulatedNode]:
+def start_node(processes: ExitStack, tmp_path: Path, socket_path: Path) -> StartNode:
     """Start a simulated node with the given options; it is stopped after the test."""
     return lambda *options, **how: processes.enter_context(SimulatedNode(socket_path, tmp_path, *options, **how))
 
 
 @pytest.fixture
-def start_plugin(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., Plugin]:
+def start_plugin(processes: ExitStack, tmp_path: Path, socket_path: Path) -> StartPlugin:
     """Start the plugin with the given options, on a node's socket or `socket`; it is stopped after the test."""
     return lambda *options, socket=socket_path, **how: processes.enter_context(
         Plugin(socket, tmp_path, *options, **how)
@@ -191,9 +191,7 @@ def guard_path(socket_path: Path) -> Path:
 
 
 @pytest.fixture
-def start_guard(
-    processes: ExitStack, tmp_path: Path, socket_path: Path, guard_path: Path
-) -> Callable[..., StandingGuard]:
+def start_guard(processes: ExitStack, tmp_path: Path, socket_path: Path, guard_path: Path) -> StartGuard:
     """Start a standing guard with the given options; it is stopped after the test."""
     return lambda *options, **how: processes.enter_context(
         StandingGuard(socket_path, guard_path, tmp_path, *options, **how)
@@ -207,7 +205,7 @@ def start_subscriber(processes: ExitStack, tmp_path: Path, socket_path: Path) ->
 
 
 @pytest.fixture
-def start_terminal(processes: ExitStack, tmux_binary: Path) -> Callable[..., Terminal]:
+def start_terminal(processes: ExitStack, tmux_binary: Path) -> StartTerminal:
     """Start a program in a terminal; both are ended after the test."""
     return lambda command, **how: processes.enter_context(Terminal(tmux_binary, command, **how))
 

@@ -44,7 +44,7 @@ def measured(telegraf: Path, prometheus: Path, cases: Mapping[int, Case]) -> dic
         emissions, sizes = lines.record(Path(name))
         for number, case in cases.items():
             began = time.monotonic()
-            cost = measure(telegraf, prometheus, Path(name) / str(number), emissions, case).as_object()
+            cost = measure(telegraf, prometheus, Path(name) / str(number), emissions, case)
             costs[str(number)] = cost
             print(f"bench: {cost}, {time.monotonic() - began:.0f} s", file=sys.stderr)
     return {

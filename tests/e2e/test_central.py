@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.fleet import Fleet
 from support.processes import START_SECONDS, wait_until
-from support.prometheus import Prometheus, Result
+from support.prometheus import Prometheus, StartPrometheus
 from support.telegraf import Telegraf
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
@@ -52,18 +52,9 @@ class Scene:
     fleet: Fleet
     prometheus: Prometheus
 
-    def firing(self, alert: str, *names: str) -> None:
-        """Wait until an alert fires for these nodes and no other."""
-
-        def right(found: Result) -> bool:
-            return [labels["node"] for labels, _ in found] == list(names)
-
-        expression = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
-        self.prometheus.shows(expression, right, f"{alert} of {names}")
-
 
 @pytest.fixture
-def scene(fleet: Fleet, start_prometheus: Callable[..., Prometheus], tmp_path: Path) -> Scene:
+def scene(fleet: Fleet, start_prometheus: StartPrometheus, tmp_path: Path) -> Scene:
     """Start all of it; the alerts wait for shorter times."""
     rules = tmp_path / "alerts.yml"
     rules.write_text(re.sub(r"\bfor: \w+", "for: 1s", RULES.read_text()).replace("[90s]", "[10s]"))
@@ -99,11 +90,7 @@ def everything_is_as_at_home(scene: Scene) -> None:
         lambda: not difference(), START_SECONDS, lambda: f"no difference between pages: {difference()}", 0.2
     )
     prometheus.wait_for("count(bitcoin_up == 1) == 2")
-    by_name = {f"bitcoin_{metric.name}": metric for metric in CATALOGUE}
-    for labels, _ in prometheus.query('{__name__=~"bitcoin_.+"}'):
-        assert set(labels) == {"__name__", "job", "instance", "node", *by_name[labels["__name__"]].tags}, labels
-    types = {name: {entry["type"] for entry in entries} for name, entries in prometheus.metadata().items()}
-    assert types == {name: {by_name[name].type} for name in types}
+    prometheus.follows_the_catalogue("node")
 
 
 def emits_in_vain(fleet: Fleet, name: str) -> None:
@@ -143,12 +130,12 @@ def an_outage_of_the_central_telegraf_loses_nothing(scene: Scene) -> None:
 def each_alert_names_the_right_node(scene: Scene) -> None:
     """A node's end and a Telegraf's end are different alerts, each for the one that is down and no other."""
     scene.prometheus.wait_for("count(bitcoin_up == 1) == 2")
-    scene.firing("BitcoinNodeDown")
-    scene.firing("BitcoinPluginDown")
+    scene.prometheus.fires("BitcoinNodeDown")
+    scene.prometheus.fires("BitcoinPluginDown")
     assert scene.fleet.nodes["alpha"].stop() == 0
     scene.fleet.telegrafs["beta"].kill()
-    scene.firing("BitcoinNodeDown", "alpha")
-    scene.firing("BitcoinPluginDown", "beta")
+    scene.prometheus.fires("BitcoinNodeDown", "alpha")
+    scene.prometheus.fires("BitcoinPluginDown", "beta")
 
 
 def test_two_nodes_at_one_central_telegraf(scene: Scene) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import run
-from support.processes import Process, free_port, get
+from support.processes import StartProcess, free_port, get
 from support.prometheus import POLL_SECONDS, Result
 from support.scene import Scene
 
@@ -19,16 +19,12 @@ pytestmark = pytest.mark.telegraf
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "run.py"
 
-StartDemo = Callable[..., Process]
+StartDemo = StartProcess
 
 
 @pytest.fixture
 def start_demo(
-    start_process: Callable[..., Process],
-    scene: Scene,
-    socket_path: Path,
-    telegraf_binary: Path,
-    prometheus_binary: Path,
+    start_process: StartProcess, scene: Scene, socket_path: Path, telegraf_binary: Path, prometheus_binary: Path
 ) -> StartDemo:
     """Start the demo, with all its files in the directory of `socket_path`."""
     environment = scene.mark | {

@@ -8,13 +8,12 @@ import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.nodes import PROGRAM, Plugin, StartNode, call_program, read_line, run_program
-from support.processes import START_SECONDS, Process
+from support.nodes import PROGRAM, StartNode, StartPlugin, call_program, read_line, run_program
+from support.processes import START_SECONDS, StartProcess
 
 MISTAKES = [
     ([], "SOCKET"),
@@ -88,7 +87,7 @@ def test_a_full_disk_gets_one_clear_sentence(arguments: list[str]) -> None:
     assert done.stderr == "telegraf-bitcoin-ipc: cannot write to stdout: No space left on device\n"
 
 
-def test_interrupt_ends_a_command_quietly(start_process: Callable[..., Process], socket_path: Path) -> None:
+def test_interrupt_ends_a_command_quietly(start_process: StartProcess, socket_path: Path) -> None:
     """Ctrl-C ends a command that waits for its node, or for a page, with status 130, and prints nothing."""
     with socket.socket(socket.AF_UNIX) as node, socket.socket() as page:
         node.bind(str(socket_path))
@@ -214,7 +213,7 @@ def test_a_closed_stdout_ends_a_command_quietly(
     assert not another.exists()
 
 
-def test_options_can_come_from_the_environment(start_node: StartNode, start_plugin: Callable[..., Plugin]) -> None:
+def test_options_can_come_from_the_environment(start_node: StartNode, start_plugin: StartPlugin) -> None:
     """Every option can be set as an environment variable; the command line goes before it."""
     environment = {
         "TELEGRAF_BITCOIN_IPC_TAG": "node=alpha,site=x",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.nodes import Plugin, Series, StartNode, StartPlugin, value
 from support.processes import START_SECONDS, wait_until
-from support.standing import StandingGuard
+from support.standing import StartGuard
 
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
@@ -115,7 +115,7 @@ def test_whole_output(
     dialect: Dialect,
     start_node: StartNode,
     start_plugin: StartPlugin,
-    start_guard: Callable[..., StandingGuard],
+    start_guard: StartGuard,
     golden: Callable[[Path, str], None],
 ) -> None:
     """No name, tag, type or value changes unseen; behind a standing guard all is as without, but for one line."""

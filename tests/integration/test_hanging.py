@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.nodes import PROGRAM, StartNode, StartPlugin, value
-from support.processes import START_SECONDS, Process, alive, children, wait_until
+from support.processes import START_SECONDS, StartProcess, alive, children, wait_until
 
 from telegraf_bitcoin_ipc.errors import NodeUnavailable
 from telegraf_bitcoin_ipc.ipc import handshake
@@ -64,7 +64,7 @@ async def test_a_look_at_a_node_that_loads_ends(
 
 @pytest.mark.parametrize("command", ["check", "once"])
 def test_a_frozen_node_ends_a_command_and_lives(
-    start_node: StartNode, start_process: Callable[..., Process], socket_path: Path, command: str
+    start_node: StartNode, start_process: StartProcess, socket_path: Path, command: str
 ) -> None:
     """A node that is stopped (SIGSTOP) answers nothing: the command says so, exits with 1, and harms no node."""
     node = start_node()

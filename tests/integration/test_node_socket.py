@@ -7,13 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from support.nodes import Plugin, SimulatedNode, value
-from support.standing import StandingGuard
+from support.nodes import StartNode, StartPlugin, value
+from support.standing import StartGuard
 
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
 from telegraf_bitcoin_ipc.guard import node as module
@@ -55,9 +55,7 @@ def listening(path: Path) -> Iterator[None]:
 
 
 def test_a_node_shows_when_its_chain_is_loaded(
-    start_node: Callable[..., SimulatedNode],
-    start_guard: Callable[..., StandingGuard],
-    start_plugin: Callable[..., Plugin],
+    start_node: StartNode, start_guard: StartGuard, start_plugin: StartPlugin
 ) -> None:
     """A Core 30 that loads its chain is left alone, however old its socket is, and lives; then it is served.
 

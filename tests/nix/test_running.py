@@ -4,21 +4,20 @@ import grp
 import os
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import toml
 from support.nix import Nix
 from support.nixos import EXPORTER, GUARD_SOCKET, NEEDED, ODD, SOCKET, configuration, nix_string, package, words_of
-from support.nodes import PROGRAM, SimulatedNode
-from support.processes import Process, free_port, get
-from support.telegraf import Telegraf
+from support.nodes import PROGRAM, StartNode
+from support.processes import StartProcess, free_port, get
+from support.telegraf import StartTelegraf
 
 pytestmark = pytest.mark.nix
 
 
-def test_any_word_reaches_the_plugin(nix: Nix, start_telegraf: Callable[..., Telegraf], tmp_path: Path) -> None:
+def test_any_word_reaches_the_plugin(nix: Nix, start_telegraf: StartTelegraf, tmp_path: Path) -> None:
     """Whatever characters an argument has, the real Telegraf starts the plugin with it."""
     said = tmp_path / "said"
     program = tmp_path / "bin" / "telegraf-bitcoin-ipc"
@@ -71,11 +70,7 @@ def test_telegraf_accepts_the_settings(nix: Nix, telegraf_binary: Path, tmp_path
 
 
 def test_telegraf_runs_with_the_settings(
-    nix: Nix,
-    start_node: Callable[..., SimulatedNode],
-    start_process: Callable[..., Process],
-    start_telegraf: Callable[..., Telegraf],
-    socket_path: Path,
+    nix: Nix, start_node: StartNode, start_process: StartProcess, start_telegraf: StartTelegraf, socket_path: Path
 ) -> None:
     """Behind the guard the machine's Telegraf serves the node's metrics, beside what else it does."""
     port = free_port()

@@ -154,13 +154,19 @@ async def relayed_session(node: SimulatedNode, dialect: str, heard: Heard) -> As
 async def _relay(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
 ) -> None:
-    cutter = FrameSplitter()
+    async for frame in frames_of(reader):
+        writer.write(change(frame))
+        await writer.drain()
+    writer.close()
+
+
+async def frames_of(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the frames of a stream until it ends."""
+    splitter = FrameSplitter()
     with suppress(ConnectionError):
         while data := await reader.read(1 << 16):
-            for frame in cutter.feed(data)[0]:
-                writer.write(change(bytes(frame)))
-            await writer.drain()
-    writer.close()
+            for frame in splitter.feed(data)[0]:
+                yield bytes(frame)
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, method: str, change: Callable[[Any, Any], Any]) -> None:

@@ -22,7 +22,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self, TypeVar
 
 T = TypeVar("T")
@@ -111,10 +110,8 @@ def state(entry: Path) -> str:
 
 def children(pid: int) -> list[int]:
     """The ids of a process's children."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def resident(pid: int) -> int:
@@ -124,10 +121,7 @@ def resident(pid: int) -> int:
 
 def proportional(pid: int) -> int:
     """The bytes that a process has in memory, of pages shared by several processes its share (PSS)."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return 1024 * int(line.split()[1])
-    raise Failure(f"no Pss of process {pid}")
+    return 1024 * int(Path(f"/proc/{pid}/smaps_rollup").read_text().partition("\nPss:")[2].split()[0])
 
 
 def wait_until(
@@ -162,6 +156,15 @@ def get(url: str, timeout: float = 30.0) -> str | None:
         return None
 
 
+OURS = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+"""The environment in which `module_command` finds its module."""
+
+
+def module_command(name: str, *arguments: str | Path) -> list[str | Path]:
+    """The command that runs one of these modules as a program of its own."""
+    return [sys.executable, "-P", "-m", f"support.{name}", *arguments]
+
+
 class Process:
     """One real process, with stdout and stderr in files of `directory`; stopped at the end of its `with`."""
 
@@ -192,9 +195,7 @@ class Process:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -340,3 +341,6 @@ class Process:
         if self._popen is not None and self._popen.stdin is not None:
             with suppress(BrokenPipeError):  # what was not flushed has no reader any more
                 self._popen.stdin.close()
+
+
+StartProcess = Callable[..., Process]

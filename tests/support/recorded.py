@@ -6,14 +6,13 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from support.in_process import NOW, Node, busy_node, serving
+from support.in_process import NOW, Node, Sink, busy_node, frames_of, serving
 
-from telegraf_bitcoin_ipc.guard import contract, gate, relay, stream, wire
+from telegraf_bitcoin_ipc.guard import contract, gate, relay, wire
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME, STOCK_30
 from telegraf_bitcoin_ipc.ipc.handshake import open_session
@@ -56,13 +55,6 @@ class _Writer:
         self._writer.close()
 
 
-class Sink:
-    """Takes every event."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
-
 Heard = Callable[[bool, bytes], None]
 
 
@@ -79,14 +71,14 @@ async def guarded_session(node: Node, dialect: str, heard: Heard, log: list[str]
     between = relay.Relay(to_node, entrance, totals, forward_utxo=True)
 
     async def from_client() -> None:
-        async for frame in _frames(client_side[0]):
+        async for frame in frames_of(client_side[0]):
             heard(False, frame)
             for admitted in entrance.admitted(frame):
                 between.from_plugin(admitted, time.monotonic())
         entrance.close()
 
     async def from_node() -> None:
-        async for frame in _frames(node_side[0]):
+        async for frame in frames_of(node_side[0]):
             heard(True, frame)
             between.from_node(frame, time.monotonic())
         to_node.close()
@@ -107,14 +99,6 @@ async def guarded_session(node: Node, dialect: str, heard: Heard, log: list[str]
         await asyncio.gather(*work)
 
 
-async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    splitter = stream.FrameSplitter()
-    with suppress(ConnectionError):
-        while data := await reader.read(1 << 16):
-            for frame in splitter.feed(data)[0]:
-                yield bytes(frame)
-
-
 @cache
 def recorded(name: str) -> Recorded:
     """Record a session of a dialect: every subscription, every call of a poll, events, and its end."""
@@ -131,7 +115,7 @@ def recorded(name: str) -> Recorded:
 
 
 async def _everything(session: Session, node: Node) -> None:
-    sink: Any = Sink()
+    sink = Sink()
     await session.probe_tip()
     following = asyncio.ensure_future(session.follow_tip())
     await asyncio.sleep(0)

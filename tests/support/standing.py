@@ -7,7 +7,7 @@ import mmap
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -111,3 +111,6 @@ class Client:
         with mmap.mmap(self.descriptor, SHARED_BYTES, prot=mmap.PROT_READ) as memory:
             numbers = struct.unpack(f"={len(TOTALS)}Q", memory[:])
         return dict(zip(TOTALS, numbers, strict=True))
+
+
+StartGuard = Callable[..., StandingGuard]

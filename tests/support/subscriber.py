@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import capnp
-from support.processes import Process
+from support.processes import OURS, Process, module_command
 
 from telegraf_bitcoin_ipc.ipc import schema
 
@@ -33,11 +33,8 @@ class Subscriber(Process):
         *,
         dialect: str = "tracing",
     ) -> None:
-        command = [sys.executable, "-P", "-m", "support.subscriber", socket, kind, misbehaviour, dialect]
-        path = str(Path(__file__).resolve().parent.parent)
-        super().__init__(
-            [str(word) for word in command], directory, name="subscriber", environment={"PYTHONPATH": path}
-        )
+        command = module_command("subscriber", socket, kind, misbehaviour, dialect)
+        super().__init__(command, directory, name="subscriber", environment=OURS)
 
     def logged(self, text: str) -> None:
         """Wait until it has printed the text."""

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
@@ -71,3 +71,6 @@ class Telegraf(Process):
         if config_text is not None:
             self.config.write_text(config_text)
         self.send(signal.SIGHUP)
+
+
+StartTelegraf = Callable[..., Telegraf]
