@@ -167,39 +167,27 @@ def prepare(node: SimulatedNode) -> None:
 def events(scene: Scene, wanted: Wanted) -> list[Event]:
     """Have everything happen that takes no other node or Telegraf away, and return it."""
     nodes, telegrafs = scene.nodes, scene.telegrafs
-    ill, hung, back, again = nodes["ill"], scene.plugin("hung"), nodes["downloading"], nodes["restarted"]
-    few, reorgs = ["BitcoinFewPeers", "BitcoinNoOutboundPeer"], ["BitcoinReorg", "BitcoinDeepReorg"]
-    dropped = ["BitcoinEventsDropped"], ["BitcoinLinesDropped"]
-    story: list[tuple[str, str, list[str], Callable[[], object]]] = [
-        ("killed", "Telegraf is killed", ["BitcoinPluginDown"], telegrafs["killed"].kill),
-        ("hung", "the plugin hangs", ["BitcoinPluginDown"], lambda: os.kill(hung, signal.SIGSTOP)),
-        ("down", "the node is killed", ["BitcoinNodeDown"], nodes["down"].kill),
-        ("frozen", "the node hangs", ["BitcoinNodeDown"], nodes["frozen"].freeze),
-        ("ill", "headers arrive without blocks", ["BitcoinHeadersAhead"], lambda: ill.do("headers", height=1000)),
-        ("ill", "all peers leave", few, lambda: ill.do("peers", inbound=0, outbound=0)),
-        ("ill", "a block takes all transactions", ["BitcoinMempoolEmpty"], lambda: ill.do("block")),
-        (
-            "ill",
-            "the node has a warning",
-            ["BitcoinNodeWarnings"],
-            lambda: ill.do("warnings", texts=["a warning"]),
-        ),
-        ("downloading", "the download begins again", ["BitcoinBackInIBD"], lambda: back.do("ibd", on=True)),
-        ("reorganised", "two blocks leave the chain", reorgs, lambda: reorganise(nodes["reorganised"])),
-        (
-            "restarted",
-            "the node is back after a restart",
-            ["BitcoinNodeRestarted"],
-            lambda: restart(again),
-        ),
-        ("behind", "a plugin that hung goes on", dropped[0], lambda: drop_events(scene)),
-        ("unread", "a Telegraf that hung goes on", dropped[1], lambda: drop_lines(telegrafs["unread"])),
+    ill, hung, back = nodes["ill"], scene.plugin("hung"), nodes["downloading"]
+    story: list[tuple[str, str, str, Callable[[], object]]] = [
+        ("killed", "Telegraf is killed", "PluginDown", telegrafs["killed"].kill),
+        ("hung", "the plugin hangs", "PluginDown", lambda: os.kill(hung, signal.SIGSTOP)),
+        ("down", "the node is killed", "NodeDown", nodes["down"].kill),
+        ("frozen", "the node hangs", "NodeDown", nodes["frozen"].freeze),
+        ("ill", "headers arrive without blocks", "HeadersAhead", lambda: ill.do("headers", height=1000)),
+        ("ill", "all peers leave", "FewPeers NoOutboundPeer", lambda: ill.do("peers", inbound=0, outbound=0)),
+        ("ill", "a block takes all transactions", "MempoolEmpty", lambda: ill.do("block")),
+        ("ill", "the node has a warning", "NodeWarnings", lambda: ill.do("warnings", texts=["a warning"])),
+        ("downloading", "the download begins again", "BackInIBD", lambda: back.do("ibd", on=True)),
+        ("reorganised", "two blocks leave the chain", "Reorg DeepReorg", lambda: reorganise(nodes["reorganised"])),
+        ("restarted", "the node is back after a restart", "NodeRestarted", lambda: restart(nodes["restarted"])),
+        ("behind", "a plugin that hung goes on", "EventsDropped", lambda: drop_events(scene)),
+        ("unread", "a Telegraf that hung goes on", "LinesDropped", lambda: drop_lines(telegrafs["unread"])),
     ]
     happened: list[Event] = []
-    for node, what, alerts, act in story:
-        if chosen := list(filter(wanted, alerts)):
+    for node, what, names, act in story:
+        if alerts := [alert for name in names.split() if wanted(alert := f"Bitcoin{name}")]:
             act()
-            happened += [Event(alert, node, what, time.time()) for alert in chosen]
+            happened += [Event(alert, node, what, time.time()) for alert in alerts]
             say(f"{node}: {what}")
     return happened
 
@@ -258,7 +246,10 @@ def measured(scene: Scene, wanted: Wanted) -> list[dict[str, Any]]:
     if wanted("BitcoinDataOld"):
         happened.append(Event("BitcoinDataOld", "unpolled", "the last poll ends", last_poll(scene, "unpolled")))
     wait_for_alerts(scene, happened)
-    warn_of_others(scene, happened)
+    expected = {(event.alert, event.node) for event in happened}
+    for way, prometheus in scene.ways.items():
+        for alert, node in prometheus.fired().keys() - expected:
+            say(f"not expected, by {way}: {alert} {node}")
     if wanted("BitcoinNothingWatched"):
         os.kill(scene.plugin("hung"), signal.SIGCONT)  # so that it ends with Telegraf
         for telegraf in scene.telegrafs.values():
@@ -280,14 +271,6 @@ def last_poll(scene: Scene, node: str) -> float:
     """When the last poll of a node ended, as far as Prometheus knows."""
     ((_, at),) = scene.ways["scraped"].query(f'bitcoin_last_poll_timestamp_seconds{{node="{node}"}}')
     return at
-
-
-def warn_of_others(scene: Scene, expected: Sequence[Event]) -> None:
-    """Report the alerts that have fired, but should not have."""
-    wanted = {(event.alert, event.node) for event in expected}
-    for way, prometheus in scene.ways.items():
-        for alert, node in prometheus.fired().keys() - wanted:
-            say(f"not expected, by {way}: {alert} {node}")
 
 
 def say(text: str) -> None:

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice, repeat
 from typing import NamedTuple
 
-from bench import frames, subjects
+from bench import frames, report, subjects
 from bench.cycles import bare, poll_times
 from bench.driver import Node, prepared_answers
 from bench.figures import Figure, Scale, percentile, slope
-from bench.report import HERE
 
 EVENTS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 PEERS = (10, 30, 100, 300, 1_000)
@@ -104,18 +103,13 @@ def _rates(node: Node) -> tuple[Plot, float]:
 
 
 def draw(plot: Plot) -> None:
-    """Write a plot as SVG, both axes logarithmic; the same data give the same file."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = plot.file
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(7, 4.2), layout="constrained")
+    """Write a plot as SVG, both axes logarithmic."""
+    path = report.HERE / plot.file
+    canvas = report.canvas(path, 7)
     axes = canvas.subplots()
     for line in plot.lines:
         axes.loglog(line.xs, line.ys, marker="o", label=line.name)
     axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
-    canvas.savefig(HERE / plot.file, metadata={"Date": None})
+    canvas.savefig(path, metadata={"Date": None})

@@ -65,6 +65,17 @@ def version(binary: Path) -> str:
     return next(word for word in (done.stdout or done.stderr).replace(",", " ").split() if word[0].isdigit())
 
 
+def canvas(path: Path, width: float) -> Any:
+    """Return an empty plot; saved with `metadata={"Date": None}`, the same data give the same file."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = path.name
+    from matplotlib.figure import Figure as Canvas
+
+    return Canvas(figsize=(width, 4.2), layout="constrained")
+
+
 def machine() -> list[Figure]:
     """Return the machine, its system, and its load at the beginning of the run."""
     models = [

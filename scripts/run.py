@@ -144,9 +144,9 @@ def show(samples: list[str]) -> None:
 
 
 def start_prometheus(
-    processes: Processes, binary: Path, directory: Path, metrics: Endpoint, endpoint: Endpoint
-) -> Prometheus:
-    """Start Prometheus."""
+    processes: Processes, binary: Path, directory: Path, metrics: Endpoint, endpoint: Endpoint, nodes: int
+) -> None:
+    """Start Prometheus, and wait until it has scraped that number of nodes."""
     say(f"Starting Prometheus on {endpoint.address}.")
     pages = os.environ.get("PROMETHEUS_PAGES")
     prometheus = Prometheus(
@@ -158,20 +158,16 @@ def start_prometheus(
         address=endpoint.target,
         listen=endpoint.address,
     )
-    return processes.start(prometheus)
-
-
-def wait_until_scraped(prometheus: Prometheus, nodes: int, stop: StopRequest) -> None:
-    """Wait until Prometheus has scraped that number of nodes."""
+    processes.start(prometheus)
 
     def scraped() -> bool:
-        stop.check()
+        processes.stop_request.check()
         return len(prometheus.query("bitcoin_up")) == nodes
 
     prometheus.wait_until(scraped, "bitcoin_up in Prometheus", FIRST_ANSWER_SECONDS)
 
 
-def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, processes: Processes) -> None:
+def run(arguments: argparse.Namespace, directory: Path, processes: Processes) -> None:
     """Start everything, print the first metrics, and run until a signal; with --once, stop then."""
     endpoint = Endpoint(arguments.address, "Telegraf", "address")
     endpoint.require_free()
@@ -191,10 +187,9 @@ def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, proce
     say("Starting Telegraf.")
     text = telegraf_configuration(arguments.address, nodes, options)
     telegraf = processes.start(Telegraf(telegraf_binary, text, directory))
-    show(first_samples(endpoint, telegraf, len(nodes), stop))
+    show(first_samples(endpoint, telegraf, len(nodes), processes.stop_request))
     if prometheus is not None:
-        server = start_prometheus(processes, prometheus_binary, directory, endpoint, prometheus)
-        wait_until_scraped(server, len(nodes), stop)
+        start_prometheus(processes, prometheus_binary, directory, endpoint, prometheus, len(nodes))
     say(f"Everything runs. Configuration and logs: {directory}  Stop: Ctrl-C")
     width = max(10, *(len(node.label) for node in nodes))
     for node in nodes:
@@ -203,10 +198,10 @@ def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, proce
     if prometheus is not None:
         say(f"  {'Prometheus':{width}}  {prometheus.url}/graph")
     if not arguments.once:
-        live(nodes, arguments.fall_every, processes, stop)
+        live(nodes, arguments.fall_every, processes)
 
 
-def live(nodes: Sequence[Watched], every: float, processes: Processes, stop: StopRequest) -> None:
+def live(nodes: Sequence[Watched], every: float, processes: Processes) -> None:
     """Go on until a signal; the last of several nodes is killed and started again meanwhile, over and over."""
     falling = nodes[-1].process if len(nodes) > 1 else None
     down = every * DOWN_SHARE
@@ -215,7 +210,7 @@ def live(nodes: Sequence[Watched], every: float, processes: Processes, stop: Sto
         say(f"Node {falling.name} falls every {every:g} s, and comes back {down:g} s later.")
     while True:
         processes.require_alive()
-        stop.check()
+        processes.stop_request.check()
         if falling and time.monotonic() >= due:
             now = time.strftime("%H:%M:%S")
             if falling.running:
@@ -285,9 +280,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = StopRequest()
     try:
         with temporary_directory() as directory, ExitStack() as stack:
-            processes = Processes(stack)
+            processes = Processes(stack, stop)
             with suppress(Stopped):
-                run(parsed, Path(directory), stop, processes)
+                run(parsed, Path(directory), processes)
             processes.stop()
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)

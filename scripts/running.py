@@ -56,8 +56,9 @@ class StopRequest:
 class Processes:
     """The processes that were started; they are stopped in the reverse order."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, stop_request: StopRequest) -> None:
         self._stack = stack
+        self.stop_request = stop_request
         self._started: list[Process] = []
         self.down: set[Process] = set()
         """Those that were killed on purpose."""

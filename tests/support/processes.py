@@ -177,16 +177,18 @@ class Process:
         environment: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
         reads: bool = False,
+        cwd: Path | None = None,
     ) -> None:
         """`environment` is added to the test run's own; `stdin=subprocess.PIPE` gives a pipe in `.stdin`.
 
-        With `reads` its stdout is a pipe in `.reader` instead of a file.
+        With `reads` its stdout is a pipe in `.reader` instead of a file. It runs in `directory`, or in `cwd`.
         """
         self.command = [str(part) for part in command]
         self.name = name or Path(self.command[0]).name
         self._environment = {**os.environ, **(environment or {})}
         self._stdin = stdin
         self._reads = reads
+        self._cwd = cwd or directory
         self._directory = directory
         self._popen: subprocess.Popen[bytes] | None = None
         self._stdout = self._stderr = Path(os.devnull)
@@ -216,7 +218,7 @@ class Process:
                     stdout=subprocess.PIPE if self._reads else stdout,
                     stderr=stderr,
                     env=self._environment,
-                    cwd=self._directory,
+                    cwd=self._cwd,
                     process_group=0,
                 )
             except OSError as error:

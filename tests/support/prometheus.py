@@ -30,6 +30,23 @@ def by_node(found: Result) -> dict[str, float]:
     return values
 
 
+def ask(address: str, path: str) -> Any:
+    """What the Prometheus there answers."""
+    answer = get(f"http://{address}/api/v1/{path}")
+    assert answer is not None, f"no answer to {path}"
+    return json.loads(answer)["data"]
+
+
+def query(address: str, expression: str, at: float | None = None) -> Result:
+    """What the Prometheus there gives for an expression, as `Prometheus.query`."""
+    parameters = {"query": expression} | ({} if at is None else {"time": str(at)})
+    data = ask(address, f"query?{urllib.parse.urlencode(parameters)}")
+    if data["resultType"] == "scalar":
+        return [({}, float(data["result"][1]))]
+    assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"
+    return [(series["metric"], float(series["value"][1])) for series in data["result"]]
+
+
 class Prometheus(Process):
     """A real Prometheus that scrapes targets, HOST:PORT, and answers queries on `address`."""
 
@@ -88,11 +105,6 @@ class Prometheus(Process):
         except Failure:  # 503 while it starts
             return False
 
-    def _ask(self, path: str) -> Any:
-        answer = get(f"http://{self.address}/api/v1/{path}")
-        assert answer is not None, f"no answer to {path}\n{self.log}"
-        return json.loads(answer)["data"]
-
     @property
     def write_url(self) -> str:
         """Where it takes remote write."""
@@ -100,12 +112,7 @@ class Prometheus(Process):
 
     def query(self, expression: str, at: float | None = None) -> Result:
         """The labels (`__name__` among them) and the value of each series that it gives, now or `at` a time."""
-        parameters = {"query": expression} | ({} if at is None else {"time": str(at)})
-        data = self._ask(f"query?{urllib.parse.urlencode(parameters)}")
-        if data["resultType"] == "scalar":
-            return [({}, float(data["result"][1]))]
-        assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"
-        return [(series["metric"], float(series["value"][1])) for series in data["result"]]
+        return query(self.address, expression, at)
 
     def wait_for(self, expression: str, timeout: float = START_SECONDS) -> Result:
         """Query until there is a result, and return it; `bitcoin_up == 1` waits for a value."""
@@ -154,7 +161,7 @@ class Prometheus(Process):
 
     def metadata(self) -> dict[str, list[dict[str, str]]]:
         """For each metric's name what the page said of it: `type`, `help` and `unit`."""
-        data: dict[str, list[dict[str, str]]] = self._ask("metadata")
+        data: dict[str, list[dict[str, str]]] = ask(self.address, "metadata")
         return data
 
 
