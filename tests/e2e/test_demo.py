@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import run
-from support.processes import StartProcess, free_port, get
+from support.processes import StartProcess, free_port
 from support.prometheus import POLL_SECONDS, Result, query
 from support.scene import Scene
+from support.telegraf import metrics_page
 
 pytestmark = pytest.mark.telegraf
 
@@ -47,7 +48,7 @@ def test_everything_runs_until_it_is_told_to_stop(start_demo: StartDemo, scene: 
     demo.wait_until(lambda: "Everything runs" in demo.stdout, "everything ran")
     demo.wait_until(lambda: f"http://{prometheus}/graph" in demo.stdout, "the addresses were printed")
     assert f"http://{metrics}/metrics" in demo.stdout
-    assert "bitcoin_up 1" in (get(f"http://{metrics}/metrics") or "")
+    assert "bitcoin_up 1" in metrics_page(metrics)
 
     def is_up() -> bool:
         return [value for _, value in query(prometheus, "bitcoin_up")] == [1]

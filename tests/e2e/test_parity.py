@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from support.nodes import SimulatedNode, StartNode
 from support.old_exporter import COUNTERS, GAUGES, SET_BY_EVENTS, OldExporters
-from support.processes import START_SECONDS, free_port, get, wait_until
-from support.telegraf import StartTelegraf, configuration
+from support.processes import START_SECONDS, free_port, wait_until
+from support.telegraf import StartTelegraf, configuration, metrics_page
 
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS
 from telegraf_bitcoin_ipc.parity.command import add_options, report
@@ -49,7 +49,7 @@ class Scene:
         }
 
         def page() -> set[str]:
-            return set((get(f"http://{self.new}/metrics") or "").splitlines())
+            return set(metrics_page(self.new).splitlines())
 
         wait_until(lambda: lines <= page(), START_SECONDS, lambda: f"{lines}: {page()}\n{self.old.log}", pause=0.2)
 

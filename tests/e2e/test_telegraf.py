@@ -11,17 +11,15 @@ from pathlib import Path
 import pytest
 from support.nodes import StartNode
 from support.processes import (
-    START_SECONDS,
     STOP_SECONDS,
     StartProcess,
     alive,
     children,
     free_port,
-    get,
     wait_until,
 )
 from support.prometheus import EVERYTHING, Result, StartPrometheus
-from support.telegraf import StartTelegraf, Telegraf, configuration
+from support.telegraf import StartTelegraf, Telegraf, accepted, config_check, configuration, metrics_page
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
@@ -60,10 +58,8 @@ def test_prometheus_has_the_catalogue(
     prometheus.shows(EVERYTHING, is_all, f"{wanted}")
     prometheus.follows_the_catalogue()
     assert complaints(telegraf) == []
-    page = get(f"http://{address}/metrics")
-    done = subprocess.run(
-        [promtool_binary, "check", "metrics"], input=page, capture_output=True, text=True, timeout=60
-    )
+    page = metrics_page(address)
+    done = subprocess.run([promtool_binary, "check", "metrics"], input=page, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -135,7 +131,7 @@ def shows(telegraf: Telegraf, address: str, line: str) -> str:
     """Wait for a line on Telegraf's page, and return the page."""
 
     def page() -> str | None:
-        page = get(f"http://{address}/metrics") or ""
+        page = metrics_page(address)
         return page if line in page.splitlines() else None
 
     return telegraf.wait_until(page, f"{line} on the page", pause=0.2) or ""
@@ -199,16 +195,7 @@ def test_other_plugins_are_left_as_they_are(
 
 
 def test_the_example_is_a_configuration_that_telegraf_takes(
-    telegraf_binary: Path, tmp_path: Path, pytestconfig: pytest.Config
+    telegraf_binary: Path, pytestconfig: pytest.Config
 ) -> None:
     """`telegraf config check` has nothing to say against telegraf.conf.example."""
-    example = pytestconfig.rootpath / "telegraf.conf.example"
-    done = subprocess.run(
-        [telegraf_binary, "config", "check", "--config", example],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=START_SECONDS,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "deprecated" not in done.stdout + done.stderr
+    accepted(config_check(telegraf_binary, pytestconfig.rootpath / "telegraf.conf.example"))

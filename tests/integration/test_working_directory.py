@@ -31,20 +31,24 @@ sys.exit(status)
 @pytest.fixture
 def start_in(start_process: StartProcess, tmp_path: Path, socket_path: Path) -> Iterator[Start]:
     """Start commands of the program in a directory of a kind; they end with the test at the latest."""
-    home = tmp_path / "home"
-    directory = home / "directory"
-    directory.mkdir(parents=True)
+    directory = tmp_path / "home" / "directory"
+
+    def make_usable() -> None:
+        directory.parent.mkdir(exist_ok=True)
+        directory.parent.chmod(0o700)
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o700)
 
     def start(what: str, *commands: list[str]) -> Process:
+        make_usable()
         each = [[str(socket_path) if word is SOCKET else word for word in command] for command in commands]
         in_one = [sys.executable, "-P", "-c", ONE_AFTER_ANOTHER, json.dumps(each)]
         command = [str(PROGRAM), *each[0]] if len(each) == 1 else in_one
         return start_process(started_in(what, command), name="it", cwd=directory, stdin=subprocess.PIPE)
 
+    make_usable()
     yield start
-    home.chmod(0o700)
-    if directory.exists():
-        directory.chmod(0o700)
+    make_usable()
 
 
 @pytest.fixture(params=UNUSABLE)

@@ -3,7 +3,7 @@
 import grp
 import os
 import re
-import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,8 @@ from support import toml
 from support.nix import Nix
 from support.nixos import EXPORTER, GUARD_SOCKET, NEEDED, ODD, SOCKET, configuration, nix_string, package, words_of
 from support.nodes import PROGRAM, StartNode
-from support.processes import StartProcess, free_port, get
-from support.telegraf import StartTelegraf
+from support.processes import StartProcess, free_port
+from support.telegraf import StartTelegraf, accepted, config_check, metrics_page
 
 pytestmark = pytest.mark.nix
 
@@ -61,12 +61,7 @@ def test_telegraf_accepts_the_settings(nix: Nix, telegraf_binary: Path, tmp_path
     """`telegraf config check` has nothing to say against what the module makes."""
     file = tmp_path / "telegraf.conf"
     file.write_text(machine(nix, Path(SOCKET), Path(GUARD_SOCKET), 9332)[0])
-    done = subprocess.run(
-        [telegraf_binary, "config", "check", "--config", file],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "deprecated" not in done.stdout + done.stderr
+    accepted(config_check(telegraf_binary, file))
 
 
 def test_telegraf_runs_with_the_settings(
@@ -80,10 +75,7 @@ def test_telegraf_runs_with_the_settings(
     telegraf = start_telegraf(text)
     node.says("subscribed", 2)
     node.do("block")
-
-    def page() -> str:
-        return get(f"http://127.0.0.1:{port}/metrics") or ""
-
+    page = partial(metrics_page, f"127.0.0.1:{port}")
     telegraf.wait_until(
         lambda: 'bitcoin_blocks_connected_total{site="home"} 1\n' in page(), "the block on the page"
     )

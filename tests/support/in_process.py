@@ -7,8 +7,8 @@ import io
 import json
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -131,24 +131,36 @@ Heard = Callable[[bool, bytes], bytes]
 """Told whether it was the node that spoke, and the frame; returns what the other side gets."""
 
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Between = Callable[[Streams, Streams], Awaitable[object]]
+"""Carries what is said from the client's streams to the node's, and back, until both have ended."""
+
+
 @asynccontextmanager
-async def relayed_session(node: SimulatedNode, dialect: str, heard: Heard) -> AsyncIterator[Session]:
-    """Hold a session with a node of which every frame passes `heard`."""
+async def session_through(node: SimulatedNode, dialect: str, between: Between) -> AsyncIterator[Session]:
+    """Hold a session with a node, and something between them."""
     ours, outer = socket.socketpair()
     inner, its = socket.socketpair()
-    client_side = await asyncio.open_connection(sock=outer)
-    node_side = await asyncio.open_connection(sock=inner)
-    relays = [
-        asyncio.ensure_future(_relay(client_side[0], node_side[1], partial(heard, False))),
-        asyncio.ensure_future(_relay(node_side[0], client_side[1], partial(heard, True))),
-    ]
+    client_side, node_side = [await asyncio.open_connection(sock=each) for each in (outer, inner)]
+    work = asyncio.ensure_future(between(client_side, node_side))
     try:
         async with serving(its, node, dialect):
             with ours:
                 async with open_session(ours) as session:
                     yield session
     finally:
-        await asyncio.gather(*relays)
+        await work
+
+
+def relayed_session(node: SimulatedNode, dialect: str, heard: Heard) -> AbstractAsyncContextManager[Session]:
+    """Hold a session with a node of which every frame passes `heard`."""
+
+    def between(client: Streams, server: Streams) -> Awaitable[object]:
+        return asyncio.gather(
+            _relay(client[0], server[1], partial(heard, False)), _relay(server[0], client[1], partial(heard, True))
+        )
+
+    return session_through(node, dialect, between)
 
 
 async def _relay(

@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from unittest.mock import patch
 
 from support.line_protocol import read
-from support.processes import START_SECONDS, STOP_SECONDS, Process
+from support.processes import POLL_SECONDS, START_SECONDS, STOP_SECONDS, Process
 
 from telegraf_bitcoin_ipc.cli import main
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
+
+T = TypeVar("T")
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
 """The installed program."""
@@ -173,6 +175,22 @@ class Plugin(Process):
             return series if condition(series) else None
 
         return self.wait_until(answer, what, timeout) or {}
+
+    def settled(self, view: Callable[[Series], T], polls: int, pause: float = POLL_SECONDS) -> T:
+        """Wait until so many polls in a row have changed nothing in a view of the emissions; return that."""
+        found, times = view(self.ask()), set[float]()
+
+        def same() -> bool:
+            nonlocal found
+            series = self.ask()
+            if (now := view(series)) != found:
+                found = now
+                times.clear()
+            times.update(at for (name, _), at in series.items() if name == "last_poll_timestamp_seconds")
+            return len(times) > polls
+
+        self.wait_until(same, "polls changed nothing", pause=pause)
+        return found
 
     def logged(self, text: str, timeout: float = START_SECONDS) -> None:
         """Wait for a line of its log that contains the text."""

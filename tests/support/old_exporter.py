@@ -165,20 +165,16 @@ def happened(count: Count, event: str, arguments: Mapping[str, Any]) -> None:
         count(f"bitcoin_utxo_cache_{event}_value_total", by=arguments["utxoInfo"].value)
 
 
-COUNTERS = {
-    "usdt_exporter": (
-        "bitcoind_mempool_added_total", "bitcoind_mempool_added_vbytes_total", "bitcoind_mempool_removed_total",
-        "bitcoind_mempool_rejected_total", "bitcoind_utxocache_coins_added_total",
-        "bitcoind_utxocache_coins_spent_total", "bitcoind_utxocache_coins_uncached_total",
-    ),
-    "ipc-exporter-rust": (
-        "bitcoin_blocks_connected_total", "bitcoin_blocks_disconnected_total", "bitcoin_mempool_tx_added_total",
-        "bitcoin_mempool_tx_removed_total", "bitcoin_tip_updates_total", "bitcoin_chain_state_flushes_total",
-        "bitcoin_utxo_cache_add_total", "bitcoin_utxo_cache_spend_total", "bitcoin_utxo_cache_uncache_total",
-        "bitcoin_utxo_cache_add_value_total", "bitcoin_utxo_cache_spend_value_total",
-        "bitcoin_utxo_cache_uncache_value_total",
-    ),
+COUNTED = {
+    "bitcoind_mempool_added_vbytes_total", "bitcoind_mempool_removed_total", "bitcoind_mempool_rejected_total",
+    *(f"bitcoin_utxo_cache_{name}_value_total" for name in ("add", "spend", "uncache")),
+    *(name for names in EVENTS.values() for name in names),
 }  # fmt: skip
+
+COUNTERS = {
+    "usdt_exporter": [name for name in COUNTED if name.startswith("bitcoind_")],
+    "ipc-exporter-rust": [name for name in COUNTED if name.startswith("bitcoin_")],
+}
 """What is counted from events."""
 
 LABELS = {"bitcoind_mempool_removed_total": ["reason"]}

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache
 
-from support.in_process import NOW, Node, Sink, busy_node, frames_of, serving
+from support.in_process import NOW, Node, Sink, Streams, busy_node, frames_of, session_through
 
 from telegraf_bitcoin_ipc.guard import contract, gate, relay, wire
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME, STOCK_30
-from telegraf_bitcoin_ipc.ipc.handshake import open_session
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 DIALECTS = tuple(BY_NAME)
@@ -58,45 +56,39 @@ class _Writer:
 Heard = Callable[[bool, bytes], None]
 
 
-@asynccontextmanager
-async def guarded_session(node: Node, dialect: str, heard: Heard, log: list[str]) -> AsyncIterator[Session]:
+def guarded_session(
+    node: Node, dialect: str, heard: Heard, log: list[str]
+) -> AbstractAsyncContextManager[Session]:
     """Hold a session with a node by way of a guard; `heard` gets the frames that either side gives the guard."""
-    ours, outer = socket.socketpair()
-    inner, its = socket.socketpair()
-    client_side = await asyncio.open_connection(sock=outer)
-    node_side = await asyncio.open_connection(sock=inner)
-    to_client, to_node = _Writer(client_side[1]), _Writer(node_side[1])
-    totals = memoryview(bytearray(contract.SHARED_BYTES)).cast("Q")
-    entrance = gate.Gate(to_client, totals, log.append, lambda: dialect == STOCK_30.name)
-    between = relay.Relay(to_node, entrance, totals, forward_utxo=True)
 
-    async def from_client() -> None:
-        async for frame in frames_of(client_side[0]):
-            heard(False, frame)
-            for admitted in entrance.admitted(frame):
-                between.from_plugin(admitted, time.monotonic())
-        entrance.close()
+    async def between(client: Streams, server: Streams) -> None:
+        to_client, to_node = _Writer(client[1]), _Writer(server[1])
+        totals = memoryview(bytearray(contract.SHARED_BYTES)).cast("Q")
+        entrance = gate.Gate(to_client, totals, log.append, lambda: dialect == STOCK_30.name)
+        guard = relay.Relay(to_node, entrance, totals, forward_utxo=True)
 
-    async def from_node() -> None:
-        async for frame in frames_of(node_side[0]):
-            heard(True, frame)
-            between.from_node(frame, time.monotonic())
-        to_node.close()
+        async def from_client() -> None:
+            async for frame in frames_of(client[0]):
+                heard(False, frame)
+                for admitted in entrance.admitted(frame):
+                    guard.from_plugin(admitted, time.monotonic())
+            entrance.close()
 
-    async def ticks() -> None:
-        while to_node.open:
-            between.tick(time.monotonic())
-            await asyncio.sleep(TICK_SECONDS)
-        to_client.close()
+        async def from_node() -> None:
+            async for frame in frames_of(server[0]):
+                heard(True, frame)
+                guard.from_node(frame, time.monotonic())
+            to_node.close()
 
-    work = [asyncio.ensure_future(each()) for each in (from_client, from_node, ticks)]
-    try:
-        async with serving(its, node, dialect):
-            with ours:
-                async with open_session(ours) as session:
-                    yield session
-    finally:
-        await asyncio.gather(*work)
+        async def ticks() -> None:
+            while to_node.open:
+                guard.tick(time.monotonic())
+                await asyncio.sleep(TICK_SECONDS)
+            to_client.close()
+
+        await asyncio.gather(from_client(), from_node(), ticks())
+
+    return session_through(node, dialect, between)
 
 
 @cache

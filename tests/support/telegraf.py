@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 from support.nodes import PROGRAM
-from support.processes import Process
+from support.processes import START_SECONDS, Process, get
 
 from telegraf_bitcoin_ipc import cli
 
@@ -49,6 +49,31 @@ def remote_write(url: str, *more: str) -> str:
     text, count = re.subn(r"^ *url = .*$", lambda _: lines, block, flags=re.MULTILINE)
     assert count == 1
     return f"\n{text}"
+
+
+def config_check(
+    binary: Path, file: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Have Telegraf check a configuration; what it says is on stdout."""
+    return subprocess.run(
+        [binary, "config", "check", *options, "--config", file],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=START_SECONDS,
+    )
+
+
+def accepted(done: subprocess.CompletedProcess[str]) -> None:
+    """Fail if Telegraf has anything to say against a configuration."""
+    assert done.returncode == 0, done.stdout
+    assert "deprecated" not in done.stdout
+
+
+def metrics_page(address: str) -> str:
+    """The page of metrics at HOST:PORT; empty while there is none."""
+    return get(f"http://{address}/metrics") or ""
 
 
 class Telegraf(Process):
