@@ -52,16 +52,10 @@ def wait_for(condition: Callable[[], T], what: str) -> T:
 
 def prepared_answers(json_answers: Mapping[str, Prepared]) -> dict[tuple[int, int] | str, Prepared]:
     """Return what is answered, by interface and method, and by JSON-RPC method."""
-    sizes = (
-        "MempoolSize",
-        "MempoolDynamicUsage",
-        "MempoolMaxUsage",
-        "NodeCount",
-        "TotalBytesRecv",
-        "TotalBytesSent",
-    )
+    number = {"result": 12_345}
     tables: list[tuple[Any, Mapping[str, Mapping[str, Any]]]] = [
-        (speech.NODE, {f"get{name}": {"result": 12_345} for name in sizes}),
+        (speech.NODE, {f"getMempool{name}": number for name in ("Size", "DynamicUsage", "MaxUsage")}),
+        (speech.NODE, {f"get{name}": number for name in ("NodeCount", "TotalBytesRecv", "TotalBytesSent")}),
         (speech.NODE, {"getHeaderTip": {"height": 900_000, "blockTime": frames.NOW, "result": True}}),
         (speech.NODE, {"getVerificationProgress": {"result": 0.99999}, "shutdownRequested": {"result": False}}),
         (speech.CHAIN, {"getHeight": {"result": 900_000, "hasResult": True}}),
@@ -74,8 +68,8 @@ def prepared_answers(json_answers: Mapping[str, Prepared]) -> dict[tuple[int, in
         for interface, methods in tables
         for method, fields in methods.items()
     }
-    for number, method in enumerate(("construct", "makeMining", "makeChain", "makeNode", "makeTracing"), start=1):
-        made[_key(INIT, method)] = capability(INIT, method, number)
+    for ordinal, method in enumerate(("construct", "makeMining", "makeChain", "makeNode", "makeTracing"), start=1):
+        made[_key(INIT, method)] = capability(INIT, method, ordinal)
     return made | dict(json_answers)
 
 
@@ -151,8 +145,7 @@ class Node:
         os.eventfd_write(self._wake, 1)
         if not self._answered.acquire(timeout=DEADLINE):
             raise Failure("a call was not answered")
-        if self._failure is not None:
-            self._check()
+        self._check()
 
     def burst(self, subscriber: Subscriber, calls: Iterable[bytes]) -> list[int]:
         """Make calls back to back; returns the moments: of the beginning and of each answer, in nanoseconds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import shutil
@@ -25,6 +24,7 @@ from support.subscriber import Subscriber
 from support.telegraf import StartTelegraf, Telegraf
 from support.terminal import StartTerminal, Terminal
 
+import telegraf_bitcoin_ipc
 from telegraf_bitcoin_ipc.ipc.connection import run
 
 properties.register()
@@ -76,11 +76,7 @@ def installed_package() -> None:
     if os.environ.get("TEST_CHECKOUT"):
         return
     installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
-    try:
-        package = importlib.import_module("telegraf_bitcoin_ipc")
-    except ModuleNotFoundError:
-        pytest.fail("telegraf_bitcoin_ipc is not installed here: run `make test`", pytrace=False)
-    (found,) = package.__path__
+    (found,) = telegraf_bitcoin_ipc.__path__
     if not any(Path(found).is_relative_to(directory) for directory in installed):
         pytest.fail(
             f"the tests are for the installed wheel, and telegraf_bitcoin_ipc comes from {found}: "
@@ -107,12 +103,11 @@ def nothing_left_behind() -> Iterator[None]:
 
 def _tool(variable: str, target: str = "test") -> Path:
     path = os.environ.get(variable)
-    if not path:
+    if not path or not os.access(path, os.X_OK):
+        what = f"{path}, which is no program" if path else "not set"
         pytest.fail(
-            f"{variable} is not set: run `make {target}`, which gets the program and sets it", pytrace=False
+            f"{variable} is {what}: run `make {target}`, which gets the program and sets it", pytrace=False
         )
-    if not os.access(path, os.X_OK):
-        pytest.fail(f"{variable} is {path}, which is no program: run `make {target}`", pytrace=False)
     return Path(path)
 
 

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from dashboards import chain, fees, mempool, network, overview, plugin, provisioning, replaced, utxo
+from dashboards import chain, mempool, network, overview, plugin, replaced, utxo
 from dashboards.panels import DATA_SOURCE, Panel
 
 TITLE: Final = "Bitcoin node (IPC)"
@@ -28,12 +28,43 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
     "Overview": overview.PANELS,
     "Chain": chain.PANELS,
     "Mempool": mempool.PANELS,
-    "Fees": fees.PANELS,
+    "Fees": mempool.FEES,
     "Network": network.PANELS,
     "UTXO cache": utxo.PANELS,
     "Plugin": plugin.PANELS,
 }
 """The rows from top to bottom, with their panels from left to right."""
+
+
+DASHBOARDS: Final = "/var/lib/grafana/dashboards"
+"""Where Grafana looks for the dashboard's file."""
+
+PROVISIONED_SOURCE: Final = """\
+# Grafana: /etc/grafana/provisioning/datasources/. Made by `make dashboards`.
+apiVersion: 1
+datasources:
+  - name: Prometheus
+    uid: prometheus
+    type: prometheus
+    access: proxy
+    # Where Prometheus answers queries.
+    url: http://127.0.0.1:9090
+    jsonData:
+      # Prometheus's scrape_interval: $__rate_interval is at least four times that.
+      timeInterval: 15s
+"""
+
+PROVIDER: Final = f"""\
+# Grafana: /etc/grafana/provisioning/dashboards/. Made by `make dashboards`.
+apiVersion: 1
+providers:
+  - name: bitcoin
+    type: file
+    allowUiUpdates: false
+    options:
+      # The directory of the dashboard's JSON file.
+      path: {DASHBOARDS}
+"""
 
 
 def dashboard() -> Dashboard:
@@ -69,8 +100,8 @@ def files() -> dict[str, str]:
     """Return every generated file by its path in grafana/."""
     return {
         "dashboards/bitcoin-node.json": text(),
-        "provisioning/datasources/prometheus.yml": provisioning.DATA_SOURCE,
-        "provisioning/dashboards/bitcoin.yml": provisioning.PROVIDER,
+        "provisioning/datasources/prometheus.yml": PROVISIONED_SOURCE,
+        "provisioning/dashboards/bitcoin.yml": PROVIDER,
         "README.md": replaced.markdown([panel for panels in ROWS.values() for panel in panels]),
     }
 

@@ -7,15 +7,15 @@ import subprocess
 import time
 import urllib.request
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from support.fleet import Fleet
 from support.processes import START_SECONDS, wait_until
 from support.prometheus import Prometheus, StartPrometheus
-from support.telegraf import Telegraf, accepted, config_check
+from support.telegraf import accepted, config_check
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
@@ -45,8 +45,7 @@ def steady(lines: set[str]) -> set[str]:
     return {line for line in lines if not VARIES.match(line)}
 
 
-@dataclass
-class Scene:
+class Scene(NamedTuple):
     """Two nodes of different dialects with their Telegrafs, the central one, and Prometheus with the alerts."""
 
     fleet: Fleet
@@ -67,7 +66,7 @@ def scene(fleet: Fleet, start_prometheus: StartPrometheus, tmp_path: Path) -> Sc
 
 def everything_is_as_at_home(scene: Scene) -> None:
     """Each metric that a node of the fullest kind gives arrives with the type, labels and value of its page."""
-    fleet, prometheus = scene.fleet, scene.prometheus
+    fleet, prometheus = scene
     alpha = fleet.nodes["alpha"]
     alpha.do("accept", count=30)
     alpha.do("replace")
@@ -97,17 +96,12 @@ def emits_in_vain(fleet: Fleet, name: str) -> None:
     """Wait until a node's Telegraf has had lines since now, and has failed to deliver some."""
     telegraf, before = fleet.telegrafs[name], len(fleet.lines(name))
     telegraf.wait_until(lambda: len(fleet.lines(name)) > before, "lines in the outage")
-    logs(telegraf, "Error writing to outputs.http")
-
-
-def logs(telegraf: Telegraf, text: str) -> None:
-    """Wait for a text in a Telegraf's log."""
-    telegraf.wait_until(lambda: text in telegraf.stderr, f"{text!r} in the log")
+    telegraf.logged("Error writing to outputs.http")
 
 
 def an_outage_of_the_central_telegraf_loses_nothing(scene: Scene) -> None:
     """What the nodes emit while it is down arrives when it is back, and counters go on without a reset."""
-    fleet, prometheus = scene.fleet, scene.prometheus
+    fleet, prometheus = scene
     alpha = fleet.nodes["alpha"]
     connected = 'bitcoin_blocks_connected_total{node="alpha"}'
     ((_, blocks),) = prometheus.wait_for(connected)
@@ -151,7 +145,7 @@ def test_old_lines_are_not_shown_as_new(fleet: Fleet) -> None:
     now = time.time_ns()
     old = f"bitcoin,node=alpha up=1i {now - 120 * 10**9}\n"
     new = f"bitcoin,node=beta up=1i {now}\n"
-    logs(fleet.central, f"Listening on 127.0.0.1:{fleet.port}")
+    fleet.central.logged(f"Listening on 127.0.0.1:{fleet.port}")
     assert post(f"{fleet.url}/bitcoin", old + new) == 204
     fleet.central.wait_until(lambda: 'bitcoin_up{node="beta"} 1' in fleet.page, "the new line")
     fleet.central.wait_until(lambda: len(fleet.lines()) == 2, "both lines in the other output")
@@ -192,8 +186,8 @@ def test_tls_and_password(fleet: Fleet, certificate: tuple[Path, Path]) -> None:
     fleet.start_telegraf("other-ca", url, environment=ours)
     fleet.start_telegraf("ours", url, environment={**ours, **ca})
     fleet.central.wait_until(lambda: 'bitcoin_up{node="ours"} 0' in fleet.page, "the node's line")
-    logs(fleet.telegrafs["other-password"], "status code: 401")
-    logs(fleet.telegrafs["other-ca"], "unknown authority")
+    fleet.telegrafs["other-password"].logged("status code: 401")
+    fleet.telegrafs["other-ca"].logged("unknown authority")
     assert not [line for line in fleet.lines() | fleet.page if "other" in line]
 
 
@@ -229,4 +223,4 @@ def test_kafka_may_come_later(side: str, fleet: Fleet) -> None:
     else:
         fleet.start_central(url)
         telegraf = fleet.central
-    logs(telegraf, "retrying")
+    telegraf.logged("retrying")

@@ -146,8 +146,8 @@ def test_the_plugins_log_is_in_telegrafs(
     socket = "/no/${HOME}/$HOME.sock"
     config.write_text(configuration(Path(socket), f"127.0.0.1:{free_port()}", "--debug"))
     telegraf = start_process([telegraf_binary, handling, "--config", config])
-    telegraf.wait_until(lambda: " D! [inputs.execd] " in telegraf.stderr, "a debug line of the plugin's")
-    telegraf.wait_until(lambda: "there is no such socket" in telegraf.stderr, "the warning in Telegraf's log")
+    telegraf.logged(" D! [inputs.execd] ")
+    telegraf.logged("there is no such socket")
     line, *_ = [line for line in telegraf.stderr.splitlines() if "there is no such socket" in line]
     assert " W! " in line
     assert socket in line

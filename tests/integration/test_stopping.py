@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.nodes import Plugin, SimulatedNode, StartNode, StartPlugin, value
+from support.nodes import SimulatedNode, StartNode, StartPlugin, value
 from support.standing import StartGuard
 
 from telegraf_bitcoin_ipc import cli
@@ -18,12 +18,6 @@ def asked(node: SimulatedNode) -> dict[str, int]:
     """How often each method of the node was called, but those that a stopping node may be asked."""
     calls: dict[str, int] = {**node.totals["calls"], **node.totals["rpc_calls"]}
     return calls
-
-
-def tried(plugin: Plugin) -> None:
-    """Wait until a plugin has tried twice more to reach a node that stops."""
-    tries = "D! the node is stopping; trying again"
-    plugin.wait_until(lambda: plugin.stderr.count(tries) >= 2, "two more tries")
 
 
 def stopped(node: SimulatedNode) -> None:
@@ -49,7 +43,7 @@ def test_a_stopping_node_is_left_alone(
     node.do("block")
     node.begin_stop()
     for plugin in plugins:
-        tried(plugin)
+        plugin.logged("D! the node is stopping; trying again", 2)
     stopped(node)
     assert asked(node).get("Init.makeMining") == len(plugins)
     assert not node.lines("abort")

@@ -86,5 +86,5 @@ def test_telegraf_runs_with_the_settings(
         lambda: re.search(r"^bitcoin,host=[^, ]+,site=home ", telegraf.stdout, re.MULTILINE),
         "the same in the other output, with its host",
     )
-    telegraf.wait_until(lambda: " D! [inputs.execd] " in telegraf.stderr, "an event in the log")
+    telegraf.logged(" D! [inputs.execd] ")
     assert " D! [agent]" not in telegraf.stderr

@@ -192,10 +192,6 @@ class Plugin(Process):
         self.wait_until(same, "polls changed nothing", pause=pause)
         return found
 
-    def logged(self, text: str, timeout: float = START_SECONDS) -> None:
-        """Wait for a line of its log that contains the text."""
-        self.wait_until(lambda: text in self.stderr, f"{text!r} in the log", timeout)
-
 
 StartNode = Callable[..., SimulatedNode]
 StartPlugin = Callable[..., Plugin]

@@ -294,6 +294,10 @@ class Process:
 
         return wait_until(holds_or_ended, timeout, lambda: f"{what}\n{self.log}", pause)
 
+    def logged(self, text: str, count: int = 1) -> None:
+        """Wait until its log has the text so many times."""
+        self.wait_until(lambda: self.stderr.count(text) >= count, f"{text!r} in the log, {count} times")
+
     def wait(self, timeout: float = STOP_SECONDS) -> int:
         """Wait for its end by itself; return the exit status (negative: the signal)."""
         wait_until(lambda: not self.running, timeout, lambda: f"the end of {self.log}")

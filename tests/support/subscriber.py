@@ -36,10 +36,6 @@ class Subscriber(Process):
         command = module_command("subscriber", socket, kind, misbehaviour, dialect)
         super().__init__(command, directory, name="subscriber", environment=OURS)
 
-    def logged(self, text: str) -> None:
-        """Wait until it has printed the text."""
-        self.wait_until(lambda: text in self.stdout, f"{text!r} printed")
-
 
 async def main(socket: str, kind: str, misbehaviour: str, dialect: str) -> None:
     """Connect, subscribe, misbehave, and stay until SIGTERM; who brakes leaves the node in peace then."""
@@ -60,14 +56,14 @@ async def main(socket: str, kind: str, misbehaviour: str, dialect: str) -> None:
         tracing = (await init.makeTracing(context=context)).result
         callback = _callback(loaded.tracing.UtxoCacheTrace, misbehaviour)
         handlers.append((await tracing.traceUtxoCache(context=context, callback=callback)).result)
-    print("ready", flush=True)
+    print("ready", file=sys.stderr)
     if misbehaviour == "leave early":
         await handlers[0].disconnect(context=context)
         return
     if misbehaviour in ("two at once", "twice"):
         several = handlers if misbehaviour == "two at once" else handlers[:1] * 2
         calls = [handler.disconnect(context=context) for handler in several]
-        print(*await asyncio.gather(*calls, return_exceptions=True), sep="\n", flush=True)
+        print(*await asyncio.gather(*calls, return_exceptions=True), sep="\n", file=sys.stderr)
     await stop.wait()
     await handlers[0].disconnect(context=context)
     await callback.let_go.wait()
