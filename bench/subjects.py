@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,16 +78,16 @@ class Plugin(Subject):
         return self.values.get(name, 0.0)
 
     def _read(self) -> None:
-        batch, stamp = Counter[str](), 0
+        stamp = 0
         for line in self.process.reader:
             self.reading.wait()
             time, series = read_line(line.decode().rstrip("\n"))
             if time != stamp:
-                batch, stamp = Counter[str](), time
+                batch, stamp = defaultdict[str, float](float), time
             for (name, _), number in series.items():
-                batch[name] += number  # type: ignore[assignment]  # a Counter of floats
+                batch[name] += number
             if "up" in batch:
-                self.values = dict[str, float](batch)
+                self.values = batch
             self.emissions += any(name == "up" for name, _ in series)
 
 

@@ -18,21 +18,14 @@ TIPS_ONLY = ["stock", "stock-31", "stock-30"]
 
 
 @pytest.mark.parametrize("dialect", ALL)
-async def test_node_is_recognised(dialect: str) -> None:
-    """Each kind of node is known by what it offers, and tells version and chain where it can."""
-    node = Node()
+async def test_node_is_recognised_and_read(dialect: str) -> None:
+    """Each kind of node is known by what it offers; every call of its table gives its metrics their values."""
+    node = busy_node()
     async with session_with(node, dialect) as session:
         assert session.dialect.name == dialect
         assert session.version == VERSIONS.get(dialect, "")
         assert session.chain == ("regtest" if dialect in WITH_RPC else "")
         assert dialect in str(session)
-
-
-@pytest.mark.parametrize("dialect", ALL)
-async def test_node_is_read(dialect: str) -> None:
-    """Every call of the dialect's table is answered, and gives a value for each of its metrics."""
-    node = busy_node()
-    async with session_with(node, dialect) as session:
         known: dict[str, Any] = {}
         for source in session.dialect.polled():
             known |= await session.read(source)

@@ -17,14 +17,31 @@ from telegraf_bitcoin_ipc.ipc.handshake import Loading
 from telegraf_bitcoin_ipc.simnode import servers
 from telegraf_bitcoin_ipc.simnode.connection import Connection
 
+LOADING = r"the node is still starting \(Loading block index…\)$"
 
-async def test_a_core_30_that_starts_is_left_alone() -> None:
-    """A Core 30 that has not loaded its chain would be ended by any question: it is asked none."""
+
+@pytest.mark.parametrize(
+    ("dialect", "loading", "sentence"),
+    [
+        ("tracing", None, LOADING),
+        ("chain", None, LOADING),
+        ("stock", Loading(limit=0.5), LOADING),
+        ("stock-31", Loading(limit=0.5), "the node is still starting$"),
+        ("stock-30", Loading(is_loaded=lambda: False), "may be starting or stopping"),
+    ],
+)
+async def test_a_node_that_goes_on_starting_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, dialect: str, loading: Loading | None, sentence: str
+) -> None:
+    """A node that loads its chain is asked nothing that needs it, and given up, in its own words if it has any."""
+    monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)
     node = Node(warmup=1000)
-    with pytest.raises(NodeUnavailable, match="may be starting or stopping"):
-        async with session_with(node, "stock-30", Loading(is_loaded=lambda: False)):
+    with pytest.raises(NodeUnavailable, match=sentence):
+        async with session_with(node, dialect, loading):
             pass
-    assert not [method for method in node.calls if method.startswith("Mining.")]
+    assert not [method for method in node.calls if method.startswith(("Mining.", "Chain."))]
+    if loading is None:
+        assert node.calls["getnetworkinfo"] == 1
 
 
 @pytest.mark.parametrize(
@@ -51,22 +68,6 @@ async def test_a_node_whose_mining_waits_is_waited_for(
         known = [await session.read(source) for source in session.dialect.polled()]
         assert {"chain_height": BLOCKS}.items() <= {k: v for each in known for k, v in each.items()}.items()
     assert waits == [f"{reason}; waiting until its chain is loaded"]
-
-
-@pytest.mark.parametrize(
-    ("dialect", "reason"),
-    [("stock", r"still starting \(Loading block index…\)$"), ("stock-31", r"still starting$")],
-)
-async def test_the_wait_for_the_chain_has_a_limit(
-    monkeypatch: pytest.MonkeyPatch, dialect: str, reason: str
-) -> None:
-    """A node that goes on loading is given up after a while, in its own words where it has any."""
-    monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)
-    node = Node(warmup=1000)
-    with pytest.raises(NodeUnavailable, match=reason):
-        async with session_with(node, dialect, Loading(limit=0.5)):
-            pass
-    assert not [method for method in node.calls if method.startswith("Mining.")]
 
 
 async def test_a_core_31_that_stops_while_it_starts() -> None:
@@ -103,17 +104,6 @@ async def test_a_node_that_stops_is_asked_nothing_else(dialect: str) -> None:
             pass
     assert node.calls.pop(STOPPING_QUESTIONS[dialect]) == 1
     assert {method for method in node.calls if not method.startswith("Init.make")} <= {STOPPING_QUESTIONS[dialect]}
-
-
-@pytest.mark.parametrize("dialect", ["tracing", "chain"])
-async def test_a_node_that_starts_is_not_there_yet(dialect: str) -> None:
-    """While the chain is being loaded nothing is asked that needs it, and the node's own words say why."""
-    node = Node(warmup=1000)
-    with pytest.raises(NodeUnavailable, match=r"the node is still starting \(Loading block index…\)"):
-        async with session_with(node, dialect):
-            pass
-    assert node.calls["getnetworkinfo"] == 1
-    assert not [method for method in node.calls if method.startswith(("Mining.", "Chain."))]
 
 
 def unimplemented(is_node: bool, frame: bytes) -> bytes:

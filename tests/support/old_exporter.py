@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from support.processes import OURS, Process, module_command
 
 from telegraf_bitcoin_ipc.ipc import schema
 
+INTERFACES = ("node", "chain", "tracing")
 REASONS = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced")
 
 
@@ -228,14 +230,15 @@ class Metrics:
                 (counter.labels(**labels) if labels else counter).inc(by)
 
 
+@dataclass
 class Node:
     """The node's interfaces, over a connection of its own."""
 
-    def __init__(
-        self, client: Any, interfaces: Mapping[str, Any], context: Mapping[str, Any], loaded: Any
-    ) -> None:
-        self._client = client  # the connection lasts as long as this
-        self.interfaces, self.context, self._loaded = interfaces, context, loaded
+    client: Any
+    """The connection lasts as long as this."""
+    interfaces: Mapping[str, Any]
+    context: Mapping[str, Any]
+    loaded: Any
 
     @classmethod
     async def connect(cls, socket: str) -> Node:
@@ -244,12 +247,8 @@ class Node:
         client = capnp.TwoPartyClient(await capnp.AsyncIoStream.create_unix_connection(socket))
         init = client.bootstrap().cast_as(loaded.init.Init)
         context = {"thread": (await (await init.construct()).threadMap.makeThread("old exporter")).result}
-        interfaces = {
-            "node": (await init.makeNode(context=context)).result,
-            "chain": (await init.makeChain(context=context)).result,
-            "tracing": (await init.makeTracing(context=context)).result,
-        }
-        return cls(client, interfaces, context, loaded)
+        made = {name: await getattr(init, f"make{name.title()}")(context=context) for name in INTERFACES}
+        return cls(client, {name: each.result for name, each in made.items()}, context, loaded)
 
     async def rpc(self, method: str, *params: Any) -> Any:
         """The result of a JSON-RPC method."""
@@ -274,8 +273,8 @@ class Node:
     async def subscribe(self, count: Count) -> list[Any]:
         """Have it tell of its events; returns the handlers."""
         chain, tracing = self.interfaces["chain"], self.interfaces["tracing"]
-        notifications = _server(self._loaded.chain.ChainNotifications, count)
-        trace = _server(self._loaded.tracing.UtxoCacheTrace, count)
+        notifications = _server(self.loaded.chain.ChainNotifications, count)
+        trace = _server(self.loaded.tracing.UtxoCacheTrace, count)
         return [
             (await chain.handleNotifications(context=self.context, notifications=notifications)).result,
             (await tracing.traceUtxoCache(context=self.context, callback=trace)).result,
