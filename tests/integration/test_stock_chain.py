@@ -19,7 +19,6 @@ from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.ipc import dialects, handshake, schema
-from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.simnode import dialects as simnode_dialects
 from telegraf_bitcoin_ipc.simnode.events import RemovalReason
 
@@ -168,7 +167,7 @@ async def one_second(node: Node, rng: random.Random, now: int) -> None:
 # The one after
 
 
-def test_the_next_dialect_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_next_dialect_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An invented Tracing interface on this Init takes a schema, a row here and one in the simulated node."""
     name, root = "stock-tracing", tmp_path / "schema"
     shutil.copytree(schema.directory(), root)
@@ -193,17 +192,14 @@ def test_the_next_dialect_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         def utxo(self, action: str, **_: Any) -> None:
             events.append(action)
 
-    async def main() -> None:
-        node = Node()
-        async with session_with(node, name) as session:
-            assert session.dialect is made
-            await session.subscribe_utxo_cache(Coins())
-            await node.connect_block()
-        assert events
-        for known in ("stock", "stock-chain"):
-            async with session_with(Node(), known) as session:
-                assert session.dialect.name == known, "and what is known is recognised as before"
-
     # With a cache of its own: clearing the other would free schemas of which parts are still in use.
     monkeypatch.setattr(schema, "load", functools.cache(schema.load.__wrapped__))
-    run(main())
+    node = Node()
+    async with session_with(node, name) as session:
+        assert session.dialect is made
+        await session.subscribe_utxo_cache(Coins())
+        await node.connect_block()
+    assert events
+    for known in ("stock", "stock-chain"):
+        async with session_with(Node(), known) as session:
+            assert session.dialect.name == known, "and what is known is recognised as before"
