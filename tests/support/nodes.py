@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 from unittest.mock import patch
 
-from support.line_protocol import read
 from support.processes import POLL_SECONDS, START_SECONDS, STOP_SECONDS, Process
 
 from telegraf_bitcoin_ipc.cli import main
@@ -203,8 +202,13 @@ def value(series: Series, field: str, **tags: str) -> float | None:
 
 
 def read_line(line: str) -> tuple[int, Series]:
-    """Read one line of line protocol, strictly: its time, and its values."""
-    point = read(line)
-    assert point.measurement == "bitcoin", line
-    tags = frozenset(point.tags.items())
-    return point.timestamp, {(name, tags): number for name, number in point.fields.items()}
+    """Read one line of line protocol, as this project writes it: quickly, as the benchmark reads meanwhile."""
+    head, fields, time = line.split(" ")
+    measurement, *tags = head.split(",")
+    assert measurement == "bitcoin", line
+    pairs = frozenset((key, text) for key, _, text in (tag.partition("=") for tag in tags))
+    series: Series = {}
+    for field in fields.split(","):
+        name, _, text = field.partition("=")
+        series[name, pairs] = int(text[:-1]) if text.endswith("i") else float(text)
+    return int(time), series
