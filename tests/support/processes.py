@@ -31,7 +31,7 @@ START_SECONDS = 240.0  # only a test that fails waits for so long, however busy 
 STOP_SECONDS = 240.0  # likewise; Telegraf gives a plugin two times 5 s to end
 LOG_CHARACTERS = 8000
 PIPE_BYTES = 64 * 1024  # what a pipe holds
-TAIL_BYTES = 1 << 16
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 # The environment's proxy is not meant for this machine's own addresses.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -72,9 +72,6 @@ def wait_until_full(*pipes: IO[bytes] | None) -> None:
     for pipe in pipes:
         assert pipe is not None
         wait_until(partial(full, pipe), START_SECONDS, "a full pipe")
-
-
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def adopt_orphans() -> None:
@@ -265,7 +262,7 @@ class Process:
     def last_line(self) -> str:
         """The newest whole line of its stdout, which is shorter than 64 KiB; empty without one."""
         with self._stdout.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - PIPE_BYTES))
             return file.read().decode(errors="replace").rpartition("\n")[0].rpartition("\n")[2]
 
     @property
