@@ -148,7 +148,7 @@ class RunningGuard(Guarded):
             self.stderr = stack.enter_context(tempfile.TemporaryFile())
             for each in (node, plugin):
                 stack.callback(each.close)
-            with its_node:
+            with its_node, its_plugin:
                 self.process = guard_process._start(
                     its_node, its_plugin, shared, self.stderr.fileno(), self._forward_utxo
                 )
