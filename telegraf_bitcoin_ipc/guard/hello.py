@@ -66,15 +66,13 @@ class Answer:
 
 
 def _read(packet: bytes, here: str, there: str) -> tuple[int, Run, bytes]:
-    if len(packet) < 6 or packet[:4] != MAGIC:
-        raise NotSpoken(f"{there} does not speak this protocol")
     version = int.from_bytes(packet[4:6], "little")
-    if version != VERSION:
+    if packet[:4] == MAGIC and len(packet) >= 6 and version != VERSION:
         raise NotSpoken(
             f"{here} speaks version {VERSION} of the guard's protocol, {there} version {version}: "
             "both must be from the same release"
         )
-    if len(packet) < HEAD.size:
+    if packet[:4] != MAGIC or len(packet) < HEAD.size:
         raise NotSpoken(f"{there} does not speak this protocol")
     _, _, flags, *run = HEAD.unpack_from(packet)
     return flags, tuple(run), packet[HEAD.size :]

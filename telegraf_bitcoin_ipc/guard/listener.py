@@ -59,30 +59,26 @@ def _alone(path: str) -> "Iterator[None]":
 def listening(path: str, mode: int, group: int | None) -> socket.socket:
     """Make a socket at a path and listen on it; never in the place of one that is alive. Raises NotListening."""
     with _alone(path):
-        return _listening(path, mode, group)
-
-
-def _listening(path: str, mode: int, group: int | None) -> socket.socket:
-    _clear(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    before = os.umask(0o777)  # nobody may connect until mode and group are right
-    try:
-        listener.bind(path)
-    except OSError as error:
-        listener.close()
-        raise NotListening(f"cannot listen on {path}: {error.strerror or error}") from error
-    finally:
-        os.umask(before)
-    try:
-        if group is not None:
-            os.chown(path, -1, group)
-        os.chmod(path, mode)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        os.unlink(path)
-        listener.close()
-        raise NotListening(f"cannot listen on {path} with that group and mode: {error.strerror}") from error
-    return listener
+        _clear(path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        before = os.umask(0o777)  # nobody may connect until mode and group are right
+        try:
+            listener.bind(path)
+        except OSError as error:
+            listener.close()
+            raise NotListening(f"cannot listen on {path}: {error.strerror or error}") from error
+        finally:
+            os.umask(before)
+        try:
+            if group is not None:
+                os.chown(path, -1, group)
+            os.chmod(path, mode)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            os.unlink(path)
+            listener.close()
+            raise NotListening(f"cannot listen on {path} with that group and mode: {error.strerror}") from error
+        return listener
 
 
 def _clear(path: str) -> None:

@@ -329,7 +329,7 @@ class Relay:
             return None
         due = self.subscriptions.next_due() + self._unanswered.next_due()
         due += [] if self._tip_wait_due is None else [self._tip_wait_due]
-        return min((moment for moment in due if now < moment < math.inf), default=None)
+        return min((moment for moment in due if now < moment < math.inf), default=None) if due else None
 
     def _tear_down(self, now: float) -> None:
         """Disconnect the next handler that is to go; if all have gone, and the plugin, close the node's socket."""

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-from . import hello, json_rpc, notify
+from . import hello, json_rpc
 from .contract import SHARED_BYTES
 from .hello import Run
 from .listener import NotListening, inherited, listening
@@ -39,6 +39,16 @@ def log(text: str) -> None:
     with contextlib.suppress(OSError):
         if poller.poll(0):
             os.write(sys.stderr.fileno(), f"{text}\n".encode())
+
+
+def tell_systemd(state: str) -> None:
+    """Send a line such as READY=1 (sd_notify) to the socket that NOTIFY_SOCKET names, if it does."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address.startswith("@"):  # an abstract name
+        address = "\0" + address[1:]
+    if address:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to_systemd:
+            to_systemd.sendto(state.encode(), address)
 
 
 class Service:
@@ -66,7 +76,7 @@ class Service:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._node.look()
         gc.freeze()  # what is there now stays shared with the relays
-        notify.tell("READY=1")
+        tell_systemd("READY=1")
         poller = select.poll()
         for each in (self._listener, self._lines, self._signals):
             poller.register(each, select.POLLIN)
@@ -94,7 +104,7 @@ class Service:
     def _stop(self) -> None:
         """Take no more clients, and have each relay end its subscriptions."""
         self._listener.close()
-        notify.tell("STOPPING=1")
+        tell_systemd("STOPPING=1")
         log(f"stopping: {len(self._relays)} clients")
         for relay in self._relays:
             os.kill(relay, signal.SIGTERM)
@@ -252,13 +262,12 @@ def name_of(user: int) -> str:
 def main(arguments: list[str]) -> int:
     """Run the service; returns the exit status."""
     node_path, path, mode, group, most_clients, spin = arguments
-    made: tuple[int, int] | None = None
+    made: os.stat_result | None = None
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # from before there is a socket until it can be removed
     try:
         if path:
             listener = listening(path, int(mode, 8), int(group) if group else None)
-            status = os.stat(path)
-            made = status.st_dev, status.st_ino
+            made = os.stat(path)
         else:
             listener = inherited()
     except NotListening as error:
@@ -267,9 +276,7 @@ def main(arguments: list[str]) -> int:
     os.chdir("/")
     log(f"watching {node_path} for clients of {path or 'the socket from systemd'}")
     Service(listener, node_path, int(most_clients), int(spin) / 1e6).run()
-    if made is not None:
-        with contextlib.suppress(OSError):
-            status = os.stat(path)
-            if (status.st_dev, status.st_ino) == made:
-                os.unlink(path)
+    with contextlib.suppress(OSError):
+        if made is not None and os.path.samestat(made, os.stat(path)):
+            os.unlink(path)
     return 0

@@ -64,6 +64,10 @@ LIVE = frozenset(State) - {State.DESTROYED, State.GONE}
 """The node may still call the callback: its socket, its handler and its thread are needed."""
 
 
+TO_BE_DISCONNECTED = (State.ENDING, State.RETURNED)
+"""Once no other disconnect is under way, and its own pause is over. A tuple: hashing a state is slow."""
+
+
 class Subscription:
     """A subscription as the frames show it: the ids of its server thread, callback and handler, and its state."""
 
@@ -121,7 +125,7 @@ class Subscriptions:
         if self.leaving is not None:
             return None
         for each in reversed(self.all):
-            if each.state in (State.ENDING, State.RETURNED) and now >= each.due:
+            if each.state in TO_BE_DISCONNECTED and now >= each.due:
                 return each
         return None
 
@@ -148,8 +152,9 @@ class Subscriptions:
 
     def next_due(self) -> list[float]:
         """Return when a disconnect may be sent again; empty while one is under way."""
-        waiting = [each.due for each in self.all if each.state in (State.ENDING, State.RETURNED)]
-        return waiting if self.leaving is None else []
+        if self.leaving is not None:
+            return []
+        return [each.due for each in self.all if each.state in TO_BE_DISCONNECTED]
 
 
 class Unanswered:

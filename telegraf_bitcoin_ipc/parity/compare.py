@@ -11,7 +11,7 @@ from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable, Page, Sample
-from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, new_values, old_values, series, value
+from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, new_values, old_values, value
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import PUSHED_LAG, Exporter, Row, in_braces
 
@@ -25,7 +25,6 @@ LONG_ENOUGH: Final = 4
 
 MANY: Final = 20
 """Maximum names in a printed list; the rest are only counted."""
-
 
 WORDS: Final = {
     Reason.GROUP_OFF: "the group {group} is off (--metrics) or has no values yet",
@@ -68,7 +67,9 @@ def find_exporter(page: Page, name: str | None = None) -> Exporter:
     found = [exporter for exporter in EXPORTERS.values() if exporter.mark in names]
     seen = " and ".join(exporter.name for exporter in found) or "no known exporter"
     if name is not None:
-        if not any(row.labels_in(each) is not None for row in _own_rows(name) for each in names):
+        others = {row.old for other in EXPORTERS.values() if other.name != name for row in other.rows}
+        own = [row for row in EXPORTERS[name].rows if row.old not in others]
+        if not any(row.labels_in(each) is not None for row in own for each in names):
             raise ConfigError(f"--from: OLD_URL has no metrics of {name}; it has metrics of {seen}")
         return EXPORTERS[name]
     if PROOF in names:
@@ -76,12 +77,6 @@ def find_exporter(page: Page, name: str | None = None) -> Exporter:
     if len(found) != 1:
         raise ConfigError(f"OLD_URL has metrics of {seen}; use --from with one of {', '.join(EXPORTERS)}")
     return found[0]
-
-
-def _own_rows(name: str) -> list[Row]:
-    """Return the metrics that no other exporter has."""
-    others = {row.old for other in EXPORTERS.values() if other.name != name for row in other.rows}
-    return [row for row in EXPORTERS[name].rows if row.old not in others]
 
 
 def of_one_node(page: Page, match: Mapping[str, str]) -> Page:
@@ -139,11 +134,11 @@ class _Comparison:
         new = [new_values(row, look.new) for look in record.looks]
         keys = set().union(*old[record.begin :])
         if not keys and row.nothing is not None:
-            remark = "no value there yet"
-            yield Finding(*_names(row, ""), Verdict("undecided", row.nothing, remark=remark))
+            yield Finding(*_names(row, ""), Verdict("undecided", row.nothing, remark="no value there yet"))
+        times = [look.at for look in record.looks]
         for key in sorted(keys):
-            verdict = self._verdict(series(record, old, key), series(record, new, key))
-            yield Finding(*_names(row, key), verdict)
+            there, here = (Series(times, [each.get(key) for each in page], record.begin) for page in (old, new))
+            yield Finding(*_names(row, key), self._verdict(there, here))
 
     def _verdict(self, old: Series, new: Series) -> Verdict:
         if not new.known:
@@ -182,7 +177,7 @@ class _Comparison:
 
     def _of_blocks(self, old: Series, new: Series) -> Verdict:
         """Compare properties of the last block, only at looks at which both pages show the same block."""
-        same = [_heights(self._exporter, look) <= 1 for look in self._record.looks]
+        same = [_show_one_block(self._exporter, look) for look in self._record.looks]
         old_same, new_same = old.only(same), new.only(same)
         if not (old_same.known and new_same.known):
             return _undecided(old, new, "the pages show different blocks; run it again")
@@ -195,10 +190,8 @@ class _Comparison:
         gap, size = max(least - most, 0), max(abs(least), abs(most))
         if gap <= self._row.slack + self._tolerance * size:
             return self._equal(old.known[-1], new.known[-1], _ranges(old, new))
-        if self._row.follows_polls:
-            remark = self._too_short()
-            if remark:
-                return _undecided(old, new, remark)
+        if self._row.follows_polls and (remark := self._too_short()):
+            return _undecided(old, new, remark)
         return self._differs(gap, size, old.known[-1], new.known[-1], _ranges(old, new))
 
     def _too_short(self) -> str:
@@ -236,7 +229,7 @@ def _undecided(old: Series, new: Series, remark: str) -> Verdict:
 
 def _ranges(old: Series, new: Series) -> str:
     """Return both ranges within the window in words; empty if neither value changed within the window."""
-    if not old.moved and not new.moved:
+    if len(set(old.known)) == len(set(new.known)) == 1:
         return ""
     sides = (f"{figure(min(each.known))} to {figure(max(each.known))}" for each in (old, new))
     return "range {} there, {} here".format(*sides)
@@ -246,14 +239,13 @@ def _names(row: Row, key: str) -> tuple[str, str]:
     """Return the names of the old and the new metric, with the labels that select their series."""
     kept = {row.by: key} if row.by else {}
     old = row.old.replace(f"{{{row.by}}}", key)
-    labels = row.where if old != row.old else {**row.where, **kept}
-    return old + in_braces(labels), PREFIX + row.new + in_braces({**row.new_where, **kept})
+    return old + in_braces(row.where), PREFIX + row.new + in_braces({**row.new_where, **kept})
 
 
-def _heights(exporter: Exporter, look: Look) -> int:
-    """Return the number of different heights that the pages show for the last block."""
-    known = (value(look.old, exporter.height), value(look.new, f"{PREFIX}block_height"))
-    return len({height for height in known if height is not None})
+def _show_one_block(exporter: Exporter, look: Look) -> bool:
+    """Return whether the pages show the same height for the last block, as far as they show one."""
+    known = {value(look.old, exporter.height), value(look.new, f"{PREFIX}block_height")} - {None}
+    return len(known) <= 1
 
 
 def _why_missing(row: Row, page: Page) -> str:
@@ -263,23 +255,19 @@ def _why_missing(row: Row, page: Page) -> str:
     if value(page, f"{PREFIX}up") == 0 or name is None:
         return "the plugin has no session with the node"
     if row.new in shown:
-        return f"no such series here, only {listed(list(_others(row, page)))}; {row.note}"
+        others = [sample.labels for sample in page if sample.name == PREFIX + row.new]
+        tags = [f"{name}={text}" for labels in others for name, text in labels.items()]
+        return f"no such series here, only {listed(tags)}; {row.note}"
     dialect = BY_NAME.get(name)
     if dialect is None:
         return f"the dialect {name} is unknown"
-    traced = {"subscription": Subscription.UTXO_CACHE}
+    traced: dict[str, str] = {"subscription": Subscription.UTXO_CACHE}
     inactive = Sample(f"{PREFIX}subscription_active", traced, 0) in page
     downloading = value(page, f"{PREFIX}ibd") == 1
     # A group of which nothing is shown is off, unless the node is the reason.
     groups = GROUPS if dialect.missing(row.new) else {METRICS[each].group for each in shown if each in METRICS}
     reason = why(row.new, dialect, groups, no_utxo_trace=inactive and not downloading, downloading=downloading)
     return WORDS[reason].format(group=METRICS[row.new].group)
-
-
-def _others(row: Row, page: Page) -> Iterator[str]:
-    for sample in page:
-        if sample.name == PREFIX + row.new:
-            yield from (f"{name}={text}" for name, text in sample.labels.items())
 
 
 def only_here(exporter: Exporter, page: Page) -> int:

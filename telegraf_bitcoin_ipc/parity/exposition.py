@@ -9,14 +9,14 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from threading import Thread
 from typing import Final
 from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample as Sample
 
 from telegraf_bitcoin_ipc.errors import ConfigError, PluginError
 
@@ -42,17 +42,8 @@ class EndpointUnavailable(PluginError):
     """An endpoint cannot be reached, or does not serve a usable page of metrics."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One series with its finite value; the name and the labels are printable."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
-
-
 Page = tuple[Sample, ...]
-
+"""The series of a page, each with a finite value; names and labels are printable."""
 
 _opener = urllib.request.OpenerDirector()
 """Follows redirects to HTTP and HTTPS only, and uses no proxy, as Prometheus does."""

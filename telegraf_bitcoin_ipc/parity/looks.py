@@ -1,7 +1,7 @@
 """The data of a comparison: looks at both pages over a window, and one metric's values over those looks."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -77,11 +77,6 @@ class Series:
         """The last known value within the window."""
         return self.known[-1] if self.known else None
 
-    @property
-    def moved(self) -> bool:
-        """Whether the value changed within the window."""
-        return len(set(self.known)) > 1
-
     def only(self, looks: Sequence[bool]) -> "Series":
         """Return a copy with only the values of the chosen looks."""
         chosen = [value if look else None for value, look in zip(self.values, looks, strict=True)]
@@ -137,11 +132,6 @@ def new_values(row: Row, page: Page) -> dict[str, float]:
         for sample in page
         if sample.name == name and row.new_where.items() <= sample.labels.items()
     )
-
-
-def series(record: Record, totals: Sequence[Mapping[str, float]], key: str) -> Series:
-    """Return the series of one key, from the totals of each look."""
-    return Series([look.at for look in record.looks], [each.get(key) for each in totals], record.begin)
 
 
 def value(page: Page, name: str) -> float | None:

@@ -4,7 +4,7 @@ The migration tables and the command `parity` are made from it. Source of the fa
 types, units, polled methods) and Bitcoin Core's.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT
 from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS
@@ -17,23 +17,20 @@ SATOSHI: Final = 100_000_000.0
 """Satoshi in a bitcoin."""
 
 
-def _same(
-    name: str, *, tolerance: float = 0, slack: float = 0, nothing: float | None = None, counted: str = ""
-) -> Row:
+def _same(name: str, **compared: Any) -> Row:
     """Return the row of a metric that has the same name in the plugin."""
-    return Row(f"{MEASUREMENT}_{name}", name, tolerance=tolerance, slack=slack, nothing=nothing, counted=counted)
+    return Row(f"{MEASUREMENT}_{name}", name, **compared)
 
 
-def _peers_by(direction: str, old: str, note: str = "", tolerance: float = 0, nothing: float | None = None) -> Row:
-    """Return the row of the number of inbound or outbound connections."""
-    labels = {"direction": direction}
-    return Row(
-        old, "peers_by_direction", note, new_where=labels, tolerance=tolerance, slack=_PEERS, nothing=nothing
-    )
+def _peers_by(direction: str, old: str, note: str = "", **compared: Any) -> Row:
+    return Row(old, "peers_by_direction", note, new_where={"direction": direction}, slack=_PEERS, **compared)
+
+
+def _per_kvb(old: str, new: str, note: str = "", **compared: Any) -> Row:
+    return Row(old, new, _PER_KVB + note, factor=SAT_PER_VB, tolerance=_MOVES, **compared)
 
 
 def _p2p_bytes(direction: str, new: str) -> Row:
-    """Return the row of usdt_exporter's P2P bytes of one direction."""
     return Row(
         "bitcoind_p2p_bytes_total", new, _P2P_NOTE, where={"direction": direction},
         plus=("bitcoind_p2p_messages_total", _FRAMING), tolerance=_MOVES, polled=True,
@@ -103,10 +100,7 @@ RPC_EXPORTER: Final = Exporter(
         Row("bitcoind_mempool_bytes", "mempool_vbytes", "virtual bytes there as well", tolerance=_MOVES),
         Row("bitcoind_mempool_usage_bytes", "mempool_bytes", tolerance=_MOVES),
         Row("bitcoind_mempool_max_bytes", "mempool_max_bytes"),
-        Row(
-            "bitcoind_mempool_minfee_per_kb", "mempool_min_fee_sat_per_vb", _PER_KVB,
-            factor=SAT_PER_VB, tolerance=_MOVES,
-        ),
+        _per_kvb("bitcoind_mempool_minfee_per_kb", "mempool_min_fee_sat_per_vb"),
         Row("bitcoind_net_bytes_recv_total", "bytes_recv_total", "a gauge by type there", tolerance=_TOTAL),
         Row("bitcoind_net_bytes_sent_total", "bytes_sent_total", "a gauge by type there", tolerance=_TOTAL),
         _peers_by("inbound", "bitcoind_net_connections_in"),
@@ -160,7 +154,7 @@ USDT_EXPORTER: Final = Exporter(
         _none("bitcoind_p2p_messages_total", "the node reports bytes by message, not the number of messages"),
         _p2p_bytes("inbound", "p2p_bytes_recv_total"),
         _p2p_bytes("outbound", "p2p_bytes_sent_total"),
-        _peers_by("inbound", "bitcoind_connections_inbound", _OPENED_NOTE, _MOVES, nothing=0),
+        _peers_by("inbound", "bitcoind_connections_inbound", _OPENED_NOTE, tolerance=_MOVES, nothing=0),
         _peers_by("outbound", "bitcoind_connections_outbound", _OPENED_NOTE, nothing=0),
         _none("bitcoind_connections_opened_total", _NO_EVENT + ": a poll only sees the peers that are connected"),
         _none("bitcoind_connections_closed_total", _NO_EVENT + ": a poll only sees the peers that are connected"),
@@ -185,10 +179,7 @@ USDT_EXPORTER: Final = Exporter(
         _none("bitcoind_utxocache_flush_memory_bytes", "the event does not have the size of the cache"),
         Row("bitcoind_utxocache_coins_added_total", "utxo_cache_add_total", slack=_COINS),
         Row("bitcoind_utxocache_coins_spent_total", "utxo_cache_spend_total", slack=_COINS),
-        Row(
-            "bitcoind_utxocache_coins_uncached_total", "utxo_cache_uncache_total",
-            slack=_COINS,
-        ),
+        Row("bitcoind_utxocache_coins_uncached_total", "utxo_cache_uncache_total", slack=_COINS),
     ),
 )  # fmt: skip
 
@@ -206,10 +197,7 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
         Row("bitcoin_size_on_disk", "chain_size_on_disk_bytes", tolerance=0.01),
         _same("verification_progress", slack=_PROGRESS),
         _none("bitcoin_txcount", "transactions of the whole chain; not polled (getchaintxstats)"),
-        Row(
-            "bitcoin_num_chaintips", "chain_tips", "by status here, and polled once after each block",
-            slack=1,
-        ),
+        Row("bitcoin_num_chaintips", "chain_tips", "by status here, and polled once after each block", slack=1),
         _same("peers", slack=_PEERS),
         _peers_by("inbound", "bitcoin_conn_in"),
         _peers_by("outbound", "bitcoin_conn_out"),
@@ -221,10 +209,7 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
         ),
         _same("mempool_size", tolerance=_MOVES),
         Row("bitcoin_mempool_usage", "mempool_bytes", tolerance=_MOVES),
-        Row(
-            "bitcoin_mempool_minfee", "mempool_min_fee_sat_per_vb", _PER_KVB,
-            factor=SAT_PER_VB, tolerance=_MOVES,
-        ),
+        _per_kvb("bitcoin_mempool_minfee", "mempool_min_fee_sat_per_vb"),
         _same("mempool_unbroadcast", slack=_TX),
         Row("bitcoin_latest_block_height", "chain_height", slack=_NEXT_BLOCK),
         Row("bitcoin_latest_block_txs", "last_block_transactions", of_block=True),
@@ -232,22 +217,20 @@ BITCOIN_PROMETHEUS_EXPORTER: Final = Exporter(
         Row("bitcoin_latest_block_outputs", "last_block_outputs", of_block=True),
         Row("bitcoin_latest_block_size", "last_block_size_bytes", of_block=True),
         Row("bitcoin_latest_block_weight", "last_block_weight", of_block=True),
-        Row(
-            "bitcoin_latest_block_value", "last_block_value_sat", "bitcoin there",
-            factor=SATOSHI, tolerance=1e-9, of_block=True,
-        ),
-        Row(
-            "bitcoin_latest_block_fee", "last_block_fee_sat", "bitcoin there",
-            factor=SATOSHI, tolerance=1e-9, of_block=True,
+        *(
+            Row(
+                f"bitcoin_latest_block_{amount}", f"last_block_{amount}_sat", "bitcoin there",
+                factor=SATOSHI, tolerance=1e-9, of_block=True,
+            )
+            for amount in ("value", "fee")
         ),
         Row("bitcoin_total_bytes_recv", "bytes_recv_total", "a gauge by type there", tolerance=_TOTAL),
         Row("bitcoin_total_bytes_sent", "bytes_sent_total", "a gauge by type there", tolerance=_TOTAL),
         Row("bitcoin_hashps", "network_hashrate", "over 120 blocks, as there", tolerance=0.05),
         _none("bitcoin_hashps_{blocks}", "polled over 120 blocks only (bitcoin_network_hashrate)"),
-        Row(
+        _per_kvb(
             "bitcoin_est_smart_fee_{target}", "fee_estimate_sat_per_vb",
-            _PER_KVB + "; --fee-targets chooses the targets here",
-            by="target", factor=SAT_PER_VB, tolerance=_MOVES,
+            "; --fee-targets chooses the targets here", by="target",
         ),
         _none("bitcoin_ban_created", _BY_ADDRESS),
         _none("bitcoin_banned_until", _BY_ADDRESS),

@@ -1,6 +1,6 @@
 """The active chain of the simulated node: real blocks from regtest's genesis on, and the coins they leave."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from statistics import median_high
@@ -11,13 +11,13 @@ from bitcoin.core.serialize import VarIntSerializer, uint256_from_compact
 from bitcoin.net import CBlockLocator
 
 from telegraf_bitcoin_ipc.simnode.coins import Coin, CoinsView
-from telegraf_bitcoin_ipc.simnode.events import UtxoEvent
+from telegraf_bitcoin_ipc.simnode.events import Event
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction, described, merkle_root
 
-BITS = 0x207FFFFF  # regtest's proof of work limit: every other hash satisfies it
+GENESIS = CoreRegTestParams.GENESIS_BLOCK
+BITS: int = GENESIS.nBits  # regtest's proof of work limit: every other hash satisfies it
 TARGET: int = uint256_from_compact(BITS)
 COINBASE_MATURITY = 100
-HALVING_INTERVAL = 150
 MEDIAN_TIME_SPAN = 11
 BLOCK_VERSION = 0x20000000  # BIP 9, no deployment signalled
 LOCATOR_VERSION = 70016  # `CBlockLocator::DUMMY_VERSION`
@@ -44,8 +44,8 @@ class Block:
 class Chain:
     """The blocks from the genesis block to the tip, and `coins`, the UTXO set after the tip.
 
-    `size_on_disk` is in bytes and counts disconnected blocks too: they stay on disk. `pruned_below` is the height
-    of the first block whose data is there.
+    `known` has every block that was ever connected, by its hash. `size_on_disk` is in bytes and counts all of
+    them: they stay on disk. `pruned_below` is the height of the first block whose data is there.
     """
 
     def __init__(self) -> None:
@@ -54,16 +54,14 @@ class Chain:
         self.coins: dict[OutPoint, Coin] = {}
         self.size_on_disk = len(genesis.data) + BLOCK_FILE_HEADER
         self.pruned_below = 0
-        self._known = {genesis.hash: genesis}
+        self.known = {genesis.hash: genesis}
 
     @property
     def tip(self) -> Block:
-        """The last block."""
         return self.blocks[-1]
 
     @property
     def height(self) -> int:
-        """The height of the tip; the genesis block has height 0."""
         return self.tip.height
 
     @property
@@ -71,19 +69,10 @@ class Chain:
         """The median time of the last 11 blocks, which the time of the next block must exceed."""
         return median_high(block.time for block in self.blocks[-MEDIAN_TIME_SPAN:])
 
-    @property
-    def known(self) -> Mapping[bytes, Block]:
-        """Every block that was ever connected, by its hash."""
-        return self._known
-
-    def is_active(self, block: Block) -> bool:
-        """Return whether a block is on the active chain."""
-        return block.height <= self.height and self.blocks[block.height] is block
-
     def stale_tips(self) -> list[Block]:
         """Return the blocks without children that are not on the active chain."""
-        parents = {block.prev_hash for block in self._known.values()}
-        return [b for b in self._known.values() if b.hash not in parents and not self.is_active(b)]
+        parents = {block.prev_hash for block in self.known.values()}
+        return [block for block in self.known.values() if block.hash not in parents and block is not self.tip]
 
     def prune(self, height: int) -> None:
         """Delete the data of the blocks below `height`, which is at most the tip's height."""
@@ -100,7 +89,7 @@ class Chain:
         height = self.height + 1 - COINBASE_MATURITY
         return self.blocks[height].transactions[0] if height > 0 else None
 
-    def connect(self, transactions: Sequence[Transaction], now: int) -> list[UtxoEvent]:
+    def connect(self, transactions: Sequence[Transaction], now: int) -> list[Event]:
         """Mine `transactions` (the coinbase first) into a block with the time `now`, or the first valid time."""
         tip, time = self.tip, max(now, self.median_time + 1)
         view = CoinsView(self.coins)
@@ -119,11 +108,11 @@ class Chain:
         )
         view.flush()
         self.blocks.append(block)
-        self._known[block.hash] = block
+        self.known[block.hash] = block
         self.size_on_disk += len(block.data) + BLOCK_FILE_HEADER
         return view.events
 
-    def disconnect(self) -> tuple[Block, list[UtxoEvent]]:
+    def disconnect(self) -> tuple[Block, list[Event]]:
         """Disconnect the tip, which must not be the genesis block, and return it."""
         block = self.blocks.pop()
         view = CoinsView(self.coins)
@@ -142,20 +131,20 @@ class Chain:
 
 def subsidy(height: int) -> int:
     """Return the satoshi that a block at `height` may create on regtest."""
-    return int(50 * COIN) >> (height // HALVING_INTERVAL)
+    halvings: int = height // CoreRegTestParams.SUBSIDY_HALVING_INTERVAL
+    return int(50 * COIN) >> halvings
 
 
 def _genesis() -> Block:
     """Return regtest's genesis block, whose only output never becomes a coin."""
-    genesis = CoreRegTestParams.GENESIS_BLOCK
     return Block(
-        hash=genesis.GetHash(),
-        prev_hash=genesis.hashPrevBlock,
+        hash=GENESIS.GetHash(),
+        prev_hash=GENESIS.hashPrevBlock,
         height=0,
-        time=genesis.nTime,
-        time_max=genesis.nTime,
-        data=genesis.serialize(),
-        transactions=(described(genesis.vtx[0], inputs=(), outputs=()),),
+        time=GENESIS.nTime,
+        time_max=GENESIS.nTime,
+        data=GENESIS.serialize(),
+        transactions=(described(GENESIS.vtx[0], inputs=(), outputs=()),),
         undo=(),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from telegraf_bitcoin_ipc.simnode.events import UtxoEvent
+from telegraf_bitcoin_ipc.simnode.events import Event
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction
 
 UNCONFIRMED_HEIGHT = 2147483647  # the height that Bitcoin Core gives to coins in no block: INT_MAX
@@ -28,7 +28,7 @@ class CoinsView:
     def __init__(self, base: dict[OutPoint, Coin]) -> None:
         self._base = base
         self._changes: dict[OutPoint, Coin | None] = {}
-        self.events: list[UtxoEvent] = []
+        self.events: list[Event] = []
 
     def connect(self, tx: Transaction, height: int) -> tuple[Coin, ...]:
         """Spend the inputs of `tx`, add its outputs; return the coins it spent, in input order."""
@@ -45,7 +45,6 @@ class CoinsView:
             self._add(outpoint, coin)
 
     def flush(self) -> None:
-        """Write the changes to the coins underneath."""
         for outpoint, coin in self._changes.items():
             if coin is None:
                 self._base.pop(outpoint, None)
@@ -58,9 +57,7 @@ class CoinsView:
         self.events.append(utxo_event("add", outpoint, coin))
 
     def _spend(self, outpoint: OutPoint) -> Coin:
-        coin = self._changes[outpoint] if outpoint in self._changes else self._base[outpoint]
-        if coin is None:
-            raise KeyError(outpoint)
+        coin = self._changes.get(outpoint) or self._base[outpoint]
         self._changes[outpoint] = None
         self.events.append(utxo_event("spend", outpoint, coin))
         return coin
@@ -71,6 +68,13 @@ def outpoints(tx: Transaction) -> Iterator[OutPoint]:
     return (OutPoint(tx.txid, n) for n in range(len(tx.outputs)))
 
 
-def utxo_event(kind: Literal["add", "spend", "uncache"], outpoint: OutPoint, coin: Coin) -> UtxoEvent:
+def utxo_event(method: Literal["add", "spend", "uncache"], outpoint: OutPoint, coin: Coin) -> Event:
     """Return the event for a change of `coin`."""
-    return UtxoEvent(kind, outpoint.txid, outpoint.n, coin.height, coin.value, coin.coinbase)
+    info = {
+        "outpointHash": outpoint.txid,
+        "outpointN": outpoint.n,
+        "height": coin.height,
+        "value": coin.value,
+        "isCoinbase": coin.coinbase,
+    }
+    return Event(method, {"utxoInfo": info})

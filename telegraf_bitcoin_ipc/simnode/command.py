@@ -12,6 +12,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from io import StringIO
+from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 import capnp
@@ -23,14 +26,16 @@ from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
-from telegraf_bitcoin_ipc.simnode.process import show_loaded
 from telegraf_bitcoin_ipc.simnode.script import follow
 from telegraf_bitcoin_ipc.simnode.servers import serve
 from telegraf_bitcoin_ipc.simnode.slow_stop import SlowStop
-from telegraf_bitcoin_ipc.simnode.timeline import Life, Rates
+from telegraf_bitcoin_ipc.simnode.timeline import Life
 
 SEEDED_START: Final = 1_700_000_000
 """Start of the simulated clock of a node with a seed (Unix time), so that two runs are identical."""
+
+NETWORK_THREAD: Final = "b-msghand"
+"""The thread that a real node runs while its chain is loaded, visible to other processes."""
 
 OWNER_ONLY: Final = 0o077
 """The umask that gives the socket the mode of a real node's, 0700."""
@@ -44,23 +49,22 @@ def run(options: argparse.Namespace) -> int:
     checked("SOCKET", options.socket)
     if options.script not in (None, "-"):
         checked("--script", options.script)
-    status: int = asyncio.run(capnp.run(_simulate(options)))
-    return status
+    asyncio.run(capnp.run(_simulate(options)))
+    return 0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `simulate`."""
     add = parser.add_argument
     seconds = partial(add, type=_number, default=0.0, metavar="S")
-    count = partial(add, type=_count, default=0, metavar="N")
+    number = partial(add, type=_count, default=0, metavar="N")
     add("socket", metavar="SOCKET", help="path of the socket to listen on")
-    kinds = list(DIALECTS)
-    add("--dialect", choices=kinds, default="tracing", help="kind of node (default: %(default)s)")
+    add("--dialect", choices=list(DIALECTS), default="tracing", help="kind of node (default: %(default)s)")
     seconds("--ibd", help="stay in initial block download for S seconds")
     seconds("--block-interval", type=_positive, default=10.0, help="seconds between blocks (default: %(default)g)")
     add("--tx-rate", type=_number, default=2.0, metavar="N", help="transactions per second (default: %(default)g)")
-    count("--reorg-every", help="reorganise two blocks at every Nth block")
-    count("--utxo-burst", help="create N outputs in the first traced block")
+    number("--reorg-every", help="reorganise two blocks at every Nth block")
+    number("--utxo-burst", help="create N outputs in the first traced block")
     add(
         "--check-mempool",
         action="store_true",
@@ -79,7 +83,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--lenient", action="store_true", help="report what would abort a real node, and continue")
 
 
-async def _simulate(options: argparse.Namespace) -> int:
+async def _simulate(options: argparse.Namespace) -> None:
     rng = random.Random(options.seed)
     clock = _clock(options.seed)
     model = Model(rng=rng, now=clock(), check_mempool=options.check_mempool)
@@ -98,10 +102,13 @@ async def _simulate(options: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: node.slow_stop.hasten() if stop.is_set() else stop.set())
-    loading = asyncio.ensure_future(_show_when_loaded(node, network_stopped))
+    loading = asyncio.ensure_future(_run_network_thread(node, network_stopped))
     server = await _listen(options.socket, node, options.dialect)
     try:
-        life = _life(options, node, rng, clock)
+        if options.script:
+            life = follow(_lines(options.script), node, clock)
+        else:
+            life = Life(node, options, rng, clock).live()
         node.announce(options.socket, options.dialect)
         await _live_until(stop, life, node.validation)
         network_stopped.set()
@@ -113,12 +120,17 @@ async def _simulate(options: argparse.Namespace) -> int:
             os.unlink(options.socket)
     if journal.closed:
         raise BrokenPipeError("nobody reads the journal")
-    return 0
 
 
-async def _show_when_loaded(node: SimulatedNode, until: threading.Event) -> None:
+async def _run_network_thread(node: SimulatedNode, until: threading.Event) -> None:
+    """Once the chain is loaded run an idle thread of that name until the event is set, first thing at a stop."""
+
+    def idle() -> None:
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(NETWORK_THREAD)
+        until.wait()
+
     if await node.chain_loaded():
-        show_loaded(until)
+        threading.Thread(target=idle, daemon=True).start()
 
 
 async def _listen(path: str, node: SimulatedNode, dialect: str) -> Any:
@@ -155,40 +167,22 @@ async def _live_until(stop: asyncio.Event, life: Coroutine[Any, Any, None], vali
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _life(
-    options: argparse.Namespace, node: SimulatedNode, rng: random.Random, clock: Callable[[], int]
-) -> Coroutine[Any, Any, None]:
-    """Return the coroutine of the node's actions; the node is in its initial state when this returns."""
-    if options.script:
-        return follow(_lines(options.script), node, clock)
-    rates = Rates(options.block_interval, options.tx_rate, options.reorg_every, options.utxo_burst, options.ibd)
-    return Life(node, rates, rng, clock).live()
-
-
 def _clock(seed: int | None) -> Callable[[], int]:
     """Return a clock in Unix seconds: the real one, or with a seed one that is the same in every run."""
-    if seed is None:
-        return lambda: int(time.time())
-    ticks = iter(range(SEEDED_START, sys.maxsize))
-    return lambda: next(ticks)
+    return count(SEEDED_START).__next__ if seed is not None else lambda: int(time.time())
 
 
 async def _lines(path: str) -> AsyncIterator[str]:
     """Yield the lines of a file, or of stdin as they arrive."""
-    if path != "-":
-        try:
-            with open(path, encoding="utf-8") as file:
-                lines = file.readlines()
-        except OSError as error:
-            raise ConfigError(f"--script: cannot read {path}: {error.strerror}") from error
-        for line in lines:
-            yield line
-        return
+    try:
+        file = sys.stdin if path == "-" else StringIO(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--script: cannot read {path}: {error.strerror}") from error
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[str] = asyncio.Queue()
 
     def read() -> None:
-        for line in sys.stdin:
+        for line in file:
             loop.call_soon_threadsafe(queue.put_nowait, line)
         loop.call_soon_threadsafe(queue.put_nowait, "")
 

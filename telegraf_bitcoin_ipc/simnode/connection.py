@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
-from itertools import count
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
@@ -15,21 +14,16 @@ from telegraf_bitcoin_ipc.simnode.rpc.service import ask, execute
 CALL_SECONDS: Final = 0.0002
 """Seconds that a call takes on a real node's server thread, round trip (measured 200-350 us)."""
 
-SURVIVES_A_LOST_CONNECTION: Final = "waitTipChanged"
+MAY_BE_LOST: Final = "waitTipChanged"
 """The one call during which losing the connection is harmless in every dialect; others abort some nodes."""
 
 Method = Callable[..., Coroutine[Any, Any, Any]]
 
 
-class ThreadBusy(RuntimeError):
-    """A second call arrived at a busy server thread (libmultiprocess 7)."""
-
-
 class Connection:
-    """One client: its server threads and its subscriptions."""
+    """One client of a node that speaks a dialect."""
 
     def __init__(self, node: SimulatedNode, dialect: str) -> None:
-        """Serve `node` in a dialect."""
         self.node = node
         self.schema = schema.load(dialect)
         self.dialect = DIALECTS[dialect]
@@ -38,11 +32,10 @@ class Connection:
         self._threads: dict[str, asyncio.Lock] = {}
         self._at_work: dict[str, tuple[Any, str]] = {}  # the current or last call of a thread
         self._hung: set[str] = set()
-        self._numbers = count(1)
 
     def make_thread(self, name: str) -> Any:
         """Return a Thread server with a unique name."""
-        unique = f"simnode-{next(self._numbers)} (from {name})"
+        unique = f"simnode-{len(self._threads) + 1} (from {name})"
         self._threads[unique] = asyncio.Lock()
 
         class Thread(self.schema.proxy.Thread.Server):  # type: ignore[misc, name-defined]
@@ -57,7 +50,7 @@ class Connection:
         @wraps(method)
         async def served(server: Any, context: Any, **arguments: Any) -> Any:
             name = f"{type(server).__name__}.{method.__name__}"
-            self.node.journal.called(name)
+            self.node.journal.count("calls", name)
             async with self._busy(context, server, method.__name__):
                 if failure := await self.node.fault(name):
                     raise RuntimeError(f"std::exception: {failure.message}")
@@ -70,15 +63,14 @@ class Connection:
         """Occupy the server thread that a call names; it does one call at a time."""
         name = (await context.thread.getName()).result
         thread, call = self._threads[name], (server, method)
-        if thread.locked():
-            if (
-                method == "disconnect"
-                and self.dialect.second_call == "thread busy"
-                and self._at_work[name] == call
-            ):
+        if thread.locked() and not self.dialect.is_recent:
+            if self.dialect.aborts_at_second_call:
+                self.node.abort(CALL_TOO_MANY)
+            elif method == "disconnect" and self._at_work[name] == call:
                 self._hung.add(name)  # a real node's thread then waits for itself
                 await asyncio.Event().wait()
-            self._second_call()
+            else:
+                raise RuntimeError("std::exception: thread busy")
         try:
             async with thread:
                 self._at_work[name] = call
@@ -87,15 +79,8 @@ class Connection:
                 if name in self._hung:
                     await asyncio.Event().wait()
         except asyncio.CancelledError:  # the client has gone
-            self.lost_at_work |= not self.dialect.survives_lost_calls and method != SURVIVES_A_LOST_CONNECTION
+            self.lost_at_work |= not self.dialect.is_recent and method != MAY_BE_LOST
             raise
-
-    def _second_call(self) -> None:
-        """Treat a call on a busy thread as the dialect's IPC library does; return if the call must wait."""
-        if self.dialect.second_call == "thread busy":
-            raise ThreadBusy("std::exception: thread busy")
-        if self.dialect.second_call == "abort":
-            self.node.abort(CALL_TOO_MANY)
 
     async def ask(self, method: str, params: Sequence[Any]) -> object:
         """Return the result of a JSON-RPC method; raises RpcError."""
@@ -105,12 +90,14 @@ class Connection:
         """Return the reply to a whole JSON-RPC request."""
         return await execute(request, self.ask)
 
-    def subscription(self, callback: Any) -> Subscription:
-        """Return a new subscription of this connection; each call gets a new Thread capability."""
+    def subscribe(self, kind: Literal["chain", "utxo_cache"], callback: Any) -> Subscription:
+        """Begin a subscription of this connection; each call gets a new Thread capability."""
         subscription = Subscription(
+            kind,
             callback,
             lambda: {"callbackThread": self.make_thread("callback")},
-            may_be_lost=self.dialect.survives_lost_subscribers,
+            may_be_lost=self.dialect.is_recent,
         )
         self.subscriptions.append(subscription)
+        self.node.subscribe(subscription)
         return subscription

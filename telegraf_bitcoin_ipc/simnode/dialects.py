@@ -1,41 +1,38 @@
 """How the kinds of node differ beyond their schema: their version, and the rules of their IPC library."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """One kind of node.
-
-    `second_call` is what happens to a call on a busy server thread. `survives_lost_calls` says whether the node
-    survives a client that disconnects during a call. `mining_waits` says whether makeMining waits until the
-    chain is loaded; if not, each method of Mining needs the chain. `survives_lost_subscribers` says whether the
-    node survives a subscriber that disconnects while no callback is under way, and one that is there at its stop;
-    on such a node Handler.disconnect returns before a callback that is under way, and so before `destroy`.
-    """
+class Dialect(NamedTuple):
+    """One kind of node, and the version of its libmultiprocess."""
 
     subversion: str
-    second_call: Literal["thread busy", "abort", "queued"]
-    survives_lost_calls: bool
-    mining_waits: bool
-    survives_lost_subscribers: bool = False
+    library: int
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether its libmultiprocess is 8 or later.
+
+        Then a call on a busy server thread is queued, and outlives its client. The node survives a subscriber
+        that disconnects while no callback is under way, and one that is there at its stop; Handler.disconnect
+        returns before a callback that is under way, and so before `destroy`. makeMining waits until the chain is
+        loaded; on older nodes each method of Mining needs the chain.
+        """
+        return self.library >= 8
+
+    @property
+    def aborts_at_second_call(self) -> bool:
+        """Whether a second call on a server thread fails an assertion; 7 answers `thread busy`."""
+        return self.library < 7
 
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
-    "tracing": Dialect("/Satoshi:30.99.0/", "thread busy", survives_lost_calls=False, mining_waits=False),
-    "chain": Dialect("/Satoshi:30.99.0/", "thread busy", survives_lost_calls=False, mining_waits=False),
-    "stock-chain": Dialect(
-        "/Satoshi:31.99.0/",
-        "queued",
-        survives_lost_calls=True,
-        mining_waits=True,
-        survives_lost_subscribers=True,
-    ),
-    "stock": Dialect("/Satoshi:31.99.0/", "queued", survives_lost_calls=True, mining_waits=True),
-    "stock-31": Dialect("/Satoshi:31.0.0/", "queued", survives_lost_calls=True, mining_waits=True),
-    "stock-30": Dialect("/Satoshi:30.0.0/", "abort", survives_lost_calls=False, mining_waits=False),
+    "tracing": Dialect("/Satoshi:30.99.0/", 7),
+    "chain": Dialect("/Satoshi:30.99.0/", 7),
+    "stock-chain": Dialect("/Satoshi:31.99.0/", 13),
+    "stock": Dialect("/Satoshi:31.99.0/", 13),
+    "stock-31": Dialect("/Satoshi:31.0.0/", 8),
+    "stock-30": Dialect("/Satoshi:30.0.0/", 6),
 }
-"""Every dialect by its name. libmultiprocess is 7 (tracing, chain), 13 (stock-chain, stock), 8 (31) and 6 (30.0):
-before 7 a second call on a thread fails an assertion; from 8 on calls are queued and outlive their client."""
+"""Every dialect by its name."""

@@ -9,6 +9,9 @@ SLOW_CALLBACK_SECONDS: Final = 0.05
 """A subscriber that takes longer than this to answer is counted as slow."""
 
 
+KINDS: Final = ("happened", "delivered", "delivered_value", "calls", "rpc_calls")
+
+
 class Journal:
     """Counts events, deliveries and calls, and writes the journal."""
 
@@ -17,44 +20,24 @@ class Journal:
         self.closed = False
         self._out = out
         self._on_closed = on_closed
-        self._happened: Counter[str] = Counter()
-        self._delivered: Counter[str] = Counter()
-        self._values: Counter[str] = Counter()
-        self._calls: Counter[str] = Counter()
-        self._rpc_calls: Counter[str] = Counter()
+        self._totals: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
         self._slowest = 0.0
         self._slow = 0
 
-    def happened(self, method: str) -> None:
-        """Count an event, with or without subscribers."""
-        self._happened[method] += 1
+    def count(self, kind: str, method: str, number: int = 1) -> None:
+        """Count an event, with or without subscribers; its delivery, the satoshi in it; a call of either kind."""
+        self._totals[kind][method] += number
 
-    def delivered(self, method: str, value: int, seconds: float) -> None:
-        """Count a call on a subscriber that was answered after `seconds`, time without a processor included."""
-        self._delivered[method] += 1
-        if value:
-            self._values[method] += value
+    def timed(self, seconds: float) -> None:
+        """Note how long a subscriber took to answer, time without a processor included."""
         self._slowest = max(self._slowest, seconds)
         self._slow += seconds > SLOW_CALLBACK_SECONDS
 
-    def called(self, method: str) -> None:
-        """Count a call of a Cap'n Proto method, for instance `Chain.getHeight`."""
-        self._calls[method] += 1
-
-    def asked(self, method: str) -> None:
-        """Count a call of a JSON-RPC method."""
-        self._rpc_calls[method] += 1
-
     def write(self, action: str, **details: Any) -> None:
-        """Write a line about an action."""
         line = {
             "action": action,
             **details,
-            "happened": dict(self._happened),
-            "delivered": dict(self._delivered),
-            "delivered_value": dict(self._values),
-            "calls": dict(self._calls),
-            "rpc_calls": dict(self._rpc_calls),
+            **self._totals,
             "slowest_callback_seconds": round(self._slowest, 6),
             "slow_callbacks": self._slow,
         }

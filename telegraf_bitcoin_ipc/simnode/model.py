@@ -6,23 +6,16 @@ random comes from the generator that the model is made with.
 
 import random
 from itertools import islice
+from typing import Any
 
 from bitcoin.core import MAX_BLOCK_WEIGHT
 
-from telegraf_bitcoin_ipc.simnode.chain import Block, subsidy
+from telegraf_bitcoin_ipc.simnode.chain import Block, Chain, subsidy
 from telegraf_bitcoin_ipc.simnode.coins import UNCONFIRMED_HEIGHT, CoinsView, outpoints, utxo_event
-from telegraf_bitcoin_ipc.simnode.events import (
-    BlockConnected,
-    BlockDisconnected,
-    Event,
-    Flushed,
-    RemovalReason,
-    TipUpdated,
-    TransactionAdded,
-    TransactionRemoved,
-)
-from telegraf_bitcoin_ipc.simnode.mempool import MempoolEntry
-from telegraf_bitcoin_ipc.simnode.state import State
+from telegraf_bitcoin_ipc.simnode.events import Event, RemovalReason
+from telegraf_bitcoin_ipc.simnode.faults import Faults
+from telegraf_bitcoin_ipc.simnode.mempool import Mempool, MempoolEntry
+from telegraf_bitcoin_ipc.simnode.peers import Peers
 from telegraf_bitcoin_ipc.simnode.transactions import (
     FILLER_OUTPUT_WEIGHT,
     OutPoint,
@@ -34,17 +27,33 @@ from telegraf_bitcoin_ipc.simnode.wallet import Payment, Wallet, bumped
 
 BLOCK_INTERVAL = 600  # seconds
 BLOCK_RESERVED_WEIGHT = 8_000  # Bitcoin Core's default for the header and the coinbase
+SYNCED_PROGRESS = 0.9999999876  # a node's estimate stays a little below 1, and needs more than six digits
 
 
-class Model(State):
+class Model:
     """A node on regtest with a chain of `blocks` blocks on the genesis block, the last one mined at `now`.
 
     Times are Unix seconds, values satoshi, hashes bytes in wire order. With `check_mempool` every
     acceptance replays the whole mempool on a scratch view, as `-checkmempool` does.
+
+    What may be set: `ibd`; `pruned`, whether blocks may be deleted; `loaded`, whether a script has ended the
+    warm-up; `mempool_loaded`; `warnings`; `indexes`, the height of each that is behind, and None for one that
+    follows the tip; `fee_estimates`, satoshi per virtual byte by the target in blocks.
     """
 
     def __init__(self, *, rng: random.Random, now: int, blocks: int = 110, check_mempool: bool = False) -> None:
-        super().__init__()
+        self.chain = Chain()
+        self.mempool = Mempool()
+        self.peers = Peers()
+        self.faults = Faults()
+        self.loaded = False
+        self.ibd = False
+        self.pruned = False
+        self.mempool_loaded = True
+        self.warnings: list[str] = []
+        self.indexes: dict[str, int | None] = {}
+        self.fee_estimates: dict[int, float] = {}
+        self._header_height = 0
         self._rng = rng
         self._check_mempool = check_mempool
         self._wallet = Wallet()
@@ -53,20 +62,42 @@ class Model(State):
         for age in reversed(range(blocks)):
             self.connect_block(now - age * BLOCK_INTERVAL)
 
+    @property
+    def height(self) -> int:
+        return self.chain.height
+
+    @property
+    def tip_hash(self) -> bytes:
+        return self.chain.tip.hash
+
+    @property
+    def header_height(self) -> int:
+        """The height of the best header; can be set ahead of the tip, and is never behind it."""
+        return max(self._header_height, self.height)
+
+    @header_height.setter
+    def header_height(self, height: int) -> None:
+        self._header_height = height
+
+    @property
+    def verification_progress(self) -> float:
+        """The node's estimate of how much of the chain it has verified, below 1."""
+        return self.height / max(self.header_height, self.height + 1) if self.ibd else SYNCED_PROGRESS
+
     def accept_transaction(self, now: int) -> list[Event]:
         """Accept a transaction that spends random coins, confirmed or not; no event if there is no coin."""
         proposal = self._wallet.next_payment(self._rng)
         if proposal is None:
             return []
         tx = self._enter(proposal, now)
-        return [*self._mempool_check(), TransactionAdded(tx.data)]
+        return [*self._mempool_check(), _added(tx)]
 
     def replace_transaction(self, now: int) -> list[Event]:
         """Replace a random transaction without descendants by one that pays a higher fee.
 
         No event if there is none, or it cannot pay more.
         """
-        if not self.mempool_size:
+        if not self.mempool:
             return []
         old = self.mempool.random_leaf(self._rng)
         proposal = bumped(self._rng, Payment(old.tx.inputs, old.tx.outputs, old.fee), old.tx.vsize)
@@ -75,11 +106,7 @@ class Model(State):
         self._leave(old)
         new = self._enter(proposal, now)
         # The two notifications go through the node's queue; the check's events do not.
-        return [*self._mempool_check(), _removed(old, RemovalReason.REPLACED), TransactionAdded(new.data)]
-
-    def refuse_transaction(self) -> list[Event]:
-        """Reject a transaction, which a node does not report."""
-        return []
+        return [*self._mempool_check(), _removed(old, RemovalReason.REPLACED), _added(new)]
 
     def remove_transaction(self, reason: int) -> list[Event]:
         """Remove a transaction without descendants: the oldest for expiry, a random one for the others.
@@ -89,15 +116,16 @@ class Model(State):
         """
         if reason not in (RemovalReason.EXPIRY, RemovalReason.SIZELIMIT, RemovalReason.CONFLICT):
             raise ValueError(f"not a reason to remove one transaction: {reason}")
-        if not self.mempool_size:
+        if not self.mempool:
             return []
         expired = reason == RemovalReason.EXPIRY
         entry = self.mempool.oldest_leaf() if expired else self.mempool.random_leaf(self._rng)
         self._leave(entry)
         uncached = () if reason == RemovalReason.CONFLICT else entry.tx.inputs
+        coins = self.chain.coins
         return [
             _removed(entry, reason),
-            *(utxo_event("uncache", spent, self.coins[spent]) for spent in uncached if spent in self.coins),
+            *(utxo_event("uncache", spent, coins[spent]) for spent in uncached if spent in coins),
         ]
 
     def connect_block(self, now: int, outputs: int = 0, transactions: int | None = None) -> list[Event]:
@@ -112,7 +140,7 @@ class Model(State):
         matured = self.chain.youngest_mature_coinbase()
         if matured is not None:
             self._wallet.add(OutPoint(matured.txid, 0), matured.outputs[0])
-        return [*changes, _connected(self.chain.tip), TipUpdated()]
+        return [*changes, _connected(self.chain.tip), Event("updatedBlockTip", {})]
 
     def disconnect_tip(self) -> list[Event]:
         """Disconnect the tip; its transactions return to the mempool. No event at the genesis block.
@@ -130,8 +158,8 @@ class Model(State):
         self.mempool.add_back(returned)
         return [
             *changes,
-            BlockDisconnected(block.hash, block.prev_hash, block.height, block.data, block.time_max),
-            *(TransactionAdded(entry.tx.data) for entry in returned),
+            Event("blockDisconnected", {"block": _info(block)}),
+            *(_added(entry.tx) for entry in returned),
             *self._remove_immature(immature),
         ]
 
@@ -154,7 +182,7 @@ class Model(State):
         if self._background_height >= min(self._snapshot_height, self.height):
             return []
         self._background_height += 1
-        return [_connected(self.block(self._background_height), historical=True)]
+        return [_connected(self.chain.blocks[self._background_height], historical=True)]
 
     def build_template(self) -> list[Event]:
         """Check a template of the next block on a scratch view; the chain stays as it is."""
@@ -164,8 +192,7 @@ class Model(State):
         return [*view.events]
 
     def flush(self) -> list[Event]:
-        """Write the coins cache to disk."""
-        return [Flushed(self.chain.locator())]
+        return [Event("chainStateFlushed", {"role": _role(), "locator": self.chain.locator()})]
 
     def prune(self, height: int) -> list[Event]:
         """Delete the blocks below `height`, of which at least the tip stays."""
@@ -190,7 +217,7 @@ class Model(State):
         for created in outpoints(entry.tx):
             self._wallet.discard(created)
         for spent in entry.tx.inputs:
-            coin = self.coins.get(spent) or self.mempool.coin(spent)
+            coin = self.chain.coins.get(spent) or self.mempool.coin(spent)
             if self.chain.is_mature(coin):
                 self._wallet.add(spent, coin.value)
 
@@ -233,11 +260,27 @@ class Model(State):
         return [first, *(entry.tx for entry in chosen)]
 
 
-def _connected(block: Block, *, historical: bool = False) -> BlockConnected:
-    return BlockConnected(
-        block.hash, block.prev_hash, block.height, block.data, block.time_max, historical=historical
-    )
+def _added(tx: Transaction) -> Event:
+    return Event("transactionAddedToMempool", {"tx": tx.data})
 
 
-def _removed(entry: MempoolEntry, reason: int) -> TransactionRemoved:
-    return TransactionRemoved(entry.tx.data, int(reason))
+def _removed(entry: MempoolEntry, reason: int) -> Event:
+    return Event("transactionRemovedFromMempool", {"tx": entry.tx.data, "reason": int(reason)})
+
+
+def _connected(block: Block, *, historical: bool = False) -> Event:
+    return Event("blockConnected", {"role": _role(historical), "block": _info(block)})
+
+
+def _role(historical: bool = False) -> dict[str, bool]:
+    return {"validated": True, "historical": historical}
+
+
+def _info(block: Block) -> dict[str, Any]:
+    return {
+        "hash": block.hash,
+        "prevHash": block.prev_hash,
+        "height": block.height,
+        "data": block.data,
+        "chainTimeMax": block.time_max,
+    }

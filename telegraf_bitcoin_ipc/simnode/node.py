@@ -10,14 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
-from telegraf_bitcoin_ipc.simnode.events import Event, TipUpdated, UtxoEvent
+from telegraf_bitcoin_ipc.simnode.events import Event
 from telegraf_bitcoin_ipc.simnode.faults import Failure
 from telegraf_bitcoin_ipc.simnode.journal import Journal
 from telegraf_bitcoin_ipc.simnode.mempool import MAX_USAGE
 from telegraf_bitcoin_ipc.simnode.model import Model
-from telegraf_bitcoin_ipc.simnode.notifications import notification, utxo_info
 from telegraf_bitcoin_ipc.simnode.slow_stop import SlowStop
 
 ABORTED: Final = 134
@@ -33,7 +32,6 @@ DESTROY: Final = "ChainNotifications.destroy"
 """The last call of a subscriber; while a script hangs it, it waits as behind a callback that is under way."""
 
 CLOSED_IN_CALL: Final = "IPC client method call interrupted by disconnect."
-CLOSED_BEFORE_CALL: Final = "IPC client method called after disconnect."
 STILL_SUBSCRIBED: Final = "terminate called without an active exception"
 NO_CHAIN: Final = "Assertion `m_node.chainman' failed."
 LOST_AT_WORK: Final = "Assertion `m_loop' failed."
@@ -46,8 +44,16 @@ class Subscription:
     `ending` is set by Handler.disconnect, `ended` when the subscriber has answered `destroy`.
     """
 
-    def __init__(self, callback: Any, context: Callable[[], dict[str, Any]], *, may_be_lost: bool = False) -> None:
-        """Call `callback`, each time with a new context; see `survives_lost_subscribers` of a dialect."""
+    def __init__(
+        self,
+        kind: Literal["chain", "utxo_cache"],
+        callback: Any,
+        context: Callable[[], dict[str, Any]],
+        *,
+        may_be_lost: bool,
+    ) -> None:
+        """Call `callback`, each time with a new context; the node survives the loss of one that `may_be_lost`."""
+        self.kind = kind
         self.callback = callback
         self.context = context
         self.may_be_lost = may_be_lost
@@ -81,21 +87,17 @@ class SimulatedNode:
         self._strict = strict
         self._patience = patience
         self.slow_stop = slow_stop or SlowStop()
-        self._chain: list[Subscription] = []
-        self._utxo: list[Subscription] = []
+        self._subscriptions: list[Subscription] = []
         self._leaving = 0  # subscriptions whose end has begun
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
-        self._queue_moved = asyncio.Condition()
         self._pending = 0
-        self._tip_changed = asyncio.Condition()
-        self._healed = asyncio.Condition()
+        self._changed = asyncio.Condition()  # what `until` may wait for
         self.validation = asyncio.Lock()  # cs_main: some calls wait for it, too
         self._scheduler: asyncio.Task[NoReturn] | None = None
         self.stopping = False
         self.aborts: list[str] = []
 
     def announce(self, socket: str, dialect: str) -> None:
-        """Report that the node accepts connections."""
         self.journal.write("listening", socket=socket, dialect=dialect, **self._state())
 
     @property
@@ -110,15 +112,14 @@ class SimulatedNode:
 
     async def chain_loaded(self) -> bool:
         """Wait until the chain is loaded or the node stops; return whether the chain is loaded."""
-        await self._wait_for(lambda: self.stopping or self.loaded, max(self._warm_at - time.monotonic(), 0))
+        await self.until(lambda: self.stopping or self.loaded, max(self._warm_at - time.monotonic(), 0))
         return not self.stopping
 
     async def fault(self, method: str) -> Failure | None:
         """Wait while a method hangs; return how it fails, or None if it works."""
         faults = self.model.faults
-        async with self._healed:
-            await self._healed.wait_for(lambda: not faults.hangs(method))
-        return faults.failure(method)
+        await self.until(lambda: not faults.hangs(method))
+        return faults.get(method)
 
     def abort(self, message: str) -> None:
         """End the process with status 134 and a real node's message; unless strict, only report it."""
@@ -130,35 +131,23 @@ class SimulatedNode:
 
     # Subscriptions
 
-    def subscribe_chain(self, subscription: Subscription) -> None:
-        """Begin to send chain and mempool notifications."""
-        self._chain.append(subscription)
-        self.journal.write("subscribed", subscription="chain")
-
-    def subscribe_utxo(self, subscription: Subscription) -> None:
-        """Begin to trace the UTXO cache."""
-        self._utxo.append(subscription)
-        self.journal.write("subscribed", subscription="utxo_cache")
+    def subscribe(self, subscription: Subscription) -> None:
+        """Begin to send chain and mempool notifications, or to trace the UTXO cache."""
+        self._subscriptions.append(subscription)
+        self.journal.write("subscribed", subscription=subscription.kind)
 
     @property
     def traced(self) -> bool:
         """Whether any subscriber traces the UTXO cache."""
-        return bool(self._utxo)
+        return any(subscription.kind == "utxo_cache" for subscription in self._subscriptions)
 
     @property
     def subscribers(self) -> int:
-        """How many subscriptions there are."""
-        return len(self._chain) + len(self._utxo)
-
-    @property
-    def _bound_to(self) -> bool:
-        """Whether the node's stop aborts because of a subscriber."""
-        return any(not subscription.may_be_lost for subscription in (*self._chain, *self._utxo))
+        return len(self._subscriptions)
 
     def _forget(self, subscription: Subscription) -> None:
-        for group in (self._chain, self._utxo):
-            if subscription in group:
-                group.remove(subscription)
+        with suppress(ValueError):  # it has been forgotten already
+            self._subscriptions.remove(subscription)
 
     async def unsubscribe(self, subscription: Subscription) -> asyncio.Task[None]:
         """Stop calling; return the task of the `destroy` call, which has been sent but not answered.
@@ -211,86 +200,76 @@ class SimulatedNode:
         """Send an action's events in order; return when validation may continue."""
         async with self.validation:
             for event in events:
-                if isinstance(event, UtxoEvent):
-                    await self._trace(event)
+                if event.of_coin:
+                    await self._call_all("utxo_cache", event)
                 else:
                     await self._notify(event)
-        for changed in (self._healed, self._tip_changed):
-            async with changed:
-                changed.notify_all()
+        await self._change()
         self.journal.write(action, **self._state())
 
     async def settle(self, action: str) -> None:
         """Wait until every notification has been answered, and report it."""
-        async with self._queue_moved:
-            await self._queue_moved.wait_for(lambda: not self._pending)
+        await self.until(lambda: not self._pending)
         self.journal.write("settled", after=action, **self._state())
-
-    async def _trace(self, event: UtxoEvent) -> None:
-        self.journal.happened(event.kind)
-        for subscription in list(self._utxo):
-            await self._call(subscription, event.kind, {"utxoInfo": utxo_info(event)}, event.value, fatal=False)
 
     async def _notify(self, event: Event) -> None:
         if self._scheduler is None:
             self._scheduler = asyncio.create_task(self._schedule())
         self._pending += 1
         self._queue.put_nowait(event)
-        async with self._queue_moved:
-            await self._queue_moved.wait_for(lambda: self._pending <= QUEUE_LIMIT)
-        if isinstance(event, TipUpdated):
-            async with self._tip_changed:
-                self._tip_changed.notify_all()
+        await self.until(lambda: self._pending <= QUEUE_LIMIT)
+        if event.method == "updatedBlockTip":
+            await self._change()
 
     async def _schedule(self) -> NoReturn:
         while True:
-            event = await self._queue.get()
-            method, fields = notification(event)
-            self.journal.happened(method)
-            for subscription in list(self._chain):
-                parameters = {"context": subscription.context(), **fields}
-                await self._call(subscription, method, parameters, fatal=True)
-            async with self._queue_moved:
-                self._pending -= 1
-                self._queue_moved.notify_all()
+            await self._call_all("chain", await self._queue.get())
+            self._pending -= 1
+            await self._change()
 
-    async def _call(
-        self, subscription: Subscription, method: str, parameters: dict[str, Any], value: int = 0, *, fatal: bool
-    ) -> None:
+    async def _call_all(self, kind: str, event: Event) -> None:
+        self.journal.count("happened", event.method)
+        for subscription in [each for each in self._subscriptions if each.kind == kind]:
+            async with subscription.calling:
+                if not subscription.ending:
+                    await self._call(subscription, event)
+
+    async def _call(self, subscription: Subscription, event: Event) -> None:
         """Make one call and wait for its answer, however long that takes."""
-        async with subscription.calling:
-            if subscription.ending:
-                return
-            began = time.perf_counter()
-            try:
-                await getattr(subscription.callback, method)(**parameters)
-            except Exception as error:
-                if fatal or _is_lost(error):
-                    self.abort(_why(error))
-                else:
-                    self.journal.write("validation_failed", method=method, message=str(error).splitlines()[0])
-                return
-            self.journal.delivered(method, value, time.perf_counter() - began)
+        context = {} if event.of_coin else {"context": subscription.context()}
+        began = time.perf_counter()
+        try:
+            await getattr(subscription.callback, event.method)(**context, **event.parameters)
+        except Exception as error:
+            if not event.of_coin or _is_lost(error):
+                self.abort(_why(error))
+            else:
+                self.journal.write("validation_failed", method=event.method, message=str(error).splitlines()[0])
+            return
+        self.journal.count("delivered", event.method)
+        if event.of_coin:
+            self.journal.count("delivered_value", event.method, event.parameters["utxoInfo"]["value"])
+        self.journal.timed(time.perf_counter() - began)
 
-    # The tip, and the end
+    # Changes, and the end
 
-    async def wait_tip_changed(self, known: bytes, seconds: float) -> None:
-        """Wait until the tip changes, the time is over, or the node begins to stop."""
-        await self._wait_for(lambda: self.stopping or self.model.tip_hash != known, seconds)
-
-    async def _wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Wait until a condition on the tip, or on the node's stop, holds, for at most `seconds`."""
-        async with self._tip_changed:
+    async def until(self, condition: Callable[[], bool], seconds: float | None = None) -> None:
+        """Wait until a condition on the model, the queue or the node's stop holds, for at most `seconds`."""
+        async with self._changed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._tip_changed.wait_for(condition)
+                    await self._changed.wait_for(condition)
+
+    async def _change(self) -> None:
+        """Look at the conditions again that are waited for."""
+        async with self._changed:
+            self._changed.notify_all()
 
     async def shut_down(self) -> None:
         """Stop, in the order that a real node's subscribers see."""
         self.journal.write("stopping")
         self.stopping = True
-        async with self._tip_changed:
-            self._tip_changed.notify_all()
+        await self._change()
         await asyncio.sleep(SHUTDOWN_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
@@ -299,12 +278,14 @@ class SimulatedNode:
         for event in self.model.flush():
             await self._notify(event)
         await self.settle("flush")
-        await self.slow_stop.flush()
-        if self._bound_to:
+        await self.slow_stop.half()
+        if not all(subscription.may_be_lost for subscription in self._subscriptions):
             self.abort(STILL_SUBSCRIBED)
-        if self.slow_stop.close_connections():
+        if self.slow_stop.seconds:
+            self.slow_stop.close_connections()
             self.journal.write("torn down")
-            await self.slow_stop.destroy_state()
+            await self.slow_stop.half()
+            await self.slow_stop.without_connections()
         self.journal.write("stopped", **self._state())
 
     def _state(self) -> dict[str, object]:
@@ -316,7 +297,7 @@ class SimulatedNode:
             "headers": model.header_height,
             "ibd": model.ibd,
             "progress": model.verification_progress,
-            "mempool_size": model.mempool_size,
+            "mempool_size": len(model.mempool),
             "mempool_usage": model.mempool.usage,
             "mempool_max": MAX_USAGE,
             "peers": len(model.peers),

@@ -30,27 +30,23 @@ RELAYED: Final[Mapping[str, int]] = {"tx": 60, "inv": 24, "getdata": 10, "addrv2
 
 @dataclass(slots=True)
 class Peer:
-    """A peer: its last ping in seconds (None before the first), and its bytes by message name."""
+    """A peer, with getpeerinfo's names: its ping in seconds (None if not known), its bytes by message."""
 
     id: int
     network: str
-    connection_type: str
+    type: str
     transport: str
-    ping: float | None = None
+    ping: float | None
     received: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
 
     @property
     def inbound(self) -> bool:
-        """Whether the peer opened the connection."""
-        return self.connection_type == "inbound"
+        return self.type == "inbound"
 
 
 class Peers:
-    """The connected peers, the banned addresses, and the bytes of all peers, including those that left.
-
-    `bans` are addresses.
-    """
+    """The connected peers, the addresses in `bans`, and the bytes of all peers, including those that left."""
 
     def __init__(self) -> None:
         self._peers: dict[int, Peer] = {}
@@ -69,81 +65,73 @@ class Peers:
 
     @property
     def inbound(self) -> int:
-        """How many peers connected to the node."""
         return sum(peer.inbound for peer in self)
 
     @property
     def outbound(self) -> int:
-        """How many peers the node connected to."""
         return len(self) - self.inbound
 
     def join(
         self,
         network: str = "ipv4",
-        connection_type: str = "outbound-full-relay",
+        type: str = "outbound-full-relay",
         transport: str = "v2",
         ping: float | None = None,
-    ) -> Peer:
-        """Connect a peer that has not been pinged unless `ping` (seconds) says so. Raises ValueError."""
+    ) -> None:
+        """Connect a peer. Raises ValueError."""
         _need("network", network, tuple(NETWORK_PINGS))
-        _need("connection type", connection_type, CONNECTION_TYPES)
+        _need("connection type", type, CONNECTION_TYPES)
         _need("transport", transport, TRANSPORTS)
-        peer = self._peers[self._joined] = Peer(self._joined, network, connection_type, transport, ping)
+        self._peers[self._joined] = Peer(self._joined, network, type, transport, ping)
         self._joined += 1
-        return peer
 
-    def join_any(self, inbound: bool) -> Peer:
-        """Connect the next peer of a mix of networks and transports; it has not been pinged."""
-        full = sum(peer.connection_type == "outbound-full-relay" for peer in self)
+    def join_any(self, inbound: bool) -> None:
+        """Connect the next peer of a mix of networks and transports, with a plausible ping of its own."""
+        full = sum(peer.type == "outbound-full-relay" for peer in self)
         outbound = "outbound-full-relay" if full < FULL_RELAY else "block-relay-only"
         transport = "v1" if self._joined % 4 == 3 else "v2"
-        return self.join(next(self._networks), "inbound" if inbound else outbound, transport)
+        network = next(self._networks)
+        ping = round(NETWORK_PINGS[network] * (1 + self._joined % 7 / 10), 6)
+        self.join(network, "inbound" if inbound else outbound, transport, ping)
 
-    def leave(self, peer_id: int | None = None) -> Peer:
+    def leave(self, id: int | None = None) -> None:
         """Disconnect the peer with an id, or the oldest one. Raises ValueError if there is none."""
-        if peer_id is None:
-            peer_id = next(iter(self._peers), None)
-        if peer_id is None or peer_id not in self._peers:
-            raise ValueError(f"there is no peer {'' if peer_id is None else peer_id}".rstrip())
-        return self._peers.pop(peer_id)
+        if id is None and not self._peers:
+            raise ValueError("there is no peer")
+        del self._peers[next(iter(self._peers)) if id is None else self._peer(id).id]
 
     def change(self, inbound: int, outbound: int) -> None:
-        """Let peers, each pinged once, join, and the oldest ones leave, until these numbers are connected."""
+        """Let peers join, and the oldest ones leave, until these numbers are connected."""
         for wanted, is_inbound in ((inbound, True), (outbound, False)):
             present = [peer.id for peer in self if peer.inbound == is_inbound]
-            for peer_id in present[: max(len(present) - wanted, 0)]:
-                self.leave(peer_id)
+            for oldest in present[: max(len(present) - wanted, 0)]:
+                self.leave(oldest)
             for _ in range(wanted - len(present)):
-                self.ping(self.join_any(is_inbound))
+                self.join_any(is_inbound)
 
-    def ping(self, peer: Peer) -> None:
-        """Make a peer answer a ping after a time plausible for its network, slightly different for each peer."""
-        peer.ping = round(NETWORK_PINGS[peer.network] * (1 + peer.id % 7 / 10), 6)
-
-    def traffic(self, received: int, sent: int, peer_id: int | None = None, message: str | None = None) -> None:
+    def traffic(self, received: int, sent: int, id: int | None = None, message: str | None = None) -> None:
         """Add bytes to the totals, and to one peer or evenly to all, and to one message or to a mix of them.
 
         Without peers only the totals grow, as if the peers had left. Raises ValueError.
         """
         if received < 0 or sent < 0:
             raise ValueError("bytes do not become fewer")
-        peers = list(self) if peer_id is None else [self._peer(peer_id)]
+        peers = list(self) if id is None else [self._peer(id)]
         self.bytes_received += received
         self.bytes_sent += sent
-        shares = zip(peers, _shared(received, [1] * len(peers)), _shared(sent, [1] * len(peers)), strict=True)
-        for peer, received_of_it, sent_of_it in shares:
-            _count(peer.received, received_of_it, message)
-            _count(peer.sent, sent_of_it, message)
+        even = [1] * len(peers)
+        for peer, of_received, of_sent in zip(peers, _shared(received, even), _shared(sent, even), strict=True):
+            _count(peer.received, of_received, message)
+            _count(peer.sent, of_sent, message)
 
-    def ban(self, count: int) -> None:
-        """Ban `count` more addresses."""
+    def ban(self, count: int = 1) -> None:
         numbers = range(len(self.bans), len(self.bans) + count)
         self.bans += [f"198.51.{number // 256}.{number % 256}/32" for number in numbers]
 
-    def _peer(self, peer_id: int) -> Peer:
-        if peer_id not in self._peers:
-            raise ValueError(f"there is no peer {peer_id}")
-        return self._peers[peer_id]
+    def _peer(self, id: int) -> Peer:
+        if id not in self._peers:
+            raise ValueError(f"there is no peer {id}")
+        return self._peers[id]
 
 
 def _need(what: str, name: str, names: Sequence[str]) -> None:

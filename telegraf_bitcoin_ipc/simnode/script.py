@@ -11,10 +11,8 @@ from typing import Any, Final
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.simnode.events import Event, RemovalReason
-from telegraf_bitcoin_ipc.simnode.faults import Faults
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import DESTROY, SimulatedNode
-from telegraf_bitcoin_ipc.simnode.peers import Peers
 from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR
 from telegraf_bitcoin_ipc.simnode.rpc.methods import METHODS
 
@@ -26,16 +24,10 @@ Action = Callable[..., list[Event] | None]
 
 def actions(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
     """Return the actions by name; each returns the events that it causes, if any."""
-    return {
-        **_of_transactions(model, now),
-        **_of_blocks(model, now),
-        **_of_state(model),
-        **_of_peers(model.peers),
-        **_of_faults(model.faults),
-    }
+    return {**_of_chain(model, now), **_of_state(model), **_of_faults(model)}
 
 
-def _of_transactions(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
+def _of_chain(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
     def accept(count: int = 1) -> list[Event]:
         return [event for _ in range(count) for event in model.accept_transaction(now())]
 
@@ -48,12 +40,7 @@ def _of_transactions(model: Model, now: Callable[[], int]) -> Mapping[str, Actio
         "accept": accept,
         "replace": lambda: model.replace_transaction(now()),
         "remove": remove,
-        "refuse": model.refuse_transaction,
-    }
-
-
-def _of_blocks(model: Model, now: Callable[[], int]) -> Mapping[str, Action]:
-    return {
+        "refuse": lambda: None,  # a node does not report it
         "block": lambda outputs=0, transactions=None: model.connect_block(now(), outputs, transactions),
         "disconnect": model.disconnect_tip,
         "reorg": lambda depth=1: model.reorg(now(), depth),
@@ -87,64 +74,42 @@ def _of_state(model: Model) -> Mapping[str, Action]:
         model.fee_estimates = {int(target): float(rate) for target, rate in rates.items()}
 
     made = (load, ibd, headers, warnings, indexes, mempool_loaded, fee_estimates)
-    return {action.__name__: action for action in made}
+    return {
+        **{action.__name__: action for action in made},
+        "peers": model.peers.change,
+        "peer": model.peers.join,
+        "leave": model.peers.leave,
+        "traffic": model.peers.traffic,
+        "ban": model.peers.ban,
+    }
 
 
-def _of_peers(peers: Peers) -> Mapping[str, Action]:
-    def peer(
-        network: str = "ipv4",
-        type: str = "outbound-full-relay",
-        transport: str = "v2",
-        ping: float | None = None,
-    ) -> None:
-        peers.join(network, type, transport, ping)
-
-    def leave(id: int | None = None) -> None:
-        peers.leave(id)
-
-    def traffic(received: int, sent: int, id: int | None = None, message: str | None = None) -> None:
-        peers.traffic(received, sent, id, message)
-
-    def ban(count: int = 1) -> None:
-        peers.ban(count)
-
-    return {"peers": peers.change, "peer": peer, "leave": leave, "traffic": traffic, "ban": ban}
-
-
-def _of_faults(faults: Faults) -> Mapping[str, Action]:
+def _of_faults(model: Model) -> Mapping[str, Action]:
     def fail(method: str, code: int = MISC_ERROR, message: str = FAILURE) -> None:
-        faults.fail(_known(method), code, message)
+        model.faults.fail(_known(method), code, message)
 
     def hang(method: str) -> None:
-        faults.hang(method if method == DESTROY else _known(method))
+        model.faults.hang(method if method == DESTROY else _known(method))
 
-    return {"fail": fail, "hang": hang, "heal": faults.heal}
+    return {"fail": fail, "hang": hang, "heal": model.faults.heal}
 
 
 def _known(method: str) -> str:
     """Return the name of a method that some dialect answers on a server thread; any other is a ValueError."""
-    if method not in METHODS and not _is_on_thread(*method.partition(".")[::2]):
+    if method not in METHODS and method not in _methods_on_threads():
         raise ValueError(f"there is no method {method!r}")
     return method
 
 
-def _is_on_thread(interface: str, method: str) -> bool:
-    found = _interfaces().get(interface)
-    known = {} if found is None else found.schema.methods
-    return method in known and "context" in known[method].param_type.fieldnames
-
-
-def _interfaces() -> dict[str, Any]:
-    """Return the interfaces of all dialects, by name."""
+def _methods_on_threads() -> set[str]:
     full, stock = schema.load("tracing"), schema.load("stock")
+    modules = (full.init, full.chain, full.node, full.mining, full.tracing, full.handler, stock.rpc)
+    names = ("Init", "Chain", "Node", "Mining", "Tracing", "Handler", "Rpc")
     return {
-        "Init": full.init.Init,
-        "Chain": full.chain.Chain,
-        "Node": full.node.Node,
-        "Mining": full.mining.Mining,
-        "Tracing": full.tracing.Tracing,
-        "Handler": full.handler.Handler,
-        "Rpc": stock.rpc.Rpc,
+        f"{name}.{method}"
+        for module, name in zip(modules, names, strict=True)
+        for method, call in getattr(module, name).schema.methods.items()
+        if "context" in call.param_type.fieldnames
     }
 
 

@@ -3,18 +3,19 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import capnp
 
 from telegraf_bitcoin_ipc.simnode.connection import Connection, Method
 from telegraf_bitcoin_ipc.simnode.mempool import MAX_USAGE
+from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.node import SimulatedNode, Subscription
 from telegraf_bitcoin_ipc.simnode.rpc.errors import RpcError
-from telegraf_bitcoin_ipc.simnode.state import State
 
-NODE_NUMBERS: Final[Mapping[str, Callable[[State], int]]] = {
-    "getMempoolSize": lambda model: model.mempool_size,
+NODE_NUMBERS: Final[Mapping[str, Callable[[Model], int]]] = {
+    "getMempoolSize": lambda model: len(model.mempool),
     "getMempoolDynamicUsage": lambda model: model.mempool.usage,
     "getMempoolMaxUsage": lambda model: MAX_USAGE,
     "getNodeCount": lambda model: len(model.peers),
@@ -54,27 +55,23 @@ def _init(connection: Connection) -> Any:
 
         @on_thread
         async def makeMining(self, **_: Any) -> Any:
-            if connection.dialect.mining_waits and not await connection.node.chain_loaded():
+            if connection.dialect.is_recent and not await connection.node.chain_loaded():
                 return None  # no capability
             return _mining(connection)
 
-        @on_thread
-        async def makeRpc(self, **_: Any) -> Any:
-            return _rpc(connection)
-
-        @on_thread
-        async def makeChain(self, **_: Any) -> Any:
-            return _chain(connection)
-
-        @on_thread
-        async def makeNode(self, **_: Any) -> Any:
-            return _node(connection)
-
-        @on_thread
-        async def makeTracing(self, **_: Any) -> Any:
-            return _tracing(connection)
-
+    for name, make in {"Rpc": _rpc, "Chain": _chain, "Node": _node, "Tracing": _tracing}.items():
+        setattr(Init, f"make{name}", on_thread(_method(f"make{name}", partial(make, connection))))
     return Init()
+
+
+def _method(name: str, result: Callable[[], Any]) -> Method:
+    """Return a method that returns a result and takes no parameters."""
+
+    async def method(self: Any, **_: Any) -> Any:
+        return result()
+
+    method.__name__ = name
+    return method
 
 
 def _handler(connection: Connection, subscription: Subscription) -> Any:
@@ -107,7 +104,8 @@ def _mining(connection: Connection) -> Any:
         @on_thread
         async def waitTipChanged(self, currentTip: bytes, timeout: float, **_: Any) -> Any:
             node.need_chain()
-            await node.wait_tip_changed(bytes(currentTip), timeout / 1000)
+            known = bytes(currentTip)
+            await node.until(lambda: node.stopping or node.model.tip_hash != known, timeout / 1000)
             if node.stopping:
                 return None
             async with node.validation:
@@ -141,11 +139,9 @@ def _chain(connection: Connection) -> Any:
 
         @on_thread
         async def handleNotifications(self, notifications: Any, **_: Any) -> Any:
-            if node.slow_stop.torn_down or not connection.dialect.mining_waits:
+            if node.slow_stop.torn_down or not connection.dialect.is_recent:
                 node.need_chain()
-            subscription = connection.subscription(notifications)
-            node.subscribe_chain(subscription)
-            return _handler(connection, subscription)
+            return _handler(connection, connection.subscribe("chain", notifications))
 
     return Chain()
 
@@ -163,9 +159,7 @@ def _tracing(connection: Connection) -> Any:
     class Tracing(connection.schema.tracing.Tracing.Server):  # type: ignore[misc, name-defined]
         @connection.on_thread
         async def traceUtxoCache(self, callback: Any, **_: Any) -> Any:
-            subscription = connection.subscription(callback)
-            connection.node.subscribe_utxo(subscription)
-            return _handler(connection, subscription)
+            return _handler(connection, connection.subscribe("utxo_cache", callback))
 
     return Tracing()
 
@@ -199,15 +193,5 @@ def _node(connection: Connection) -> Any:
                 return "", json.dumps(error.as_object()), ""
 
     for name, read in NODE_NUMBERS.items():
-        setattr(Node, name, on_thread(_number(name, read, node.model)))
+        setattr(Node, name, on_thread(_method(name, partial(read, node.model))))
     return Node()
-
-
-def _number(name: str, read: Callable[[State], int], model: State) -> Method:
-    """Return a method that returns a number of the model."""
-
-    async def method(self: Any, **_: Any) -> int:
-        return read(model)
-
-    method.__name__ = name
-    return method

@@ -13,11 +13,11 @@ class SlowStop:
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
-        self._seconds = seconds
-        self._connections: set[asyncio.Event] = set()
-        self._no_connection = asyncio.Event()
-        self._hastened = asyncio.Semaphore(0)
+        self.seconds = seconds
         self.torn_down = False
+        self._connections: set[asyncio.Event] = set()
+        self._ended = asyncio.Event()
+        self._hastened = asyncio.Semaphore(0)
 
     @contextmanager
     def connection(self) -> Iterator[asyncio.Event]:
@@ -28,35 +28,26 @@ class SlowStop:
             yield closed
         finally:
             self._connections.discard(closed)
-            if not self._connections:
-                self._no_connection.set()
+            self._ended.set()
 
-    async def flush(self) -> None:
-        """Wait for the first half, in which every connection stays open."""
-        if self._seconds:
-            await self._half()
-
-    def close_connections(self) -> bool:
-        """Begin the second half, if there is one, and return whether there is."""
-        if not self._seconds:
-            return False
-        for closed in self._connections:
-            closed.set()
-        self.torn_down = True
-        return True
-
-    async def destroy_state(self) -> None:
-        """Wait for the second half, and for connections made in it: the process does not end while one is open."""
-        await self._half()
-        if self._connections:
-            self._no_connection.clear()
-            await self._no_connection.wait()
-
-    async def _half(self) -> None:
+    async def half(self) -> None:
+        """Wait for half of the time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._seconds / 2):
+            async with asyncio.timeout(self.seconds / 2):
                 await self._hastened.acquire()
 
     def hasten(self) -> None:
         """End the present half; each call ends one."""
         self._hastened.release()
+
+    def close_connections(self) -> None:
+        """Close every connection; from now on the chain is gone."""
+        for closed in self._connections:
+            closed.set()
+        self.torn_down = True
+
+    async def without_connections(self) -> None:
+        """Wait for the end of connections made since: the process does not end while one is open."""
+        while self._connections:
+            self._ended.clear()
+            await self._ended.wait()

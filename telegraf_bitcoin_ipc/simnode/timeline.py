@@ -1,9 +1,10 @@
 """Steady activity of the simulated node: transactions, blocks and peers at configured rates."""
 
+import argparse
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from telegraf_bitcoin_ipc.simnode.events import RemovalReason
@@ -11,6 +12,7 @@ from telegraf_bitcoin_ipc.simnode.node import SimulatedNode
 
 REPLACED_OF_ACCEPTED: Final = 0.05
 REMOVED_OF_ACCEPTED: Final = 0.02
+REORG_DEPTH: Final = 2
 BLOCKS_PER_FLUSH: Final = 6
 IBD_BLOCKS_AHEAD: Final = 1000
 BYTES_PER_TRANSACTION: Final = 400
@@ -24,29 +26,17 @@ FEE_ESTIMATES: Final = {2: 18.0, 6: 9.5, 144: 1.2}
 """Satoshi per virtual byte by target: what the wallet pays is between 1 and 20."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """The rates of activity: seconds between blocks, transactions per second, and so on."""
-
-    block_interval: float = 10.0
-    tx_rate: float = 2.0
-    reorg_every: int = 0
-    utxo_burst: int = 0
-    ibd: float = 0.0
-    reorg_depth: int = 2
-
-
 class Life:
     """Steady activity: transactions and blocks at their rates, and occasional reorganisations."""
 
-    def __init__(self, node: SimulatedNode, rates: Rates, rng: random.Random, now: Callable[[], int]) -> None:
-        """Act at `rates`; everything random comes from `rng`."""
+    def __init__(
+        self, node: SimulatedNode, rates: argparse.Namespace, rng: random.Random, now: Callable[[], int]
+    ) -> None:
+        """Act at `rates`, the options of `simulate`; everything random comes from `rng`."""
         self._node = node
         self._rates = rates
         self._rng = rng
         self._now = now
-        self._blocks = 0
-        self._burst_due = rates.utxo_burst > 0
         model = node.model
         model.peers.change(*PEERS)
         model.fee_estimates = dict(FEE_ESTIMATES)
@@ -71,26 +61,22 @@ class Life:
         await self._node.perform("ibd_over", [])
 
     async def _make_blocks(self) -> None:
-        while True:
-            await asyncio.sleep(self._rates.block_interval)
-            await self._make_block()
-
-    async def _make_block(self) -> None:
-        model, rates = self._node.model, self._rates
-        self._blocks += 1
-        if rates.reorg_every and self._blocks % rates.reorg_every == 0:
-            await self._node.perform("reorg", model.reorg(self._now(), rates.reorg_depth))
-        else:
-            burst = self._burst_due and self._node.traced
-            self._burst_due &= not burst
-            await self._node.perform("block", model.connect_block(self._now(), rates.utxo_burst if burst else 0))
-        if self._blocks % BLOCKS_PER_FLUSH == 0:
-            await self._node.perform("flush", model.flush())
+        model, rates, burst = self._node.model, self._rates, self._rates.utxo_burst
+        for number in count(1):
+            await asyncio.sleep(rates.block_interval)
+            if rates.reorg_every and number % rates.reorg_every == 0:
+                await self._node.perform("reorg", model.reorg(self._now(), REORG_DEPTH))
+            else:
+                outputs = burst if self._node.traced else 0
+                burst -= outputs
+                await self._node.perform("block", model.connect_block(self._now(), outputs))
+            if number % BLOCKS_PER_FLUSH == 0:
+                await self._node.perform("flush", model.flush())
 
     async def _make_transactions(self) -> None:
+        model = self._node.model
         while self._rates.tx_rate:
             await asyncio.sleep(1 / self._rates.tx_rate)
-            model = self._node.model
             if model.ibd:
                 continue  # a node accepts no transactions before it is synced
             sent = BYTES_PER_TRANSACTION * self._rng.randint(1, 3)
@@ -107,8 +93,6 @@ class Life:
         while True:
             await asyncio.sleep(PEER_SECONDS)
             peers = self._node.model.peers
-            for peer in peers:
-                peers.ping(peer)
             if self._one_leaves(len(peers)):
                 peers.leave(self._rng.choice([peer.id for peer in peers]))
             else:

@@ -50,7 +50,6 @@ class Transaction:
 
     @property
     def coinbase(self) -> bool:
-        """Whether this is a block's first transaction."""
         return not self.inputs
 
     @property
@@ -65,7 +64,7 @@ def payment(rng: random.Random, inputs: Sequence[OutPoint], outputs: Sequence[in
         vin=[CTxIn(COutPoint(*outpoint), nSequence=SEQUENCE_RBF) for outpoint in inputs],
         vout=[CTxOut(value, _p2wpkh(rng)) for value in outputs],
         nVersion=2,
-        witness=CTxWitness([CTxInWitness(CScriptWitness(_p2wpkh_witness(rng))) for _ in inputs]),
+        witness=CTxWitness([CTxInWitness(_p2wpkh_witness(rng)) for _ in inputs]),
     )
     return described(tx, tuple(inputs), tuple(outputs))
 
@@ -123,15 +122,6 @@ def _p2wpkh(rng: random.Random) -> Any:
     return CScript([OP_0, rng.randbytes(20)])
 
 
-def _p2wpkh_witness(rng: random.Random) -> list[bytes]:
-    return [_signature(rng), bytes([rng.choice((2, 3))]) + rng.randbytes(32)]
-
-
-def _signature(rng: random.Random) -> bytes:
-    """Return what looks like a DER signature with low S and SIGHASH_ALL: 71 or 72 bytes."""
-    r = bytes([rng.randrange(1, 256)]) + rng.randbytes(31)
-    s = bytes([rng.randrange(1, 128)]) + rng.randbytes(31)
-    if r[0] & 0x80:
-        r = b"\x00" + r  # DER integers are signed
-    body = bytes([2, len(r)]) + r + bytes([2, len(s)]) + s
-    return bytes([0x30, len(body)]) + body + b"\x01"
+def _p2wpkh_witness(rng: random.Random) -> Any:
+    """Return random bytes of the size of a signature and a public key."""
+    return CScriptWitness([rng.randbytes(71), rng.randbytes(33)])

@@ -25,38 +25,24 @@ class Wallet:
 
     def __init__(self) -> None:
         self._values: dict[OutPoint, int] = {}
-        # The same outputs in a list, and where in it, to take random ones from thousands quickly.
-        self._outpoints: list[OutPoint] = []
-        self._positions: dict[OutPoint, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._outpoints)
 
     def add(self, outpoint: OutPoint, value: int) -> None:
-        """Add an output of `value` satoshi that is not there yet, unless it is too small."""
+        """Add an output of `value` satoshi, unless it is too small."""
         if value >= MIN_VALUE:
             self._values[outpoint] = value
-            self._positions[outpoint] = len(self._outpoints)
-            self._outpoints.append(outpoint)
 
     def discard(self, outpoint: OutPoint) -> None:
-        """Remove an output if it is there."""
-        if outpoint in self._values:
-            del self._values[outpoint]
-            position, last = self._positions.pop(outpoint), self._outpoints.pop()
-            if last != outpoint:
-                self._outpoints[position] = last
-                self._positions[last] = position
+        self._values.pop(outpoint, None)
 
     def next_payment(self, rng: random.Random) -> Payment | None:
         """Return a random payment that keeps the number of outputs in range, None if there is no output.
 
         The outputs that it spends stay until they are discarded.
         """
-        if not self._outpoints:
+        if not self._values:
             return None
         spend, pay = self._shape(rng)
-        inputs = rng.sample(self._outpoints, min(spend, len(self)))
+        inputs = rng.sample(list(self._values), min(spend, len(self._values)))
         total = sum(self._values[outpoint] for outpoint in inputs)
         fee = rng.randint(1, MAX_FEE_RATE) * _vsize(len(inputs), pay)
         pay = max(1, min(pay, (total - fee) // MIN_VALUE))
@@ -64,9 +50,9 @@ class Wallet:
 
     def _shape(self, rng: random.Random) -> tuple[int, int]:
         """Return how many outputs to spend and how many to pay."""
-        if len(self) < FEW:
+        if len(self._values) < FEW:
             return 1, FAN_OUT
-        if len(self) > MANY:
+        if len(self._values) > MANY:
             return rng.randint(2, 4), rng.randint(1, 2)
         return rng.randint(1, 2), 2
 
@@ -88,9 +74,7 @@ def _vsize(inputs: int, outputs: int) -> int:
 
 
 def _split(rng: random.Random, total: int, parts: int) -> list[int]:
-    """Split `total` at random into parts that are not too small, or leave it whole if there is one part."""
+    """Split `total` at random into parts that are not too small; one part is all of it."""
     rest = total - parts * MIN_VALUE
     cuts = sorted(rng.randint(0, rest) for _ in range(parts - 1))
-    if parts == 1:
-        return [total]
     return [MIN_VALUE + high - low for low, high in zip([0, *cuts], [*cuts, rest], strict=True)]

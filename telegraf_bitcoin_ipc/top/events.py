@@ -10,7 +10,6 @@ from typing import Final
 
 from telegraf_bitcoin_ipc.collect.listeners import ChainListener
 from telegraf_bitcoin_ipc.collect.values import Block
-from telegraf_bitcoin_ipc.top.words import printable
 
 KEPT: Final = 100
 """More events than any terminal has lines."""
@@ -39,7 +38,6 @@ class Event:
     text: str = ""
     first: int = 0
     last: int = 0
-    blocks: int = 1
     new_tip: bool = False
 
     def __str__(self) -> str:
@@ -49,13 +47,12 @@ class Event:
         if self.kind is Kind.TIP:
             return f"tip at height {self.last}"
         what = "connected" if self.kind is Kind.CONNECTED else "disconnected by a reorganisation"
-        blocks = (
-            f"block {self.last}" if self.blocks == 1 else f"{self.blocks} blocks, {self.first} to {self.last},"
-        )
+        number = abs(self.last - self.first) + 1
+        blocks = f"block {self.last}" if number == 1 else f"{number} blocks, {self.first} to {self.last},"
         return f"{blocks} {what}{'; new tip' if self.new_tip else ''}"
 
 
-class Events(ChainListener):
+class Events(ChainListener, logging.Handler):
     """Collects events on the chain and lines of the log, the newest first.
 
     `warning` is the last warning or error, `problem` the reason why there is no session.
@@ -63,6 +60,7 @@ class Events(ChainListener):
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """Timestamp events with `clock`."""
+        super().__init__()
         self._clock = clock
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self.warning: Event | None = None
@@ -74,17 +72,15 @@ class Events(ChainListener):
 
     def take_log(self) -> None:
         """Replace every other handler of the log, which would write over the screen."""
-        logging.basicConfig(handlers=[_LogHandler(self.logged)], level=logging.INFO, force=True)
+        logging.basicConfig(handlers=[self], level=logging.INFO, force=True)
         logging.captureWarnings(True)
         logging.getLogger("asyncio").setLevel(logging.WARNING)
 
-    def logged(self, level: int, message: str) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
         """Add a record of the log; only its first line is shown."""
-        event = Event(self._clock(), Kind.TEXT, printable(message.partition("\n")[0]))
-        if level >= logging.WARNING:
+        event = self._add(Kind.TEXT, printable(record.getMessage().partition("\n")[0]))
+        if record.levelno >= logging.WARNING:
             self.warning = event
-        if level >= logging.INFO:
-            self._kept.appendleft(event)
 
     def set_problem(self, problem: str) -> None:
         """Set the reason why there is no session."""
@@ -97,32 +93,36 @@ class Events(ChainListener):
             newest.kind, newest.new_tip = Kind.CONNECTED, True
             newest.first = newest.last = block.height
         else:
-            self._add(Kind.CONNECTED, block.height, following=1)
+            self._add_block(Kind.CONNECTED, block.height, following=1)
 
     def disconnected(self, block: Block) -> None:
         """Show a block, in one line with those just before it."""
-        self._add(Kind.DISCONNECTED, block.height, following=-1)
+        self._add_block(Kind.DISCONNECTED, block.height, following=-1)
 
     def new_tip(self, tip: Block | None) -> None:
         """Show a new tip, unless its block was shown just before it."""
         newest = self._recent()
         if tip is not None:
-            self._kept.appendleft(Event(self._clock(), Kind.TIP, first=tip.height, last=tip.height))
+            self._add(Kind.TIP, height=tip.height)
         elif newest and newest.kind is Kind.CONNECTED:
             newest.new_tip = True
         else:
-            self._kept.appendleft(Event(self._clock(), Kind.TEXT, "new tip"))
+            self._add(Kind.TEXT, "new tip")
 
     def flushed(self, *, historical: bool, locator_size: int) -> None:
         """Show a flush."""
-        self._kept.appendleft(Event(self._clock(), Kind.TEXT, "chain state flushed to disk"))
+        self._add(Kind.TEXT, "chain state flushed to disk")
 
-    def _add(self, kind: Kind, height: int, *, following: int) -> None:
+    def _add(self, kind: Kind, text: str = "", height: int = 0) -> Event:
+        self._kept.appendleft(Event(self._clock(), kind, text, first=height, last=height))
+        return self._kept[0]
+
+    def _add_block(self, kind: Kind, height: int, *, following: int) -> None:
         newest = self._recent()
         if newest and newest.kind is kind and height == newest.last + following:
-            newest.last, newest.blocks = height, newest.blocks + 1
+            newest.last = height
         else:
-            self._kept.appendleft(Event(self._clock(), kind, first=height, last=height))
+            self._add(kind, height=height)
 
     def _recent(self) -> Event | None:
         """Return the newest event if another one may still share its line."""
@@ -130,13 +130,6 @@ class Events(ChainListener):
         return newest if newest and self._clock() - newest.time < TOGETHER else None
 
 
-class _LogHandler(logging.Handler):
-    """Passes each log record to a function."""
-
-    def __init__(self, take: Callable[[int, str], None]) -> None:
-        super().__init__()
-        self._take = take
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass the record's level and message."""
-        self._take(record.levelno, record.getMessage())
+def printable(text: str) -> str:
+    """Replace the characters that could move a terminal's cursor or change its colours."""
+    return "".join(character if character.isprintable() else "?" for character in text)

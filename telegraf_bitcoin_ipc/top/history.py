@@ -1,11 +1,14 @@
-"""One series over time: its rate, and the columns of its graph."""
+"""One series over time: its rate, and its graph."""
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
 KEPT_SECONDS: Final = 600.0
 """Age of the oldest point: enough for a steady estimate of a download, and for the widest graph."""
+
+BARS: Final = "▁▂▃▄▅▆▇█"
 
 
 class History:
@@ -58,3 +61,16 @@ class History:
         after = bisect_left(self._points, (time,))
         (t0, v0), (t1, v1) = self._points[max(after - 1, 0)], self._points[after]
         return v1 if t1 == time else v0 + (v1 - v0) * (time - t0) / (t1 - t0)
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Return one character per value: a blank for None, the lowest bar for 0 and below.
+
+    The highest bar is the largest value; anything above 0 is higher than the lowest bar.
+    """
+    top = max((value for value in values if value is not None), default=0.0)
+    return "".join(" " if value is None else _bar(value, top) for value in values)
+
+
+def _bar(value: float, top: float) -> str:
+    return BARS[max(1, round(value / top * (len(BARS) - 1)))] if value > 0 else BARS[0]

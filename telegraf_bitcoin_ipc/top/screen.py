@@ -17,9 +17,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from telegraf_bitcoin_ipc.collect.tags import UNKNOWN
-from telegraf_bitcoin_ipc.top.events import Event, Events
+from telegraf_bitcoin_ipc.top.events import Event, Events, printable
+from telegraf_bitcoin_ipc.top.history import sparkline
 from telegraf_bitcoin_ipc.top.model import Model
-from telegraf_bitcoin_ipc.top.words import printable, sparkline
 
 COLUMNS: Final = 80
 LINES: Final = 24

@@ -65,8 +65,8 @@ def test_header(monkeypatch: pytest.MonkeyPatch, dialect: str) -> None:
     async def main() -> None:
         node = Node()
         async with session_with(node, dialect) as session:
-            tip, before = (node.model.block(height).hash[::-1].hex() for height in (BLOCKS, BLOCKS - 1))
-            genesis = node.model.block(0).hash[::-1].hex()
+            tip, before = (node.model.chain.blocks[height].hash[::-1].hex() for height in (BLOCKS, BLOCKS - 1))
+            genesis = node.model.chain.blocks[0].hash[::-1].hex()
             assert await session.header(tip) == (tip, before, BLOCKS, 1)
             assert (await session.header(genesis))[1:3] == ("", 0)
             node.model.disconnect_tip()

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 from support.endpoints import endpoint
-from support.nodes import run_program
+from support.nodes import call_program, run_program
 from support.processes import free_port
 
 OLD = "bitcoind_blockchain_blocks 110\nbitcoind_mempool_max_bytes 300000000\n"
@@ -19,6 +19,8 @@ bitcoin_last_poll_timestamp_seconds{node="a"} TICK
 bitcoin_chain_height{node="a"} 110
 bitcoin_mempool_max_bytes{node="a"} 300000000
 """
+
+OTHER = NEW.replace('"a"', '"b"')
 
 Serve = Callable[..., str]
 
@@ -59,7 +61,7 @@ def test_a_page_without_a_node_is_no_parity(serve: Serve) -> None:
 
 def test_user_decides(serve: Serve) -> None:
     """--from, --match and --tolerance do what they say."""
-    new = serve(NEW + NEW.replace('"a"', '"b"').replace("300000000", "270000000"))
+    new = serve(NEW + OTHER.replace("300000000", "270000000"))
     options = ["--window", "1", "--from", "rpc_exporter", "--match", "node=b"]
     old = serve(OLD)
     assert run(*options, old, new).returncode == 1
@@ -83,40 +85,27 @@ def test_user_decides(serve: Serve) -> None:
 )
 def test_a_mistake_gets_one_clear_sentence(arguments: list[str], sentence: str) -> None:
     """Bad input ends with status 2 and one line on stderr."""
-    done = run(*arguments)
+    done = call_program("parity", *arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert sentence in done.stderr
 
 
 def test_pages_that_cannot_be_compared(serve: Serve) -> None:
-    """An unknown exporter, and several nodes, are the user's to decide: status 2, before the window begins."""
-    done = run("--window", "3600", serve("node_load1 3\n"), serve(NEW))
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "no known exporter" in done.stderr
-    done = run("--window", "3600", serve(OLD), serve(NEW + NEW.replace('"a"', '"b"')))
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--match must select one node of NEW_URL, which has: node=a; node=b" in done.stderr
-
-
-def test_endpoint_that_cannot_be_read(serve: Serve) -> None:
-    """Status 1 and one sentence that names the URL and what is wrong."""
+    """Before the window begins: status 2 where the user is to decide, else 1, and one sentence about the URL."""
     nobody = f"127.0.0.1:{free_port()}"
-    for old, new, sentence in (
-        (nobody, serve(NEW), f"http://{nobody}/metrics cannot be read: [Errno 111] Connection refused"),
-        (serve(OLD), serve(OLD), "NEW_URL has no bitcoin_plugin_info"),
-        (serve(OLD), serve("sorry", status=503), "returned HTTP status 503"),
-        (serve("<html>\n"), serve(NEW), "is not a page of Prometheus metrics"),
+    old, new = serve(OLD), serve(NEW)
+    for status, sentence, *arguments in (
+        (2, "no known exporter", serve("node_load1 3\n"), new),
+        (2, "--match must select one node of NEW_URL, which has: node=a; node=b", old, serve(NEW + OTHER)),
+        (2, "no metrics of usdt_exporter; it has metrics of rpc_exporter", "--from", "usdt_exporter", old, new),
+        (1, f"http://{nobody}/metrics cannot be read: [Errno 111] Connection refused", nobody, new),
+        (1, "NEW_URL has no bitcoin_plugin_info", old, old),
+        (1, "returned HTTP status 503", old, serve("sorry", status=503)),
+        (1, "is not a page of Prometheus metrics", serve("<html>\n"), new),
     ):
-        done = run("--window", "3600", old, new)
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+        done = run("--window", "3600", *arguments)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1), done.stderr
         assert sentence in done.stderr
-
-
-def test_wrong_exporter_by_name(serve: Serve) -> None:
-    """--from an exporter of which nothing is there is a mistake: status 2, with what is there instead."""
-    done = run("--window", "3600", "--from", "usdt_exporter", serve(OLD), serve(NEW))
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-    assert "OLD_URL has no metrics of usdt_exporter; it has metrics of rpc_exporter" in done.stderr
 
 
 ESCAPES = "\x1b]0;taken over\x07\x1b[31m\u202e"

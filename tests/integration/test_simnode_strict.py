@@ -6,37 +6,52 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from support.nodes import Plugin, StartNode
+from support.nodes import Plugin, SimulatedNode, StartNode
 from support.processes import START_SECONDS, wait_until
 from support.scene import connections
 from support.subscriber import Misbehaviour, Subscriber
 
-StartSubscriber = Callable[..., Subscriber]
+Begin = Callable[..., tuple[SimulatedNode, Subscriber]]
 
 ABORTED = 134
+LOST_IN_CALL = "IPC client method call interrupted by disconnect."
 
-with_notifications = pytest.mark.parametrize("dialect", ["tracing", "stock-chain"])
+DIALECTS = ("tracing", "stock-chain")
 """Two nodes with chain notifications, of IPC libraries that treat subscribers differently (7 and 13)."""
 
 
-@pytest.mark.parametrize("kind", ["chain", "utxo_cache"])
-def test_a_killed_subscriber_takes_it_along(
-    start_node: StartNode, start_subscriber: StartSubscriber, kind: str
-) -> None:
-    """A subscriber that dies aborts the node with status 134 and a real node's words."""
-    node = start_node()
-    subscriber = start_subscriber(kind)
-    node.says("subscribed")
-    subscriber.kill()
+@pytest.fixture
+def begin(start_node: StartNode, start_subscriber: Callable[..., Subscriber]) -> Begin:
+    """Start a node and a subscriber of its chain notifications, or of another kind, and wait for it."""
+
+    def begin(
+        *options: str, kind: str = "chain", misbehaviour: Misbehaviour = "", dialect: str = "tracing"
+    ) -> tuple[SimulatedNode, Subscriber]:
+        node = start_node("--dialect", dialect, *options)
+        subscriber = start_subscriber(kind, misbehaviour, dialect=dialect)
+        subscriber.logged("ready")
+        return node, subscriber
+
+    return begin
+
+
+def dies(node: SimulatedNode, message: str = "") -> None:
+    """The node aborts with a real node's words."""
     assert node.wait() == ABORTED
-    assert "IPC client method call interrupted by disconnect." in node.stderr
+    assert message in node.stderr
 
 
-def test_an_idle_subscriber_may_be_killed(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+@pytest.mark.parametrize("kind", ["chain", "utxo_cache"])
+def test_a_killed_subscriber_takes_it_along(begin: Begin, kind: str) -> None:
+    """A subscriber that dies aborts the node with status 134 and a real node's words."""
+    node, subscriber = begin(kind=kind)
+    subscriber.kill()
+    dies(node, LOST_IN_CALL)
+
+
+def test_an_idle_subscriber_may_be_killed(begin: Begin) -> None:
     """A node of the kind `stock-chain` forgets a subscriber that dies while nothing happens."""
-    node = start_node("--dialect", "stock-chain")
-    subscriber = start_subscriber("chain", dialect="stock-chain")
-    subscriber.logged("ready")
+    node, subscriber = begin(dialect="stock-chain")
     subscriber.kill()
     wait_until(lambda: connections(node) == 0, START_SECONDS, "the node saw its end")
     node.do("block")
@@ -44,64 +59,45 @@ def test_an_idle_subscriber_may_be_killed(start_node: StartNode, start_subscribe
     assert not node.lines("unsubscribed")
 
 
-@with_notifications
-def test_a_subscriber_killed_in_a_callback_takes_it_along(
-    start_node: StartNode, start_subscriber: StartSubscriber, dialect: str
-) -> None:
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_subscriber_killed_in_a_callback_takes_it_along(begin: Begin, dialect: str) -> None:
     """A subscriber that dies with an event unanswered aborts every node."""
-    node = start_node("--dialect", dialect)
-    subscriber = start_subscriber("chain", dialect=dialect)
-    subscriber.logged("ready")
+    node, subscriber = begin(dialect=dialect)
     subscriber.freeze()
     node.begin("accept")
     node.says("accept")
     subscriber.kill()
-    assert node.wait() == ABORTED
-    assert "IPC client method call interrupted by disconnect." in node.stderr
+    dies(node, LOST_IN_CALL)
 
 
-def test_a_killed_client_without_subscription_does_no_harm(
-    start_node: StartNode, start_subscriber: StartSubscriber
-) -> None:
+def test_a_killed_client_without_subscription_does_no_harm(begin: Begin) -> None:
     """A client that only looked may die as it likes."""
-    node = start_node()
-    subscriber = start_subscriber("none")
-    subscriber.logged("ready")
+    node, subscriber = begin(kind="none")
     subscriber.kill()
     node.do("block")
     assert node.stop() == 0
 
 
-@with_notifications
+@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("misbehaviour", ["raise", "missing"])
-def test_a_chain_callback_that_fails_aborts_it(
-    start_node: StartNode, start_subscriber: StartSubscriber, misbehaviour: Misbehaviour, dialect: str
-) -> None:
+def test_a_chain_callback_that_fails_aborts_it(begin: Begin, misbehaviour: Misbehaviour, dialect: str) -> None:
     """A ChainNotifications method that raises, or is not there, aborts the node."""
-    node = start_node("--dialect", dialect)
-    start_subscriber("chain", misbehaviour, dialect=dialect)
-    node.says("subscribed")
+    node, _ = begin(misbehaviour=misbehaviour, dialect=dialect)
     node.begin("block")
-    assert node.wait() == ABORTED
+    dies(node)
 
 
-def test_a_utxo_callback_that_fails_only_fails_the_block(
-    start_node: StartNode, start_subscriber: StartSubscriber
-) -> None:
+def test_a_utxo_callback_that_fails_only_fails_the_block(begin: Begin) -> None:
     """A UtxoCacheTrace method that raises makes the block's connection fail, and the node lives."""
-    node = start_node()
-    start_subscriber("utxo_cache", "raise")
-    node.says("subscribed")
+    node, _ = begin(kind="utxo_cache", misbehaviour="raise")
     node.do("block")
     assert node.lines("validation_failed")
     assert node.running
 
 
-def test_a_stopped_subscriber_freezes_it(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+def test_a_stopped_subscriber_freezes_it(begin: Begin) -> None:
     """While a subscriber does not answer nothing goes on, and afterwards everything does."""
-    node = start_node()
-    subscriber = start_subscriber("utxo_cache")
-    node.says("subscribed")
+    node, subscriber = begin(kind="utxo_cache")
     subscriber.freeze()
     node.begin("block")
     assert not node.lines("block")
@@ -109,14 +105,10 @@ def test_a_stopped_subscriber_freezes_it(start_node: StartNode, start_subscriber
     node.says("block")
 
 
-@with_notifications
-def test_a_stopped_subscriber_holds_up_validation(
-    start_node: StartNode, start_subscriber: StartSubscriber, dialect: str
-) -> None:
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_stopped_subscriber_holds_up_validation(begin: Begin, dialect: str) -> None:
     """Ten notifications may wait for a subscriber that does not answer; then nothing goes on until it does."""
-    node = start_node("--dialect", dialect)
-    subscriber = start_subscriber("chain", dialect=dialect)
-    subscriber.logged("ready")
+    node, subscriber = begin(dialect=dialect)
     subscriber.freeze()
     node.begin("accept", count=10)
     node.says("accept")
@@ -127,71 +119,61 @@ def test_a_stopped_subscriber_holds_up_validation(
     node.says("settled", 2)
 
 
-def test_leaving_before_destroy_is_answered_aborts_it(
-    start_node: StartNode, start_subscriber: StartSubscriber
-) -> None:
+def test_leaving_before_destroy_is_answered_aborts_it(begin: Begin) -> None:
     """Handler.disconnect alone is not enough: who closes before destroy was answered aborts the node."""
-    node = start_node()
-    start_subscriber("chain", "leave early")
-    assert node.wait() == ABORTED
+    node, _ = begin(misbehaviour="leave early")
+    dies(node)
+
+
+def disconnected_twice(node: SimulatedNode, start_subscriber: Callable[..., Subscriber], *how: str) -> Subscriber:
+    """Start a subscriber whose second disconnect comes while the first is under way."""
+    node.do("hang", method="Handler.disconnect")
+    subscriber = start_subscriber(*how)
+    node.wait_until(lambda: node.do("refuse")["calls"].get("Handler.disconnect") == 2, "both calls")
+    node.do("heal", method="Handler.disconnect")
+    return subscriber
 
 
 def test_two_calls_at_once_on_a_thread_are_one_too_many(
-    start_node: StartNode, start_subscriber: StartSubscriber
+    start_node: StartNode, start_subscriber: Callable[..., Subscriber]
 ) -> None:
     """The second of two disconnects at once fails with `thread busy` and leaves its subscription standing."""
     node = start_node()
-    node.do("hang", method="Handler.disconnect")  # so that the first is under way when the second comes
-    subscriber = start_subscriber("both", "two at once")
-    node.wait_until(lambda: node.do("refuse")["calls"].get("Handler.disconnect") == 2, "both calls")
-    node.do("heal", method="Handler.disconnect")
-    subscriber.logged("thread busy")
+    disconnected_twice(node, start_subscriber, "both", "two at once").logged("thread busy")
     node.says("unsubscribed", 1)
     assert len(node.lines("unsubscribed")) == 1
 
 
 def test_a_subscription_that_is_ended_twice_at_once_never_ends(
-    start_node: StartNode, start_subscriber: StartSubscriber
+    start_node: StartNode, start_subscriber: Callable[..., Subscriber]
 ) -> None:
     """A second disconnect of a handler, while the first is under way, hangs the thread until the node aborts."""
     node = start_node()
-    node.do("hang", method="Handler.disconnect")
-    start_subscriber("chain", "twice")
-    node.wait_until(lambda: node.do("refuse")["calls"].get("Handler.disconnect") == 2, "both calls")
-    node.do("heal", method="Handler.disconnect")
+    disconnected_twice(node, start_subscriber, "chain", "twice")
     node.says("unsubscribed")
-    node.send(signal.SIGTERM)
-    assert node.wait() == ABORTED
+    node.begin_stop()
+    dies(node)
 
 
-def test_told_to_stop_while_subscribed_it_aborts(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+def test_told_to_stop_while_subscribed_it_aborts(begin: Begin) -> None:
     """A node that is told to stop with a subscriber that does not go aborts in its shutdown."""
-    node = start_node("--patience", "0")
-    start_subscriber("chain")
-    node.says("subscribed")
-    node.send(signal.SIGTERM)
-    assert node.wait() == ABORTED
-    assert "terminate called without an active exception" in node.stderr
+    node, _ = begin("--patience", "0")
+    node.begin_stop()
+    dies(node, "terminate called without an active exception")
 
 
-def test_told_to_stop_with_an_idle_subscriber_it_ends(
-    start_node: StartNode, start_subscriber: StartSubscriber
-) -> None:
+def test_told_to_stop_with_an_idle_subscriber_it_ends(begin: Begin) -> None:
     """A node of the kind `stock-chain` ends with status 0, whoever is still subscribed."""
-    node = start_node("--dialect", "stock-chain", "--patience", "0")
-    start_subscriber("chain", dialect="stock-chain")
-    node.says("subscribed")
+    node, _ = begin("--patience", "0", dialect="stock-chain")
     assert node.stop() == 0
     assert not node.lines("abort")
 
 
-def test_a_stopped_subscriber_holds_up_the_stop(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+def test_a_stopped_subscriber_holds_up_the_stop(begin: Begin) -> None:
     """The last notification of a node that stops is waited for as any other, until the subscriber goes on."""
-    node = start_node("--dialect", "stock-chain", "--patience", "0")
-    subscriber = start_subscriber("chain", dialect="stock-chain")
-    subscriber.logged("ready")
+    node, subscriber = begin("--patience", "0", dialect="stock-chain")
     subscriber.freeze()
-    node.send(signal.SIGTERM)
+    node.begin_stop()
     node.says("stopping")
     assert not node.lines("stopped")
     subscriber.send(signal.SIGCONT)
@@ -199,26 +181,20 @@ def test_a_stopped_subscriber_holds_up_the_stop(start_node: StartNode, start_sub
     assert node.lines("stopped")[0]["delivered"] == {"chainStateFlushed": 1}
 
 
-def test_with_patience_it_waits_for_a_slow_subscriber(
-    start_node: StartNode, start_subscriber: StartSubscriber
-) -> None:
+def test_with_patience_it_waits_for_a_slow_subscriber(begin: Begin) -> None:
     """Told to stop, with --patience it lets a subscriber leave that does so late, and ends with status 0."""
-    node = start_node()
-    subscriber = start_subscriber("chain", "brake")
-    node.says("subscribed")
+    node, subscriber = begin(misbehaviour="brake")
     subscriber.freeze()
-    node.send(signal.SIGTERM)
+    node.begin_stop()
     node.says("stopping")
     subscriber.stop()
     assert node.wait() == 0
     assert not node.lines("abort")
 
 
-def test_a_lenient_node_only_says_so(start_node: StartNode, start_subscriber: StartSubscriber) -> None:
+def test_a_lenient_node_only_says_so(begin: Begin) -> None:
     """With --lenient it goes on where a real node aborts, and reports it."""
-    node = start_node("--lenient")
-    subscriber = start_subscriber("chain")
-    node.says("subscribed")
+    node, subscriber = begin("--lenient")
     subscriber.kill()
     assert not node.says("abort")["strict"]
     node.do("block")

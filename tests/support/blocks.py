@@ -10,13 +10,8 @@ from bitcoin.core import CBlock, CheckBlock, CoreRegTestParams, CTransaction
 from bitcoin.core.script import OP_RETURN, CScript
 
 from telegraf_bitcoin_ipc.simnode.chain import TARGET, subsidy
-from telegraf_bitcoin_ipc.simnode.coins import UNCONFIRMED_HEIGHT, Coin
-from telegraf_bitcoin_ipc.simnode.events import (
-    Event,
-    TransactionAdded,
-    TransactionRemoved,
-    UtxoEvent,
-)
+from telegraf_bitcoin_ipc.simnode.coins import UNCONFIRMED_HEIGHT, Coin, utxo_event
+from telegraf_bitcoin_ipc.simnode.events import Event
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint
 
@@ -41,8 +36,7 @@ def parsed(data: bytes) -> Any:
 
 def tx_of(event: Event) -> Any:
     """Return the transaction that an event of the mempool carries."""
-    assert isinstance(event, TransactionAdded | TransactionRemoved)
-    return CTransaction.deserialize(event.tx)
+    return CTransaction.deserialize(event.parameters["tx"])
 
 
 def outpoints_of(tx: Any) -> list[OutPoint]:
@@ -60,57 +54,53 @@ def coins_of(tx: Any, height: int) -> Coins:
     }
 
 
-def utxo(kind: Any, outpoint: OutPoint, coin: Coin) -> UtxoEvent:
-    """Return the event of a coin."""
-    return UtxoEvent(kind, outpoint.txid, outpoint.n, coin.height, coin.value, coin.coinbase)
-
-
-def connected_coins(txs: Iterable[Any], coins: Coins, height: int) -> list[UtxoEvent]:
+def connected_coins(txs: Iterable[Any], coins: Coins, height: int) -> list[Event]:
     """Return the UTXO events of connecting `txs`, and change `coins` as that does."""
     events = []
     for tx in txs:
         if not tx.is_coinbase():
-            events += [utxo("spend", spent, coins.pop(spent)) for spent in outpoints_of(tx)]
+            events += [utxo_event("spend", spent, coins.pop(spent)) for spent in outpoints_of(tx)]
         created = coins_of(tx, height)
         coins.update(created)
-        events += [utxo("add", outpoint, coin) for outpoint, coin in created.items()]
+        events += [utxo_event("add", outpoint, coin) for outpoint, coin in created.items()]
     return events
 
 
-def undone(events: Iterable[Event], txs: Iterable[Any]) -> list[UtxoEvent]:
+def coin_of(event: Event) -> tuple[OutPoint, Coin]:
+    """Return the coin of a UTXO event."""
+    txid, n, height, value, coinbase = event.parameters["utxoInfo"].values()
+    return OutPoint(txid, n), Coin(value, height, coinbase)
+
+
+def undone(events: Iterable[Event], txs: Iterable[Any]) -> list[Event]:
     """Return the UTXO events of disconnecting the block of `txs` whose connection was `events`."""
-    coins = {(e.kind, e.txid, e.index): e for e in events if isinstance(e, UtxoEvent)}
+    coins = {(event.method, coin_of(event)[0]): event.parameters for event in events if event.of_coin}
     expected = []
     for tx in reversed(list(txs)):
-        adds = [coins["add", txid, n] for txid, n in coins_of(tx, 0)]
-        expected += [UtxoEvent("spend", e.txid, e.index, e.height, e.value, e.coinbase) for e in adds]
+        expected += [Event("spend", coins["add", outpoint]) for outpoint in coins_of(tx, 0)]
         if not tx.is_coinbase():
-            spends = [coins["spend", txid, n] for txid, n in reversed(outpoints_of(tx))]
-            expected += [UtxoEvent("add", e.txid, e.index, e.height, e.value, e.coinbase) for e in spends]
+            expected += [Event("add", coins["spend", outpoint]) for outpoint in reversed(outpoints_of(tx))]
     return expected
 
 
 def replay(events: Iterable[Event], coins: Coins) -> None:
     """Apply the UTXO events to `coins`; each has to fit."""
     for event in events:
-        if isinstance(event, UtxoEvent):
-            outpoint = OutPoint(event.txid, event.index)
-            coin = Coin(event.value, event.height, event.coinbase)
-            if event.kind == "add":
+        if event.of_coin:
+            outpoint, coin = coin_of(event)
+            if event.method == "add":
                 assert outpoint not in coins
                 coins[outpoint] = coin
-            elif event.kind == "spend":
-                assert coins.pop(outpoint) == coin
             else:
-                assert coins[outpoint] == coin
+                assert (coins.pop(outpoint) if event.method == "spend" else coins[outpoint]) == coin
 
 
 def kinds(events: Iterable[Event]) -> list[str]:
-    """Return the events' names, runs of UTXO events as one name."""
+    """Return the events' methods, runs of UTXO events as one name."""
     names: list[str] = []
     for event in events:
-        name = type(event).__name__
-        if name != "UtxoEvent" or names[-1:] != [name]:
+        name = "coins" if event.of_coin else event.method
+        if name != "coins" or names[-1:] != [name]:
             names.append(name)
     return names
 
@@ -118,15 +108,15 @@ def kinds(events: Iterable[Event]) -> list[str]:
 def check_blocks(model: Model) -> None:
     """Check every block as python-bitcoinlib sees it, and that no value appears or gets lost."""
     values: dict[OutPoint, int] = {}
-    prev_hash = model.block(0).hash
+    prev_hash = model.chain.blocks[0].hash
     for height in range(1, model.height + 1):
-        block = parsed(model.block(height).data)
+        block = parsed(model.chain.blocks[height].data)
         CheckBlock(block, fCheckPoW=False)  # that would need the library's global choice of a network
         assert int.from_bytes(block.GetHash(), "little") <= TARGET
         assert block.nBits == CoreRegTestParams.GENESIS_BLOCK.nBits
         assert block.hashPrevBlock == prev_hash
         assert bytes(block.vtx[0].vin[0].scriptSig).startswith(bytes(CScript([height])))
-        assert block.GetHash() == model.block(height).hash
+        assert block.GetHash() == model.chain.blocks[height].hash
         prev_hash = block.GetHash()
         fees = 0
         for tx in block.vtx[1:]:
@@ -136,12 +126,12 @@ def check_blocks(model: Model) -> None:
             values |= {OutPoint(tx.GetTxid(), n): out.nValue for n, out in enumerate(tx.vout)}
         assert sum(out.nValue for out in block.vtx[0].vout) == subsidy(height) + fees
         values |= {outpoint: coin.value for outpoint, coin in coins_of(block.vtx[0], height).items()}
-    assert values == {outpoint: coin.value for outpoint, coin in model.coins.items()}
+    assert values == {outpoint: coin.value for outpoint, coin in model.chain.coins.items()}
 
 
 def check_mempool(model: Model) -> None:
     """Check that the next block can confirm the whole mempool, and that its totals are right."""
-    coins = dict(model.coins)
+    coins = dict(model.chain.coins)
     vbytes = total_fee = 0
     for entry in model.mempool:
         tx = CTransaction.deserialize(entry.tx.data)
@@ -152,4 +142,4 @@ def check_mempool(model: Model) -> None:
         total_fee += sum(coin.value for coin in spent) - sum(out.nValue for out in tx.vout)
     assert (model.mempool.vbytes, model.mempool.total_fee) == (vbytes, total_fee)
     assert model.mempool.usage >= vbytes
-    assert bool(model.mempool.usage) == bool(model.mempool_size)
+    assert bool(model.mempool.usage) == bool(model.mempool)

@@ -62,7 +62,7 @@ PURE = {
     "guard.subscriptions", "guard.wire", "ipc.catalogue", "ipc.dialects", "ipc.jsonrpc", "ipc.origins",
     "ipc.rpc_values", "parity.compare", "parity.looks", "parity.mapping", "parity.row", "parity.table",
     "setup.nodes", "setup.plan", "setup.units", "telegraf.fleet_config", "telegraf.lines", "telegraf.routes",
-    "telegraf.sample_config", "top.history", "top.model", "top.words",
+    "telegraf.sample_config", "top.history", "top.model",
 }  # fmt: skip
 """No event loop, no clock, no input or output of their own: tested in milliseconds."""
 

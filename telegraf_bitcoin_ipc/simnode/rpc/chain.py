@@ -6,13 +6,13 @@ from typing import Final
 from bitcoin.core import CBlockHeader
 
 from telegraf_bitcoin_ipc.simnode.chain import BITS, TARGET, Block, subsidy
+from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.errors import (
     INVALID_ADDRESS_OR_KEY,
     INVALID_PARAMETER,
     MISC_ERROR,
     RpcError,
 )
-from telegraf_bitcoin_ipc.simnode.state import State
 
 WORK: Final = 2**256 // (TARGET + 1)
 """Of each block, in hashes."""
@@ -22,7 +22,7 @@ HASHPS_BLOCKS: Final = 120
 """Blocks that getnetworkhashps looks back on by default."""
 
 
-def getblockchaininfo(model: State) -> dict[str, object]:
+def getblockchaininfo(model: Model) -> dict[str, object]:
     """Return the state of the chain."""
     return {
         "chain": "regtest",
@@ -39,7 +39,7 @@ def getblockchaininfo(model: State) -> dict[str, object]:
     }
 
 
-def getblockheader(model: State, block_hash: str) -> dict[str, object]:
+def getblockheader(model: Model, block_hash: str) -> dict[str, object]:
     """Return a header by its hash, on the active chain or not."""
     block = _known(model, block_hash)
     return {
@@ -49,13 +49,13 @@ def getblockheader(model: State, block_hash: str) -> dict[str, object]:
     }
 
 
-def getchaintips(model: State) -> list[dict[str, object]]:
+def getchaintips(model: Model) -> list[dict[str, object]]:
     """Return the tip, and the tips of the branches that reorganisations left behind."""
     branches: list[dict[str, object]] = [{"status": "valid-fork"} for _ in model.chain.stale_tips()]
     return [{"status": "active"}, *branches]
 
 
-def getnetworkhashps(model: State) -> float:
+def getnetworkhashps(model: Model) -> float:
     """Return the hashes per second, estimated from the times of the last blocks."""
     blocks = model.chain.blocks[-HASHPS_BLOCKS - 1 :]
     times = [block.time for block in blocks]
@@ -63,9 +63,11 @@ def getnetworkhashps(model: State) -> float:
     return (len(blocks) - 1) * WORK / seconds if seconds else 0
 
 
-def getblockstats(model: State, wanted: str | int, names: Sequence[str]) -> dict[str, int]:
+def getblockstats(model: Model, wanted: str | int, names: Sequence[str]) -> dict[str, int]:
     """Return the requested statistics of a block, given by its hash or height."""
-    block = _at_height(model, wanted) if isinstance(wanted, int) else _known(model, wanted)
+    if isinstance(wanted, int) and wanted > model.height:  # a reorganisation may have made the chain shorter
+        raise RpcError(INVALID_PARAMETER, f"Target block height {wanted} after current tip {model.height}")
+    block = model.chain.blocks[wanted] if isinstance(wanted, int) else _known(model, wanted)
     if block.height < model.chain.pruned_below:
         raise RpcError(MISC_ERROR, "Block not available (pruned data)")
     stats = _statistics(block)
@@ -92,13 +94,7 @@ def _statistics(block: Block) -> dict[str, int]:
     }
 
 
-def _at_height(model: State, height: int) -> Block:
-    if height > model.height:  # a reorganisation may have made the chain shorter
-        raise RpcError(INVALID_PARAMETER, f"Target block height {height} after current tip {model.height}")
-    return model.block(height)
-
-
-def _known(model: State, block_hash: str) -> Block:
+def _known(model: Model, block_hash: str) -> Block:
     block = model.chain.known.get(bytes.fromhex(block_hash)[::-1])
     if block is None:
         raise RpcError(INVALID_ADDRESS_OR_KEY, "Block not found")

@@ -1,31 +1,21 @@
 """The JSON-RPC methods that the plugin calls, with the fields that it reads, as Bitcoin Core names them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from bitcoin.core import COIN
 
 from telegraf_bitcoin_ipc.simnode.mempool import MAX_USAGE
+from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc import chain
 from telegraf_bitcoin_ipc.simnode.rpc.errors import METHOD_NOT_FOUND, RpcError
-from telegraf_bitcoin_ipc.simnode.state import State
 
 RELAY_FEE: Final = 100
 """Satoshi per 1,000 virtual bytes: the default minimum of Core 30."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    """The node as a process: the time now and at its start (Unix seconds), and its version."""
-
-    now: int
-    started: int
-    subversion: str
-
-
 def answer(
-    model: State,
+    model: Model,
     method: str,
     params: Sequence[Any],
     *,
@@ -38,14 +28,16 @@ def answer(
     `now` and the node's start `started` are Unix seconds. Amounts are BTC, as floats; those of getblockstats
     satoshi.
     """
-    if method in OF_STATE:
-        return OF_STATE[method](model, *params)
-    if method in OF_PROCESS:
-        return OF_PROCESS[method](model, Process(now, started, subversion))
-    raise RpcError(METHOD_NOT_FOUND, "Method not found")
+    if method == "uptime":
+        return now - started
+    if method == "getnetworkinfo":
+        return _getnetworkinfo(model, subversion)
+    if method not in OF_MODEL:
+        raise RpcError(METHOD_NOT_FOUND, "Method not found")
+    return OF_MODEL[method](model, *params)
 
 
-def _estimatesmartfee(model: State, target: int) -> dict[str, object]:
+def _estimatesmartfee(model: Model, target: int) -> dict[str, object]:
     """Return the estimate for the highest known target that does not exceed the requested one."""
     known = max((each for each in model.fee_estimates if each <= target), default=None)
     if known is None:
@@ -53,17 +45,17 @@ def _estimatesmartfee(model: State, target: int) -> dict[str, object]:
     return {"feerate": _btc(1_000 * model.fee_estimates[known])}
 
 
-def _getindexinfo(model: State) -> dict[str, object]:
+def _getindexinfo(model: Model) -> dict[str, object]:
     return {
         name: {"synced": height is None, "best_block_height": model.height if height is None else height}
         for name, height in model.indexes.items()
     }
 
 
-def _getmempoolinfo(model: State) -> dict[str, object]:
+def _getmempoolinfo(model: Model) -> dict[str, object]:
     return {
         "loaded": model.mempool_loaded,
-        "size": model.mempool_size,
+        "size": len(model.mempool),
         "bytes": model.mempool.vbytes,
         "usage": model.mempool.usage,
         "total_fee": _btc(model.mempool.total_fee),
@@ -74,13 +66,9 @@ def _getmempoolinfo(model: State) -> dict[str, object]:
     }
 
 
-def _getnettotals(model: State) -> dict[str, object]:
-    return {"totalbytesrecv": model.peers.bytes_received, "totalbytessent": model.peers.bytes_sent}
-
-
-def _getnetworkinfo(model: State, process: Process) -> dict[str, object]:
+def _getnetworkinfo(model: Model, subversion: str) -> dict[str, object]:
     return {
-        "subversion": process.subversion,
+        "subversion": subversion,
         "networkactive": True,
         "connections": len(model.peers),
         "connections_in": model.peers.inbound,
@@ -88,7 +76,7 @@ def _getnetworkinfo(model: State, process: Process) -> dict[str, object]:
     }
 
 
-def _getpeerinfo(model: State) -> list[dict[str, object]]:
+def _getpeerinfo(model: Model) -> list[dict[str, object]]:
     """Return every peer, the oldest first."""
     return [
         {
@@ -97,26 +85,18 @@ def _getpeerinfo(model: State) -> list[dict[str, object]]:
             **({} if peer.ping is None else {"pingtime": peer.ping}),
             "bytessent_per_msg": dict(peer.sent),
             "bytesrecv_per_msg": dict(peer.received),
-            "connection_type": peer.connection_type,
+            "connection_type": peer.type,
             "transport_protocol_type": peer.transport,
         }
         for peer in model.peers
     ]
 
 
-def _listbanned(model: State) -> list[dict[str, object]]:
-    return [{"address": address} for address in model.peers.bans]
-
-
-def _uptime(model: State, process: Process) -> int:
-    return process.now - process.started
-
-
 def _btc(satoshi: float) -> float:
     return satoshi / int(COIN)
 
 
-OF_STATE: Final[Mapping[str, Callable[..., object]]] = {
+OF_MODEL: Final[Mapping[str, Callable[..., object]]] = {
     "estimatesmartfee": _estimatesmartfee,
     "getblockchaininfo": chain.getblockchaininfo,
     "getblockheader": chain.getblockheader,
@@ -124,13 +104,12 @@ OF_STATE: Final[Mapping[str, Callable[..., object]]] = {
     "getchaintips": chain.getchaintips,
     "getindexinfo": _getindexinfo,
     "getmempoolinfo": _getmempoolinfo,
-    "getnettotals": _getnettotals,
+    "getnettotals": lambda model: {
+        "totalbytesrecv": model.peers.bytes_received,
+        "totalbytessent": model.peers.bytes_sent,
+    },
     "getnetworkhashps": chain.getnetworkhashps,
     "getpeerinfo": _getpeerinfo,
-    "listbanned": _listbanned,
+    "listbanned": lambda model: [{"address": address} for address in model.peers.bans],
 }
-OF_PROCESS: Final[Mapping[str, Callable[[State, Process], object]]] = {
-    "getnetworkinfo": _getnetworkinfo,
-    "uptime": _uptime,
-}
-METHODS: Final = (*OF_STATE, *OF_PROCESS)
+METHODS: Final = (*OF_MODEL, "getnetworkinfo", "uptime")

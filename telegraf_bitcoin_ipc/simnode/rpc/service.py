@@ -14,12 +14,12 @@ WARMUP: Final = "Loading block index…"
 
 async def ask(node: SimulatedNode, subversion: str, method: str, params: Sequence[Any]) -> object:
     """Return the result of a method, for `json.dumps`; raises RpcError."""
-    node.journal.asked(method)
+    node.journal.count("rpc_calls", method)
     if not node.loaded:
         raise RpcError(IN_WARMUP, WARMUP)
     node.need_chain()  # it may be gone again
     if failure := await node.fault(method):
-        raise RpcError(failure.code, failure.message)
+        raise RpcError(*failure)
     return answer(node.model, method, params, now=int(time.time()), started=node.started_at, subversion=subversion)
 
 

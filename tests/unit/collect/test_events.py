@@ -21,7 +21,7 @@ from telegraf_bitcoin_ipc.collect.tags import REMOVAL_REASONS, Subscription
 from telegraf_bitcoin_ipc.collect.values import Block, Number
 from telegraf_bitcoin_ipc.guard import contract
 from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, TRACING
-from telegraf_bitcoin_ipc.simnode.events import BlockConnected, RemovalReason
+from telegraf_bitcoin_ipc.simnode.events import RemovalReason
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, Transaction, payment
 
@@ -80,12 +80,13 @@ def watch(caplog: pytest.LogCaptureFixture) -> Callable[..., Watched]:
 
 
 @pytest.fixture(scope="module")
-def block() -> BlockConnected:
-    """Return a block of five transactions besides its coinbase."""
+def block() -> bytes:
+    """Return a serialised block of five transactions besides its coinbase."""
     model = Model(rng=random.Random(1), now=NOW)
     for _ in range(5):
         model.accept_transaction(NOW)
-    return next(event for event in model.connect_block(NOW) if isinstance(event, BlockConnected))
+    model.connect_block(NOW)
+    return model.chain.tip.data
 
 
 def test_transaction_added(watch: Callable[..., Watched]) -> None:
@@ -118,10 +119,10 @@ def test_unknown_reason(watch: Callable[..., Watched], reason: int) -> None:
     assert watched.log == [f"mempool_remove: txid={TXID} reason=unknown size={len(TX.data)}"]
 
 
-def test_block_connected(watch: Callable[..., Watched], block: BlockConnected) -> None:
+def test_block_connected(watch: Callable[..., Watched], block: bytes) -> None:
     """A connected block counts, tells its height, and confirms its transactions but the coinbase."""
     watched = watch()
-    watched.connect(data=block.data)
+    watched.connect(data=block)
     assert watched.values == {
         "blocks_connected_total": 1,
         "block_height": 120,
@@ -131,10 +132,10 @@ def test_block_connected(watch: Callable[..., Watched], block: BlockConnected) -
     assert watched.blocks == [HASH_TEXT]
 
 
-def test_historical_block(watch: Callable[..., Watched], block: BlockConnected) -> None:
+def test_historical_block(watch: Callable[..., Watched], block: bytes) -> None:
     """A block of an assumeutxo background chainstate is told in the log, and moves no number."""
     watched = watch()
-    watched.connect(data=block.data, historical=True)
+    watched.connect(data=block, historical=True)
     assert watched.values == {}
     assert watched.blocks == []
     (line,) = watched.log
@@ -294,7 +295,7 @@ def test_debug_reads_without_the_group(watch: Callable[..., Watched]) -> None:
     assert watched.log == [f"mempool_add: txid={TXID} size={len(TX.data)}"]
 
 
-def told_everything(groups: tuple[str, ...], block: BlockConnected) -> Store:
+def told_everything(groups: tuple[str, ...], block: bytes) -> Store:
     """Return what a store holds after one notification of each kind."""
     store = Store(groups)
     chain = ActiveChain(store)
@@ -303,14 +304,14 @@ def told_everything(groups: tuple[str, ...], block: BlockConnected) -> Store:
     events.transaction_added(TX.data)
     for reason in range(-1, len(REMOVAL_REASONS)):
         events.transaction_removed(TX.data, reason)
-    events.block_connected(Block(1, HASH_TEXT), block.data, historical=False)
+    events.block_connected(Block(1, HASH_TEXT), block, historical=False)
     events.block_disconnected(Block(1, HASH_TEXT))
     events.tip_updated()
     events.chain_state_flushed(historical=False, locator=b"")
     return store
 
 
-def test_every_metric_of_the_subscription_is_fed(block: BlockConnected) -> None:
+def test_every_metric_of_the_subscription_is_fed(block: bytes) -> None:
     """What the table says the chain notifications give is what they give, and nothing else."""
     store = told_everything(("mempool", "blocks"), block)
     assert {name for name, _, _ in store.samples()} == set(CHAIN.event_metrics(Subscription.CHAIN))

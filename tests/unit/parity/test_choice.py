@@ -6,18 +6,8 @@ from support.looks import ABOUT, page
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.parity.compare import find_exporter, of_one_node
 from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable
-from telegraf_bitcoin_ipc.parity.mapping import (
-    EXPORTERS,
-    RPC_EXPORTER,
-)
+from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS, RPC_EXPORTER
 from telegraf_bitcoin_ipc.parity.row import Exporter
-
-
-@pytest.mark.parametrize("exporter", EXPORTERS.values(), ids=list(EXPORTERS))
-def test_exporter_is_known_by_its_page(exporter: Exporter) -> None:
-    """The user does not have to say what runs at OLD_URL."""
-    old = "".join(f"{row.old} 1\n" for row in exporter.rows if "{" not in row.old)
-    assert find_exporter(page(old)) is exporter
 
 
 @pytest.mark.parametrize(
@@ -36,15 +26,14 @@ def test_unclear_exporter_is_a_mistake(old: str, complaint: str) -> None:
 
 
 @pytest.mark.parametrize("exporter", EXPORTERS.values(), ids=list(EXPORTERS))
-@pytest.mark.parametrize("named", EXPORTERS)
-def test_named_exporter_has_to_be_there(exporter: Exporter, named: str) -> None:
-    """--from decides where it can be, and is a mistake where nothing of that exporter's own is on the page."""
+def test_exporter_is_known_by_its_page(exporter: Exporter) -> None:
+    """--from is not needed, decides where it can be, and is a mistake where nothing of that exporter's own is."""
     old = page("".join(f"{row.old} 1\n" for row in exporter.rows if "{" not in row.old))
-    if named == exporter.name:
-        assert find_exporter(old, named) is exporter
-        return
-    with pytest.raises(ConfigError, match=f"OLD_URL has no metrics of {named}; it has metrics of {exporter.name}"):
-        find_exporter(old, named)
+    assert find_exporter(old) is find_exporter(old, exporter.name) is exporter
+    for named in EXPORTERS.keys() - {exporter.name}:
+        complaint = f"OLD_URL has no metrics of {named}; it has metrics of {exporter.name}"
+        with pytest.raises(ConfigError, match=complaint):
+            find_exporter(old, named)
 
 
 def test_named_exporter_beside_another() -> None:
@@ -75,7 +64,7 @@ def test_one_node_among_several() -> None:
 def test_one_node_needs_no_choice() -> None:
     """Tags that every series has, such as the host, do not get into the comparison."""
     one = page('bitcoin_plugin_info{version="1",host="a"} 1\nbitcoin_chain_tips{status="active",host="a"} 2')
-    assert [dict(each.labels) for each in of_one_node(one, {})] == [{"version": "1"}, {"status": "active"}]
+    assert [each.labels for each in of_one_node(one, {})] == [{"version": "1"}, {"status": "active"}]
 
 
 def test_list_of_nodes_is_not_endless() -> None:

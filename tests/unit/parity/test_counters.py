@@ -13,57 +13,33 @@ from telegraf_bitcoin_ipc.parity.mapping import (
 ADDED, ADDED_HERE = "bitcoind_mempool_added_total ", "bitcoin_mempool_tx_added_total "
 
 
+def added(*moments: tuple[float, int, int], begin: int = 0) -> Verdict:
+    """Return the verdict on a counter with these values there and here."""
+    rows = ((at, f"{ADDED}{there}", f"{ADDED_HERE}{here}") for at, there, here in moments)
+    return verdict(USDT_EXPORTER, looks(*rows, begin=begin))
+
+
 def test_counters_are_compared_by_their_increase() -> None:
-    """Counters that began at other times agree if they rise alike."""
-    seen = record(ADDED + "1000", ADDED_HERE + "5", ADDED + "1500", ADDED_HERE + "504")
-    assert verdict(USDT_EXPORTER, seen) == Verdict("equal", 500, 499, increase=True)
+    """Counters that began at other times agree if they rise alike; one that stands still differs."""
+    assert added((0, 1000, 5), (1000, 1500, 504)) == Verdict("equal", 500, 499, increase=True)
+    assert added((0, 1000, 5), (1000, 1500, 5)) == Verdict("differs", 500, 0, True, "by 500 (100.000%)")
 
 
-def test_counter_that_stands_still() -> None:
-    """A counter that counts nothing while the other does differs, and the row says by how much."""
-    seen = record(ADDED + "1000", ADDED_HERE + "5", ADDED + "1500", ADDED_HERE + "5")
-    assert verdict(USDT_EXPORTER, seen) == Verdict("differs", 500, 0, True, "by 500 (100.000%)")
-
-
-def test_what_is_under_way_between_two_pages() -> None:
-    """The shorter the window, the more of an increase may not have arrived yet."""
-    pages = ADDED + "0", ADDED_HERE + "0", ADDED + "100", ADDED_HERE + "85"
-    assert verdict(USDT_EXPORTER, record(*pages, seconds=10)).status == "equal"
-    assert verdict(USDT_EXPORTER, record(*pages, seconds=100)).status == "differs"
-
-
-def test_burst_at_the_end_of_the_window() -> None:
-    """Events of the last seconds, which Telegraf's page does not have yet, are no difference."""
-    seen = looks(
-        (0, ADDED + "0", ADDED_HERE + "0"),
-        (97.5, ADDED + "100", ADDED_HERE + "90"),
-        (99, ADDED + "5000", ADDED_HERE + "100"),
-        (100, ADDED + "5100", ADDED_HERE + "100"),
-    )
-    assert verdict(USDT_EXPORTER, seen).status == "equal"
-
-
-def test_burst_before_the_begin_of_the_window() -> None:
-    """Events just before the window that arrive here within it are no difference."""
-    seen = looks(
-        (0, ADDED + "0", ADDED_HERE + "0"),
-        (1.5, ADDED + "5000", ADDED_HERE + "0"),
-        (3, ADDED + "5000", ADDED_HERE + "0"),
-        (100, ADDED + "5100", ADDED_HERE + "5100"),
-        begin=2,
-    )
-    assert verdict(USDT_EXPORTER, seen) == Verdict("equal", 100, 5100, increase=True)
-
-
-def test_burst_in_the_middle_has_to_be_seen() -> None:
-    """Events in the middle of the window have had the time to arrive: those that are missing are a difference."""
-    seen = looks(
-        (0, ADDED + "0", ADDED_HERE + "0"),
-        (50, ADDED + "5000", ADDED_HERE + "100"),
-        (97, ADDED + "5000", ADDED_HERE + "100"),
-        (100, ADDED + "5000", ADDED_HERE + "100"),
-    )
-    assert verdict(USDT_EXPORTER, seen).status == "differs"
+@pytest.mark.parametrize(
+    ("moments", "begin", "status"),
+    [
+        ([(0, 0, 0), (10, 100, 85)], 0, "equal"),  # much of a short window may be under way
+        ([(0, 0, 0), (100, 100, 85)], 0, "differs"),
+        ([(0, 0, 0), (97.5, 100, 90), (99, 5000, 100), (100, 5100, 100)], 0, "equal"),  # at the end
+        ([(0, 0, 0), (1.5, 5000, 0), (3, 5000, 0), (100, 5100, 5100)], 2, "equal"),  # before the begin
+        ([(0, 0, 0), (50, 5000, 100), (97, 5000, 100), (100, 5000, 100)], 0, "differs"),  # in the middle
+    ],
+)
+def test_burst(moments: list[tuple[float, int, int]], begin: int, status: str) -> None:
+    """Events just before either end may not have arrived on Telegraf's page; those in the middle have."""
+    found = added(*moments, begin=begin)
+    there, here = (moments[-1][side] - moments[begin][side] for side in (1, 2))
+    assert (found.status, found.there, found.here, found.increase) == (status, there, here, True)
 
 
 COINS = "bitcoin_utxo_cache_add_total "
@@ -79,25 +55,11 @@ def coins(there: tuple[int, int], here: tuple[int, int]) -> list[str]:
 
 
 def test_value_may_differ_as_the_coins_do() -> None:
-    """A sum of satoshi has the slack that the number of coins has used, in proportion."""
+    """A sum of satoshi has the slack that the number of coins has used, in proportion; none where that differs."""
     assert coins((1000, 5_000_000), (990, 4_955_000)) == ["equal", "equal"]
     assert coins((1000, 5_000_000), (1000, 4_955_000)) == ["equal", "differs"]
     assert coins((1000, 5_000_000), (990, 4_000_000)) == ["equal", "differs"]
-
-
-def test_value_has_no_slack_where_the_coins_differ() -> None:
-    """Coins that are missing are no excuse for the satoshi that are missing with them."""
     assert coins((1000, 5_000_000), (500, 2_500_000)) == ["differs", "differs"]
-
-
-def test_restart_between_two_looks() -> None:
-    """A counter that fell and rose again past its begin was reset all the same."""
-    seen = looks(
-        (0, ADDED + "500", ADDED_HERE + "5"),
-        (50, ADDED + "3", ADDED_HERE + "100"),
-        (100, ADDED + "900", ADDED_HERE + "405"),
-    )
-    assert verdict(USDT_EXPORTER, seen).remark == "the counter was reset there during the window; run it again"
 
 
 def test_counter_that_appears_within_the_window() -> None:
@@ -107,37 +69,38 @@ def test_counter_that_appears_within_the_window() -> None:
     assert verdict(USDT_EXPORTER, seen) == Verdict("equal", 40, 40, increase=True)
 
 
+RESET = "the counter was reset {} during the window; run it again"
+
+
 @pytest.mark.parametrize(
-    ("old_end", "new_end", "side"), [("2", "9", "there"), ("9", "2", "here"), ("2", "2", "there and here")]
+    ("moments", "side"),
+    [
+        ([(0, 5, 5), (1000, 2, 9)], "there"),
+        ([(0, 5, 5), (1000, 9, 2)], "here"),
+        ([(0, 5, 5), (1000, 2, 2)], "there and here"),
+        ([(0, 500, 5), (50, 3, 100), (100, 900, 405)], "there"),  # it rose again past its begin
+    ],
 )
-def test_reset_within_the_window(old_end: str, new_end: str, side: str) -> None:
+def test_reset_within_the_window(moments: list[tuple[float, int, int]], side: str) -> None:
     """A restart within the window is reported as undecided, not as a difference."""
-    seen = record(ADDED + "5", ADDED_HERE + "5", ADDED + old_end, ADDED_HERE + new_end)
-    found = verdict(USDT_EXPORTER, seen)
-    assert (found.status, found.remark) == (
-        "undecided",
-        f"the counter was reset {side} during the window; run it again",
-    )
+    found = added(*moments)
+    assert (found.status, found.remark) == ("undecided", RESET.format(side))
 
 
 def test_total_of_the_node_that_is_reset() -> None:
     """A node that restarts within the window resets its own totals: undecided, not a difference."""
     old, new = "bitcoind_net_bytes_recv_total ", "bitcoin_bytes_recv_total "
     seen = record(old + "900", new + "900", old + "3", new + "900")
-    assert verdict(RPC_EXPORTER, seen).remark == "the counter was reset there during the window; run it again"
+    assert verdict(RPC_EXPORTER, seen).remark == RESET.format("there")
 
 
 def test_polled_counter_takes_a_long_window() -> None:
     """A counter that is made from polls is not judged by a window between two of them."""
-    old, new = (
-        'bitcoind_p2p_bytes_total{direction="inbound",msg_type="tx"} ',
-        'bitcoin_p2p_bytes_recv_total{message="tx"} ',
-    )
+    old = 'bitcoind_p2p_bytes_total{direction="inbound",msg_type="tx"} '
+    new = 'bitcoin_p2p_bytes_recv_total{message="tx"} '
     found = verdict(USDT_EXPORTER, record(old + "1", new + "1", old + "9999", new + "1", seconds=20))
-    assert (found.status, found.remark) == (
-        "undecided",
-        "the page here may lag by up to 62 s; use --window 248 or more",
-    )
+    assert found.status == "undecided"
+    assert found.remark == "the page here may lag by up to 62 s; use --window 248 or more"
 
 
 @pytest.mark.parametrize(("interval", "window"), [(5, 28), (30, 128)])

@@ -3,12 +3,10 @@
 import re
 from collections import Counter
 
-import pytest
-
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS, IPC_EXPORTER_RUST
-from telegraf_bitcoin_ipc.parity.row import POLL_INTERVAL, Exporter, Row
+from telegraf_bitcoin_ipc.parity.row import POLL_INTERVAL, Row
 
 ROWS = [(exporter, row) for exporter in EXPORTERS.values() for row in exporter.rows]
 
@@ -24,10 +22,9 @@ def test_row_leads_to_a_metric_or_says_why_not() -> None:
         assert not metric.values or set(row.new_where.values()) <= set(metric.values), (exporter.name, row)
 
 
-@pytest.mark.parametrize("exporter", EXPORTERS.values(), ids=list(EXPORTERS))
-def test_series_are_compared_once(exporter: Exporter) -> None:
+def test_series_are_compared_once() -> None:
     """No metric is compared twice, but with other labels."""
-    count = Counter((row.old, frozenset(row.where.items())) for row in exporter.rows)
+    count = Counter((exporter.name, row.old, frozenset(row.where.items())) for exporter, row in ROWS)
     assert set(count.values()) == {1}
 
 
@@ -43,21 +40,12 @@ def test_default_of_the_poll_interval() -> None:
     assert Config.model_fields["poll_interval"].default == POLL_INTERVAL
 
 
-@pytest.mark.parametrize("exporter", EXPORTERS.values(), ids=list(EXPORTERS))
-def test_mark_is_its_own(exporter: Exporter) -> None:
-    """An exporter is detected by a metric that no other has."""
-    owners = [other for other in EXPORTERS.values() if exporter.mark in {row.old for row in other.rows}]
-    assert owners == [exporter]
-
-
 def test_every_metric_of_the_ipc_exporter_has_its_name_here() -> None:
     """Dashboards made for ipc-exporter-rust go on: 22 metrics, name for name."""
     assert len(IPC_EXPORTER_RUST.rows) == 22
     core = {metric.name for metric in CATALOGUE if metric.group == "core"}
-    assert {row.new for row in IPC_EXPORTER_RUST.rows} == core - {
-        "chain_height",
-        "utxo_cache_add_unconfirmed_total",
-    }
+    new = core - {row.new for row in IPC_EXPORTER_RUST.rows}
+    assert new == {"chain_height", "utxo_cache_add_unconfirmed_total"}
     assert all(row.old == f"bitcoin_{row.new}" for row in IPC_EXPORTER_RUST.rows)
 
 

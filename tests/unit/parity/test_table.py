@@ -8,9 +8,6 @@ from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS, RPC_EXPORTER, USDT_EX
 from telegraf_bitcoin_ipc.parity.row import Exporter
 from telegraf_bitcoin_ipc.parity.table import WIDTH, document, table
 
-ADDED, ADDED_HERE = "bitcoind_mempool_added_total ", "bitcoin_mempool_tx_added_total "
-
-
 EXAMPLE = record(
     """
     bitcoind_blockchain_blocks 110
@@ -58,7 +55,7 @@ def test_table_is_no_wider_than_a_terminal(exporter: Exporter) -> None:
 
 def test_counters_that_stand_still_are_told() -> None:
     """Two counters that did not move agree, but prove little: the summary says how many those are."""
-    seen = record(ADDED + "5", ADDED_HERE + "9")
+    seen = record("bitcoind_mempool_added_total 5", "bitcoin_mempool_tx_added_total 9")
     text = table(USDT_EXPORTER, seen, compare(USDT_EXPORTER, seen))
     assert "equal                     +0               +0  bitcoind_mempool_added_total" in text
     assert "Counters that did not change on either side: 1 (a longer window may show more)" in text

@@ -1,5 +1,6 @@
 """The simulated node's model: valid blocks, balanced values, and the events in a real node's order."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from support.blocks import (
     NOW,
     check_blocks,
     check_mempool,
+    coin_of,
     connected_coins,
     kinds,
     made,
@@ -19,88 +21,88 @@ from support.blocks import (
     replay,
     tx_of,
     undone,
-    utxo,
 )
 from support.properties import examples
 
-from telegraf_bitcoin_ipc.simnode.events import (
-    BlockConnected,
-    BlockDisconnected,
-    Event,
-    Flushed,
-    RemovalReason,
-    TipUpdated,
-    TransactionAdded,
-    TransactionRemoved,
-    UtxoEvent,
-)
+from telegraf_bitcoin_ipc.simnode.coins import utxo_event
+from telegraf_bitcoin_ipc.simnode.events import Event, RemovalReason
+from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.wallet import FEW
 
 
 def test_first_chain() -> None:
     """The first chain stands on regtest's genesis block and ends now, ten minutes from block to block."""
     model = made(blocks=12)
-    assert model.block(0).data == CoreRegTestParams.GENESIS_BLOCK.serialize()
-    assert [model.block(height).time for height in range(1, 13)] == list(range(NOW - 6600, NOW + 1, 600))
-    assert (model.height, model.chain.tip.time, model.chain.median_time) == (12, NOW, NOW - 5 * 600)
-    assert model.tip_hash == model.block(12).hash
-    check_blocks(model)
+    blocks = model.chain.blocks
+    assert blocks[0].data == CoreRegTestParams.GENESIS_BLOCK.serialize()
+    assert [block.time for block in blocks[1:]] == list(range(NOW - 6600, NOW + 1, 600))
+    assert (model.height, model.chain.median_time) == (12, NOW - 5 * 600)
+    assert model.tip_hash == blocks[12].hash
 
 
 def test_transaction_is_replaced() -> None:
     """A replacement removes the old transaction first, spends the same and pays more."""
     model = made(transactions=20)
-    size, fee = model.mempool_size, model.mempool.total_fee
+    fee = model.mempool.total_fee
     removed, added = model.replace_transaction(NOW)
-    assert isinstance(removed, TransactionRemoved)
-    assert removed.reason == 5
-    assert isinstance(added, TransactionAdded)
+    assert kinds([removed, added]) == ["transactionRemovedFromMempool", "transactionAddedToMempool"]
+    assert removed.parameters["reason"] == 5
     old, new = tx_of(removed), tx_of(added)
     assert outpoints_of(new) == outpoints_of(old)
     assert new.GetTxid() != old.GetTxid()
-    assert model.mempool_size == size
+    assert len(model.mempool) == 20
     assert model.mempool.total_fee > fee
-    check_mempool(model)
 
 
 @pytest.mark.parametrize("reason", [RemovalReason.EXPIRY, RemovalReason.SIZELIMIT])
 def test_transaction_is_evicted(reason: RemovalReason) -> None:
     """Expiry and the size limit remove a transaction, then uncache its confirmed inputs."""
     model = made(transactions=20)
-    while model.mempool_size:
+    coins = model.chain.coins
+    while model.mempool:
         removed, *uncached = model.remove_transaction(reason)
-        assert isinstance(removed, TransactionRemoved)
-        assert removed.reason == reason
-        assert uncached == [
-            utxo("uncache", spent, model.coins[spent])
-            for spent in outpoints_of(tx_of(removed))
-            if spent in model.coins
-        ]
+        assert (removed.method, removed.parameters["reason"]) == ("transactionRemovedFromMempool", reason)
+        spent = [outpoint for outpoint in outpoints_of(tx_of(removed)) if outpoint in coins]
+        assert uncached == [utxo_event("uncache", outpoint, coins[outpoint]) for outpoint in spent]
         check_mempool(model)
     assert model.remove_transaction(reason) == []
 
 
-@pytest.mark.parametrize("reason", [RemovalReason.REORG, RemovalReason.BLOCK, RemovalReason.REPLACED, 6])
-def test_other_removals_are_refused(reason: int) -> None:
-    """The other reasons have actions of their own, or never come."""
-    with pytest.raises(ValueError, match="not a reason"):
-        made(transactions=1).remove_transaction(reason)
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        *[
+            (lambda model, reason=reason: model.remove_transaction(reason), "not a reason")
+            for reason in (RemovalReason.REORG, RemovalReason.BLOCK, RemovalReason.REPLACED, 6)
+        ],
+        (lambda model: model.connect_block(NOW, outputs=99_801), "do not fit"),
+        (lambda model: model.reorg(NOW, 0), "cannot reorganise"),
+        (lambda model: model.reorg(NOW, 111), "cannot reorganise"),
+        (lambda model: model.prune(111), "cannot delete 111 of 110 blocks"),
+    ],
+)
+def test_what_cannot_be_is_refused(act: Callable[[Model], object], message: str) -> None:
+    """A mistake in a script is an error, and leaves everything as it was."""
+    model = made(transactions=1)
+    with pytest.raises(ValueError, match=message):
+        act(model)
+    assert (model.height, len(model.mempool)) == (110, 1)
 
 
 def test_block_is_connected() -> None:
     """A block is its UTXO events, coinbase first, then the block, then the tip, and no removal."""
     model = made(transactions=30)
-    coins, prev_hash = dict(model.coins), model.tip_hash
+    coins, prev_hash = dict(model.chain.coins), model.tip_hash
     *changes, block, tip = model.connect_block(NOW + 600)
-    assert isinstance(block, BlockConnected)
-    assert tip == TipUpdated()
-    vtx = parsed(block.data).vtx
+    info = block.parameters["block"]
+    vtx = parsed(info.pop("data")).vtx
     assert len(vtx) == 31
     assert changes == connected_coins(vtx, coins, 111)
-    assert coins == model.coins
-    assert (block.hash, block.prev_hash, block.height) == (model.tip_hash, prev_hash, 111)
-    assert (block.chain_time_max, block.historical) == (NOW + 600, False)
-    assert model.mempool_size == 0
+    assert coins == model.chain.coins
+    assert (block.method, tip) == ("blockConnected", Event("updatedBlockTip", {}))
+    assert info == {"hash": model.tip_hash, "prevHash": prev_hash, "height": 111, "chainTimeMax": NOW + 600}
+    assert not block.parameters["role"]["historical"]
+    assert not model.mempool
 
 
 def test_block_commits_to_witnesses() -> None:
@@ -108,9 +110,9 @@ def test_block_commits_to_witnesses() -> None:
     model = made(transactions=1)
     model.connect_block(NOW)
     model.connect_block(NOW)
-    with_witness, without = (parsed(model.block(height).data) for height in (111, 112))
+    with_witness, without = (parsed(block.data) for block in model.chain.blocks[111:])
     assert with_witness.get_witness_commitment_index() == 1
-    assert [(spent.n, coin.value) for spent, coin in model.coins.items() if coin.height == 111] == [
+    assert [(spent.n, coin.value) for spent, coin in model.chain.coins.items() if coin.height == 111] == [
         (0, with_witness.vtx[0].vout[0].nValue),
         *((n, out.nValue) for n, out in enumerate(with_witness.vtx[1].vout)),
     ]
@@ -118,23 +120,14 @@ def test_block_commits_to_witnesses() -> None:
     assert len(without.vtx[0].vout) == 1
 
 
-def test_burst_has_a_limit() -> None:
-    """More outputs than fit into a block are refused, and leave everything as it was."""
-    model = made(transactions=1)
-    with pytest.raises(ValueError, match="do not fit"):
-        model.connect_block(NOW, outputs=99_801)
-    assert (model.height, model.mempool_size) == (110, 1)
-
-
 def test_block_leaves_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transactions for which a block has no room stay in the mempool."""
     monkeypatch.setattr("telegraf_bitcoin_ipc.simnode.model.MAX_BLOCK_WEIGHT", 12_000)
     model = made(transactions=30)
-    *_, block, _ = model.connect_block(NOW)
-    assert isinstance(block, BlockConnected)
-    mined = len(parsed(block.data).vtx) - 1
+    model.connect_block(NOW)
+    mined = len(model.chain.tip.transactions) - 1
     assert 0 < mined < 30
-    assert model.mempool_size == 30 - mined
+    assert len(model.mempool) == 30 - mined
     check_mempool(model)
 
 
@@ -142,29 +135,24 @@ def test_time_moves_on() -> None:
     """A block mined too early gets the first valid time, and the latest time so far is remembered."""
     model = made(blocks=12)
     *_, block, _ = model.connect_block(NOW - 100_000)
-    assert isinstance(block, BlockConnected)
     assert model.chain.tip.time == NOW - 5 * 600 + 1
-    assert block.chain_time_max == NOW
+    assert block.parameters["block"]["chainTimeMax"] == NOW
 
 
 def test_tip_is_disconnected() -> None:
     """A disconnection undoes the UTXO events, then tells the block, then what returned; no tip."""
     model = made(transactions=30)
-    before = dict(model.coins)
+    before = dict(model.chain.coins)
     connection = model.connect_block(NOW + 600)
-    block = connection[-2]
-    assert isinstance(block, BlockConnected)
-    vtx = parsed(block.data).vtx
-    expected = undone(connection, vtx)
-    events = model.disconnect_tip()
-    assert events[: len(expected)] == expected
-    assert events[len(expected)] == BlockDisconnected(
-        block.hash, block.prev_hash, block.height, block.data, block.chain_time_max
-    )
-    assert events[len(expected) + 1 :] == [TransactionAdded(tx.serialize()) for tx in vtx[1:]]
-    assert dict(model.coins) == before
-    assert (model.height, model.mempool_size) == (110, 30)
-    check_mempool(model)
+    info = connection[-2].parameters["block"]
+    vtx = parsed(info["data"]).vtx
+    assert model.disconnect_tip() == [
+        *undone(connection, vtx),
+        Event("blockDisconnected", {"block": info}),
+        *(Event("transactionAddedToMempool", {"tx": tx.serialize()}) for tx in vtx[1:]),
+    ]
+    assert model.chain.coins == before
+    assert (model.height, len(model.mempool)) == (110, 30)
 
 
 def test_disconnection_removes_what_becomes_immature() -> None:
@@ -173,9 +161,9 @@ def test_disconnection_removes_what_becomes_immature() -> None:
     for _ in range(3):
         assert model.accept_transaction(NOW)
     events = model.disconnect_tip()
-    assert kinds(events) == ["UtxoEvent", "BlockDisconnected", *["TransactionRemoved"] * 3]
-    assert {e.reason for e in events if isinstance(e, TransactionRemoved)} == {RemovalReason.REORG}
-    assert model.mempool_size == 0
+    assert kinds(events) == ["coins", "blockDisconnected", *["transactionRemovedFromMempool"] * 3]
+    assert [event.parameters["reason"] for event in events[-3:]] == [RemovalReason.REORG] * 3
+    assert not model.mempool
     assert model.accept_transaction(NOW) == []
     model.connect_block(NOW)
     assert model.accept_transaction(NOW)
@@ -183,66 +171,50 @@ def test_disconnection_removes_what_becomes_immature() -> None:
 
 def test_reorg() -> None:
     """A reorganisation is its disconnections, then one block more than that, each with its tip."""
-    depth = 2
-    model = made(transactions=depth)
+    model = made(transactions=2)
     for _ in range(10):  # so that what the transactions spend stays mature
         model.connect_block(NOW, transactions=0)
-    for _ in range(depth):
+    for _ in range(2):
         model.connect_block(NOW, transactions=1)
-    old, coins = model.tip_hash, dict(model.coins)
-    events = model.reorg(NOW, depth)
-    assert kinds(events) == [
-        *["UtxoEvent", "BlockDisconnected", "TransactionAdded"] * depth,
-        *["UtxoEvent", "BlockConnected", "TipUpdated"] * (depth + 1),
+    old = model.tip_hash
+    assert kinds(model.reorg(NOW, 2)) == [
+        *["coins", "blockDisconnected", "transactionAddedToMempool"] * 2,
+        *["coins", "blockConnected", "updatedBlockTip"] * 3,
     ]
-    replay(events, coins)
-    assert coins == model.coins
-    assert model.height == 120 + depth + 1
-    assert model.block(120 + depth).hash != old
-    assert model.mempool_size == 0
-    check_blocks(model)
-
-
-@pytest.mark.parametrize("depth", [0, 4])
-def test_reorg_needs_blocks(depth: int) -> None:
-    """A reorganisation of no block, or of more than there are, is an error."""
-    with pytest.raises(ValueError, match="cannot reorganise"):
-        made(blocks=3).reorg(NOW, depth)
+    assert model.height == 123
+    assert model.chain.blocks[122].hash != old
+    assert not model.mempool
 
 
 def test_historical_block() -> None:
     """A background block is far below the tip, moves nothing, and comes to an end at the snapshot."""
     model = made()
-    tip, coins = model.tip_hash, dict(model.coins)
+    tip, coins = model.tip_hash, dict(model.chain.coins)
     for height in range(1, 56):
         (event,) = model.connect_historical_block()
-        assert isinstance(event, BlockConnected)
-        assert (event.historical, event.height) == (True, height)
-        assert event.data == model.block(height).data
+        assert event.parameters["role"]["historical"]
+        info = event.parameters["block"]
+        assert (info["height"], info["data"]) == (height, model.chain.blocks[height].data)
     assert model.connect_historical_block() == []
-    assert (model.tip_hash, dict(model.coins)) == (tip, coins)
+    assert (model.tip_hash, model.chain.coins) == (tip, coins)
 
 
 def test_flush() -> None:
     """A flush reports a locator of the tip."""
     model = made(blocks=30)
     (event,) = model.flush()
-    assert isinstance(event, Flushed)
-    assert CBlockLocator.deserialize(event.locator).vHave == [model.tip_hash]
+    assert CBlockLocator.deserialize(event.parameters["locator"]).vHave == [model.tip_hash]
 
 
 def test_template() -> None:
     """A template is the UTXO events of a block that is not there, and changes nothing."""
     model = made(transactions=10)
-    coins, tip = dict(model.coins), model.tip_hash
-    events = model.build_template()
-    assert (dict(model.coins), model.tip_hash, model.mempool_size) == (coins, tip, 10)
+    coins, tip = dict(model.chain.coins), model.tip_hash
+    first, *rest = model.build_template()
+    assert (model.chain.coins, model.tip_hash, len(model.mempool)) == (coins, tip, 10)
     block = model.connect_block(NOW)
-    assert events[1:] == block[1:-2]
-    first, mined = events[0], block[0]
-    assert isinstance(first, UtxoEvent)
-    assert isinstance(mined, UtxoEvent)
-    assert (first.kind, first.height, first.value, first.coinbase) == ("add", 111, mined.value, True)
+    assert (first.method, coin_of(first)[1]) == ("add", coin_of(block[0])[1]), "of another coinbase"
+    assert rest == block[1:-2]
 
 
 def test_mempool_check() -> None:
@@ -250,12 +222,14 @@ def test_mempool_check() -> None:
     model = made(check_mempool=True)
     for _ in range(20):
         *checked, added = model.accept_transaction(NOW)
-        assert isinstance(added, TransactionAdded)
+        assert added.method == "transactionAddedToMempool"
         mempool = [CTransaction.deserialize(entry.tx.data) for entry in model.mempool]
-        assert checked == connected_coins(mempool, dict(model.coins), 2147483647)
-    assert kinds(model.replace_transaction(NOW)) == ["UtxoEvent", "TransactionRemoved", "TransactionAdded"]
-    spends = [e for e in checked if isinstance(e, UtxoEvent) and e.kind == "spend"]
-    assert {e.height == 2147483647 for e in spends} == {True, False}
+        assert checked == connected_coins(mempool, dict(model.chain.coins), 2147483647)
+    heights = {coin_of(event)[1].height for event in checked if event.method == "spend"}
+    assert 2147483647 in heights
+    assert len(heights) > 1
+    replaced = ["coins", "transactionRemovedFromMempool", "transactionAddedToMempool"]
+    assert kinds(model.replace_transaction(NOW)) == replaced
 
 
 def test_coins_do_not_run_out() -> None:
@@ -265,34 +239,32 @@ def test_coins_do_not_run_out() -> None:
         for _ in range(200):
             assert model.accept_transaction(NOW)
         model.connect_block(NOW)
-    assert len(model.coins) > FEW
+    assert len(model.chain.coins) > FEW
 
 
 def test_initial_block_download() -> None:
     """While headers are ahead the progress is their share; after that it is nearly 1."""
     model = made(blocks=50)
-    assert model.header_height == 50
-    assert model.verification_progress == 0.9999999876
     model.ibd, model.header_height = True, 200
     assert (model.header_height, model.verification_progress) == (200, 0.25)
     model.header_height = 0
     assert model.header_height == 50
     assert model.verification_progress < 1
+    model.ibd = False
+    assert model.verification_progress == 0.9999999876
 
 
 ACTIONS = st.one_of(
     st.just(("accept_transaction", (NOW,))),
     st.just(("accept_transaction", (NOW + 5_000,))),
     st.just(("replace_transaction", (NOW,))),
-    st.builds(lambda reason: ("remove_transaction", (reason,)), st.sampled_from([0, 1, 4])),
-    st.builds(
-        lambda now, outputs, transactions: ("connect_block", (NOW + now, outputs, transactions)),
-        st.integers(-2_000, 7_200),
-        st.integers(0, 5),
-        st.none() | st.integers(0, 5),
+    st.tuples(st.just("remove_transaction"), st.tuples(st.sampled_from([0, 1, 4]))),
+    st.tuples(
+        st.just("connect_block"),
+        st.tuples(st.integers(NOW - 2_000, NOW + 7_200), st.integers(0, 5), st.none() | st.integers(0, 5)),
     ),
     st.just(("disconnect_tip", ())),
-    st.builds(lambda depth: ("reorg", (NOW, depth)), st.integers(1, 3)),
+    st.tuples(st.just("reorg"), st.tuples(st.just(NOW), st.integers(1, 3))),
     st.just(("connect_historical_block", ())),
     st.just(("build_template", ())),
     st.just(("flush", ())),
@@ -304,22 +276,22 @@ ACTIONS = st.one_of(
 def test_any_sequence_of_actions(actions: list[tuple[str, tuple[Any, ...]]], seed: int, blocks: int) -> None:
     """Whatever happens, the events tell the coins and the mempool, and all that is left is valid."""
     model = made(seed=seed, blocks=blocks)
-    coins = dict(model.coins)
+    coins = dict(model.chain.coins)
     mempool: dict[bytes, None] = {}
     for name, arguments in actions:
         events: list[Event] = getattr(model, name)(*arguments)
         if name != "build_template":  # its events are a scratch view's
             replay(events, coins)
-        for event in events:
-            if isinstance(event, TransactionAdded):
-                assert event.tx not in mempool
-                mempool[event.tx] = None
-            elif isinstance(event, TransactionRemoved):
-                del mempool[event.tx]
-            elif isinstance(event, BlockConnected) and not event.historical:
-                for tx in parsed(event.data).vtx[1:]:
+        for method, parameters in events:
+            if method == "transactionAddedToMempool":
+                assert parameters["tx"] not in mempool
+                mempool[parameters["tx"]] = None
+            elif method == "transactionRemovedFromMempool":
+                del mempool[parameters["tx"]]
+            elif method == "blockConnected" and not parameters["role"]["historical"]:
+                for tx in parsed(parameters["block"]["data"]).vtx[1:]:
                     del mempool[tx.serialize()]
-        assert coins == model.coins
+        assert coins == model.chain.coins
         assert set(mempool) == {entry.tx.data for entry in model.mempool}
         check_mempool(model)
     check_blocks(model)

@@ -1,5 +1,7 @@
 """The simulated node's peers: who comes and goes, and that no byte is ever lost."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,46 +12,23 @@ from telegraf_bitcoin_ipc.simnode.peers import NETWORK_PINGS, Peer, Peers
 
 
 @pytest.mark.parametrize(
-    ("given_", "message"),
+    ("action", "parameters", "message"),
     [
-        (("arpanet", "manual", "v1"), "unknown network 'arpanet': expected one of ipv4, "),
-        (("ipv4", "outgoing", "v1"), "unknown connection type 'outgoing': expected one of inbound, "),
-        (("ipv4", "manual", "v3"), "unknown transport 'v3': expected one of v1, v2, detecting"),
+        ("join", {"network": "arpanet"}, "unknown network 'arpanet': expected one of ipv4, "),
+        ("join", {"type": "outgoing"}, "unknown connection type 'outgoing': expected one of inbound, "),
+        ("join", {"transport": "v3"}, "unknown transport 'v3': expected one of v1, v2, detecting"),
+        ("leave", {}, r"there is no peer$"),
+        ("leave", {"id": 2}, "there is no peer 2"),
+        ("traffic", {"received": 1, "sent": 1, "id": 7}, "there is no peer 7"),
+        ("traffic", {"received": -1, "sent": 1}, "do not become fewer"),
     ],
 )
-def test_names_are_the_node_s(given_: tuple[str, str, str], message: str) -> None:
-    """What a real node has no name for is refused."""
+def test_what_cannot_be_is_refused(action: str, parameters: dict[str, Any], message: str) -> None:
+    """Names and peers that a real node does not have are a mistake."""
+    peers = Peers()
     with pytest.raises(ValueError, match=message):
-        Peers().join(*given_)
-
-
-def test_a_peer_leaves() -> None:
-    """The oldest leaves, or the one that is named; nobody else can."""
-    peers = Peers()
-    for _ in range(4):
-        peers.join()
-    assert peers.leave().id == 0
-    assert peers.leave(2).id == 2
-    assert [peer.id for peer in peers] == [1, 3]
-    with pytest.raises(ValueError, match="there is no peer 2"):
-        peers.leave(2)
-    with pytest.raises(ValueError, match=r"there is no peer$"):
-        Peers().leave()
-
-
-def test_traffic_of_one_message() -> None:
-    """Traffic can be one peer's and one message's."""
-    peers = Peers()
-    peers.change(1, 1)
-    peers.traffic(700, 30, peer_id=1, message="inv")
-    quiet, peer = peers
-    assert (dict(peer.received), dict(peer.sent)) == ({"inv": 700}, {"inv": 30})
-    assert quiet.received.total() == 0
-    with pytest.raises(ValueError, match="there is no peer 7"):
-        peers.traffic(1, 1, peer_id=7)
-    with pytest.raises(ValueError, match="do not become fewer"):
-        peers.traffic(-1, 1)
-    assert (peers.bytes_received, peers.bytes_sent) == (700, 30)
+        getattr(peers, action)(**parameters)
+    assert (list(peers), peers.bytes_received, peers.bytes_sent) == ([], 0, 0)
 
 
 STEPS = st.one_of(

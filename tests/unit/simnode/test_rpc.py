@@ -1,4 +1,4 @@
-"""The simulated node's JSON-RPC answers: a real node's names and types, the model's values."""
+"""The simulated node's JSON-RPC answers: a real node's names and types, and what a script has made of it."""
 
 import asyncio
 import json
@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from support.properties import examples
 
 from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, READ_ONLY
-from telegraf_bitcoin_ipc.simnode.events import UtxoEvent
+from telegraf_bitcoin_ipc.simnode.events import Event
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.rpc.errors import IN_WARMUP, RpcError
 from telegraf_bitcoin_ipc.simnode.rpc.methods import METHODS, answer
 from telegraf_bitcoin_ipc.simnode.rpc.service import execute
+from telegraf_bitcoin_ipc.simnode.script import actions
 
 NOW = 1_700_000_000
 
@@ -103,16 +104,15 @@ def fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
-@pytest.mark.parametrize("method", FIELDS)
-def test_fields_and_types(model: Model, method: str) -> None:
+def test_fields_and_types(model: Model) -> None:
     """An answer has the fields that the plugin reads, each of a real node's type."""
     params: dict[str, list[object]] = {
         "estimatesmartfee": [6],
         "getblockheader": [displayed(model.tip_hash)],
         "getblockstats": [111, BLOCK_STATISTICS],
     }
-    value = ask(model, method, *params.get(method, []))
-    assert fits(value, FIELDS[method]), value
+    answers = {method: ask(model, method, *params.get(method, [])) for method in FIELDS}
+    assert {method: value for method, value in answers.items() if not fits(value, FIELDS[method])} == {}
 
 
 def test_only_what_is_asked_for() -> None:
@@ -129,16 +129,11 @@ def test_values(model: Model) -> None:
     assert ask(model, "getmempoolinfo")["total_fee"] == model.mempool.total_fee / 100_000_000
     assert ask(model, "uptime") == 60
     header = ask(model, "getblockheader", displayed(model.tip_hash))
-    assert header == {"height": 111, "nTx": 21, "previousblockhash": displayed(model.block(110).hash)}
-    genesis = ask(model, "getblockheader", displayed(model.block(0).hash))
+    assert header == {"height": 111, "nTx": 21, "previousblockhash": displayed(model.chain.blocks[110].hash)}
+    genesis = ask(model, "getblockheader", displayed(model.chain.blocks[0].hash))
     assert genesis == {"height": 0, "nTx": 1}
     later = Model(rng=random.Random(1), now=NOW, blocks=130)  # its last 120 blocks are ten minutes apart
     assert ask(later, "getnetworkhashps") == pytest.approx(2 / 600)
-
-
-def test_too_little_data_for_an_estimate(model: Model) -> None:
-    """Without an estimate there is an error in the result."""
-    assert ask(model, "estimatesmartfee", 2) == {"errors": ["Insufficient data or no feerate found"]}
 
 
 def test_stale_blocks_are_remembered(model: Model) -> None:
@@ -155,12 +150,12 @@ def test_blocks_that_are_not_there(model: Model) -> None:
     assert refused(model, "getblockheader", "00" * 32) == (-5, "Block not found")
     assert refused(model, "getblockstats", 400, []) == (-8, "Target block height 400 after current tip 111")
     assert refused(model, "getblockstats", 39, []) == (-1, "Block not available (pruned data)")
-    assert ask(model, "getblockheader", displayed(model.block(39).hash))["height"] == 39
+    assert ask(model, "getblockheader", displayed(model.chain.blocks[39].hash))["height"] == 39
 
 
 def test_statistics_of_a_real_block(model: Model) -> None:
     """Sizes, weights and counts are those of the serialised block, coinbase left out; a commitment is no coin."""
-    vtx = CBlock.deserialize(model.block(111).data).vtx
+    vtx = CBlock.deserialize(model.chain.blocks[111].data).vtx
     found = stats(model, 111)
     assert found["txs"] == len(vtx) == 21
     assert found["total_size"] == sum(len(tx.serialize()) for tx in vtx[1:])
@@ -171,9 +166,9 @@ def test_statistics_of_a_real_block(model: Model) -> None:
     assert (genesis["outs"], genesis["utxo_increase_actual"]) == (1, 0)
 
 
-def of_kind(events: Sequence[UtxoEvent], kind: str) -> list[UtxoEvent]:
-    """Return the UTXO events of a kind."""
-    return [event for event in events if event.kind == kind]
+def values(events: list[Event], method: str) -> list[int]:
+    """Return the values of the coins of a kind of UTXO event."""
+    return [event.parameters["utxoInfo"]["value"] for event in events if event.method == method]
 
 
 @examples(40)
@@ -187,13 +182,12 @@ def test_statistics_are_the_events(seed: int, steps: list[tuple[int, int, int | 
     for accepted, outputs, mined in steps:
         for _ in range(accepted):
             model.accept_transaction(NOW)
-        events = [e for e in model.connect_block(NOW, outputs, mined) if isinstance(e, UtxoEvent)]
-        found, created, spent = stats(model, model.height), of_kind(events, "add"), of_kind(events, "spend")
+        events = model.connect_block(NOW, outputs, mined)
+        found, created, spent = stats(model, model.height), values(events, "add"), values(events, "spend")
         assert found["ins"] == len(spent)
         assert found["ins"] + found["utxo_increase_actual"] == len(created)
-        moved = found["total_out"] + found["totalfee"]
-        assert moved == sum(event.value for event in spent)
-        assert moved + found["subsidy"] == sum(event.value for event in created)
+        assert found["total_out"] + found["totalfee"] == sum(spent)
+        assert found["total_out"] + found["totalfee"] + found["subsidy"] == sum(created)
 
 
 def test_replies() -> None:
@@ -212,3 +206,85 @@ def test_replies() -> None:
     error = {"code": -28, "message": "Loading block index…"}
     assert json.loads(reply("getnettotals")) == {"jsonrpc": "2.0", "error": error, "id": "x"}
     assert "…" in reply("getnettotals")
+
+
+@pytest.fixture
+def empty() -> Model:
+    """Return a model without peers."""
+    return Model(rng=random.Random(1), now=NOW, blocks=20)
+
+
+def do(model: Model, action: str, **parameters: Any) -> None:
+    """Do what a script's line says; no subscriber hears of it."""
+    assert not actions(model, lambda: NOW)[action](**parameters)
+
+
+def test_peers(empty: Model) -> None:
+    """Peers that join, leave and talk are what polls see; the node's totals keep what was theirs."""
+    do(empty, "peers", inbound=2, outbound=3)
+    do(empty, "peer", network="i2p", type="manual", transport="v1", ping=1.5)
+    do(empty, "traffic", received=1_000, sent=2_000)
+    do(empty, "traffic", received=50, sent=0, id=5, message="headers")
+    peers = ask(empty, "getpeerinfo")
+    assert [peer["id"] for peer in peers] == [0, 1, 2, 3, 4, 5]
+    assert (peers[5]["network"], peers[5]["pingtime"]) == ("i2p", 1.5)
+    assert peers[5]["bytesrecv_per_msg"]["headers"] == 50
+    assert sum(sum(peer["bytesrecv_per_msg"].values()) for peer in peers) == 1_050
+    do(empty, "leave")
+    do(empty, "leave", id=5)
+    assert [peer["id"] for peer in ask(empty, "getpeerinfo")] == [1, 2, 3, 4]
+    network = ask(empty, "getnetworkinfo")
+    assert (network["connections"], network["connections_in"], network["connections_out"]) == (4, 1, 3)
+    assert ask(empty, "getnettotals")["totalbytesrecv"] == 1_050
+    assert ask(empty, "getnettotals")["totalbytessent"] == 2_000
+
+
+def test_state(empty: Model) -> None:
+    """Bans add up, warnings are replaced; an estimate is that of the nearest target below, if there is one."""
+    do(empty, "ban", count=3)
+    do(empty, "ban")
+    assert len(ask(empty, "listbanned")) == 4
+    for texts in (["one", "two"], []):
+        do(empty, "warnings", texts=texts)
+        assert ask(empty, "getblockchaininfo")["warnings"] == texts
+    do(empty, "mempool_loaded", on=False)
+    assert ask(empty, "getmempoolinfo")["loaded"] is False
+    do(empty, "fee_estimates", rates={"2": 20, "6": 7.5})
+    rates = {target: ask(empty, "estimatesmartfee", target)["feerate"] for target in (2, 5, 6, 1008)}
+    assert rates == {2: 0.0002, 5: 0.0002, 6: 0.000075, 1008: 0.000075}
+    assert ask(empty, "estimatesmartfee", 1) == {"errors": ["Insufficient data or no feerate found"]}
+
+
+def test_prune(empty: Model) -> None:
+    """Blocks are deleted from the oldest on, and never come back."""
+    do(empty, "prune", height=15)
+    do(empty, "prune", height=3)
+    assert ask(empty, "getblockchaininfo")["pruneheight"] == 15
+
+
+def test_faults(empty: Model) -> None:
+    """A method fails, or hangs, until it is healed; what works cannot be healed."""
+    do(empty, "fail", method="Chain.getHeight")
+    do(empty, "fail", method="getpeerinfo", code=-32601, message="Method not found")
+    do(empty, "hang", method="Mining.getTip")
+    assert empty.faults == {
+        "Chain.getHeight": (-1, "a simulated failure"),
+        "getpeerinfo": (-32601, "Method not found"),
+        "Mining.getTip": None,
+    }
+    assert [method for method in empty.faults if empty.faults.hangs(method)] == ["Mining.getTip"]
+    for method in list(empty.faults):
+        do(empty, "heal", method=method)
+    assert not empty.faults
+    with pytest.raises(ValueError, match=r"Mining.getTip is not broken"):
+        do(empty, "heal", method="Mining.getTip")
+
+
+@pytest.mark.parametrize(
+    "method", ["getfoo", "Chain.getFoo", "Foo.getHeight", "Chain", "Chain.", "Init.construct"]
+)
+def test_faults_of_unknown_methods(empty: Model, method: str) -> None:
+    """A method that no dialect has cannot be broken: a script's misspelling does not go unseen."""
+    for action in ("fail", "hang"):
+        with pytest.raises(ValueError, match="there is no method"):
+            do(empty, action, method=method)

@@ -4,11 +4,13 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from support.properties import any_text
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Block
-from telegraf_bitcoin_ipc.top.events import KEPT, Events
+from telegraf_bitcoin_ipc.top.events import KEPT, Events, printable
 
 
 class Clock:
@@ -59,14 +61,8 @@ def texts(shown: Events) -> list[str]:
     return [str(event) for event in shown]
 
 
-def test_a_block_and_its_tip_are_one_line(shown: Events, events: ChainEvents) -> None:
-    """With its height."""
-    connect(events, 5)
-    assert texts(shown) == ["block 5 connected; new tip"]
-
-
 def test_blocks_within_a_second_are_one_line(shown: Events, events: ChainEvents, clock: Clock) -> None:
-    """With heights and number; those that come later are a line of their own."""
+    """With heights, number and tip; those that come later are a line of their own."""
     for height in (5, 6, 7):
         connect(events, height)
     clock.now += 1
@@ -105,19 +101,15 @@ def test_transactions_and_historical_blocks_are_no_events(shown: Events, events:
 
 
 def test_a_warning_is_kept_and_so_is_why_there_is_no_session(shown: Events) -> None:
-    """The last one counts; further tries change the reason without another line."""
+    """The last one counts; further tries change the reason without another line. Nothing tears the screen."""
     assert shown.warning is None
-    logging.getLogger("telegraf_bitcoin_ipc.reconnect").warning("the node is stopping")
+    log = logging.getLogger("telegraf_bitcoin_ipc.reconnect")
+    log.error("first")
+    log.warning("the node\x1b[2J is stopping\nsecond")
     shown.set_problem("nobody\x1banswers")
-    assert str(shown.warning) == "the node is stopping"
+    assert str(shown.warning) == "the node?[2J is stopping"
     assert shown.problem == "nobody?answers"
-    assert texts(shown) == ["the node is stopping"]
-
-
-def test_a_log_line_cannot_tear_the_screen(shown: Events) -> None:
-    """Control characters are replaced, and only the first line of many is shown."""
-    logging.getLogger("telegraf_bitcoin_ipc.collect.polls").error("bad\x1b[2J\nsecond")
-    assert str(shown.warning) == "bad?[2J"
+    assert texts(shown) == ["the node?[2J is stopping", "first"]
 
 
 def test_only_so_many_are_kept(shown: Events, events: ChainEvents, clock: Clock) -> None:
@@ -126,3 +118,10 @@ def test_only_so_many_are_kept(shown: Events, events: ChainEvents, clock: Clock)
         clock.now += 2
         connect(events, height)
     assert len(texts(shown)) == KEPT
+
+
+@given(any_text())
+def test_nothing_from_elsewhere_moves_the_cursor(text: str) -> None:
+    """Text from a node cannot tear the screen."""
+    assert len(printable(text)) == len(text)
+    assert printable(text).isprintable()

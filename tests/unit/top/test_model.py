@@ -1,7 +1,5 @@
 """telegraf_bitcoin_ipc.top.model: values, paces, the estimate and reasons, from samples over time."""
 
-from collections.abc import Callable
-
 import pytest
 
 from telegraf_bitcoin_ipc.collect.absence import Reason
@@ -72,16 +70,18 @@ def test_a_polled_counter_is_timed_by_its_polls() -> None:
 
 
 def test_a_session_that_ends_takes_everything_with_it() -> None:
-    """Without a node there is no value, pace or height, not even of what the store goes on counting."""
+    """Without a node there is no value, pace or height; another kind of node does not show the last one's."""
     watched = Watched()
-    watched.take(mempool_tx_added_total=1, chain_height=100)
-    watched.take(mempool_tx_added_total=5, chain_height=100)
+    watched.take(mempool_tx_added_total=1, chain_height=100, utxo_cache_add_total=8)
+    model = watched.take(mempool_tx_added_total=5, chain_height=100)
     watched.end()
-    model = watched.model
-    assert model.node is None
-    assert model.height is None
-    assert model.value("mempool_tx_added_total") is None
-    assert model.pace("mempool_tx_added_total") is None
+    names = ("mempool_tx_added_total", "utxo_cache_add_total")
+    assert (model.node, model.height) == (None, None)
+    assert [(model.value(name), model.pace(name)) for name in names] == [(None, None)] * 2
+    watched.begin(STOCK)
+    watched.take()
+    for name in names:
+        assert (model.value(name), model.why_absent(name), model.pace(name)) == (None, NOT_OFFERED, None)
 
 
 def test_a_session_after_another_begins_anew() -> None:
@@ -91,17 +91,6 @@ def test_a_session_after_another_begins_anew() -> None:
     watched.take(mempool_tx_added_total=2)
     watched.begin(TRACING)
     assert watched.take(mempool_tx_added_total=1000).pace("mempool_tx_added_total") is None
-
-
-def test_what_another_kind_of_node_told_is_not_told_by_this_one() -> None:
-    """A counter of the last node's dialect stays in the store, and is not shown as this node's."""
-    watched = Watched()
-    watched.take(mempool_tx_added_total=7, utxo_cache_add_total=8)
-    watched.end()
-    watched.begin(STOCK)
-    model = watched.take()
-    for name in ("mempool_tx_added_total", "utxo_cache_add_total"):
-        assert (model.value(name), model.why_absent(name), model.pace(name)) == (None, NOT_OFFERED, None)
 
 
 def test_the_height_is_the_one_that_changed_last() -> None:
@@ -124,18 +113,20 @@ def test_everything_absent_has_its_reason(dialect: Dialect) -> None:
             assert model.why_absent(name) == (NOT_OFFERED if origin is None else NOT_KNOWN), name
 
 
-REASONS: list[tuple[Callable[[], Watched], str, str]] = [
-    (lambda: Watched(groups=()), "fee_estimate_sat_per_vb", NOT_CHOSEN),
-    (lambda: Watched(trace_wanted=False), "utxo_cache_add_total", NOT_TRACED),
-    (lambda: Watched(STOCK, trace_wanted=False), "utxo_cache_add_total", NOT_OFFERED),
-    (lambda: Watched(STOCK_31), "peers", NOT_OFFERED),
-]
-
-
-@pytest.mark.parametrize(("make", "name", "reason"), REASONS)
-def test_an_option_is_a_reason_of_its_own(make: Callable[[], Watched], name: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("dialect", "groups", "trace_wanted", "name", "reason"),
+    [
+        (TRACING, (), True, "fee_estimate_sat_per_vb", NOT_CHOSEN),
+        (TRACING, DEFAULT_GROUPS, False, "utxo_cache_add_total", NOT_TRACED),
+        (STOCK, DEFAULT_GROUPS, False, "utxo_cache_add_total", NOT_OFFERED),
+        (STOCK_31, DEFAULT_GROUPS, True, "peers", NOT_OFFERED),
+    ],
+)
+def test_an_option_is_a_reason_of_its_own(
+    dialect: Dialect, groups: tuple[str, ...], trace_wanted: bool, name: str, reason: str
+) -> None:
     """Who left out a group or the trace reads that, unless the node does not offer it anyway."""
-    assert make().take().why_absent(name) == reason
+    assert Watched(dialect, groups, trace_wanted=trace_wanted).take().why_absent(name) == reason
 
 
 def test_in_a_download_the_trace_waits() -> None:
@@ -161,22 +152,22 @@ def test_without_progress_the_estimate_is_by_headers() -> None:
     watched = Watched()
     watched.take(ibd=1, chain_height=0, header_height=1000)
     model = watched.take(50, chain_height=250)
-    assert model.synced() == 0.25
-    assert model.seconds_to_sync() == pytest.approx(150)
+    assert (model.synced(), model.seconds_to_sync()) == (0.25, 150)
 
 
-@pytest.mark.parametrize("later", [0.3, 0.2])
-def test_there_is_no_estimate_of_what_does_not_move(later: float) -> None:
-    """A download that stands still, or goes back, gets no figure."""
-    watched = Watched()
-    watched.take(ibd=1, verification_progress=0.3)
-    assert watched.take(60, verification_progress=later).seconds_to_sync() is None
-
-
-def test_a_node_of_heights_alone_has_no_estimate() -> None:
-    """Where neither progress nor headers are told nobody knows how far it is."""
-    watched = Watched(STOCK_31)
-    watched.take(ibd=1, chain_height=10)
-    model = watched.take(60, chain_height=20)
-    assert model.synced() is None
-    assert model.seconds_to_sync() is None
+@pytest.mark.parametrize(
+    ("dialect", "name", "before", "later", "synced"),
+    [
+        (TRACING, "verification_progress", 0.3, 0.3, 0.3),
+        (TRACING, "verification_progress", 0.3, 0.2, 0.2),
+        (STOCK_31, "chain_height", 10, 20, None),  # neither progress nor headers
+    ],
+)
+def test_without_a_pace_or_a_goal_there_is_no_estimate(
+    dialect: Dialect, name: str, before: float, later: float, synced: float | None
+) -> None:
+    """A download that stands still, or goes back, gets no figure, nor one of unknown length."""
+    watched = Watched(dialect)
+    watched.take(ibd=1, **{name: before})
+    model = watched.take(60, **{name: later})
+    assert (model.synced(), model.seconds_to_sync()) == (synced, None)
