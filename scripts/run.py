@@ -152,7 +152,7 @@ def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, proce
 
 
 def live(nodes: Sequence[Watched], fall_every: float, processes: Processes, stop: StopRequest) -> None:
-    """Go on until a signal; the last of several nodes falls and comes back meanwhile."""
+    """Go on until a signal; meanwhile the last of several nodes goes down and comes back."""
     last = nodes[-1].process
     falling = FallingNode(last, processes, fall_every) if len(nodes) > 1 and last else None
     while True:
@@ -193,14 +193,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         default=1,
         help=f"simulate N nodes of different kinds, up to {len(DIALECT_OF)} (default: %(default)s); "
-        "the last of several falls and comes back",
+        "the last of several goes down and comes back",
     )
     parser.add_argument(
         "--fall-every",
         type=float,
         metavar="S",
         default=FALL_SECONDS,
-        help="seconds between two falls of that node (default: %(default)g)",
+        help="seconds between two outages of that node (default: %(default)g)",
     )
     parser.add_argument("--once", action="store_true", help="stop as soon as everything runs")
     parsed = parser.parse_args(arguments)

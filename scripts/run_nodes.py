@@ -1,4 +1,4 @@
-"""The nodes that run.py watches: a real one, or simulated ones of different kinds, one of which falls at times.
+"""The nodes that run.py watches: a real one, or simulated ones of different kinds, of which one goes down at times.
 
 Standard library only.
 """
@@ -31,7 +31,7 @@ DIALECT_OF = {
 """Several simulated nodes by their tag `node`, in the order in which they are taken: each of another kind."""
 
 DOWN_SHARE = 1 / 3
-"""For this part of the time between two falls the node is down."""
+"""For this part of the time between two outages the node is down."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,20 @@ class FallingNode:
     """A simulated node that is killed and started again, over and over."""
 
     def __init__(self, node: SimulatedNode, processes: Processes, every: float) -> None:
-        """`every` is the time in seconds between two falls."""
+        """`every` is the time in seconds between two outages."""
         self._node = node
         self._processes = processes
         self._down = every * DOWN_SHARE
         self._up = every - self._down
         self._due = time.monotonic() + self._up
-        say(f"Node {node.name} falls every {every:g} s, and comes back {self._down:g} s later.")
+        say(f"Node {node.name} goes down every {every:g} s, and comes back {self._down:g} s later.")
 
     def step(self) -> None:
         """Kill it or start it again if that is due."""
         if time.monotonic() < self._due:
             return
         if self._node.running:
-            say(f"{time.strftime('%H:%M:%S')} Node {self._node.name} falls.")
+            say(f"{time.strftime('%H:%M:%S')} Node {self._node.name} goes down.")
             self._processes.kill(self._node)
             wait = self._down
         else:

@@ -160,7 +160,7 @@ def _from_extra(command: str, package: str) -> Iterator[None]:
             raise
         raise ConfigError(
             f"{command} needs the package {package}; in a checkout, "
-            f"`pipx install '.[{command}]'` or `uv tool install '.[{command}]'` installs it too"
+            "`pipx install --force '.[top,parity]'` or `uv tool install '.[top,parity]'` adds it"
         ) from error
 
 
@@ -271,7 +271,7 @@ COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], int
         _add_guard_options,
         _guard,
     ),
-    "setup": ("find the node, and set up a guard and Telegraf to watch it", setup.add_options, setup.run),
+    "setup": ("find the node, and set up a standing guard and Telegraf for it", setup.add_options, setup.run),
     "simulate": ("run a simulated Bitcoin node on a socket", _add_simulate_options, _simulate),
     "parity": (
         "compare another exporter's Prometheus page with Telegraf's page of this plugin's metrics",
