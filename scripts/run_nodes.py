@@ -1,4 +1,4 @@
-"""The nodes that run.py watches: a real one, or simulated ones of different kinds, of which one goes down at times.
+"""The nodes that run.py watches: a real one, or several simulated kinds, one of which goes down at times.
 
 Standard library only.
 """

@@ -73,7 +73,7 @@ def test_everything_runs_until_it_is_told_to_stop(start_demo: StartDemo, scene: 
 
 
 def test_of_several_nodes_one_falls_and_comes_back(start_demo: StartDemo, scene: Scene, socket_path: Path) -> None:
-    """The tag `node` distinguishes nodes; one goes down and comes back, again and again; Ctrl-C stops everything."""
+    """The tag `node` distinguishes nodes; one keeps going down and coming back; Ctrl-C stops everything."""
     metrics, prometheus = addresses()
     demo = start_demo("--address", metrics, "--prometheus", prometheus, "--nodes", "2", "--fall-every", "12")
     demo.wait_until(lambda: f"http://{prometheus}/graph" in demo.stdout, "the addresses were printed")

@@ -71,7 +71,7 @@ os.execv(command[0], command)
         ),
         (["--listen", "file", "node"], "guard: --listen: file is not a socket"),
         (["--listen", "new", "file"], "guard: NODE_SOCKET: file is not a socket"),
-        (["--listen", "./node", "node"], "guard: --listen PATH has to be another path than NODE_SOCKET"),
+        (["--listen", "./node", "node"], "guard: PATH of --listen and NODE_SOCKET must differ"),
     ],
 )
 def test_a_mistake_is_one_sentence(

@@ -235,6 +235,8 @@ def test_groups_that_are_off(checked: Checked) -> None:
     off = re.findall(r"^off: group (\w+), (.*); --metrics adds it(.*)$", text, re.MULTILINE)
     assert [(group, held) for group, held, _ in off] == [(group, GROUPS[group]) for group in CHOOSABLE_GROUPS]
     assert ("peers", GROUPS["peers"], " (with getpeerinfo, listbanned)") in off
+    checked.session = FakeSession(STOCK_31)
+    assert f"off: group peers, {GROUPS['peers']}; this node does not offer it" in checked.report()
 
 
 def test_a_call_shows_nothing_of_a_group_that_is_off(checked: Checked) -> None:

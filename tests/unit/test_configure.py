@@ -87,7 +87,7 @@ def test_within_the_machine_there_is_none(arguments: tuple[str, ...], capsys: py
 MISTAKES = [
     (
         ("--output", URL, SOCKET),
-        "--output: it needs --tag node=NAME, by which the nodes are told apart at the other end",
+        "--output: it needs --tag node=NAME, which distinguishes the nodes at the central Telegraf",
     ),
     (("--tag", "site=x", "--output", URL, SOCKET), "--output: it needs --tag node=NAME"),
     (("--tag", "node=a", "--output", URL), "SOCKET: it is required"),
