@@ -4,17 +4,18 @@ Prints the seconds of each poll, a line each.
 """
 
 import asyncio
+import json
 import sys
 import time
 from typing import Any
 
 import capnp
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
-from telegraf_bitcoin_ipc.ipc import jsonrpc, schema
+from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc.dialects import TRACING
-from telegraf_bitcoin_ipc.ipc.origins import RPC
 
 PAUSE = 0.1
 
@@ -35,7 +36,7 @@ async def main(path: str, polls: int, *more: str) -> None:
     sources = [
         source
         for source in TRACING.polled()
-        if not source.once_per_tip and any(METRICS[metric].group in wanted for metric in source.values)
+        if not source.call.once_per_tip and any(METRICS[metric].group in wanted for metric in source.values)
     ]
     for _ in range(polls):
         await asyncio.sleep(PAUSE)
@@ -44,7 +45,7 @@ async def main(path: str, polls: int, *more: str) -> None:
             call = source.call
             for value in call.each or (None,):
                 if call.interface == RPC:
-                    params = jsonrpc.parameters(() if value is None else (value,))
+                    params = json.dumps(() if value is None else (value,))
                     await interfaces["node"].executeRpc(
                         context=context, command=call.method, params=params, uri=""
                     )

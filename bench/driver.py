@@ -23,7 +23,7 @@ from support import frames as speech
 from support.processes import Failure, wait_until
 
 from bench import frames
-from bench.frames import INIT, THREAD, THREAD_MAP, Answer, capability, results
+from bench.frames import Answer, capability, results
 from telegraf_bitcoin_ipc.guard import contract, stream, wire
 
 T = TypeVar("T")
@@ -66,22 +66,16 @@ def prepared_answers(json_answers: Mapping[str, Answer]) -> dict[tuple[int, int]
             )
         ),
         (speech.MINING, "waitTipChanged", {"result": TIP}),
-        (THREAD, "getName", {"result": "b-bench-1"}),
+        (speech.SERVER_THREAD, "getName", {"result": "b-bench-1"}),
     ]  # fmt: skip
     made: dict[tuple[int, int] | str, Answer] = {
         (speech.interface_id(interface), speech.method_id(interface, method)): results(interface, method, **fields)
         for interface, method, fields in numbers
     }
-    for number, (interface, method) in enumerate(
-        [
-            (INIT, "construct"), (INIT, "makeMining"), (INIT, "makeChain"), (INIT, "makeNode"),
-            (INIT, "makeTracing"),
-        ],
-        start=1,
-    ):  # fmt: skip
-        made[speech.interface_id(interface), speech.method_id(interface, method)] = capability(
-            interface, method, number
-        )
+    makers = ("construct", "makeMining", "makeChain", "makeNode", "makeTracing")
+    for number, method in enumerate(makers, start=1):
+        key = speech.interface_id(speech.INIT), speech.method_id(speech.INIT, method)
+        made[key] = capability(speech.INIT, method, number)
     return made | dict(json_answers)
 
 
@@ -286,7 +280,7 @@ class Node:
             self._send(subscriber, destroy)
         elif key == _MAKE_THREAD:
             subscriber.threads += 1
-            made = capability(THREAD_MAP, "makeThread", FIRST_THREAD + subscriber.threads)
+            made = capability(speech.THREAD_MAP, "makeThread", FIRST_THREAD + subscriber.threads)
             self._send(subscriber, made.to(question))
         elif key == (contract.MINING, contract.WAIT_TIP_CHANGED):
             known = contract.parameters(call).data(1) == TIP["hash"]
@@ -307,4 +301,4 @@ class Node:
 
 
 _EXECUTE_RPC: Final = speech.method_id(speech.NODE, "executeRpc")
-_MAKE_THREAD: Final = (speech.interface_id(THREAD_MAP), speech.method_id(THREAD_MAP, "makeThread"))
+_MAKE_THREAD: Final = (speech.interface_id(speech.THREAD_MAP), speech.method_id(speech.THREAD_MAP, "makeThread"))

@@ -57,7 +57,7 @@ def option_list(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def command_list() -> Iterator[str]:
     """Yield each command with its sentence and its options."""
-    for name, (sentence, _, _) in commands.COMMANDS.items():
+    for name, (sentence, _) in commands.COMMANDS.items():
         program = commands.make_program_parser(name)
         (chooser,) = (each for each in program._actions if isinstance(each, argparse._SubParsersAction))
         parser = chooser.choices[name]

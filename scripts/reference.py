@@ -15,12 +15,12 @@ import fleet_figures
 import guard_allowed
 import guard_states
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Dialect, Followed
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, OPTIONS, Config, Option
 from telegraf_bitcoin_ipc.ipc import catalogue
 from telegraf_bitcoin_ipc.ipc.catalogue import switch, table
-from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY, STOCK, TRACING, Dialect
-from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed
+from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY, STOCK, TRACING
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import Row, in_braces
 from telegraf_bitcoin_ipc.telegraf.sample_config import EXAMPLE_SOCKET, render

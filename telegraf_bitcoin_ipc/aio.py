@@ -1,7 +1,7 @@
 """Helpers for the event loop."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +20,8 @@ async def run_until_first_done(*work: Coroutine[Any, Any, Any]) -> None:
             task.result()
 
 
-async def wait_at_most(work: Coroutine[Any, Any, Any], seconds: float) -> None:
-    """Wait until a coroutine is done, for at most `seconds`.
+async def wait_at_most(work: Awaitable[Any], seconds: float | None) -> None:
+    """Wait until some work is done, for at most `seconds`; None is no limit.
 
     Unlike Python 3.11's `asyncio.wait_for` it does not lose a cancellation that comes just as the work is done.
     """

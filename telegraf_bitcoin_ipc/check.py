@@ -5,15 +5,13 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
+from telegraf_bitcoin_ipc.collect.dialect import NOT_OFFERED, Dialect, Polled, Reason, Source, why
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NotAllowed, NotAnswered, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import Connection, look_at, run
-from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.jsonrpc import METHOD_NOT_FOUND
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
-from telegraf_bitcoin_ipc.ipc.origins import Polled
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 KINDS: Final = {
@@ -41,12 +39,6 @@ NO_VALUE: Final = {
 }
 """Why there is no value although the call works."""
 
-EVENT: Final = "counted as it happens"
-COUNTED: Final = "counted from now on"
-
-Answers = dict[str, object]
-"""Polled values by metric."""
-
 
 class State(StrEnum):
     """The status of a metric."""
@@ -59,10 +51,7 @@ class State(StrEnum):
 
 
 class Finding(NamedTuple):
-    """The result for one metric: its value, or why there is none, and what would help.
-
-    `cost` names the call behind the value, and how long it took.
-    """
+    """The result for one metric: its value, or why there is none, what would help, and what the call cost."""
 
     state: State
     value: str
@@ -70,16 +59,12 @@ class Finding(NamedTuple):
     cost: str = ""
 
     def __str__(self) -> str:
-        """Return everything but the state as a line's text."""
         text = f"{self.value}; {self.remedy}" if self.remedy else self.value
         return f"{text}  ({self.cost})" if self.cost else text
 
 
 def report(config: Config) -> tuple[list[str], bool]:
-    """Return the lines to print, and whether every call succeeded.
-
-    Subscribes to nothing. Raises NodeUnavailable or UnsupportedNode.
-    """
+    """Return the lines to print, and whether every call succeeded. Raises NodeUnavailable or UnsupportedNode."""
     return run(_report(config))
 
 
@@ -104,14 +89,14 @@ def _events(dialect: Dialect, config: Config) -> dict[str, Finding]:
         if reason is Reason.TRACE_OFF:
             findings[metric] = Finding(State.OFF, "(--no-utxo-trace)")
         elif reason is Reason.NO_VALUE and not isinstance(origin, Polled):
-            findings[metric] = Finding(State.WORKS, EVENT, cost=str(origin))
+            findings[metric] = Finding(State.WORKS, "counted as it happens", cost=str(origin))
     return findings
 
 
 async def _polled(session: Session, config: Config) -> dict[str, Finding]:
     """Make every call of a poll once, and return the findings about its metrics."""
     findings: dict[str, Finding] = {}
-    known: Answers = {}
+    known: dict[str, object] = {}
     for source in session.dialect.polled(config.fee_targets):
         findings |= await _of_source(session, source, config, known)
     statistics, height = session.dialect.statistics, known.get("chain_height")
@@ -120,7 +105,9 @@ async def _polled(session: Session, config: Config) -> dict[str, Finding]:
     return findings
 
 
-async def _of_source(session: Session, source: Source, config: Config, known: Answers) -> dict[str, Finding]:
+async def _of_source(
+    session: Session, source: Source, config: Config, known: dict[str, object]
+) -> dict[str, Finding]:
     """Make a call and return the findings about its metrics; add their values to `known`."""
     downloading = known.get("ibd") != 0
     reasons = {
@@ -130,13 +117,14 @@ async def _of_source(session: Session, source: Source, config: Config, known: An
         later = Finding(State.LATER, f"({source.name} is not called during initial block download)")
         return {metric: later for metric, reason in reasons.items() if reason is Reason.DOWNLOADING}
     began = time.perf_counter()
-    values, problem = Answers(), None
+    values: dict[str, object] = {}
+    problem = None
     try:
-        values.update(await session.read(source))
+        values |= await session.read(source)
     except CallFailed as error:
         problem = error
         if isinstance(error, PartlyFailed):
-            values.update(error.values)
+            values |= error.values
     known.update(values)
     cost = f"{source.name}, {(time.perf_counter() - began) * 1000:.1f} ms"
     failed = Finding(State.FAILS, str(problem), _remedy(problem))
@@ -165,7 +153,7 @@ def _remedy(error: BaseException | None) -> str:
 
 def _value(metric: str, value: object, cost: str) -> Finding:
     if METRICS[metric].lifetime == "process":
-        return Finding(State.WORKS, COUNTED, cost=cost)
+        return Finding(State.WORKS, "counted from now on", cost=cost)
     if value is None or value == {}:
         return Finding(State.ABSENT, NO_VALUE.get(metric, "the node has no value"), cost=cost)
     if isinstance(value, Mapping):

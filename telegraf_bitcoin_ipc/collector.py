@@ -1,8 +1,4 @@
-"""Fills a store from one node, session after session.
-
-Four jobs: `Collector` keeps a session open, `Measurements` polls, `Subscriptions` subscribes, and `TipFollower`
-follows the tip and notices the node's stop.
-"""
+"""Fills a store from one node, session after session."""
 
 import asyncio
 import logging
@@ -14,8 +10,8 @@ from typing import Final, NoReturn
 from telegraf_bitcoin_ipc import __version__
 from telegraf_bitcoin_ipc.aio import run_until_first_done
 from telegraf_bitcoin_ipc.collect.blocks import Blocks
-from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, GuardTotals, UtxoEvents
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener, ChainLog
+from telegraf_bitcoin_ipc.collect.dialect import Dialect, Followed, Source
+from telegraf_bitcoin_ipc.collect.events import ActiveChain, ChainEvents, ChainListener, GuardTotals, UtxoEvents
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
@@ -25,9 +21,7 @@ from telegraf_bitcoin_ipc.collect.values import Block, Value
 from telegraf_bitcoin_ipc.config import Config
 from telegraf_bitcoin_ipc.errors import CallFailed, SessionExpired
 from telegraf_bitcoin_ipc.ipc.connection import Connection, connect, look_at
-from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
-from telegraf_bitcoin_ipc.ipc.origins import Followed
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.reconnect import delays, keep_serving, renewals
 
@@ -45,20 +39,14 @@ class Collector:
         config: Config,
         store: Store,
         on_change: Callable[[], None] = lambda: None,
-        new_renewals: Callable[[], Iterator[float]] = renewals,
         *,
         listeners: Sequence[ChainListener] = (),
         on_problem: Callable[[str], None] = lambda problem: None,
     ) -> None:
-        """Fill `store`; call `on_change` after each poll, new tip, and start or end of a session.
-
-        `new_renewals` yields how many seconds consecutive sessions without a guard last. `listeners` receive the
-        events on the chain, and `on_problem` gets each reason why there is no session.
-        """
+        """Fill `store`; call `on_change` after each change, `on_problem` with why there is no session."""
         self._config = config
         self._store = store
         self._on_change = on_change
-        self._new_renewals = new_renewals
         self._renewals: Iterator[float] | None = None  # None while the guard can be started
         self._on_problem = on_problem
         self._node_socket = NodeSocket(config.socket)
@@ -91,8 +79,8 @@ class Collector:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Connection]:
         config = self._config
-        loop = asyncio.get_running_loop()
-        silence = loop.call_later(SILENT_SECONDS, self._log_wait, "the node has not answered yet")
+        later = asyncio.get_running_loop().call_later
+        silence = later(SILENT_SECONDS, self._log_wait, "the node has not answered yet")
         try:
             async with connect(
                 self._node_socket,
@@ -143,14 +131,13 @@ class Collector:
     async def _serve(self, connection: Connection) -> NoReturn:
         session, config = connection.session, self._config
         self._measurements.begin_session()
-        follower = TipFollower(session, self._store, self._measurements)
-        await follower.probe(logging.WARNING)
+        await _probe_tip(session, logging.WARNING)
         subscriptions = Subscriptions(connection, self._store, self._measurements, trace=not config.no_utxo_trace)
-        work = [follower.run(), self._poll_forever(session, subscriptions)]
+        work = [_follow_tip(session, self._measurements), self._poll_forever(session, subscriptions)]
         if connection.may_subscribe:
             self._renewals = None
         else:
-            self._renewals = self._renewals or self._new_renewals()
+            self._renewals = self._renewals or renewals()
             work.append(_expire(next(self._renewals)))
         if session.dialect.statistics is not None:
             work.append(self._measurements.follow_blocks(session, session.dialect.statistics))
@@ -177,7 +164,6 @@ class Measurements:
         on_change: Callable[[], None],
         listeners: Sequence[ChainListener],
     ) -> None:
-        """Measure into `store`; call `on_change` after each new tip and block."""
         self._store = store
         self._fee_targets = fee_targets
         self._on_change = on_change
@@ -185,7 +171,7 @@ class Measurements:
         self._poller = Poller(store, time)
         self._tips = 0
         self.blocks = Blocks(store, self._poller, self._new_block.set)
-        self.chain = ActiveChain(store, self.blocks, ChainLog(), *listeners)
+        self.chain = ActiveChain(store, self.blocks, *listeners)
 
     def begin_session(self) -> None:
         """Drop what is known of the previous session's node."""
@@ -214,6 +200,18 @@ class Measurements:
             self._new_block.set()  # blocks may have waited for what this poll found
         return values
 
+    def count_tips(self, session: Session) -> Callable[[Block], Awaitable[None]]:
+        """Return a function that counts each new tip of a node without notifications."""
+        headers = session if session.dialect.statistics is not None else None
+        tips = Tips(self._store, self.chain, lambda: self.blocks.downloading is not False)
+        self.start_counters(session.dialect, *Followed)
+
+        async def count(tip: Block) -> None:
+            await tips.moved(tip, headers)
+            self.tip_changed()
+
+        return count
+
     async def follow_blocks(self, session: Session, statistics: Source) -> NoReturn:
         """Request the statistics of each new block."""
         while True:
@@ -232,97 +230,68 @@ class Subscriptions:
 
     def __init__(self, connection: Connection, store: Store, measurements: Measurements, *, trace: bool) -> None:
         """Subscribe to what the dialect offers, to the UTXO cache trace only with `trace`."""
-        self._session = connection.session
-        self._guarded = connection.guard is not None
+        self._session, self._guard, self._may_subscribe = connection
         self._store = store
         self._measurements = measurements
-        offered = self._session.dialect.subscriptions
-        self._wanted = set(offered) if connection.may_subscribe else set()
+        self._missing = set(self._session.dialect.subscriptions)
         if not trace:
-            self._wanted.discard(Subscription.UTXO_CACHE)
-        self._may_push = connection.may_subscribe or not offered
+            self._missing.discard(Subscription.UTXO_CACHE)
         self._deferred = False
 
     @property
     def blocks_are_pushed(self) -> bool:
         """Whether new blocks are reported between polls, by a subscription or by following the tip."""
-        return self._may_push and self._session.tip_works and Subscription.CHAIN not in self._wanted
+        return self._session.tip_works and Subscription.CHAIN not in self._missing
 
     async def polled(self, values: Mapping[str, Value]) -> None:
         """Make the missing subscriptions, the UTXO cache trace only outside initial block download."""
         await self.make(Subscription.CHAIN)
         if values.get("ibd") == 0:
             await self.make(Subscription.UTXO_CACHE)
-        elif Subscription.UTXO_CACHE in self._wanted and not self._deferred:
+        elif self._may_subscribe and Subscription.UTXO_CACHE in self._missing and not self._deferred:
             self._deferred = True
             log.info("the UTXO cache trace starts after initial block download")
 
     async def make(self, subscription: Subscription) -> None:
         """Make a subscription if it is still missing, and safe because the node can report its stop."""
-        if subscription not in self._wanted or not self._session.tip_works:
+        if not (self._may_subscribe and self._session.tip_works and subscription in self._missing):
             return
         try:
             await self._subscribe(subscription)
         except CallFailed as error:
             log.warning("the %s subscription failed: %s; trying again at the next poll", subscription, error)
             return
-        self._wanted.discard(subscription)
+        self._missing.discard(subscription)
         self._store.set("subscription_active", 1, subscription)
         log.info("subscribed: %s", subscription)
 
     async def _subscribe(self, subscription: Subscription) -> None:
         measurements = self._measurements
         if subscription is Subscription.CHAIN:
-            await self._session.subscribe_chain(
-                ChainEvents(self._store, measurements.chain, measurements.tip_changed)
-            )
+            events = ChainEvents(self._store, measurements.chain, measurements.tip_changed)
+            await self._session.subscribe_chain(events)
         else:
-            await self._session.subscribe_utxo_cache(UtxoEvents(None if self._guarded else self._store))
+            await self._session.subscribe_utxo_cache(UtxoEvents(self._store if self._guard is None else None))
         measurements.start_counters(self._session.dialect, subscription)
 
 
-class TipFollower:
-    """Follows the tip of a session's node, and so notices the node's stop."""
+async def _probe_tip(session: Session, level: int) -> None:
+    """Find out whether the tip can be followed; log at `level` if not."""
+    try:
+        await session.probe_tip()
+    except CallFailed as error:
+        log.log(level, "%s; not subscribing, because the node's stop would go unnoticed; polls continue", error)
 
-    def __init__(self, session: Session, store: Store, measurements: Measurements) -> None:
-        """Count tips and blocks into `measurements` if the node has no notifications."""
-        self._session = session
-        self._store = store
-        self._measurements = measurements
 
-    async def probe(self, level: int) -> None:
-        """Find out whether the tip can be followed; log at `level` if not."""
-        try:
-            await self._session.probe_tip()
-        except CallFailed as error:
-            log.log(
-                level, "%s; not subscribing, because the node's stop would go unnoticed; polls continue", error
-            )
-
-    async def run(self) -> NoReturn:
-        """Follow the tip, as soon as that works, until the session is over."""
-        pauses = delays()
-        while not self._session.tip_works:
-            await asyncio.sleep(next(pauses))
-            await self.probe(logging.DEBUG)
-            if self._session.tip_works:
-                log.info("waitTipChanged works again")
-        await self._session.follow_tip(self._on_tip())
-
-    def _on_tip(self) -> Callable[[Block], Awaitable[None]] | None:
-        """Return the function that counts each new tip; None if the node sends notifications."""
-        session, measurements = self._session, self._measurements
-        if session.dialect.subscriptions:
-            return None
-        headers = session if session.dialect.statistics is not None else None
-        tips = Tips(self._store, measurements.chain, lambda: measurements.blocks.downloading is not False)
-        measurements.start_counters(session.dialect, *Followed)
-
-        async def count(tip: Block) -> None:
-            await tips.moved(tip, headers)
-            measurements.tip_changed()
-
-        return count
+async def _follow_tip(session: Session, measurements: Measurements) -> NoReturn:
+    """Follow the tip, as soon as that works, until the session is over: so the node's stop is noticed."""
+    pauses = delays()
+    while not session.tip_works:
+        await asyncio.sleep(next(pauses))
+        await _probe_tip(session, logging.DEBUG)
+        if session.tip_works:
+            log.info("waitTipChanged works again")
+    await session.follow_tip(None if session.dialect.subscriptions else measurements.count_tips(session))
 
 
 async def _expire(seconds: float) -> NoReturn:

@@ -26,19 +26,10 @@ CHOOSABLE_GROUPS: Final = tuple(group for group in GROUPS if group not in ALWAYS
 DEFAULT_GROUPS: Final = tuple(group for group in CHOOSABLE_GROUPS if group != "peers")
 """All but peers, which is polled with getpeerinfo, by far the largest answer."""
 
-FEE_TARGET_LIMIT: Final = 1008
-"""The longest target, in blocks, that estimatesmartfee accepts."""
-
-FEE_TARGETS_LIMIT: Final = 10
-"""The largest number of targets: each is one call per poll, and one series."""
-
 TOP_POLL_INTERVAL: Final = 2.0
 """The default poll interval of `top`, in seconds: short, because a person is watching, and only for a while."""
 
 RESERVED_TAGS: Final = frozenset(tag for metric in CATALOGUE for tag in metric.tags)
-
-TELEGRAF_TAG: Final = "host"
-"""The tag that Telegraf adds to every metric, and that its Prometheus page drops (sample_config)."""
 
 UNIX_PATH_BYTES: Final = 107
 """The longest path that fits into a Linux socket address (sun_path holds 108 bytes with the final NUL)."""
@@ -99,7 +90,7 @@ def _valid_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
             raise ValueError(f"{name!r} is not a valid tag name (letters, digits and _, starting with a letter)")
         if name in RESERVED_TAGS:
             raise ValueError(f"the tag {name!r} is used by the metrics themselves")
-        if name == TELEGRAF_TAG:
+        if name == "host":  # added to every metric, and dropped on the Prometheus page (sample_config)
             raise ValueError(f"the tag {name!r} is Telegraf's own")
         if not value.strip():
             raise ValueError(f"the value of the tag {name!r} is empty")
@@ -126,8 +117,8 @@ Groups = Annotated[
 ]
 
 FeeTargets = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=FEE_TARGET_LIMIT)], ...],
-    Field(min_length=1, max_length=FEE_TARGETS_LIMIT),
+    tuple[Annotated[int, Field(ge=1, le=1008)], ...],  # estimatesmartfee accepts no longer target
+    Field(min_length=1, max_length=10),  # each is one call per poll, and one series
     BeforeValidator(_split),
     AfterValidator(_distinct),
     PlainSerializer(_join, when_used="json"),
@@ -144,10 +135,7 @@ Tags = Annotated[
 
 
 class Config(BaseModel):
-    """How the plugin runs; see each field's description.
-
-    The values can be given as the text that a user types. `model_dump(mode="json")` returns that text.
-    """
+    """How the plugin runs. Values may be text, as a user types it; `model_dump(mode="json")` returns that text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -178,11 +166,7 @@ class Config(BaseModel):
 
 
 class Option(NamedTuple):
-    """One option of the command line and the environment, read from the model.
-
-    `name` and `default` are what a user types. `default` is empty for a switch or a required option,
-    `metavar` for a switch.
-    """
+    """An option as a user types it; a switch has no `default` and no `metavar`, a required one no `default`."""
 
     field: str
     name: str
@@ -236,10 +220,7 @@ def _in_words(problem: Any) -> str:
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the options that are set in the environment; an empty variable counts as not set.
-
-    Raises ConfigError for a variable with our prefix that is not an option.
-    """
+    """Return the options that are set and not empty. Raises ConfigError for an unknown one with our prefix."""
     known = {option.variable for option in OPTIONS.values()}
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
@@ -252,9 +233,6 @@ def to_arguments(config: Config) -> list[str]:
     given = config.model_dump(mode="json", exclude={"socket"}, exclude_defaults=True)
     words: list[str] = []
     for field, value in given.items():
-        name = OPTIONS[field].name
-        if value is True:
-            words.append(name)
-        else:
-            words += [word for text in (value if isinstance(value, list) else [value]) for word in (name, text)]
+        for text in value if isinstance(value, list) else [value]:
+            words += [OPTIONS[field].name] if text is True else [OPTIONS[field].name, text]
     return words

@@ -1,13 +1,11 @@
 """Wires one collector, one store and one output together; emits, and stops."""
 
 import asyncio
-import math
 import signal
 import time
-from contextlib import suppress
-from typing import Final, NoReturn
+from typing import NoReturn
 
-from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback
+from telegraf_bitcoin_ipc.aio import run_until_first_done, threadsafe_callback, wait_at_most
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collector import Collector
 from telegraf_bitcoin_ipc.config import Config
@@ -15,14 +13,11 @@ from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.telegraf.execd import LineWriter, Schedule, watch_stdin
 from telegraf_bitcoin_ipc.telegraf.lines import encode
 
-STDIN: Final = 0
-
 
 class Plugin:
     """One collector, one store, one output."""
 
     def __init__(self, config: Config, output: LineWriter) -> None:
-        """Emit to `output`."""
         self._config = config
         self._output = output
         self._store = Store(config.metrics)
@@ -37,9 +32,8 @@ class Plugin:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         self._emit_soon()  # so that `bitcoin_up 0` is emitted even if the node hangs
-        watch_stdin(
-            STDIN, on_newline=threadsafe_callback(loop, self._newline), on_end=threadsafe_callback(loop, self.stop)
-        )
+        newline, stop = threadsafe_callback(loop, self._newline), threadsafe_callback(loop, self.stop)
+        watch_stdin(0, on_newline=newline, on_end=stop)
         await run_until_first_done(self._stop.wait(), self._emit_forever(), self._collector.watch())
 
     def stop(self) -> None:
@@ -67,9 +61,7 @@ class Plugin:
                 self._emit()
                 continue
             self._rescheduled.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait if math.isfinite(wait) else None):
-                    await self._rescheduled.wait()
+            await wait_at_most(self._rescheduled.wait(), wait)
 
 
 def serve(config: Config, descriptor: int) -> None:

@@ -16,10 +16,6 @@ GROWTH: Final = 2.0
 UNSUPPORTED_DELAY: Final = 60.0
 """Seconds between two tries with an unsupported node: only an upgrade changes that."""
 
-FIRST_RENEWAL: Final = 60.0
-LAST_RENEWAL: Final = 3600.0
-"""Seconds after which a session without a guard ends, so that the next tries to start one: first, and at most."""
-
 LASTING: Final = 10.0
 """Seconds after which a session counts as a success."""
 
@@ -29,10 +25,7 @@ SessionT = TypeVar("SessionT")
 def delays(
     spread: Callable[[], float] = random.random, first: float = FIRST_DELAY, last: float = LAST_DELAY
 ) -> Iterator[float]:
-    """Yield seconds to wait before each try: 1, 2, 4 ... 30, each shortened by up to a quarter.
-
-    `spread` returns a number from 0 to 1; it keeps the plugins of a fleet from reconnecting in step.
-    """
+    """Yield the seconds before each try: 1, 2, 4 ... 30, less up to a quarter: a fleet must not be in step."""
     delay = first
     while True:
         yield delay * (1 - spread() / 4)
@@ -40,8 +33,8 @@ def delays(
 
 
 def renewals() -> Iterator[float]:
-    """Yield how many seconds sessions without a guard last: 60, 120 ... 3600, each shortened as in `delays`."""
-    return delays(first=FIRST_RENEWAL, last=LAST_RENEWAL)
+    """Yield how many seconds a session without a guard lasts, until the next tries to start one: 60 ... 3600."""
+    return delays(first=60, last=3600)
 
 
 async def keep_serving(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
+from telegraf_bitcoin_ipc.collect.dialect import NOT_OFFERED, Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, Metric
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
 

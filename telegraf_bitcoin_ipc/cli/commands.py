@@ -7,15 +7,14 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from telegraf_bitcoin_ipc.cli import setup
 from telegraf_bitcoin_ipc.cli.output import PROGRAM, OutputError, complain, discard_stdout, show, writing
-from telegraf_bitcoin_ipc.errors import ConfigError, NodeUnavailable, UnsupportedNode
+from telegraf_bitcoin_ipc.errors import ConfigError, PluginError
 from telegraf_bitcoin_ipc.ipc.working_directory import checked
-from telegraf_bitcoin_ipc.telegraf.execd import FLUSH_SECONDS, LineWriter, LogHandler
+from telegraf_bitcoin_ipc.telegraf.execd import LineWriter, LogHandler
 
 if TYPE_CHECKING:
     from telegraf_bitcoin_ipc.config import Config
@@ -37,9 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # no search of all installed packages
     try:
         try:
-            options = vars(_parse(sys.argv[1:] if arguments is None else arguments))
-            status: int = options.pop("run")(options)
-            return status
+            options = _parse(sys.argv[1:] if arguments is None else arguments)
+            run: _Run = options.run
+            del options.run
+            return run(options) or EXIT_OK
         finally:  # also after --help, which raises SystemExit
             with writing():
                 sys.stdout.flush()
@@ -50,21 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except ConfigError as error:
         return complain(error, EXIT_USAGE)
-    except (NodeUnavailable, UnsupportedNode) as error:
+    except PluginError as error:
         return complain(error, EXIT_UNAVAILABLE)
     except OutputError as error:
         discard_stdout()
         return complain(error, EXIT_UNAVAILABLE)
 
 
-def _run(values: Mapping[str, Any]) -> int:
+def _run(options: argparse.Namespace) -> int:
     """Run the plugin, under Telegraf."""
-    if "metrics_addr" in values:
+    if "metrics_addr" in options:
         raise ConfigError(
             "--metrics-addr: Telegraf serves the metrics, not the plugin; "
             f"`{PROGRAM} config --metrics-addr HOST:PORT SOCKET` prints a configuration for it"
         )
-    config = _configure(values)
+    config = _configure(options)
     from telegraf_bitcoin_ipc.plugin import serve
 
     log = LineWriter(STDERR)
@@ -77,32 +77,30 @@ def _run(values: Mapping[str, Any]) -> int:
         return EXIT_UNAVAILABLE
     finally:
         logging.shutdown()
-        log.flush(FLUSH_SECONDS)
+        log.flush()
     return EXIT_OK
 
 
-def _once(values: Mapping[str, Any]) -> int:
-    config = _configure(values)
+def _once(options: argparse.Namespace) -> None:
+    config = _configure(options)
     from telegraf_bitcoin_ipc.plugin import look
 
     show("\n".join(look(config)))
-    return EXIT_OK
 
 
-def _top(values: Mapping[str, Any]) -> int:
+def _top(options: argparse.Namespace) -> None:
     from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL
 
-    # Override debug from the environment: it would log every single coin.
-    config = _configure({"debug": False, **values}, poll_interval=TOP_POLL_INTERVAL)
+    options.debug = False  # whatever the environment says: it would log every single coin
+    config = _configure(options, poll_interval=TOP_POLL_INTERVAL)
     with _from_extra("top", "rich"):
         from telegraf_bitcoin_ipc.top.loop import show as watch
         from telegraf_bitcoin_ipc.top.terminal import Terminal
     watch(config, Terminal(STDIN, STDOUT))
-    return EXIT_OK
 
 
-def _check(values: Mapping[str, Any]) -> int:
-    config = _configure(values)
+def _check(options: argparse.Namespace) -> int:
+    config = _configure(options)
     from telegraf_bitcoin_ipc.check import report
 
     lines, fine = report(config)
@@ -110,44 +108,58 @@ def _check(values: Mapping[str, Any]) -> int:
     return EXIT_OK if fine else EXIT_UNAVAILABLE
 
 
-def _config(values: dict[str, Any]) -> int:
-    from telegraf_bitcoin_ipc.cli.configure import run
-
-    run(values)
-    return EXIT_OK
-
-
-def _metrics(_: Mapping[str, Any]) -> int:
+def _metrics(_: argparse.Namespace) -> None:
     from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
     from telegraf_bitcoin_ipc.ipc.catalogue import markdown
 
     show(markdown(DEFAULT_GROUPS), end="")
-    return EXIT_OK
 
 
-def _simulate(values: Mapping[str, Any]) -> int:
-    from telegraf_bitcoin_ipc.simnode.command import run
+_Run = Callable[[argparse.Namespace], int | None]
+"""Runs a command with its options, and returns the exit status; None is success."""
 
-    return run(argparse.Namespace(**values))
-
-
-def _parity(values: Mapping[str, Any]) -> int:
-    from telegraf_bitcoin_ipc.parity import command, exposition
-
-    try:
-        text, fine = command.report(argparse.Namespace(**values))
-    except exposition.EndpointUnavailable as error:
-        return complain(error, EXIT_UNAVAILABLE)
-    show(text)
-    return EXIT_OK if fine else EXIT_UNAVAILABLE
+_Loaded = tuple[Callable[[argparse.ArgumentParser], None], _Run]
+"""The function that adds a command's options, and the one that runs it."""
 
 
-def _guard(values: Mapping[str, Any]) -> NoReturn:
-    """Become the standing guard: another program, of the standard library alone, in this process."""
-    from telegraf_bitcoin_ipc.ipc.guard_command import become
+def _config() -> _Loaded:
+    from telegraf_bitcoin_ipc.cli.configure import add_options, run
 
-    command = become(argparse.Namespace(**values))
-    os.execv(command[0], command)
+    def add_all(parser: argparse.ArgumentParser) -> None:
+        _add_options(parser)
+        add_options(parser)
+
+    return add_all, run
+
+
+def _guard() -> _Loaded:
+    from telegraf_bitcoin_ipc.ipc.guard_command import add_options, become
+
+    return add_options, lambda options: os.execv(sys.executable, become(options))
+
+
+def _setup() -> _Loaded:
+    from telegraf_bitcoin_ipc.setup.command import add_options, main
+
+    return add_options, main
+
+
+def _simulate() -> _Loaded:
+    from telegraf_bitcoin_ipc.simnode.command import add_options, run
+
+    return add_options, run
+
+
+def _parity() -> _Loaded:
+    with _from_extra("parity", "prometheus-client"):
+        from telegraf_bitcoin_ipc.parity.command import add_options, report
+
+    def run(options: argparse.Namespace) -> int:
+        text, fine = report(options)
+        show(text)
+        return EXIT_OK if fine else EXIT_UNAVAILABLE
+
+    return add_options, run
 
 
 @contextmanager
@@ -180,10 +192,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options, and as `run` the function to call with them.
-
-    Unless they begin with a command, the arguments are the plugin's.
-    """
+    """Return the options, and the function to call as `run`: the plugin, unless they begin with a command."""
     first = next(iter(arguments), "")
     if first in COMMANDS or first in ("-h", "--help"):
         return make_program_parser(first).parse_args(arguments)
@@ -195,91 +204,66 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def make_program_parser(chosen: str) -> argparse.ArgumentParser:
-    """Return the parser for --help and for commands, with a sub-parser for each command.
-
-    Only the `chosen` command gets its options, so that nothing is imported for the others.
-    """
+    """Return the parser for --help and for commands; nothing is imported for other commands than the `chosen`."""
     usage = f"{PROGRAM} [OPTIONS] SOCKET\n       {PROGRAM} COMMAND ..."
     program = _Parser(prog=PROGRAM, usage=usage, description=_DESCRIPTION, allow_abbrev=False)
     if chosen not in COMMANDS:
+        from telegraf_bitcoin_ipc.config import OPTIONS
+
         program.epilog = _epilog()
-        _add_options(program, without_socket=True)
+        _add_options(program, [field for field in OPTIONS if field != "socket"])
     parsers = program.add_subparsers(title="commands", metavar="COMMAND", prog=PROGRAM, required=True)
-    for name, (sentence, add_options, run) in COMMANDS.items():
+    for name, (sentence, load) in COMMANDS.items():
         parser = parsers.add_parser(name, help=sentence, description=sentence, allow_abbrev=False)
-        parser.set_defaults(run=run)
         if name == chosen:
+            add_options, run = load()
             add_options(parser)
+            parser.set_defaults(run=run)
     return program
 
 
-def _add_options(parser: argparse.ArgumentParser, *, without_socket: bool = False) -> None:
-    from telegraf_bitcoin_ipc.cli.options import add_options
+def _add_options(parser: argparse.ArgumentParser, fields: Collection[str] = (), **defaults: str) -> None:
+    """Add options of Config, absent from the result unless given; `defaults` only appear in the help."""
+    from telegraf_bitcoin_ipc import __version__
     from telegraf_bitcoin_ipc.config import OPTIONS
 
-    add_options(parser, OPTIONS.keys() - ({"socket"} if without_socket else set()))
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    for field in fields or OPTIONS:
+        option = OPTIONS[field]
+        text = option.help.replace("%", "%%")
+        if default := defaults.get(field, option.default):
+            text += f" (default: {default})"
+        details: dict[str, Any] = {"action": "store_true"}
+        if option.metavar:
+            details = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
+        if field == "socket":
+            parser.add_argument(field, nargs="?", default=argparse.SUPPRESS, help=text, **details)
+        else:
+            parser.add_argument(option.name, default=argparse.SUPPRESS, help=text, **details)
 
 
 def _add_top_options(parser: argparse.ArgumentParser) -> None:
-    from telegraf_bitcoin_ipc.cli.options import add_options
     from telegraf_bitcoin_ipc.config import TOP_POLL_INTERVAL
 
     fields = ("socket", "poll_interval", "metrics", "no_utxo_trace", "no_guard")
-    add_options(parser, fields, poll_interval=f"{TOP_POLL_INTERVAL:g}")
+    _add_options(parser, fields, poll_interval=f"{TOP_POLL_INTERVAL:g}")
 
 
-def _add_config_options(parser: argparse.ArgumentParser) -> None:
-    from telegraf_bitcoin_ipc.cli.configure import add_options
-
-    _add_options(parser)
-    add_options(parser)
-
-
-def _add_simulate_options(parser: argparse.ArgumentParser) -> None:
-    from telegraf_bitcoin_ipc.simnode.command import add_options
-
-    add_options(parser)
-
-
-def _add_guard_options(parser: argparse.ArgumentParser) -> None:
-    from telegraf_bitcoin_ipc.ipc.guard_command import add_options
-
-    add_options(parser)
-
-
-def _add_parity_options(parser: argparse.ArgumentParser) -> None:
-    with _from_extra("parity", "prometheus-client"):
-        from telegraf_bitcoin_ipc.parity.command import add_options
-
-    add_options(parser)
-
-
-_AddOptions = Callable[[argparse.ArgumentParser], None]
-
-COMMANDS: Final[dict[str, tuple[str, _AddOptions, Callable[[dict[str, Any]], int]]]] = {
-    "top": ("show a node on the terminal, live", _add_top_options, _top),
-    "check": ("connect to a node and report what it is and what works", _add_options, _check),
-    "once": ("poll a node once and print the line protocol", _add_options, _once),
-    "config": (
-        "print a complete Telegraf configuration that runs the plugin with these options",
-        _add_config_options,
-        _config,
-    ),
-    "metrics": ("print the catalogue of metrics", lambda _: None, _metrics),
-    "guard": (
-        "let other users watch a node through a separate socket, without RPC rights",
-        _add_guard_options,
-        _guard,
-    ),
-    "setup": ("find the node, and set up a standing guard and Telegraf for it", setup.add_options, setup.run),
-    "simulate": ("run a simulated Bitcoin node on a socket", _add_simulate_options, _simulate),
+COMMANDS: Final[dict[str, tuple[str, Callable[[], _Loaded]]]] = {
+    "top": ("show a node on the terminal, live", lambda: (_add_top_options, _top)),
+    "check": ("connect to a node and report what it is and what works", lambda: (_add_options, _check)),
+    "once": ("poll a node once and print the line protocol", lambda: (_add_options, _once)),
+    "config": ("print a complete Telegraf configuration that runs the plugin with these options", _config),
+    "metrics": ("print the catalogue of metrics", lambda: (lambda parser: None, _metrics)),
+    "guard": ("let other users watch a node through a separate socket, without RPC rights", _guard),
+    "setup": ("find the node, and set up a standing guard and Telegraf for it", _setup),
+    "simulate": ("run a simulated Bitcoin node on a socket", _simulate),
     "parity": (
         "compare another exporter's Prometheus page with Telegraf's page of this plugin's metrics",
-        _add_parity_options,
         _parity,
     ),
 }
-"""Each command: its sentence in --help, the function that adds its options, and the function that runs it."""
+"""Each command: its sentence in --help, and the function that imports what it needs."""
 
 _DESCRIPTION: Final = (
     "Watch a Bitcoin node over its IPC socket, SOCKET, and write its metrics as line protocol, for Telegraf's "
@@ -298,14 +282,11 @@ def _epilog() -> str:
     )
 
 
-def _configure(values: Mapping[str, Any], **defaults: Any) -> "Config":
-    """Return the configuration for commands that connect to a node.
+def _configure(options: argparse.Namespace, **defaults: Any) -> "Config":
+    """Return the configuration from `options`, then the environment, then `defaults`. Raises ConfigError."""
+    from telegraf_bitcoin_ipc.config import from_environment, make_config
 
-    `values` override the environment, which overrides `defaults`. Raises ConfigError if SOCKET cannot be a socket.
-    """
-    from telegraf_bitcoin_ipc.cli.options import configure
-
-    config = configure(values, **defaults)
+    config = make_config({**defaults, **from_environment(os.environ), **vars(options)})
     _check_socket(config.socket)
     return config
 

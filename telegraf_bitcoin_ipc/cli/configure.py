@@ -11,7 +11,7 @@ from telegraf_bitcoin_ipc.config import OPTIONS, Config, from_environment, make_
 from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.ipc.working_directory import checked
 from telegraf_bitcoin_ipc.telegraf.fleet_config import render_central, render_node
-from telegraf_bitcoin_ipc.telegraf.routes import FORMS, Route, is_exposed, parse
+from telegraf_bitcoin_ipc.telegraf.routes import FORMS, Route, parse
 from telegraf_bitcoin_ipc.telegraf.sample_config import DEFAULT_ADDRESS, EXAMPLE_SOCKET, checked_address, render
 
 
@@ -37,8 +37,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(values: dict[str, Any]) -> None:
+def run(chosen: argparse.Namespace) -> None:
     """Print the configuration; raises ConfigError with one sentence about what is wrong."""
+    values = vars(chosen)
     address = values.pop("metrics_addr")
     if address is not None:
         checked_address(address)
@@ -85,7 +86,7 @@ def _central(central: Route, address: str, values: dict[str, Any]) -> None:
 
 
 def _warn_if_exposed(option: str, route: Route) -> None:
-    if is_exposed(route):
+    if route.is_exposed:
         warn(f"{option}: without TLS, anyone on the way can read the metrics and forge them")
 
 

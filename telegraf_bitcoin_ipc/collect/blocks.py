@@ -1,12 +1,13 @@
 """Statistics of each new block, requested once: the last block's figures, and the changes of the UTXO set."""
 
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener
+from telegraf_bitcoin_ipc.collect.dialect import Source
+from telegraf_bitcoin_ipc.collect.events import ChainListener
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
-from telegraf_bitcoin_ipc.collect.polls import Node, Poller, Source
+from telegraf_bitcoin_ipc.collect.polls import Node, Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Block, Value
 from telegraf_bitcoin_ipc.errors import CallFailed, NotAnswered
@@ -18,21 +19,8 @@ LONGEST_QUEUE: Final = 1008
 """Blocks (a week's worth) that are queued while the node does not answer."""
 
 
-class Statistics(Source, Protocol):
-    """The call that gives the statistics of one block."""
-
-    def of_block(self: "StatisticsT", block: str | int) -> "StatisticsT":
-        """Return this call for a block, given by its hash or its height."""
-
-
-StatisticsT = TypeVar("StatisticsT", bound=Statistics)
-
-
 class Blocks(ChainListener):
-    """Requests the statistics of blocks, in the order in which they were connected.
-
-    `downloading` is whether the node is in initial block download, when blocks are skipped; None while unknown.
-    """
+    """Requests the statistics of blocks in order. Blocks are skipped while `downloading`; None is unknown."""
 
     def __init__(self, store: Store, poller: Poller, on_new: Callable[[], None] = lambda: None) -> None:
         """Request through `poller`; call `on_new` when a block was queued."""
@@ -63,9 +51,7 @@ class Blocks(ChainListener):
         self._shown = False
         self._store.forget(*LAST_BLOCK)
 
-    async def polled(
-        self, node: Node[StatisticsT], statistics: StatisticsT, ibd: Value, height: Value, *, pushed: bool
-    ) -> None:
+    async def polled(self, node: Node, statistics: Source, ibd: Value, height: Value, *, pushed: bool) -> None:
         """Use a poll's values: after initial block download, show the statistics of a tip that no event reported.
 
         `pushed` says whether events report new blocks; if not, the tip is shown whenever its height changes.
@@ -79,16 +65,13 @@ class Blocks(ChainListener):
             return
         if not self._shown or (not pushed and self._height != height):
             self._shown, self._height = True, height
-            self._store.start(*_counters(statistics))
+            self._store.start(*filter(_is_counter, statistics.values))
             values = await self._poller.ask(node, statistics.of_block(height))
             self._shown = self._shown and values is not None  # if not, the tip may have changed meanwhile
-            self._show(statistics, values if self._shown else None)
+            self._show(values or {} if self._shown else {})
 
-    async def catch_up(self, node: Node[StatisticsT], statistics: StatisticsT) -> bool:
-        """Request the statistics of all queued blocks; return whether any were requested. Raises NodeUnavailable.
-
-        A block for which the node does not answer in time stays queued for the next call.
-        """
+    async def catch_up(self, node: Node, statistics: Source) -> bool:
+        """Request the queued blocks, as long as the node answers in time; return whether any were requested."""
         if self.downloading is not False:
             return False  # queued blocks wait for the poll that finds the download finished
         asked = False
@@ -104,29 +87,23 @@ class Blocks(ChainListener):
                 except CallFailed:
                     values = {}
                 asked = True
-                self._show(
-                    statistics, values if self._shown else None
-                )  # the block may have been disconnected meanwhile
-                self._count(statistics, values)
+                self._show(values if self._shown else {})  # the block may have been disconnected meanwhile
+                for metric, value in values.items():
+                    if isinstance(value, int | float) and _is_counter(metric):
+                        self._store.add(metric, value)
             if self._waiting and self._waiting[0] == block:  # a poll may have cleared the queue
                 self._waiting.popleft()
         return asked
 
-    def _show(self, statistics: Statistics, values: dict[str, Value] | None) -> None:
+    def _show(self, values: Mapping[str, Value]) -> None:
         """Show the last block's figures; those that are missing become absent."""
-        for metric in statistics.values:
-            value = values.get(metric) if values is not None else None
-            if isinstance(value, int | float) and METRICS[metric].lifetime == "session":
+        for metric in LAST_BLOCK:
+            value = values.get(metric)
+            if isinstance(value, int | float):
                 self._store.set(metric, value)
             else:
                 self._store.forget(metric)
 
-    def _count(self, statistics: Statistics, values: dict[str, Value]) -> None:
-        for metric in _counters(statistics):
-            value = values.get(metric)
-            if isinstance(value, int | float):
-                self._store.add(metric, value)
 
-
-def _counters(statistics: Statistics) -> list[str]:
-    return [metric for metric in statistics.values if METRICS[metric].lifetime == "process"]
+def _is_counter(metric: str) -> bool:
+    return METRICS[metric].type == "counter"

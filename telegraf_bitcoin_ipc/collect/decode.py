@@ -25,7 +25,6 @@ class Transaction:
     """A serialised transaction; raises Malformed."""
 
     def __init__(self, data: bytes) -> None:
-        """Parse `data`."""
         try:
             self._tx = CTransaction.deserialize(data)
         except SerializationError as error:
@@ -46,10 +45,7 @@ class Transaction:
 
 
 def block_transactions(data: bytes) -> int:
-    """Return the number of transactions of a serialised block, at least one. Raises Malformed.
-
-    Only the count is read, whatever the block's size.
-    """
+    """Return the number of transactions of a serialised block, of which nothing else is read. Raises Malformed."""
     compact_size = BytesIO(data[BLOCK_HEADER_BYTES : BLOCK_HEADER_BYTES + MAX_COMPACT_SIZE_BYTES])
     try:
         count: int = VarIntSerializer.stream_deserialize(compact_size)

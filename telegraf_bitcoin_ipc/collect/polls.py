@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 
+from telegraf_bitcoin_ipc.collect.dialect import Source
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Labelled, PeerTotals, Value
@@ -13,30 +14,10 @@ from telegraf_bitcoin_ipc.errors import CallFailed, PartlyFailed
 log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """One call, and the metrics whose values it returns."""
-
-    @property
-    def name(self) -> str:
-        """The call's name in the log and in METRICS.md."""
-
-    @property
-    def values(self) -> Mapping[str, object]:
-        """The metrics."""
-
-    @property
-    def once_per_tip(self) -> bool:
-        """Whether its values change only with a new tip."""
-
-
-SourceT = TypeVar("SourceT", bound=Source)
-AnySourceT = TypeVar("AnySourceT", bound=Source, contravariant=True)
-
-
-class Node(Protocol[AnySourceT]):
+class Node(Protocol):
     """Answers a source's call."""
 
-    async def read(self, source: AnySourceT) -> dict[str, Value]:
+    async def read(self, source: Source) -> dict[str, Value]:
         """Return the values by metric; raises CallFailed."""
 
 
@@ -51,7 +32,6 @@ class Poller:
     """Polls a node's sources and puts their values into the store."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Poll into `store`; `clock` times each poll."""
         self._store = store
         self._clock = clock
         self._failing: set[str] = set()
@@ -65,8 +45,8 @@ class Poller:
 
     async def poll(
         self,
-        node: Node[SourceT],
-        sources: Iterable[SourceT],
+        node: Node,
+        sources: Iterable[Source],
         tip: Callable[[Mapping[str, Value]], Hashable] = lambda known: None,
     ) -> dict[str, Value]:
         """Poll every source of a group that is on; return the values.
@@ -79,8 +59,9 @@ class Poller:
         known: dict[str, Value] = {}
         answers = 0
         for source in sources:
-            now = tip(known) if source.once_per_tip else None
-            if not self.wants(source) or (source.once_per_tip and now in (None, self._polled_at.get(source.name))):
+            once_per_tip = source.call.once_per_tip
+            now = tip(known) if once_per_tip else None
+            if not self.wants(source) or (once_per_tip and now in (None, self._polled_at.get(source.name))):
                 continue
             values = await self.ask(node, source)
             answers += values is not None
@@ -100,22 +81,22 @@ class Poller:
         """Return whether a source has a metric of a group that is on."""
         return any(self._store.wants(metric) for metric in source.values)
 
-    async def ask(self, node: Node[SourceT], source: SourceT) -> dict[str, Value] | None:
+    async def ask(self, node: Node, source: Source) -> dict[str, Value] | None:
         """Return the source's values, or None if it fails; see `attempt`."""
         with suppress(CallFailed):
             return await self.attempt(node, source)
         return None
 
-    async def attempt(self, node: Node[SourceT], source: SourceT) -> dict[str, Value]:
-        """Return the source's values that could be read.
-
-        A failure is counted, and logged as a warning the first time. Raises CallFailed if no value could be read.
-        """
+    async def attempt(self, node: Node, source: Source) -> dict[str, Value]:
+        """Return the values that could be read; count and log a failure. Raises CallFailed if there is none."""
         self._store.add("poll_errors_total", 0, source.name)
         try:
             values = await node.read(source)
         except CallFailed as error:
-            self._failed(source.name, error)
+            self._store.add("poll_errors_total", 1, source.name)
+            level = logging.DEBUG if source.name in self._failing else logging.WARNING
+            log.log(level, "%s fails: %s", source.name, error)
+            self._failing.add(source.name)
             if isinstance(error, PartlyFailed):
                 return cast(dict[str, Value], dict(error.values))
             raise
@@ -123,11 +104,6 @@ class Poller:
             self._failing.remove(source.name)
             log.info("%s works again", source.name)
         return values
-
-    def _failed(self, name: str, error: CallFailed) -> None:
-        self._store.add("poll_errors_total", 1, name)
-        log.log(logging.DEBUG if name in self._failing else logging.WARNING, "%s fails: %s", name, error)
-        self._failing.add(name)
 
     def _put(self, metric: str, value: Value) -> None:
         if METRICS[metric].lifetime == "process":
@@ -140,10 +116,7 @@ class Poller:
             self._store.set(metric, value)
 
     def _add_increase(self, metric: str, totals: PeerTotals | None) -> None:
-        """Count the increase of each running total since the last poll; a new total counts in full.
-
-        The first poll of a session only sets the base.
-        """
+        """Count the increase of each total since the last poll; the first of a session only sets the base."""
         self._store.start(metric)
         if totals is None:
             return

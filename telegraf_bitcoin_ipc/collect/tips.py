@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
@@ -22,44 +23,46 @@ class Node(Protocol):
         """Return a block's header; raises CallFailed."""
 
 
+@dataclass
 class Tips:
-    """Counts new tips and, if headers are available, the blocks that each connected and disconnected."""
+    """Counts new tips and, if headers are available, the blocks that each connected and disconnected.
 
-    def __init__(self, store: Store, chain: ActiveChain, downloading: Callable[[], bool]) -> None:
-        """Begin without a tip; `downloading` returns whether the node is in initial block download."""
-        self._store = store
-        self._chain = chain
-        self._downloading = downloading
-        self._counted: Block | None = None
+    `downloading` returns whether the node is in initial block download.
+    """
+
+    store: Store
+    chain: ActiveChain
+    downloading: Callable[[], bool]
+    counted: Block | None = None
 
     async def moved(self, tip: Block, headers: Node | None) -> None:
         """Count the blocks between the previous tip and this one; without `headers` only the tip."""
-        first = self._counted is None
-        self._store.set("block_height", tip.height)
-        self._store.add("tip_updates_total", int(not first))
-        self._chain.new_tip(tip)
+        first = self.counted is None
+        self.store.set("block_height", tip.height)
+        self.store.add("tip_updates_total", int(not first))
+        self.chain.new_tip(tip)
         try:
-            if headers is not None and self._counted is not None:
-                await self._count(self._counted, tip, headers)
+            if headers is not None and self.counted is not None:
+                await self._count(self.counted, tip, headers)
         except CallFailed as error:
-            self._store.add("poll_errors_total", 1, "getblockheader")
+            self.store.add("poll_errors_total", 1, "getblockheader")
             log.warning("the blocks up to height %d will be counted with the next tip: %s", tip.height, error)
             return
-        self._counted = tip
+        self.counted = tip
 
     async def _count(self, old: Block, new: Block, headers: Node) -> None:
-        self._store.add("poll_errors_total", 0, "getblockheader")
-        near = not self._downloading() and abs(new.height - old.height) <= LONGEST_WALK
+        self.store.add("poll_errors_total", 0, "getblockheader")
+        near = not self.downloading() and abs(new.height - old.height) <= LONGEST_WALK
         path = await walk(old.hash, new.hash, headers) if near else None
         if path is None:
-            self._store.add("blocks_connected_total", max(new.height - old.height, 0))
+            self.store.add("blocks_connected_total", max(new.height - old.height, 0))
             return
         disconnected, connected = path
         for block in disconnected:
-            self._chain.disconnected(Block(block.height, block.hash, block.previous))
+            self.chain.disconnected(Block(block.height, block.hash, block.previous))
         for block in connected:
-            self._chain.connected(Block(block.height, block.hash, block.previous))
-            self._store.add("mempool_tx_confirmed_total", block.transactions - 1)
+            self.chain.connected(Block(block.height, block.hash, block.previous))
+            self.store.add("mempool_tx_confirmed_total", block.transactions - 1)
 
 
 async def walk(

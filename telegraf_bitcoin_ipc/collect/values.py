@@ -1,7 +1,7 @@
 """The values that come from a node: what a metric can have, blocks and headers."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 Number = int | float
 
@@ -14,6 +14,9 @@ PeerTotals = Mapping[tuple[int, str], Number]
 Value = Number | Labelled | PeerTotals | None
 """A polled value; None where the node has none."""
 
+Read = Callable[[Any], Value]
+"""Reads a value from the results of a call."""
+
 
 class Block(NamedTuple):
     """A block; hashes are in display order, and `previous` is empty if unknown.
@@ -25,6 +28,10 @@ class Block(NamedTuple):
     hash: str
     previous: str = ""
     chain_time_max: int | None = None
+
+    def __str__(self) -> str:
+        text = f"height={self.height} hash={self.hash} prev={self.previous}"
+        return text if self.chain_time_max is None else f"{text} chain_time_max={self.chain_time_max}"
 
 
 class Header(NamedTuple):

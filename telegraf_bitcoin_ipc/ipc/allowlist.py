@@ -1,10 +1,10 @@
 """Every call that this program ever makes: what a guard allows is made from it."""
 
+from collections import defaultdict
 from typing import Any, Final
 
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
-from telegraf_bitcoin_ipc.ipc.origins import RPC
 
 ALWAYS: Final = {
     "init": ("construct", "makeMining", "makeRpc", "makeChain", "makeNode", "makeTracing"),
@@ -22,26 +22,18 @@ ALWAYS: Final = {
 
 def calls() -> dict[tuple[int, int], str]:
     """Return the name of each call by (interface id, method's ordinal), sorted by name."""
-    found: dict[tuple[int, int], str] = {}
+    always = {(interface, method) for interface, methods in ALWAYS.items() for method in methods}
+    found: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
     for dialect in DIALECTS:
-        polled = {
-            (source.call.interface, source.call.method)
-            for source in dialect.polled()
-            if source.call.interface != RPC
-        }
-        wanted = polled | {(interface, method) for interface, methods in ALWAYS.items() for method in methods}
         interfaces = _interfaces(schema.load(dialect.name))
-        for interface, method in wanted:
-            if interface not in interfaces:
-                continue
-            node = interfaces[interface].schema.node
-            for ordinal, offered in enumerate(node.interface.methods):
-                if offered.name == method:
-                    name = f"{interface[0].upper()}{interface[1:]}.{method}"
-                    known = found.setdefault((node.id, ordinal), name)
-                    if name not in known.split(" or "):
-                        found[node.id, ordinal] = " or ".join(sorted((*known.split(" or "), name)))
-    return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))
+        for name, method in always | {(source.call.interface, source.call.method) for source in dialect.polled()}:
+            if name in interfaces:
+                node = interfaces[name].schema.node
+                for ordinal, offered in enumerate(node.interface.methods):
+                    if offered.name == method:
+                        found[node.id, ordinal].add(f"{name[0].upper()}{name[1:]}.{method}")
+    named = {call: " or ".join(sorted(names)) for call, names in found.items()}
+    return dict(sorted(named.items(), key=lambda item: (item[1], item[0])))
 
 
 def _interfaces(loaded: Any) -> dict[str, Any]:

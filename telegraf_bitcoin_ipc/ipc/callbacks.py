@@ -16,39 +16,29 @@ log = logging.getLogger(__name__)
 
 
 class ChainSink(Protocol):
-    """Receives the events of ChainNotifications."""
+    """Receives the events of ChainNotifications, with serialised transactions and blocks.
 
-    def transaction_added(self, tx: bytes) -> None:
-        """Receive a serialised transaction that entered the mempool."""
+    `reason` is a MemPoolRemovalReason; `historical` is the background chainstate of an assumeutxo node.
+    """
 
-    def transaction_removed(self, tx: bytes, reason: int) -> None:
-        """Receive a serialised transaction that left the mempool, and a MemPoolRemovalReason."""
-
-    def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None:
-        """Receive a block and its bytes; `historical` if in the background chainstate of an assumeutxo node."""
-
-    def block_disconnected(self, block: Block) -> None:
-        """Receive a block that left the active chain."""
-
-    def tip_updated(self) -> None:
-        """Receive the announcement of a new tip."""
-
-    def chain_state_flushed(self, *, historical: bool, locator: bytes) -> None:
-        """Receive a flush of the coins cache to disk."""
+    def transaction_added(self, tx: bytes) -> None: ...
+    def transaction_removed(self, tx: bytes, reason: int) -> None: ...
+    def block_connected(self, block: Block, data: bytes, *, historical: bool) -> None: ...
+    def block_disconnected(self, block: Block) -> None: ...
+    def tip_updated(self) -> None: ...
+    def chain_state_flushed(self, *, historical: bool, locator: bytes) -> None: ...
 
 
 class UtxoSink(Protocol):
-    """Receives the events of UtxoCacheTrace."""
+    """Receives the events of UtxoCacheTrace: a coin, its value in satoshi, and what the cache did."""
 
-    def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None:
-        """Receive one coin, its value in satoshi, and what the cache did with it: add, spend or uncache."""
+    def utxo(self, action: str, *, txid: bytes, index: int, height: int, value: int, coinbase: bool) -> None: ...
 
 
 class Subscriber:
     """Base of both servers; `destroyed` is set once the node will make no more calls."""
 
     def __init__(self) -> None:
-        """Wait for the node to call `destroy`."""
         self.destroyed = asyncio.Event()
 
     async def destroy(self, **_: Any) -> None:
@@ -108,27 +98,21 @@ def chain_notifications(schema: Any, sink: ChainSink) -> Subscriber:
 def utxo_cache_trace(schema: Any, sink: UtxoSink) -> Subscriber:
     """Return a server of UtxoCacheTrace that passes every event to `sink`."""
 
-    def take(action: str, info: Any) -> None:
-        sink.utxo(
-            action,
-            txid=bytes(info.outpointHash),
-            index=info.outpointN,
-            height=info.height,
-            value=info.value,
-            coinbase=info.isCoinbase,
-        )
+    def pass_on(action: str) -> Callable[..., Coroutine[Any, Any, None]]:
+        @_answered
+        def take(self: Any, utxoInfo: Any, **_: Any) -> None:
+            sink.utxo(
+                action,
+                txid=bytes(utxoInfo.outpointHash),
+                index=utxoInfo.outpointN,
+                height=utxoInfo.height,
+                value=utxoInfo.value,
+                coinbase=utxoInfo.isCoinbase,
+            )
+
+        return take
 
     class UtxoCacheTrace(Subscriber, schema.tracing.UtxoCacheTrace.Server):  # type: ignore[misc]
-        @_answered
-        def add(self, utxoInfo: Any, **_: Any) -> None:
-            take("add", utxoInfo)
-
-        @_answered
-        def spend(self, utxoInfo: Any, **_: Any) -> None:
-            take("spend", utxoInfo)
-
-        @_answered
-        def uncache(self, utxoInfo: Any, **_: Any) -> None:
-            take("uncache", utxoInfo)
+        add, spend, uncache = pass_on("add"), pass_on("spend"), pass_on("uncache")
 
     return UtxoCacheTrace()

@@ -32,7 +32,7 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except capnp.KjException as error:
-        reason = _first_line(error)
+        reason, *_ = str(error).strip().splitlines() or [type(error).__name__]  # the rest may be a traceback
         match error.type:
             case "DISCONNECTED":
                 raise NodeUnavailable("the node closed the connection") from error
@@ -46,17 +46,10 @@ def translated(what: str) -> Iterator[None]:
                 raise CallFailed(f"{what}: {reason}") from error
 
 
-def _first_line(error: Exception) -> str:
-    """Return the first line of the message; that of a Python server ends with its traceback."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
-
-
 class ServerThread:
     """One of our threads in the node; it executes one call at a time."""
 
     def __init__(self, thread: Any) -> None:
-        """Use the node's Thread capability."""
         self.capability = thread
         self.retired = False  # the node is stopping: no call is begun any more
         self._lock = asyncio.Lock()
@@ -133,10 +126,7 @@ class GaveNothing(CallFailed):
 
 
 async def offered(thread: ServerThread, init: Any, method: str, limit: float | None = CALL_LIMIT) -> Any | None:
-    """Return the capability that an Init method makes, or None if the node does not have the method.
-
-    Raises CallFailed, and GaveNothing for a null capability.
-    """
+    """Return the capability that an Init method makes, None if there is no such method. Raises CallFailed."""
     try:
         made = await thread.call(init, method, limit=limit)
     except NotOffered:

@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from typing import Final
 
+from telegraf_bitcoin_ipc.collect.dialect import Dialect
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS, MEASUREMENT, Metric
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
 
 
 def _columns() -> dict[str, Dialect]:

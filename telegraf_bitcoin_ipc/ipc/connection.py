@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 import capnp
 
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
+from telegraf_bitcoin_ipc.ipc import schema
+from telegraf_bitcoin_ipc.ipc.dialects import TRACING
 from telegraf_bitcoin_ipc.ipc.guard_process import Guarded, GuardFailed, guarded
-from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session, prepare
+from telegraf_bitcoin_ipc.ipc.handshake import Loading, open_session
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.ipc.standing_guard import introduced
@@ -67,7 +69,7 @@ async def connect(
         elif not unguarded:
             try:
                 guard = await stack.enter_async_context(
-                    guarded(connection, forward_utxo=forward_utxo, meanwhile=prepare)
+                    guarded(connection, forward_utxo=forward_utxo, meanwhile=lambda: schema.load(TRACING.name))
                 )
             except GuardFailed as error:
                 log.log(level, "%s; polling only: without the guard, subscribing is not safe", error)
@@ -86,10 +88,7 @@ async def connect(
 async def look_at(
     node_socket: NodeSocket, *, unguarded: bool = False, limit: float = LOOK_LIMIT
 ) -> AsyncIterator[Connection]:
-    """Open a session that subscribes to nothing and ends within `limit` seconds, whatever the node does.
-
-    Raises NodeUnavailable, NodeStopping and UnsupportedNode.
-    """
+    """Open a session that subscribes to nothing and ends within `limit` seconds; raises as `connect` does."""
     waits_for = "it accepts the connection but does not answer"
 
     def on_wait(reason: str) -> None:

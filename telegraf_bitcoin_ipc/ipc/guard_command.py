@@ -49,12 +49,11 @@ def become(options: argparse.Namespace) -> list[str]:
         if os.path.realpath(options.listen) == os.path.realpath(options.node_socket):
             raise ConfigError("guard: PATH of --listen and NODE_SOCKET must differ")
     mode = MODE if options.mode is None else options.mode
-    group = "" if options.group is None else options.group
     return command(
         os.path.abspath(options.node_socket),
         os.path.abspath(options.listen) if options.listen else "",
         f"{mode:o}",
-        group,
+        "" if options.group is None else options.group,
         options.max_clients,
         SPIN_MICROSECONDS,
         module="service",

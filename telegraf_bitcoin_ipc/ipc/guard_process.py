@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
+import math
 import mmap
 import os
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
-from typing import Final, NamedTuple, Self
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager, closing
+from typing import Final, NamedTuple
 
 from telegraf_bitcoin_ipc.guard import contract, hello, memory
 
@@ -42,10 +43,7 @@ this package is imported, and Python caches its compiled form. A script would be
 
 
 class Guarded(NamedTuple):
-    """The socket that leads to the node through the guard, and a reader of the guard's totals since its start.
-
-    `standing` is whether the guard is a service, and not a process that the plugin started.
-    """
+    """The socket that leads to the node through a guard, its totals, and whether it is a service."""
 
     connection: socket.socket
     totals: Callable[[], Mapping[str, int]]
@@ -57,39 +55,22 @@ class GuardFailed(Exception):
 
 
 class Totals:
-    """A guard's totals, in memory that both processes map.
-
-    After `close`, `read` returns their last values.
-    """
+    """A guard's totals, in memory that both processes map; after `close`, `read` returns the last ones."""
 
     def __init__(self, descriptor: int) -> None:
-        """Map the memory to read it; the descriptor is closed by `close`. Raises OSError and ValueError."""
-        self.descriptor = descriptor
-        self._memory: mmap.mmap | bytes = mmap.mmap(descriptor, contract.SHARED_BYTES, prot=mmap.PROT_READ)
-
-    @classmethod
-    def new(cls) -> Self:
-        """Make the memory, filled with zeros. Raises OSError."""
-        descriptor = memory.unnamed()
-        try:
-            os.ftruncate(descriptor, contract.SHARED_BYTES)
-            return cls(descriptor)
-        except OSError:
-            os.close(descriptor)
-            raise
+        """Map the memory, whose descriptor is no longer needed then. Raises OSError and ValueError."""
+        self._memory = mmap.mmap(descriptor, contract.SHARED_BYTES, prot=mmap.PROT_READ)
+        self._last = b""
 
     def read(self) -> Mapping[str, int]:
         """Return the totals by name."""
-        numbers = struct.unpack(f"={len(contract.TOTALS)}Q", self._memory[:])
+        numbers = struct.unpack(f"={len(contract.TOTALS)}Q", self._last or self._memory[:])
         return dict(zip(contract.TOTALS, numbers, strict=True))
 
     def close(self) -> None:
         """Release the memory in this process; the guard keeps its own mapping."""
-        if isinstance(self._memory, mmap.mmap):
-            last = self._memory[:]
-            self._memory.close()
-            self._memory = last
-            os.close(self.descriptor)
+        self._last = self._memory[:]
+        self._memory.close()
 
 
 @asynccontextmanager
@@ -102,47 +83,38 @@ async def guarded(
     holds it. If this raises GuardFailed, `connection` is still open.
     """
     with ExitStack() as stack:
-        with _failing():
-            totals = stack.enter_context(closing(Totals.new()))
-            side = stack.enter_context(closing(Side(*socket.socketpair())))
-            stderr = memory.unnamed()
-            stack.callback(os.close, stderr)
-            process = _start(connection, side.its, totals.descriptor, stderr, forward_utxo)
+        try:
+            shared, stderr = _unnamed(stack), _unnamed(stack)
+            os.ftruncate(shared, contract.SHARED_BYTES)
+            totals = stack.enter_context(closing(Totals(shared)))
+            ours, its = map(stack.enter_context, socket.socketpair())
+            process = _start(connection, its, shared, stderr, forward_utxo)
+        except OSError as error:
+            raise GuardFailed(f"the guard cannot be started: {error}") from error
+        its.close()
+        ours.setblocking(False)
+        started, patience = False, None
         try:
             meanwhile()
-            await _ready(side.ours, process, stderr)
+            await _ready(ours, process, stderr)
+            started = True
             connection.close()
-            yield Guarded(side.ours, totals.read, standing=False)
+            yield Guarded(ours, totals.read, standing=False)
+        except asyncio.CancelledError:
+            patience = EXIT_TIMEOUT
+            raise
         finally:
-            failure = sys.exc_info()[1]
-            side.close()
-            await _wait_for_exit(process, EXIT_TIMEOUT if isinstance(failure, asyncio.CancelledError) else None)
+            ours.close()
+            await _wait_for_exit(process, patience)
             words = _written(stderr)
-            if (process.returncode or words) and not isinstance(failure, GuardFailed):
+            if started and (process.returncode or words):
                 log.error("the guard ended with status %d%s", process.returncode, words)
 
 
-@contextmanager
-def _failing() -> Iterator[None]:
-    """Turn an OSError into GuardFailed."""
-    try:
-        yield
-    except OSError as error:
-        raise GuardFailed(f"the guard cannot be started: {error}") from error
-
-
-class Side:
-    """A socket pair; the guard inherits one end."""
-
-    def __init__(self, ours: socket.socket, its: socket.socket) -> None:
-        """Hold both ends."""
-        self.ours, self.its = ours, its
-        ours.setblocking(False)
-
-    def close(self) -> None:
-        """Close both ends."""
-        self.ours.close()
-        self.its.close()
+def _unnamed(stack: ExitStack) -> int:
+    descriptor = memory.unnamed()
+    stack.callback(os.close, descriptor)
+    return descriptor
 
 
 def _start(
@@ -153,17 +125,14 @@ def _start(
     Its stderr is a file, because the guard can outlive this process and must never wait for a reader.
     """
     descriptors = (connection.fileno(), its.fileno(), shared)
-    try:
-        return subprocess.Popen(
-            command(*descriptors, SPIN_MICROSECONDS, int(forward_utxo)),
-            pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,
-        )
-    finally:
-        its.close()
+    return subprocess.Popen(
+        command(*descriptors, SPIN_MICROSECONDS, int(forward_utxo)),
+        pass_fds=descriptors,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=True,
+    )
 
 
 def command(*arguments: object, module: str = "loop") -> list[str]:
@@ -181,11 +150,9 @@ async def _ready(ours: socket.socket, process: subprocess.Popen[bytes], stderr: 
                 return
             await _wait_for_exit(process, None)
         why = f"exit status {process.returncode}"
-    except hello.NotSpoken as error:
-        why = str(error)
     except TimeoutError:
         why = f"it was not ready within {START_LIMIT:g} seconds"
-    except OSError as error:
+    except (hello.NotSpoken, OSError) as error:
         why = str(error)
     process.kill()  # it holds no subscription yet
     await _wait_for_exit(process, None)
@@ -200,18 +167,12 @@ def _written(stderr: int) -> str:
 
 
 async def _wait_for_exit(process: subprocess.Popen[bytes], patience: float | None) -> None:
-    """Wait for the guard to exit, for at most `patience` seconds; None is no limit.
-
-    The guard exits once the node has ended every subscription.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = None if patience is None else loop.time() + patience
+    """Wait at most `patience` seconds for the guard: it exits once the node has ended every subscription."""
+    clock = asyncio.get_running_loop().time
+    deadline = math.inf if patience is None else clock() + patience
     while process.poll() is None:
-        if deadline is not None and loop.time() > deadline:
-            log.warning(
-                "the guard is still waiting for the node; it continues alone, as process %d",
-                process.pid,
-            )
+        if clock() > deadline:
+            log.warning("the guard is still waiting for the node; it continues alone, as process %d", process.pid)
             process.returncode = 0  # else subprocess would warn that nothing waits for it
             return
         await asyncio.sleep(PAUSE)

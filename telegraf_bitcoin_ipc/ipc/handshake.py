@@ -15,12 +15,14 @@ What real nodes require:
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 import capnp
 
+from telegraf_bitcoin_ipc.aio import wait_at_most
+from telegraf_bitcoin_ipc.collect.dialect import Dialect
 from telegraf_bitcoin_ipc.errors import (
     CallFailed,
     NodeStopping,
@@ -31,8 +33,8 @@ from telegraf_bitcoin_ipc.errors import (
 )
 from telegraf_bitcoin_ipc.ipc import schema
 from telegraf_bitcoin_ipc.ipc.calls import GaveNothing, ServerThread, answer, offered
-from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, STOCK, STOCK_30, STOCK_31, STOCK_CHAIN, TRACING, Dialect
-from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
+from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, STOCK, STOCK_30, STOCK_31, STOCK_CHAIN, TRACING
+from telegraf_bitcoin_ipc.ipc.jsonrpc import JsonRpc
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,6 @@ IDLE_LIMIT: Final = 10.0
 LOADING_HINT: Final = 1.0
 """Seconds after which a makeMining call that has not returned is assumed to wait for the chain."""
 
-
 WITH_RPC: Final = (STOCK, STOCK_CHAIN)
 """The dialects with JSON-RPC of its own; each adds interfaces to the one before. Its Init has no other methods."""
 
@@ -67,11 +68,6 @@ class Loading(NamedTuple):
     is_loaded: Callable[[], bool] = lambda: True
     limit: float = LOADING_LIMIT
     on_wait: Callable[[str], None] = log.warning
-
-
-def prepare() -> None:
-    """Preload the schema; cached after the first call."""
-    schema.load(TRACING.name)
 
 
 @asynccontextmanager
@@ -96,28 +92,17 @@ async def open_session(
             await _finish(session.unsubscribe(), patience)
     finally:
         try:
-            await _finish(_idle(threads), IDLE_LIMIT if patience is None else patience)
+            # The call that waits for a tip may stay pending.
+            idle = asyncio.gather(*(thread.idle() for name, thread in threads.items() if name != "tip"))
+            await _finish(idle, IDLE_LIMIT if patience is None else patience)
         finally:
             client.close()
             stream.close()
 
 
-async def _idle(threads: Mapping[str, ServerThread]) -> None:
-    """Wait until no call is pending except the one that waits for a tip."""
-    for name, thread in threads.items():
-        if name != "tip":
-            await thread.idle()
-
-
-async def _finish(work: Coroutine[Any, Any, None], limit: float | None) -> None:
+async def _finish(work: Awaitable[Any], limit: float | None) -> None:
     """Finish the work, or stop it after `limit` seconds; a cancellation takes effect only after that."""
-
-    async def limited() -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                await work
-
-    task = asyncio.ensure_future(limited())
+    task = asyncio.ensure_future(wait_at_most(work, limit))
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
@@ -160,11 +145,12 @@ async def _with_node(init: Any, loaded: Any, threads: Mapping[str, ServerThread]
     node = await offered(thread, init, "makeNode")
     if node is None:
         return None
-    rpc = JsonRpc(thread, node=node)
+    rpc = JsonRpc(thread=thread, node=node)
     try:
         if (await thread.call(node, "shutdownRequested")).result:
             raise NodeStopping
-        version, chain = await rpc.version(), await rpc.chain()  # once these succeed the chain is loaded
+        version = await rpc.text("subversion")
+        chain = await rpc.text("chain")  # once this succeeds the chain is loaded
     except NotOffered:
         log.debug("makeNode did not make a Node: this node has another method at its ordinal")
         return None
@@ -175,7 +161,7 @@ async def _with_node(init: Any, loaded: Any, threads: Mapping[str, ServerThread]
         elif name != "tracing":
             raise UnsupportedNode(f"the node has the Node interface, but no {name.capitalize()} interface")
     dialect = TRACING if "tracing" in capabilities else CHAIN
-    return Session(dialect, capabilities, threads, loaded, rpc=rpc, version=version, chain=chain)
+    return Session(dialect, capabilities, threads, loaded, rpc, version, chain)
 
 
 async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: Loading) -> Session | None:
@@ -184,29 +170,24 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: L
     capability = await offered(threads["poll"], init, "makeRpc")
     if capability is None:
         return None
-    rpc = JsonRpc(threads["poll"], rpc=capability)
+    rpc = JsonRpc(thread=threads["poll"], rpc=capability)
     mining = await _once_loaded(threads["tip"], init, loading, rpc)
     if mining is None:
         raise UnsupportedNode("the node has the Rpc interface, but no Mining interface")
     capabilities = {"mining": mining, "rpc": capability}
-    dialect = await _richest(WITH_RPC, capabilities, threads["poll"], init)
+    dialect = await _richest(capabilities, threads["poll"], init)
     version = chain = ""
     try:
-        version = await rpc.version()
-        chain = await rpc.chain()
+        version = await rpc.text("subversion")
+        chain = await rpc.text("chain")
     except CallFailed as error:  # not allowed, for instance
         log.warning("%s", error)
-    return Session(dialect, capabilities, threads, loaded, rpc=rpc, version=version, chain=chain)
+    return Session(dialect, capabilities, threads, loaded, rpc, version, chain)
 
 
-async def _richest(
-    dialects: Sequence[Dialect], capabilities: dict[str, Any], thread: ServerThread, init: Any
-) -> Dialect:
-    """Return the last of `dialects`, each of which adds interfaces to the one before, whose interfaces are there.
-
-    Fills `capabilities`. The chain must be loaded. Raises NodeStopping.
-    """
-    dialect, *richer = dialects
+async def _richest(capabilities: dict[str, Any], thread: ServerThread, init: Any) -> Dialect:
+    """Return the richest of the dialects with JSON-RPC, and fill `capabilities`. Raises NodeStopping."""
+    dialect, *richer = WITH_RPC
     for each in richer:
         added: dict[str, Any] = {}
         for name in schema.INTERFACES[each.name]:
@@ -249,11 +230,7 @@ async def _with_mining(client: Any, threads: Mapping[str, ServerThread], loading
 
 
 async def _once_loaded(thread: ServerThread, init: Any, loading: Loading, rpc: JsonRpc | None) -> Any | None:
-    """Return the Mining that Core 31 and later make once their chain is loaded; None if @3 is not makeMining.
-
-    `rpc`, if given, reports what the node is doing meanwhile. Raises NodeStopping, and NodeUnavailable after the
-    limit.
-    """
+    """Return the Mining that Core 31 and later make once loaded, None if @3 makes none. Raises NodeStopping."""
     making = asyncio.ensure_future(offered(thread, init, "makeMining", limit=loading.limit))
     what = STARTING
     try:

@@ -1,10 +1,17 @@
-"""JSON-RPC requests and replies as text, for Node.executeRpc (tracing, chain) and Rpc.executeRpc (stock)."""
+"""Read-only JSON-RPC methods over the IPC socket: Node.executeRpc (tracing, chain), or Rpc.executeRpc (stock)."""
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal, NoReturn
 
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NodeUnavailable, NotAllowed
+from telegraf_bitcoin_ipc.ipc.calls import ServerThread
+from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY
+
+USER: Final = "telegraf-bitcoin-ipc"
+"""The user of Rpc.executeRpc, for the node's log and its -rpcwhitelist."""
 
 IN_WARMUP: Final = -28
 """RPC_IN_WARMUP of Bitcoin Core: the node has not loaded its chain yet."""
@@ -17,11 +24,6 @@ MISC_ERROR: Final = -1
 
 PRUNED: Final = "pruned data"
 """Distinguishes a pruned block from the other errors of that code (getblockstats, Bitcoin Core 31.99)."""
-
-
-def parameters(values: Sequence[Any]) -> str:
-    """Return the parameters as a JSON array, as Node.executeRpc takes them."""
-    return json.dumps(values)
 
 
 def request(method: str, values: Sequence[Any]) -> str:
@@ -77,3 +79,31 @@ def _refusal(method: str, error: Any) -> CallFailed | NodeUnavailable:
         return CallFailed(f"{method}: the answer is not valid JSON-RPC (its error code is {code!r})")
     failure = DataPruned if code == MISC_ERROR and PRUNED in str(message) else CallFailed
     return failure(f"{method}: {message} (error {code})", code)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonRpc:
+    """Calls read-only JSON-RPC methods through the node's Node or Rpc, as `await rpc(method, *values)`."""
+
+    thread: ServerThread
+    node: Any = None
+    rpc: Any = None
+
+    async def __call__(self, method: str, *values: Any) -> Any:
+        """Return a method's result. Raises CallFailed, NodeUnavailable, and ValueError for any other method."""
+        if method not in READ_ONLY:
+            raise ValueError(f"{method} is not one of the read-only methods")
+        call = partial(self.thread.call, what=method, uri="")
+        if self.rpc is not None:
+            results = await call(self.rpc, "executeRpc", request=request(method, values), user=USER)
+            return reply(method, results.result)
+        results = await call(self.node, "executeRpc", command=method, params=json.dumps(values))
+        return result(method, results.result, results.rpcError, results.error)
+
+    async def text(self, field: Literal["subversion", "chain"]) -> str:
+        """Return the node's version or chain. Raises CallFailed, and NodeUnavailable while the node is loading."""
+        method = "getnetworkinfo" if field == "subversion" else "getblockchaininfo"
+        result = await self(method)
+        if not isinstance(result, dict):
+            raise CallFailed(f"{method}: the answer is malformed")
+        return str(result.get(field, ""))

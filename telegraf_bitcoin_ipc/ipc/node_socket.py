@@ -16,7 +16,6 @@ class NodeSocket:
     """
 
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start without having seen the socket."""
         self.path = path
         self.stopped: Run = NO_RUN
         self._node = node.NodeSocket(path, clock)
@@ -59,8 +58,5 @@ class NodeSocket:
         self.stopped = self._node.run if self._answer is None else self._answer.run
 
     def is_loaded(self) -> bool:
-        """Return whether the node has loaded its chain and is not shutting down, without a call to it.
-
-        A guard has looked when it connected to the node.
-        """
+        """Return whether the chain is loaded and the node not stopping, without a call to the node."""
         return self._node.is_loaded() if self._answer is None else self._answer.loaded

@@ -7,21 +7,14 @@ KeyError, TypeError or ValueError.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from telegraf_bitcoin_ipc.collect.tags import OTHER, PING_STATS
-from telegraf_bitcoin_ipc.collect.values import Labelled, Number, PeerTotals, Value
-
-Read = Callable[[Any], Value]
+from telegraf_bitcoin_ipc.collect.values import Labelled, Number, PeerTotals, Read
 
 SATOSHI: Final = 100_000_000
 """Satoshi in a bitcoin."""
-
-VBYTES_PER_KVB: Final = 1000
-"""JSON-RPC feerates are in bitcoin per 1,000 virtual bytes."""
-
-BITCOIN_CORE_DIRECTIONS: Final = {"inbound": "connections_in", "outbound": "connections_out"}
 
 
 def number(value: Any) -> Number | None:
@@ -31,40 +24,27 @@ def number(value: Any) -> Number | None:
     raise TypeError(f"{value!r} is not a number")
 
 
-def field(name: str) -> Read:
-    """Return a reader of one field; None if it is missing."""
-    return lambda result: number(result.get(name))
-
-
 def real(value: Any) -> float | None:
     """Return a JSON number as a float; JSON does not distinguish a whole float from an integer."""
     known = number(value)
     return None if known is None else float(known)
 
 
-def real_field(name: str) -> Read:
-    """Return a reader of one field as a float; None if it is missing."""
-    return lambda result: real(result.get(name))
-
-
-def satoshi(name: str) -> Read:
-    """Return a reader of an amount in bitcoin."""
-    return lambda result: _satoshi(result.get(name))
-
-
-def feerate(name: str) -> Read:
-    """Return a reader of a feerate in bitcoin per 1,000 virtual bytes."""
-    return lambda result: _per_vbyte(result.get(name))
-
-
-def _satoshi(value: Any) -> int | None:
+def satoshi(value: Any) -> int | None:
+    """Return an amount in bitcoin as satoshi."""
     bitcoin = number(value)
     return None if bitcoin is None else round(bitcoin * SATOSHI)
 
 
-def _per_vbyte(value: Any) -> float | None:
-    per_kvb = _satoshi(value)
-    return None if per_kvb is None else per_kvb / VBYTES_PER_KVB
+def feerate(value: Any) -> float | None:
+    """Return a feerate in bitcoin per 1,000 virtual bytes as satoshi per virtual byte."""
+    per_kvb = satoshi(value)
+    return None if per_kvb is None else per_kvb / 1000
+
+
+def field(name: str, read: Read = number) -> Read:
+    """Return a reader of one field; None if it is missing."""
+    return lambda result: read(result.get(name))
 
 
 def warnings(result: Any) -> int:
@@ -75,7 +55,7 @@ def warnings(result: Any) -> int:
 
 def directions(result: Any) -> Labelled:
     """Return the peers by direction, from getnetworkinfo."""
-    return {direction: int(result[name]) for direction, name in BITCOIN_CORE_DIRECTIONS.items()}
+    return {"inbound": int(result["connections_in"]), "outbound": int(result["connections_out"])}
 
 
 def count_of(name: str, known: Iterable[str]) -> Read:
@@ -106,7 +86,7 @@ def bytes_by_message(name: str, known: Collection[str]) -> Read:
 
 def fee_estimates(results: Any) -> Labelled:
     """Return the feerates by target; a target without enough data is left out."""
-    rates = {target: _per_vbyte(result.get("feerate")) for target, result in results.items()}
+    rates = {target: feerate(result.get("feerate")) for target, result in results.items()}
     return {target: rate for target, rate in rates.items() if rate is not None}
 
 

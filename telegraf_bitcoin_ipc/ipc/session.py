@@ -7,8 +7,10 @@ aborts a busy tracing node about once in 30 times. waitTipChanged is the one exc
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NoReturn
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, NoReturn
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Dialect, Source
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.collect.values import Block, Header, Value
 from telegraf_bitcoin_ipc.errors import (
@@ -27,9 +29,7 @@ from telegraf_bitcoin_ipc.ipc.callbacks import (
     utxo_cache_trace,
 )
 from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT, ServerThread, answer, translated
-from telegraf_bitcoin_ipc.ipc.dialects import Dialect, Source
-from telegraf_bitcoin_ipc.ipc.origins import RPC, Call
-from telegraf_bitcoin_ipc.ipc.rpc import JsonRpc
+from telegraf_bitcoin_ipc.ipc.jsonrpc import JsonRpc
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +50,11 @@ UNANSWERED_WARNING: Final = 5.0
 """Seconds after which the log mentions a subscription that has not ended yet."""
 
 
-class Subscribed:
-    """One subscription: the server that the node calls, and the handler that ends it.
+class Subscribed(NamedTuple):
+    """The server that the node calls, and the subscribing call, whose result is the handler that ends it."""
 
-    `request` is the subscribing call, answered or not; its result is the handler.
-    """
-
-    def __init__(self, subscriber: Subscriber, request: asyncio.Future[Any]) -> None:
-        """Keep the request that was sent."""
-        self.subscriber = subscriber
-        self.request = request
+    subscriber: Subscriber
+    request: asyncio.Future[Any]
 
     @property
     def failed(self) -> bool:
@@ -82,49 +77,34 @@ class Subscribed:
         await self.subscriber.destroyed.wait()
 
 
+@dataclass(eq=False)
 class Session:
     """An open session: polls, subscriptions and the tip of a node whose dialect is known.
+
+    `capabilities` are the node's interfaces by name, `threads` our threads in the node by name, `schema` the
+    dialect's. `json_rpc` is None if the dialect has none; `version` and `chain` are empty if unknown.
 
     `tip_works` is the result of `probe_tip`. While it is false nothing may be subscribed: the node's stop would go
     unnoticed, and a node that stops with a subscriber aborts.
     """
 
-    def __init__(
-        self,
-        dialect: Dialect,
-        capabilities: Mapping[str, Any],
-        threads: Mapping[str, ServerThread],
-        schema: Any,
-        *,
-        rpc: JsonRpc | None = None,
-        version: str = "",
-        chain: str = "",
-    ) -> None:
-        """Use what the handshake gathered; see `handshake.open_session`.
-
-        `capabilities` are the node's interfaces by name, `threads` our threads in the node by name, `schema` the
-        dialect's. `rpc` is None if the dialect has no JSON-RPC; `version` and `chain` are empty if unknown.
-        """
-        self.dialect = dialect
-        self.version, self.chain = version, chain
-        self.capabilities = capabilities
-        self.threads = threads
-        self._rpc = rpc
-        self.tip_works = False
-        self._schema = schema
-        self._subscriptions: dict[Subscription, Subscribed] = {}
+    dialect: Dialect
+    capabilities: Mapping[str, Any]
+    threads: Mapping[str, ServerThread]
+    schema: Any
+    json_rpc: JsonRpc | None = None
+    version: str = ""
+    chain: str = ""
+    tip_works: bool = field(default=False, init=False)
+    _subscriptions: dict[Subscription, Subscribed] = field(default_factory=dict, init=False)
 
     def __str__(self) -> str:
-        """Return a short description for the log."""
         return f"node {self.version or 'of unknown version'}, chain {self.chain or 'unknown'}, {self.dialect.name}"
 
     async def read(self, source: Source) -> dict[str, Value]:
-        """Make a source's call and return its values by metric.
-
-        Raises CallFailed (PartlyFailed if some of the values are known) or NodeUnavailable.
-        """
+        """Return a source's values by metric. Raises NodeUnavailable and CallFailed (PartlyFailed)."""
         problems: list[CallFailed] = []
-        results = await self._all_results(source.call, problems)
+        results = await self._results(source.call, problems)
         values: dict[str, Value] = {}
         for metric, read in source.values.items():
             try:
@@ -137,55 +117,47 @@ class Session:
             raise PartlyFailed(str(problems[0]), values) from problems[0]
         return values
 
-    async def _all_results(self, call: Call, problems: list[CallFailed]) -> Any:
+    async def _results(self, call: Call, problems: list[CallFailed]) -> Any:
         """Return the results of a call; of a repeated one (`each`) those that came, by argument."""
+        if call.interface != RPC:
+            capability = self.capabilities[call.interface]
+            return await self.threads["poll"].call(capability, call.method, **dict(call.arguments))
         if not call.each:
-            return await self._results(call, *(value for _, value in call.arguments))
+            return await self.rpc(call.method, *(value for _, value in call.arguments))
         results: dict[str, Any] = {}
         for value in call.each:
             try:
-                results[str(value)] = await self._results(call, value)
+                results[str(value)] = await self.rpc(call.method, value)
             except CallFailed as error:
                 problems.append(error)
         if not results:
             raise problems[0]
         return results
 
-    async def _results(self, call: Call, *values: Any) -> Any:
-        if call.interface == RPC:
-            return await self.rpc(call.method, *values)
-        capability = self.capabilities[call.interface]
-        return await self.threads["poll"].call(capability, call.method, **dict(call.arguments))
-
     async def rpc(self, method: str, *values: Any) -> Any:
         """Return the result of a read-only JSON-RPC method; raises CallFailed or NodeUnavailable."""
-        if self._rpc is None:
+        if self.json_rpc is None:
             raise ValueError(f"the dialect {self.dialect.name} has no JSON-RPC")
-        return await self._rpc(method, *values)
+        return await self.json_rpc(method, *values)
 
     async def header(self, block_hash: str) -> Header:
         """Return a block's header, on the active chain or off it; raises CallFailed."""
         header = await self.rpc("getblockheader", block_hash)
         try:
-            return Header(
-                block_hash, header.get("previousblockhash", ""), int(header["height"]), int(header["nTx"])
-            )
+            previous = header.get("previousblockhash", "")
+            return Header(block_hash, previous, int(header["height"]), int(header["nTx"]))
         except MALFORMED as error:
             raise CallFailed(f"getblockheader: the answer is malformed ({error!r})") from error
 
     async def subscribe_chain(self, sink: ChainSink) -> None:
         """Subscribe `sink` to every chain and mempool event; raises CallFailed."""
-        subscriber = chain_notifications(self._schema, sink)
-        await self._subscribe(
-            Subscription.CHAIN, subscriber, "chain", "handleNotifications", notifications=subscriber
-        )
+        server = chain_notifications(self.schema, sink)
+        await self._subscribe(Subscription.CHAIN, server, "chain", "handleNotifications", notifications=server)
 
     async def subscribe_utxo_cache(self, sink: UtxoSink) -> None:
         """Subscribe `sink` to every UTXO cache event; raises CallFailed."""
-        subscriber = utxo_cache_trace(self._schema, sink)
-        await self._subscribe(
-            Subscription.UTXO_CACHE, subscriber, "tracing", "traceUtxoCache", callback=subscriber
-        )
+        server = utxo_cache_trace(self.schema, sink)
+        await self._subscribe(Subscription.UTXO_CACHE, server, "tracing", "traceUtxoCache", callback=server)
 
     async def _subscribe(
         self, name: Subscription, subscriber: Subscriber, interface: str, method: str, **arguments: Any
@@ -232,10 +204,8 @@ class Session:
 
     async def _next_tip(self, tip: bytes, *, limit: float | None, **limited: Any) -> tuple[bytes, int]:
         """Wait until the tip is not `tip`, or until the timeout; return the hash and height of the tip."""
-        what = "waitTipChanged"
-        changed = await self.threads["tip"].call(
-            self.capabilities["mining"], what, currentTip=tip, limit=limit, **limited
-        )
+        call, mining, what = self.threads["tip"].call, self.capabilities["mining"], "waitTipChanged"
+        changed = await call(mining, what, currentTip=tip, limit=limit, **limited)
         with translated(what):
             found, height = bytes(changed.result.hash), changed.result.height
         if not found:
@@ -247,10 +217,7 @@ class Session:
         return found, height
 
     async def unsubscribe(self) -> None:
-        """End every subscription, one after another, and return when the node will make no more calls.
-
-        Has no time limit; returns early if the connection is lost.
-        """
+        """End every subscription, one after another; return, without a time limit, when the last has ended."""
         try:
             for name, subscription in reversed(self._subscriptions.items()):
                 ending = asyncio.ensure_future(subscription.end(self.threads["subscribe"]))

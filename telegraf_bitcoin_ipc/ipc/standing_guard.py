@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from functools import partial
 from typing import Final
 
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
@@ -23,10 +24,7 @@ DESCRIPTORS: Final = 2
 async def introduced(
     connection: socket.socket, node_socket: NodeSocket, *, forward_utxo: bool
 ) -> AsyncIterator[Guarded]:
-    """Ask the guard at the other end of a socket of type SOCK_SEQPACKET for a session, and hold the session.
-
-    Raises NodeStopping, and NodeUnavailable with the guard's sentence if there is no session.
-    """
+    """Hold a session with the guard's node. Raises NodeStopping, and NodeUnavailable with the guard's sentence."""
     with ExitStack() as stack:
         try:
             with closing(connection):
@@ -36,20 +34,17 @@ async def introduced(
             for descriptor in descriptors:
                 stack.callback(os.close, descriptor)
             answer = hello.Answer.of(packet)
-        except TimeoutError:
-            raise NodeUnavailable(f"the guard has not answered within {ANSWER_LIMIT:g} seconds") from None
-        except (OSError, hello.NotSpoken) as error:
-            raise NodeUnavailable(f"the guard refused a session: {error}") from error
-        if answer.stopping:
-            raise NodeStopping
-        if answer.sentence or len(descriptors) != DESCRIPTORS:
-            raise NodeUnavailable(f"the guard refused a session: {answer.sentence or 'its answer is malformed'}")
-        node_socket.introduced(answer)
-        try:
+            if answer.stopping:
+                raise NodeStopping
+            if answer.sentence or len(descriptors) != DESCRIPTORS:
+                raise hello.NotSpoken(answer.sentence or "its answer is malformed")
+            node_socket.introduced(answer)
             session = stack.enter_context(socket.socket(fileno=os.dup(descriptors[0])))
             session.setblocking(False)
-            totals = stack.enter_context(closing(Totals(os.dup(descriptors[1]))))
-        except (OSError, ValueError) as error:
+            totals = stack.enter_context(closing(Totals(descriptors[1])))
+        except TimeoutError:
+            raise NodeUnavailable(f"the guard has not answered within {ANSWER_LIMIT:g} seconds") from None
+        except (OSError, ValueError, hello.NotSpoken) as error:
             raise NodeUnavailable(f"the guard refused a session: {error}") from error
         yield Guarded(session, totals.read, standing=True)
 
@@ -65,15 +60,11 @@ async def _answered(connection: socket.socket, request: bytes) -> tuple[bytes, l
         await readable.wait()
     finally:
         loop.remove_reader(connection)
-    packet, descriptors = _receive(connection)
+    receive = partial(socket.recv_fds, connection, hello.MOST_BYTES, DESCRIPTORS)
+    try:
+        packet, descriptors, *_ = receive()
+    except ConnectionResetError:  # the answer of a guard that does not read the request is behind it
+        packet, descriptors, *_ = receive()
     if not packet:
         raise hello.NotSpoken("it closed the connection")
     return packet, descriptors
-
-
-def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
-    """Read one packet: behind the reset by a guard that answers without reading the request."""
-    try:
-        return socket.recv_fds(connection, hello.MOST_BYTES, DESCRIPTORS)[:2]
-    except ConnectionResetError:
-        return socket.recv_fds(connection, hello.MOST_BYTES, DESCRIPTORS)[:2]

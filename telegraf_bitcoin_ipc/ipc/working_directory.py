@@ -4,11 +4,8 @@ After `sudo -u bitcoin` in a home of mode 0700, the working directory cannot be 
 """
 
 import os
-from typing import Final
 
 from telegraf_bitcoin_ipc.errors import ConfigError
-
-ROOT: Final = "/"
 
 
 def usable() -> bool:
@@ -29,7 +26,7 @@ def prepare_for_capnp() -> None:
     """
     os.environ.pop("PWD", None)
     if not usable():
-        os.chdir(ROOT)
+        os.chdir("/")
 
 
 def checked(option: str, path: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from telegraf_bitcoin_ipc.collect.absence import Reason, why
+from telegraf_bitcoin_ipc.collect.dialect import Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.errors import ConfigError
@@ -265,7 +265,7 @@ def _why_missing(row: Row, page: Page) -> str:
     inactive = Sample(f"{PREFIX}subscription_active", traced, 0) in page
     downloading = value(page, f"{PREFIX}ibd") == 1
     # A group of which nothing is shown is off, unless the node is the reason.
-    groups = GROUPS if dialect.missing(row.new) else {METRICS[each].group for each in shown if each in METRICS}
+    groups = GROUPS if row.new in dialect.lacking else {METRICS[each].group for each in shown if each in METRICS}
     reason = why(row.new, dialect, groups, no_utxo_trace=inactive and not downloading, downloading=downloading)
     return WORDS[reason].format(group=METRICS[row.new].group)
 

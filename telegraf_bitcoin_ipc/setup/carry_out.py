@@ -35,14 +35,13 @@ def carry_out(step: plan.Step, root: Root, execute: Run) -> None:
 
     Enabling is recorded first: if the unit is enabled but does not start, there is something to undo.
     """
-    done = plan.record([step])
-    first = isinstance(step, plan.Enable)
+    first = "enable" in step.record
     try:
         if first:
-            _remember(root, done)
+            _remember(root, step.record)
         _do(step, root, execute)
-        if done and not first:
-            _remember(root, done)
+        if step.record and not first:
+            _remember(root, step.record)
     except OSError as error:
         raise StepFailed(f"{error.filename}: {error.strerror}") from error
 
@@ -56,19 +55,9 @@ def _do(step: plan.Step, root: Root, execute: Run) -> None:
                 file.write(text)
         case plan.Remove(path, changed):
             _remove(root.path(path), changed)
-        case plan.Join(account, group):
-            execute(["usermod", "--append", "--groups", group, account])
-        case plan.Leave(account, group):
-            execute(["gpasswd", "--delete", account, group])
-        case plan.Enable(unit):
-            execute(["systemctl", "enable", "--now", unit])
-        case plan.Disable(unit, service):
-            execute(["systemctl", "disable", "--now", unit])
-            execute(["systemctl", "stop", service])
-        case plan.ReadUnits():
-            execute(["systemctl", "daemon-reload"])
-        case plan.Reload(unit, restart):
-            execute(["systemctl", "try-restart" if restart else "try-reload-or-restart", unit])
+        case plan.Order(_, commands):
+            for command in commands:
+                execute(command)
 
 
 def _remove(path: Path, changed: bool) -> None:
@@ -80,11 +69,11 @@ def _remove(path: Path, changed: bool) -> None:
         path.parent.rmdir()
 
 
-def _remember(root: Root, done: list[list[str]]) -> None:
+def _remember(root: Root, done: Sequence[str]) -> None:
     path = root.path(plan.RECORD)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     before = json.loads(root.read(plan.RECORD) or "[]")
-    path.write_text(json.dumps([*before, *done]) + "\n")
+    path.write_text(json.dumps([*before, done]) + "\n")
 
 
 def forget(root: Root) -> None:

@@ -87,7 +87,7 @@ def _agreed(steps: Sequence[plan.Step], options: argparse.Namespace, root: Root)
     """Print the steps, and ask for confirmation. Raises ConfigError without a terminal, or without root."""
     print("steps:", flush=True)
     for step in steps:
-        print(f"  {plan.words(step)}", flush=True)
+        print(f"  {step.words}", flush=True)
     if not os.access(root.path("etc/systemd/system"), os.W_OK):
         raise ConfigError("this needs root: run it with sudo")
     if options.yes:

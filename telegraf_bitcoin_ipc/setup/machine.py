@@ -3,11 +3,12 @@
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from telegraf_bitcoin_ipc.setup import nodes, plan, units
-from telegraf_bitcoin_ipc.setup.nodes import Node
+from telegraf_bitcoin_ipc.setup import nodes, plan
+from telegraf_bitcoin_ipc.setup.nodes import Node, Service
 
 UNIT_DIRECTORIES: Final = (
     "etc/systemd/system",
@@ -45,12 +46,11 @@ class Accounts(NamedTuple):
     primary: Mapping[str, str]
 
 
+@dataclass
 class Root:
     """A machine's files below a directory; what cannot be read is not there."""
 
-    def __init__(self, directory: Path) -> None:
-        """Look below `directory`, which is / for this machine."""
-        self.directory = directory
+    directory: Path
 
     def path(self, name: str) -> Path:
         """Return where a file of the machine is."""
@@ -85,29 +85,26 @@ class Root:
             for name, _, _, listed in self._groups()
         }
 
-    def services(self) -> Iterator[units.Service]:
+    def services(self) -> Iterator[Service]:
         """Yield every installed service."""
-        files: dict[str, Path] = {}
-        for directory in UNIT_DIRECTORIES:
-            for path in sorted(self.path(directory).glob("*.service")):
-                files.setdefault(path.name, path)
-        for name, path in files.items():
-            texts = [each.read_text(errors="replace") for each in (path, *self._drop_ins(name)) if each.is_file()]
-            yield units.service(name, texts)
+        for name, path in self._units("*.service").items():
+            files = [path, *(drop_in for _, drop_in in sorted(self._units(f"{name}.d/*.conf").items()))]
+            yield nodes.service(name, [file.read_text(errors="replace") for file in files if file.is_file()])
 
-    def _drop_ins(self, name: str) -> list[Path]:
+    def _units(self, pattern: str) -> dict[str, Path]:
+        """Return systemd's files by name, as it finds them: the first directory counts."""
         found: dict[str, Path] = {}
         for directory in UNIT_DIRECTORIES:
-            for path in self.path(directory).glob(f"{name}.d/*.conf"):
+            for path in sorted(self.path(directory).glob(pattern)):
                 found.setdefault(path.name, path)
-        return [found[each] for each in sorted(found)]
+        return found
 
     def nodes(self) -> tuple[list[Node], list[str]]:
         """Return the nodes with an IPC socket, and the units of the nodes that have none configured."""
-        accounts, services = self.accounts(), list(self.services())
+        accounts = self.accounts()
         found: dict[str, Node] = {}
         without = []
-        for service in services:
+        for service in self.services():
             if nodes.is_node(service.command):
                 user = service.user or "root"
                 path = nodes.socket_of(service.command, accounts.homes.get(user, "/root"), self.read)
@@ -119,13 +116,13 @@ class Root:
             for chain in nodes.DIRECTORIES.values():
                 for place in self.directory.glob(f"{directory}/{chain}"):
                     name = "/" + (place / nodes.SOCKET).relative_to(self.directory).as_posix()
-                    if name not in found and (node := self.node_at(name, services)):
+                    if name not in found and (node := self.node_at(name)):
                         found[name] = node
         return list(found.values()), [
             unit for unit in without if unit not in {node.unit for node in found.values()}
         ]
 
-    def node_at(self, socket: str, services: list[units.Service] | None = None) -> Node | None:
+    def node_at(self, socket: str) -> Node | None:
         """Return the node whose socket is there, by the account that owns it; None if there is none."""
         try:
             status = self.path(socket).stat()
@@ -136,8 +133,7 @@ class Root:
         accounts = self.accounts()
         user = accounts.users.get(status.st_uid, str(status.st_uid))
         group = accounts.groups.get(status.st_gid, str(status.st_gid))
-        running = self.services() if services is None else services
-        named = [each.name for each in running if socket in each.command and each.name != plan.GUARD]
+        named = [each.name for each in self.services() if socket in each.command and each.name != plan.GUARD]
         return Node(socket, user, group, named[0] if named else "")
 
     def machine(self) -> plan.Machine:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.setup.nodes import Node
-from telegraf_bitcoin_ipc.setup.units import quoted
+from telegraf_bitcoin_ipc.setup.nodes import Node, quoted
 from telegraf_bitcoin_ipc.telegraf.sample_config import render
 
 GUARD: Final = "bitcoin-ipc-guard.service"
@@ -43,18 +42,15 @@ class Write(NamedTuple):
     path: str
     text: str
 
+    @property
+    def words(self) -> str:
+        """What it does, as a line for the person who is asked."""
+        return f"write {self.path}"
 
-class Join(NamedTuple):
-    """Put an account into a group."""
-
-    account: str
-    group: str
-
-
-class Enable(NamedTuple):
-    """Enable and start a unit."""
-
-    unit: str
+    @property
+    def record(self) -> tuple[str, ...]:
+        """What to remember, so that it can be undone."""
+        return "write", self.path, digest(self.text)
 
 
 class Remove(NamedTuple):
@@ -62,55 +58,59 @@ class Remove(NamedTuple):
 
     path: str
     changed: bool
+    record: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """What it does, as a line for the person who is asked."""
+        return (
+            f"rename {self.path}, which was changed, to {self.path}.saved"
+            if self.changed
+            else f"remove {self.path}"
+        )
 
 
-class Leave(NamedTuple):
+class Order(NamedTuple):
+    """Have the system do something, by its commands."""
+
+    words: str
+    commands: tuple[tuple[str, ...], ...]
+    record: tuple[str, ...] = ()
+
+
+Step = Write | Remove | Order
+
+READ_UNITS: Final = Order("have systemd read its unit files", (("systemctl", "daemon-reload"),))
+
+
+def join(account: str, group: str) -> Order:
+    """Put an account into a group."""
+    command = ("usermod", "--append", "--groups", group, account)
+    return Order(f"put the account {account} into the group {group}", (command,), ("join", account, group))
+
+
+def leave(account: str, group: str) -> Order:
     """Take an account out of a group."""
+    command = ("gpasswd", "--delete", account, group)
+    return Order(f"take the account {account} out of the group {group}", (command,))
 
-    account: str
-    group: str
+
+def enable(unit: str) -> Order:
+    """Enable and start a unit."""
+    command = ("systemctl", "enable", "--now", unit)
+    return Order(f"enable and start {unit}", (command,), ("enable", unit, GUARD))
 
 
-class Disable(NamedTuple):
+def disable(unit: str, service: str) -> Order:
     """Disable and stop a unit, and the service that it started."""
-
-    unit: str
-    service: str
-
-
-class ReadUnits(NamedTuple):
-    """Have systemd read the unit files again."""
+    commands = (("systemctl", "disable", "--now", unit), ("systemctl", "stop", service))
+    return Order(f"disable and stop {unit} and {service}", commands)
 
 
-class Reload(NamedTuple):
+def reload(unit: str, *, restart: bool) -> Order:
     """Have a running service read its configuration again; `restart` where that is not enough."""
-
-    unit: str
-    restart: bool
-
-
-Step = Write | Join | Enable | Remove | Leave | Disable | ReadUnits | Reload
-
-
-def words(step: Step) -> str:
-    """Return what a step does, as a line for the person who is asked."""
-    match step:
-        case Write(path):
-            return f"write {path}"
-        case Join(account, group):
-            return f"put the account {account} into the group {group}"
-        case Enable(unit):
-            return f"enable and start {unit}"
-        case Remove(path, changed):
-            return f"rename {path}, which was changed, to {path}.saved" if changed else f"remove {path}"
-        case Leave(account, group):
-            return f"take the account {account} out of the group {group}"
-        case Disable(unit, service):
-            return f"disable and stop {unit} and {service}"
-        case ReadUnits():
-            return "have systemd read its unit files"
-        case Reload(unit, restart):
-            return f"{'restart' if restart else 'reload'} {unit}, if it runs"
+    words, command = ("restart", "try-restart") if restart else ("reload", "try-reload-or-restart")
+    return Order(f"{words} {unit}, if it runs", (("systemctl", command, unit),))
 
 
 def drop_in(node: Node, program: str) -> str:
@@ -128,10 +128,7 @@ def drop_in(node: Node, program: str) -> str:
 
 
 def plan(machine: Machine, node: Node, program: str, group: str, address: str) -> tuple[list[Step], list[str]]:
-    """Return the steps that are still to be done, and a sentence for all that exists and stays as it is.
-
-    Raises ConfigError if Telegraf or the group is missing, or the address is taken.
-    """
+    """Return the steps to be done, and a sentence for all that stays. Raises ConfigError if they cannot be."""
     if not machine.account:
         raise ConfigError(f"there is no {TELEGRAF} with an account of its own: install Telegraf first")
     if group not in machine.members:
@@ -143,17 +140,17 @@ def plan(machine: Machine, node: Node, program: str, group: str, address: str) -
     if group != DEFAULT_GROUP and _write(machine, GROUP_DROP_IN, text, steps, kept):
         changed = GUARD_SOCKET_UNIT  # takes the guard with it
     if changed:
-        steps.append(ReadUnits())
+        steps.append(READ_UNITS)
     joins = machine.account not in machine.members[group]
     if joins:
-        steps.append(Join(machine.account, group))
+        steps.append(join(machine.account, group))
     if not machine.enabled:
-        steps.append(Enable(GUARD_SOCKET_UNIT))
+        steps.append(enable(GUARD_SOCKET_UNIT))
     elif changed:
-        steps.append(Reload(changed, restart=True))
+        steps.append(reload(changed, restart=True))
     configured = _configure(machine, [program, GUARD_SOCKET], address, steps, kept)
     if configured or joins:
-        steps.append(Reload(TELEGRAF, restart=joins))
+        steps.append(reload(TELEGRAF, restart=joins))
     return steps, kept
 
 
@@ -184,27 +181,8 @@ def _configure(machine: Machine, command: Sequence[str], address: str, steps: li
     return True
 
 
-def record(steps: Sequence[Step]) -> list[list[str]]:
-    """Return what to remember of steps that were done, so that it can be undone."""
-    done: list[list[str]] = []
-    for step in steps:
-        match step:
-            case Write(path, text):
-                done.append(["write", path, digest(text)])
-            case Join(account, group):
-                done.append(["join", account, group])
-            case Enable(unit):
-                done.append(["enable", unit, GUARD])
-            case _:
-                pass
-    return done
-
-
 def undo(text: str, files: Mapping[str, str]) -> list[Step]:
-    """Return the steps that take back what the record says, and nothing else: first Telegraf's, last the units'.
-
-    Raises ConfigError if the record cannot be read.
-    """
+    """Return the steps that undo the record, Telegraf's first. Raises ConfigError if it cannot be read."""
     try:
         done = [(str(kind), str(first), str(second)) for kind, first, second in json.loads(text)]
     except (TypeError, ValueError) as error:
@@ -214,11 +192,11 @@ def undo(text: str, files: Mapping[str, str]) -> list[Step]:
         match kind:
             case "write" if first in files:
                 steps.append(Remove(first, digest(files[first]) != second))
-                steps.append(Reload(TELEGRAF, restart=False) if first == TELEGRAF_CONFIG else ReadUnits())
+                steps.append(reload(TELEGRAF, restart=False) if first == TELEGRAF_CONFIG else READ_UNITS)
             case "join":
-                steps.append(Leave(first, second))
+                steps.append(leave(first, second))
             case "enable":
-                steps.append(Disable(first, second))
+                steps.append(disable(first, second))
     return steps
 
 

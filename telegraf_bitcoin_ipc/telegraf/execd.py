@@ -10,6 +10,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 LINES_KEPT: Final = 1000
@@ -113,7 +114,8 @@ class LineWriter:
                 self._waiting -= len(lines)
                 self._writing = True
             try:
-                _write_all(self._descriptor, _encoded(lines))
+                text = "".join(f"{line}\n" for line in lines)
+                _write_all(self._descriptor, text.encode(errors="backslashreplace"))  # a path may not be UTF-8
             except OSError:
                 with self._changed:
                     self._broken = True
@@ -122,11 +124,6 @@ class LineWriter:
                     self._changed.notify_all()
                 self._on_broken()
                 return
-
-
-def _encoded(lines: Sequence[str]) -> bytes:
-    """Return the lines in UTF-8; what cannot be encoded (a path's raw bytes) is escaped."""
-    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -148,12 +145,10 @@ def watch_stdin(descriptor: int, on_newline: Callable[[], None], on_end: Callabl
     """Call back from a thread: at each newline, and once at the end of file, by which Telegraf requests a stop."""
 
     def work() -> None:
-        try:
+        with suppress(OSError):  # reading from a terminal that was closed fails
             while data := _read(descriptor):
                 if b"\n" in data:
                     on_newline()
-        except OSError:  # reading from a terminal that was closed fails
-            pass
         on_end()
 
     threading.Thread(target=work, name="stdin", daemon=True).start()
@@ -168,20 +163,16 @@ def _read(descriptor: int) -> bytes:
             _wait_for(descriptor, select.POLLIN)
 
 
+PREFIXES: Final = {logging.CRITICAL: "E! ", logging.ERROR: "E! ", logging.WARNING: "W! ", logging.DEBUG: "D! "}
+"""Telegraf's levels by Python's; any other is `I! `."""
+
+
 class PrefixFormatter(logging.Formatter):
     """Prefixes every line, including those of a traceback, with Telegraf's level; truncates very long ones."""
 
-    _PREFIXES: Final = {
-        logging.CRITICAL: "E! ",
-        logging.ERROR: "E! ",
-        logging.WARNING: "W! ",
-        logging.INFO: "I! ",
-        logging.DEBUG: "D! ",
-    }
-
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as lines for stderr."""
-        prefix = self._PREFIXES.get(record.levelno, "I! ")
+        prefix = PREFIXES.get(record.levelno, "I! ")
         lines = super().format(record).splitlines() or [""]
         return "\n".join(prefix + line[:LOG_LINE_CHARACTERS] for line in lines)
 
@@ -190,7 +181,6 @@ class LogHandler(logging.Handler):
     """Logs through a LineWriter, so that it never blocks, and logs how many lines were dropped."""
 
     def __init__(self, output: LineWriter) -> None:
-        """Log to `output`."""
         super().__init__()
         self._output = output
         self._lost = 0

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from telegraf_bitcoin_ipc.telegraf.routes import PASSWORD, HttpRoute, KafkaRoute, Route
+from telegraf_bitcoin_ipc.telegraf.routes import PASSWORD, Route
 from telegraf_bitcoin_ipc.telegraf.sample_config import (
     AT_ONCE,
     HEADER,
@@ -110,6 +110,17 @@ _KAFKA_INPUT: Final = """\
   data_format = "influx"
 """
 
+_TLS_CA: Final = f"""\
+  ## The CA that signed the other side's certificate, a PEM file; without {CA}, the system's CAs.
+  tls_ca = "${{{CA}:-}}"
+"""
+
+# Without a certificate, http_listener_v2 would not use TLS at all.
+_TLS_SERVER: Final = f"""\
+  tls_cert = "${{{CERTIFICATE}:?{_ENVIRONMENT}}}"
+  tls_key = "${{{KEY}:?{_ENVIRONMENT}}}"
+"""
+
 _AGE: Final = f"""\
   ## The lines that arrive after an outage are of the past, and the page would show them as if they were new. Other
   ## outputs get them. A node whose clock is this slow is missing here.
@@ -127,10 +138,7 @@ _MANY_SERIES: Final = """\
 def render_node(
     route: Route, command: Sequence[str], emit_interval: float, *, address: str | None = None, debug: bool = False
 ) -> str:
-    """Return the configuration that runs `command` and sends its lines on the route.
-
-    With an `address` it also serves them there. `emit_interval` is the command's own, in seconds.
-    """
+    """Return the configuration that runs `command` and sends its lines on the route, and a page on `address`."""
     blocks = [HEADER, agent(debug=debug), plugin_input(command, emit_interval), _output(route, emit_interval)]
     if address is not None:
         blocks.append(page(address, emit_interval))
@@ -138,10 +146,7 @@ def render_node(
 
 
 def render_central(route: Route, address: str, emit_interval: float) -> str:
-    """Return the configuration that takes what comes on the route, and serves it on `address`.
-
-    `emit_interval` is that of the nodes, in seconds.
-    """
+    """Return the configuration that serves on `address` what comes on the route; `emit_interval` is the nodes'."""
     return "\n".join((_CENTRAL_HEADER, agent(), _input(route), page(address, emit_interval, _AGE + _MANY_SERIES)))
 
 
@@ -156,56 +161,31 @@ def _output(route: Route, emit_interval: float) -> str:
         outage=outage(LINES_PER_EMISSION, emit_interval),
         short_outage=outage(MOST_LINES_PER_EMISSION, emit_interval),
     )
-    match route:
-        case HttpRoute():
-            login = _password("username", "password", route.user) + (_ca() if route.tls else "")
-            return _HTTP_OUTPUT.format(url=toml(route.url), login=login, delivery=delivery)
-        case KafkaRoute():
-            return _KAFKA_OUTPUT.format(**_kafka(route), delivery=delivery)
+    if route.is_kafka:
+        return _KAFKA_OUTPUT.format(**_kafka(route), delivery=delivery)
+    login = _password("username", "password", route.user) + (_TLS_CA if route.tls else "")
+    return _HTTP_OUTPUT.format(url=toml(route.url), login=login, delivery=delivery)
 
 
 def _input(route: Route) -> str:
-    match route:
-        case HttpRoute():
-            login = _password("basic_username", "basic_password", route.user)
-            login += _certificate() if route.tls else ""
-            return _HTTP_INPUT.format(address=toml(f"tcp://{route.server}"), path=toml(route.path), login=login)
-        case KafkaRoute():
-            return _KAFKA_INPUT.format(**_kafka(route))
+    if route.is_kafka:
+        return _KAFKA_INPUT.format(**_kafka(route))
+    login = _password("basic_username", "basic_password", route.user) + (_TLS_SERVER if route.tls else "")
+    return _HTTP_INPUT.format(address=toml(f"tcp://{route.servers[0]}"), path=toml(route.place), login=login)
 
 
-def _kafka(route: KafkaRoute) -> dict[str, str]:
+def _kafka(route: Route) -> dict[str, str]:
     """Return what output and input have in common."""
     login = _password("sasl_username", "sasl_password", route.user)
     if route.user:
         login += '  ## Or SCRAM-SHA-256, SCRAM-SHA-512.\n  sasl_mechanism = "PLAIN"\n'
     if route.tls:
-        login += f"  enable_tls = true\n{_ca()}"
-    return {
-        "brokers": toml([str(server) for server in route.servers]),
-        "topic": toml(route.topic),
-        "version": KAFKA_VERSION,
-        "login": login,
-    }
+        login += "  enable_tls = true\n" + _TLS_CA
+    return {"brokers": toml(route.servers), "topic": toml(route.place), "version": KAFKA_VERSION, "login": login}
 
 
 def _password(user_setting: str, password_setting: str, user: str) -> str:
-    """Return the settings for a user, if there is one; Telegraf does not start without the password.
-
-    With an empty one, http_listener_v2 would let everybody in.
-    """
+    """Return a user's settings, if any. Telegraf must not start without the password: an empty one lets all in."""
     if not user:
         return ""
     return f'  {user_setting} = {toml(user)}\n  {password_setting} = "${{{PASSWORD}:?{_ENVIRONMENT}}}"\n'
-
-
-def _ca() -> str:
-    return (
-        f"  ## The CA that signed the other side's certificate, a PEM file; without {CA}, the system's CAs.\n"
-        f'  tls_ca = "${{{CA}:-}}"\n'
-    )
-
-
-def _certificate() -> str:
-    """Return the settings for a server's certificate; without one, http_listener_v2 would not use TLS at all."""
-    return f'  tls_cert = "${{{CERTIFICATE}:?{_ENVIRONMENT}}}"\n  tls_key = "${{{KEY}:?{_ENVIRONMENT}}}"\n'

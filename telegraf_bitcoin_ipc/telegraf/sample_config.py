@@ -96,14 +96,9 @@ def render(
     *,
     debug: bool = False,
 ) -> str:
-    """Return the configuration that runs `command` (program and arguments) and serves on `address`.
-
-    `emit_interval` is the command's own, in seconds; values expire after EMISSIONS_KEPT of them.
-    With `debug` Telegraf shows debug lines, its own included.
-    """
-    return "\n".join(
-        (HEADER, agent(debug=debug), plugin_input(command, emit_interval), page(address, emit_interval))
-    )
+    """Return the configuration that runs `command`, with a page on `address`; the interval is in seconds."""
+    blocks = (HEADER, agent(debug=debug), plugin_input(command, emit_interval), page(address, emit_interval))
+    return "\n".join(blocks)
 
 
 def agent(*, debug: bool = False) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from telegraf_bitcoin_ipc.collect.listeners import ChainListener
+from telegraf_bitcoin_ipc.collect.events import ChainListener
 from telegraf_bitcoin_ipc.collect.values import Block
 
 KEPT: Final = 100

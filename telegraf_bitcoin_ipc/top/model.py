@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
+from telegraf_bitcoin_ipc.collect.dialect import NOT_OFFERED, Dialect, Polled, Pushed, Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Sample
 from telegraf_bitcoin_ipc.collect.values import Number
-from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME, Dialect
-from telegraf_bitcoin_ipc.ipc.origins import Polled, Pushed
+from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 from telegraf_bitcoin_ipc.top.history import KEPT_SECONDS, History
 
 PACED: Final = (

@@ -17,9 +17,10 @@ from support.processes import free_port
 from support.prometheus import Prometheus, Result
 from support.telegraf import Telegraf, configuration
 
+from telegraf_bitcoin_ipc.collect.dialect import Dialect
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, TRACING, Dialect
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, TRACING
 
 pytestmark = pytest.mark.telegraf
 

@@ -8,18 +8,15 @@ from pathlib import Path
 
 import pytest
 from support.another_user import as_nobody, needs_root
-from support.nodes import PROGRAM, Plugin, SimulatedNode, value
+from support.nodes import PROGRAM, StartNode, StartPlugin, value
 from support.processes import Process
-from support.scene import counted, watched
-from support.standing import StandingGuard
+from support.scene import follows, watched
+from support.standing import StartGuard
 
 TESTS = Path(__file__).resolve().parent.parent
 
 DENIED = "permission denied (only the node's user may open its socket; a guard's is open to a group)"
 
-StartNode = Callable[..., SimulatedNode]
-StartGuard = Callable[..., StandingGuard]
-StartPlugin = Callable[..., Plugin]
 StartProcess = Callable[..., Process]
 
 
@@ -27,34 +24,24 @@ StartProcess = Callable[..., Process]
 def test_the_plugin_as_another_user(
     start_node: StartNode,
     start_guard: StartGuard,
-    start_plugin: Callable[..., Plugin],
+    start_plugin: StartPlugin,
     start_process: StartProcess,
 ) -> None:
     """Who cannot open the node's socket sees everything through the guard's, if its mode or group allows that."""
-    node, guard = start_node(), start_guard("--mode", "0666")
-    once = start_process(as_nobody(PROGRAM, "once", node.socket), name="once")
-    assert once.wait() == 1
-    assert DENIED in once.stderr
+    node, guard = start_node(), start_guard()
+    for socket in (node.socket, guard.socket):
+        once = start_process(as_nobody(PROGRAM, "once", socket), name="once")
+        assert once.wait() == 1
+        assert DENIED in once.stderr
+    assert guard.stop() == 0
+    guard = start_guard("--mode", "0666")
     plugin = start_plugin(socket=guard.socket, before=as_nobody())
     watched(plugin)
-    node.do("accept", count=20)
-    node.do("block", outputs=100)
-    assert value(counted(plugin, node), "guard_standing") == 1
+    assert value(follows(plugin, node), "guard_standing") == 1
     assert plugin.stop() == 0
     guard.logged(f"client {plugin.pid} (user nobody): gone\n")
     assert node.stop() == 0
     assert not node.lines("abort")
-
-
-@needs_root
-def test_a_guards_socket_that_another_user_may_not_open(
-    start_guard: StartGuard, start_process: StartProcess
-) -> None:
-    """With the mode and group that it has by default, others than its user and group get a sentence."""
-    guard = start_guard()
-    once = start_process(as_nobody(PROGRAM, "once", guard.socket), name="once")
-    assert once.wait() == 1
-    assert DENIED in once.stderr
 
 
 @pytest.mark.parametrize("user", ["the same", pytest.param("another", marks=needs_root)])

@@ -9,20 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
-import pytest
-from support.frames import INIT, bootstrap, call, reading
-from support.nodes import SimulatedNode
+from support.frames import INIT, bootstrap, call
+from support.nodes import SimulatedNode, StartNode, call_program
 from support.processes import START_SECONDS, Process, wait_until
 from support.scene import connections
-from support.standing import CLIENTS, Client, StandingGuard, service_command
+from support.standing import CLIENTS, Client, StandingGuard, StartGuard, service_command
 
-from telegraf_bitcoin_ipc import cli
 from telegraf_bitcoin_ipc.guard import hello, service
 from telegraf_bitcoin_ipc.guard.node import NodeSocket
-
-StartNode = Callable[..., SimulatedNode]
-StartGuard = Callable[..., StandingGuard]
-StartProcess = Callable[..., Process]
 
 OTHER_VERSION = hello.VERSION + 1
 SAME_RELEASE = "both must be from the same release"
@@ -49,13 +43,10 @@ def test_a_request_that_is_none(start_node: StartNode, start_guard: StartGuard) 
     """The client and the log get a sentence, no connection is made with the node, and the next one is served."""
     node, guard = start_node(), start_guard()
     unspoken = "the program does not speak this protocol"
-    another = of_another_version(hello.request(forward_utxo=False))
-    versions = (
-        f"the guard speaks version {hello.VERSION} of the guard's protocol, the program version {OTHER_VERSION}"
-    )
+    versions = f"version {hello.VERSION} of the guard's protocol, the program version {OTHER_VERSION}"
     said = []
     for packet, sentence in (
-        (another, f"{versions}: {SAME_RELEASE}"),
+        (of_another_version(hello.request(forward_utxo=False)), f"the guard speaks {versions}: {SAME_RELEASE}"),
         (b"", "the program sent no request"),
         (b"GET / HTTP/1.1\r\n\r\n", unspoken),
         (hello.MAGIC, unspoken),
@@ -70,7 +61,7 @@ def test_a_request_that_is_none(start_node: StartNode, start_guard: StartGuard) 
     still_serves(guard, node)
 
 
-def refused_by(path: Path, answer: bytes, *descriptors: int, capsys: pytest.CaptureFixture[str]) -> str:
+def refused_by(path: Path, answer: bytes, *descriptors: int) -> str:
     """Have a program meet a guard that answers so; returns why there is no session."""
 
     def serve() -> None:
@@ -86,36 +77,22 @@ def refused_by(path: Path, answer: bytes, *descriptors: int, capsys: pytest.Capt
         listener.listen()
         thread = Thread(target=serve)
         thread.start()
-        assert cli.main(["once", str(path)]) == 1
+        done = call_program("once", path)
         thread.join()
-    return capsys.readouterr().err.removeprefix("telegraf-bitcoin-ipc: the guard refused a session: ").rstrip("\n")
+    assert done.returncode == 1
+    return done.stderr.removeprefix("telegraf-bitcoin-ipc: the guard refused a session: ").rstrip("\n")
 
 
-def test_a_guard_of_another_version(guard_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A program before a guard of another release ends with a sentence, and never reads its memory."""
+def test_an_answer_that_is_none(guard_path: Path) -> None:
+    """Whatever listens there, or a guard of another release: the program ends with a sentence."""
+    assert refused_by(guard_path, b"") == "it closed the connection"
+    assert refused_by(guard_path, b"hello") == "the guard does not speak this protocol"
+    assert refused_by(guard_path, hello.Answer().packet()) == "its answer is malformed", "no descriptors"
     with open(os.devnull, "rb") as file:
         answer = of_another_version(hello.Answer(loaded=True).packet())
-        why = refused_by(guard_path, answer, file.fileno(), file.fileno(), capsys=capsys)
-    assert why == (
-        f"the program speaks version {hello.VERSION} of the guard's protocol, "
-        f"the guard version {OTHER_VERSION}: {SAME_RELEASE}"
-    )
-
-
-@pytest.mark.parametrize(
-    ("packet", "reason"),
-    [
-        (b"", "it closed the connection"),
-        (b"hello", "the guard does not speak this protocol"),
-        (hello.Answer().packet(), "its answer is malformed"),
-    ],
-    ids=["closed", "garbage", "no descriptors"],
-)
-def test_an_answer_that_is_none(
-    guard_path: Path, capsys: pytest.CaptureFixture[str], packet: bytes, reason: str
-) -> None:
-    """Whatever listens there: the program ends with a sentence."""
-    assert refused_by(guard_path, packet, capsys=capsys) == reason
+        why = refused_by(guard_path, answer, file.fileno(), file.fileno())
+    versions = f"version {hello.VERSION} of the guard's protocol, the guard version {OTHER_VERSION}"
+    assert why == f"the program speaks {versions}: {SAME_RELEASE}", "its memory is never read"
 
 
 def test_who_asks_for_nothing(tmp_path: Path) -> None:
@@ -145,28 +122,22 @@ def test_a_client_that_goes_at_each_step(start_node: StartNode, start_guard: Sta
     still_serves(guard, node)
 
 
-def test_no_node(start_guard: StartGuard, socket_path: Path) -> None:
-    """The client learns from the guard why there is no session; the node may start later."""
-    guard = start_guard()
-    with Client(guard.socket) as client:
-        why = client.ask().sentence
-    assert why == f"{socket_path}: there is no such socket (is the node running, with -ipcbind=unix?)"
-
-
-def test_before_another_guard(start_guard: StartGuard, start_process: StartProcess, socket_path: Path) -> None:
-    """NODE_SOCKET that is a guard's is found out at the first client, who learns it."""
+def test_no_node(start_guard: StartGuard, start_process: Callable[..., Process], socket_path: Path) -> None:
+    """The client learns from the guard why there is no session: no node, or another guard in the place of one."""
     guard = start_guard()
     second = guard.socket.with_name("second.sock")
     outer = start_process(service_command(guard.socket, second), name="outer")
     outer.wait_until(lambda: "watching " in outer.stderr, "it listened")
-    with Client(second) as client:
-        assert client.ask().sentence == f"{guard.socket}: it is a guard's socket, not a node's"
+    for path, sentence in (
+        (guard.socket, f"{socket_path}: there is no such socket (is the node running, with -ipcbind=unix?)"),
+        (second, f"{guard.socket}: it is a guard's socket, not a node's"),
+    ):
+        with Client(path) as client:
+            assert client.ask().sentence == sentence
     assert outer.stop() == 0
 
 
-def test_one_client_too_many(
-    start_node: StartNode, start_guard: StartGuard, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_client_too_many(start_node: StartNode, start_guard: StartGuard) -> None:
     """Who comes when there are as many as may be is told so, and is served once one of them has gone."""
     node, guard = start_node(), start_guard()
     clients = []
@@ -176,8 +147,8 @@ def test_one_client_too_many(
     too_many = f"{CLIENTS} clients are connected, the maximum (--max-clients)"
     with Client(guard.socket) as another:
         assert another.hear().sentence == too_many
-    assert cli.main(["once", str(guard.socket)]) == 1
-    assert capsys.readouterr().err == f"telegraf-bitcoin-ipc: the guard refused a session: {too_many}\n"
+    done = call_program("once", guard.socket)
+    assert done.stderr == f"telegraf-bitcoin-ipc: the guard refused a session: {too_many}\n"
     guard.logged(f"refused, {CLIENTS} clients are connected\n", 2)
     clients.pop().close()
     guard.logged(": gone\n")
@@ -192,26 +163,17 @@ def test_what_the_log_says(start_node: StartNode, start_guard: StartGuard) -> No
     """One line when a client comes, one when it goes, by its process and user; one for each refused method."""
     node, guard = start_node(), start_guard("--max-clients", "1")
     with Client(guard.socket) as client:
-        session = client.begin()
-        session.send(bootstrap(0))
-        with reading(session.take()) as message:
-            (init,) = (each.senderHosted for each in getattr(message, "return").results.capTable)
+        session, init = client.init()
         for question, method in enumerate(("makeEcho", "makeEcho", "makeWalletLoader"), start=1):
             session.send(call(question, INIT, method, target=init))
-            with reading(session.take()) as message:
-                reason = getattr(message, "return").exception.reason
-            assert reason == f"not allowed by the guard: {reason.rpartition(': ')[2]}"
+            assert b"not allowed by the guard: " in session.take()
         assert client.totals()["calls_refused"] == 3
         guard.logged("refused: ", 2)
     guard.logged(": gone\n")
-    me = f"client {os.getpid()} (user {service.name_of(os.getuid())})"
+    me = f"client {os.getpid()} (user {service.name_of(os.getuid())}): "
     begin, *lines = guard.stderr.splitlines()
     assert begin == f"watching {node.socket} for clients of {guard.socket}"
-    assert [line.removeprefix(f"{me}: ").partition(": ")[0] for line in lines] == [
-        "connected",
-        "refused",
-        "refused",
-        "gone",
-    ]
-    assert all(line.startswith(f"{me}: ") for line in lines)
+    assert all(line.startswith(me) for line in lines)
+    said = [line.removeprefix(me).partition(": ")[0] for line in lines]
+    assert said == ["connected", "refused", "refused", "gone"]
     still_serves(guard, node)

@@ -11,17 +11,14 @@ import time
 from collections.abc import Callable
 
 import pytest
-from support.nodes import PROGRAM, Plugin, Series, SimulatedNode, value
+from support.nodes import PROGRAM, Series, SimulatedNode, value
 from support.processes import START_SECONDS, alive, free_port, wait_until
 from support.scene import OWN, STANDING, STANDING_CHAIN, Scene, with_both_guards, with_either_guard
-from support.subscriber import Subscriber
 from support.telegraf import Telegraf
 
 from telegraf_bitcoin_ipc.telegraf.sample_config import render
 
 StartTelegraf = Callable[..., Telegraf]
-
-HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]
 
 
 @with_either_guard
@@ -46,11 +43,11 @@ def test_killed_one_after_another(scene: Scene) -> None:
 
 
 @with_both_guards
-def test_killed_in_a_burst(scene: Scene, hold_a_burst: HoldABurst) -> None:
+def test_killed_in_a_burst(scene: Scene) -> None:
     """SIGKILL in the middle of a burst, with a poll under way, or after SIGTERM: each event is answered."""
     node = scene.node()
     polls, *leave = scene.watching("--poll-interval", "0.1"), scene.watching(), scene.watching()
-    brake = hold_a_burst(node, polls)
+    brake = scene.held_burst(node, polls)
 
     def held_up(series: Series) -> bool:  # ten polls are due by then
         return time.time() - (value(series, "last_poll_timestamp_seconds") or time.time()) > 1

@@ -22,37 +22,33 @@ from support.conversation import (
     TRACE_HANDLER,
     ask_node,
     disconnected,
-    forwarded,
-    in_order,
+    handed,
+    left,
     let_go,
-    question_of,
     still_answers,
-    teardown,
 )
 from support.frames import (
     CHAIN_NOTIFICATIONS,
     INIT,
-    NODE_TABLE,
-    UTXO_CACHE_TRACE,
-    abort,
     answer,
     call,
     done,
+    event,
     finish,
     handler_for,
-    reading,
+    question_of,
     subscribe_chain,
     tip_is,
     transaction,
     utxo,
 )
 from support.gated import Gated
-from support.guard import WAIT, RunningGuard, Side
+from support.guard import WAIT, RunningGuard
 from support.processes import state
 from support.properties import examples
 from support.recorded import recorded
 
-from telegraf_bitcoin_ipc.guard import contract, stream, wire
+from telegraf_bitcoin_ipc.guard import contract, wire
 
 MEGABYTE = 1 << 20
 UNREAD_BYTES = 32 * MEGABYTE
@@ -77,7 +73,6 @@ def test_who_asks_and_does_not_read(guarded: RunningGuard) -> None:
     """No more is read from a plugin that leaves its answers unread: they would take all memory. Then all come."""
     asked = b"".join(call(number, INIT, "makeEcho") + done(number) for number in range(1, 33))
     plugin = guarded.plugin
-    assert isinstance(plugin, Side)
     plugin.socket.setblocking(False)
     sent = 0
     while sent < UNREAD_BYTES:
@@ -91,8 +86,7 @@ def test_who_asks_and_does_not_read(guarded: RunningGuard) -> None:
     rest = Thread(target=plugin.socket.sendall, args=(asked[sent % len(asked) :],))
     rest.start()
     for number in range(32 * -(-sent // len(asked))):
-        with reading(guarded.plugin.take()) as message:
-            assert getattr(message, "return").answerId == number % 32 + 1
+        assert question_of(guarded.plugin.take()) == number % 32 + 1
     rest.join()
     assert guarded.node.silent()
     guarded.stderr.seek(0)
@@ -105,44 +99,23 @@ def writable(connection: socket.socket) -> bool:
     return bool(select.select([], [connection], [], 0)[1])
 
 
-def block(question: int, data: bytes) -> bytes:
+def block(data: bytes) -> bytes:
     """Return a `blockConnected`."""
-    return call(
-        question,
-        CHAIN_NOTIFICATIONS,
-        "blockConnected",
-        table=NODE_TABLE,
-        pins={(0, 0): 0},
-        context={},
-        role={},
-        block={"data": data},
-    )
+    return event(5, CHAIN_NOTIFICATIONS, "blockConnected", 1, role={}, block={"data": data})
 
 
 def test_blocks_that_wait_are_not_mixed_up(guarded: RunningGuard) -> None:
-    """Blocks of any size arrive as they were sent: while others wait for the plugin, and when none does."""
-    sent = [block(5, os.urandom(size)) for size in (2 * MEGABYTE, MEGABYTE, 3 * MEGABYTE, MEGABYTE // 2)]
-    for _ in range(2):
-        for event in sent:
-            guarded.node.send(event, finish(5))
+    """Blocks of any size arrive as they were sent: while others wait for the plugin, and when none does.
+
+    One of 48 MiB is larger than everything that may wait.
+    """
+    sent = [block(os.urandom(size)) for size in (2 * MEGABYTE, MEGABYTE, 3 * MEGABYTE, MEGABYTE // 2)]
+    for together in (sent, sent, *([each] for each in sent), [block(os.urandom(MEGABYTE) * 48)]):
+        for each in together:
+            guarded.node.send(each, finish(5))
             assert guarded.node.take() == wire.answer_to(5)
-        for event in sent:
-            received = guarded.plugin.take()
-            assert in_order(received) == forwarded(event, question_of(received))
-    for event in sent:
-        guarded.node.send(event, finish(5))
-        assert guarded.node.take() == wire.answer_to(5)
-        received = guarded.plugin.take()
-        assert in_order(received) == forwarded(event, question_of(received))
-
-
-def test_a_block_of_48_mebibytes_passes(guarded: RunningGuard) -> None:
-    """A frame that is larger than everything that may wait is answered, and forwarded whole."""
-    event = block(5, os.urandom(MEGABYTE) * 48)
-    guarded.node.send(event)
-    assert guarded.node.take() == wire.answer_to(5)
-    received = guarded.plugin.take()
-    assert in_order(received) == forwarded(event, question_of(received))
+        for each in together:
+            handed(guarded, each)
     assert guarded.totals()["events_dropped"] == 0
 
 
@@ -164,36 +137,20 @@ def test_a_plugin_that_never_reads_costs_only_events(guarded: RunningGuard) -> N
         assert guarded.node.take() == wire.answer_to(number)
     guarded.node.send(answer(9999), transaction(count, struct.pack("<I", count)))
     assert guarded.node.take() == wire.answer_to(count)
-    events, answers = [], []
+    events, answers = list[int](), list[int]()
     while count not in events:
-        frame = guarded.plugin.take()
-        with reading(frame) as message:
-            if message.which() == "call":
-                events.append(_number_in(frame))
-            else:
-                answers.append(getattr(message, "return").answerId)
+        message = wire.Message.of(guarded.plugin.take())
+        if message.kind == wire.CALL:
+            events += struct.unpack_from("<I", contract.parameters(message.body).data(1))
+        else:
+            answers.append(message.body.u32(0))
     assert events.pop() == count
     assert answers == [*range(1000, 1000 + count), 9999], "what is no event is never dropped"
     assert events == sorted(events)
     dropped = guarded.totals()["events_dropped"]
     assert 10 <= dropped < count - 28, "32 MiB wait in the guard, and some in the socket"
     assert len(events) + dropped == count
-    kept_last = list(range(count - 20, count))
-    assert events[-20:] == kept_last, "the newest are kept"
-
-
-def _number_in(frame: bytes) -> int:
-    """The number that a transaction of the flood begins with."""
-    tx = contract.parameters(wire.Message.of(frame).body).data(1)
-    number: int = struct.unpack_from("<I", tx)[0]
-    return number
-
-
-def test_the_teardown_ends_each_subscription_and_then_closes(guarded: RunningGuard) -> None:
-    """After the plugin's end handlers are disconnected one by one, the last one first, then the node is let go."""
-    guarded.subscribed()
-    guarded.plugin.close()
-    teardown(guarded)
+    assert events[-20:] == list(range(count - 20, count)), "the newest are kept"
 
 
 def test_what_the_plugin_said_last_reaches_the_node(guarded: RunningGuard) -> None:
@@ -204,21 +161,14 @@ def test_what_the_plugin_said_last_reaches_the_node(guarded: RunningGuard) -> No
     assert guarded.node.take() == ask_node(1)
     assert guarded.node.take() == subscribe_chain(2)
     guarded.node.send(answer(1), handler_for(2, CHAIN_HANDLER))
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
-    assert guarded.node.at_the_end()
-    guarded.ends()
+    left(guarded, CHAIN_HANDLER)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [b"\xff" * 24, abort("and") + ask_node(1)],
-    ids=["no frame", "an abort and a call"],
-)
-def test_a_plugin_that_gives_up_is_at_its_end(guarded: RunningGuard, words: bytes) -> None:
-    """An abort, or what is no frame, does not reach the node: it is the plugin's end, and teardown begins."""
+def test_a_plugin_that_says_what_is_no_frame_is_at_its_end(guarded: RunningGuard) -> None:
+    """It does not reach the node: teardown begins, as after an abort."""
     guarded.subscribed()
-    guarded.plugin.send(words)
-    teardown(guarded)
+    guarded.plugin.send(b"\xff" * 24)
+    left(guarded, TRACE_HANDLER, CHAIN_HANDLER)
     assert guarded.plugin.at_the_end()
 
 
@@ -232,19 +182,18 @@ def test_signals_are_ignored(guarded: RunningGuard) -> None:
     assert guarded.node.take() == ask_node(3)
     guarded.node.send(answer(3))
     guarded.plugin.close()
-    teardown(guarded)
+    left(guarded, TRACE_HANDLER, CHAIN_HANDLER)
 
 
 def test_queued_events_reach_the_plugin_after_the_nodes_end(guarded: RunningGuard) -> None:
     """What waits for the plugin when the node goes is delivered whole, then the stream ends, then the guard."""
     events = [transaction(number, bytes([number]) * MEGABYTE) for number in range(8)]
-    for number, event in enumerate(events):
-        guarded.node.send(event)
+    for number, each in enumerate(events):
+        guarded.node.send(each)
         assert guarded.node.take() == wire.answer_to(number)
     guarded.node.close()
-    for event in events:
-        received = guarded.plugin.take()
-        assert in_order(received) == forwarded(event, question_of(received))
+    for each in events:
+        handed(guarded, each)
     assert guarded.plugin.at_the_end()
     guarded.ends()
 
@@ -269,8 +218,8 @@ def test_a_node_that_stops_is_left_by_a_plugin_that_does_not_read(guarded: Runni
         assert guarded.node.take() == wire.answer_to(number)
     guarded.node.send(tip_is(question, None))
     assert guarded.node.take() == wire.finish_of(question)
-    let_go(guarded, disconnected(guarded, TRACE_HANDLER), UTXO_CACHE_TRACE, 2)
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    for handler in (TRACE_HANDLER, CHAIN_HANDLER):
+        let_go(guarded, disconnected(guarded, handler), handler)
     guarded.node.close()
     for _ in range(4):
         assert len(guarded.plugin.take()) > MEGABYTE
@@ -299,20 +248,6 @@ def _disconnects(frame: bytes) -> bool:
     return message.kind == wire.CALL and message.body.call()[:0:-1] == (contract.HANDLER, contract.DISCONNECT)
 
 
-def test_the_recorded_session_has_everything() -> None:
-    """The recording is worth cutting: subscriptions, events of both kinds, answers, and a wait for the tip."""
-    kinds, calls = set(), set()
-    for _, said in turns():
-        for frame in stream.FrameSplitter().feed(said)[0]:
-            message = wire.Message.of(frame)
-            kinds.add(message.kind)
-            if message.kind == wire.CALL:
-                calls.add(message.body.call()[:0:-1])
-    assert {wire.BOOTSTRAP, wire.CALL, wire.RETURN, wire.FINISH, wire.RELEASE} <= kinds
-    assert {*contract.SUBSCRIBING, (contract.MINING, contract.WAIT_TIP_CHANGED)} <= calls
-    assert {interface for interface, _ in calls} >= {contract.CHAIN_NOTIFICATIONS, contract.UTXO_CACHE_TRACE}
-
-
 @examples(12)
 @given(st.lists(st.integers(0, 1 << 17), max_size=30))
 def test_any_cut_of_a_session_is_the_same(cuts: list[int]) -> None:
@@ -330,3 +265,4 @@ def test_any_cut_of_a_session_is_the_same(cuts: list[int]) -> None:
                 player.outbox.frames.clear()
                 assert side.exactly(len(expected)) == expected
         assert running.totals() == told.totals()
+    assert told.totals()["add"], "it has events"

@@ -14,8 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from support.frames import transaction
-from support.guard import DEADLINE, Side
+from support.conversation import handed
+from support.frames import question_of, transaction
+from support.guard import DEADLINE, Guarded, Side
 
 from telegraf_bitcoin_ipc.guard import contract, loop, stream, wire
 
@@ -52,7 +53,7 @@ def refusing(end: socket.socket) -> Refusing:
     return made
 
 
-class Local:
+class Local(Guarded):
     """A guard in this process between two real sockets; the test plays the node and the plugin."""
 
     def __init__(self, stack: ExitStack) -> None:
@@ -61,10 +62,11 @@ class Local:
         self.its_node, self.its_plugin = refusing(node), refusing(plugin)
         self.totals = memoryview(bytearray(contract.SHARED_BYTES)).cast("Q")
         self.loop = loop.Loop(self.its_node, self.its_plugin, self.totals, 0.0, False)
+        self._stack = stack
         for end in (ours_node, ours_plugin, self.its_node, self.its_plugin):
             stack.callback(end.close)
 
-    def runs(self, stack: ExitStack) -> None:
+    def runs(self) -> None:
         """Run the guard, beside the test, until the test ends."""
         thread = threading.Thread(target=self.loop.run, daemon=True)
         thread.start()
@@ -75,45 +77,43 @@ class Local:
             thread.join(DEADLINE)
             assert not thread.is_alive()
 
-        stack.callback(end)
+        self._stack.callback(end)
+
+    def relays(self, *blocks: bytes) -> None:
+        """Each event that the node sends is answered, and reaches the plugin whole."""
+        self.node.send(*blocks)
+        for block in blocks:
+            assert self.node.take() == wire.answer_to(question_of(block))
+        for block in blocks:
+            handed(self, block)
 
 
 @pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """What ends with the test."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def local(stack: ExitStack) -> Local:
+def local() -> Iterator[Local]:
     """A guard in this process."""
-    return Local(stack)
+    with ExitStack() as stack:
+        yield Local(stack)
 
 
 @pytest.mark.parametrize("side", ["node", "plugin"])
 @pytest.mark.parametrize("number", PASSING, ids=errno.errorcode.get)
-def test_what_the_system_refuses_is_tried_again(local: Local, stack: ExitStack, side: str, number: int) -> None:
+def test_what_the_system_refuses_is_tried_again(local: Local, side: str, number: int) -> None:
     """An error that does not say that the peer is gone closes nothing, and no byte is lost."""
     its = getattr(local, f"its_{side}")
     its.refusals = [number] * 6  # in reading, in writing, whichever comes
-    local.runs(stack)
+    local.runs()
     for question in range(20):
-        local.node.send(transaction(question, bytes(100_000)))
-        assert local.node.take() == wire.answer_to(question)
-        assert len(local.plugin.take()) == len(transaction(question, bytes(100_000)))
+        local.relays(transaction(question, bytes(100_000)))
     assert its.refusals == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ENOMEM], ids=errno.errorcode.get)
-def test_what_the_system_refuses_is_not_tried_at_once(local: Local, stack: ExitStack, number: int) -> None:
+def test_what_the_system_refuses_is_not_tried_at_once(local: Local, number: int) -> None:
     """While the system has no memory the guard does not spin: there is a pause after each refusal."""
     local.its_node.refusals = [number] * 5
-    local.runs(stack)
-    local.node.send(transaction(1))
-    assert local.node.take() == wire.answer_to(1)
-    moments = local.its_node.refused_at
-    pauses = [later - earlier for earlier, later in pairwise(moments)]
+    local.runs()
+    local.relays(transaction(1))
+    pauses = [later - earlier for earlier, later in pairwise(local.its_node.refused_at)]
     assert len(pauses) == 4
     assert min(pauses) >= loop.RETRY_SECONDS
 
@@ -141,32 +141,22 @@ class NoBuffers(stream.BufferPool):
         return super().take(size)
 
 
-def test_no_mapping_for_a_large_frame(local: Local, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_mapping_for_a_large_frame(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no memory can be mapped (ENOMEM), a block's frame lies on the heap, and all goes on."""
 
     def refused(*arguments: Any) -> mmap.mmap:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     monkeypatch.setattr(stream, "new_mapping", refused)
-    local.runs(stack)
-    block = transaction(1, bytes(3 * stream.READ_BYTES))
+    local.runs()
     for _ in range(3):
-        local.node.send(block)
-        assert local.node.take() == wire.answer_to(1)
-        assert len(local.plugin.take()) == len(block)
+        local.relays(transaction(1, bytes(3 * stream.READ_BYTES)))
 
 
-def test_no_memory_for_a_large_frame(local: Local, stack: ExitStack) -> None:
+def test_no_memory_for_a_large_frame(local: Local) -> None:
     """Where there is no memory at all for a block, the guard waits for it, and no byte is lost."""
     pool = NoBuffers(5)
     local.loop.node.frames = stream.FrameSplitter(pool)
-    local.runs(stack)
-    content = os.urandom(3 * stream.READ_BYTES)
-    block = transaction(1, content)
-    local.node.send(transaction(0), block, transaction(2))
-    for question in range(3):
-        assert local.node.take() == wire.answer_to(question)
-    received = [local.plugin.take() for _ in range(3)]
-    assert [len(frame) for frame in received] == [len(each) for each in (transaction(0), block, transaction(2))]
-    assert content in received[1]
+    local.runs()
+    local.relays(transaction(0), transaction(1, os.urandom(3 * stream.READ_BYTES)), transaction(2))
     assert pool.refusals == 0

@@ -23,7 +23,7 @@ def down(series: Series) -> bool:
 
 @with_either_guard
 def test_the_node_is_told_to_stop(scene: Scene) -> None:
-    """A node that is told to stop stops cleanly, with plugins that are alive, stopped and just killed."""
+    """It stops cleanly, with plugins that are alive, stopped and just killed; the next one is watched again."""
     node = scene.node()
     living, stopped, dead = (scene.watching() for _ in range(3))
     node.do("block", outputs=100)
@@ -40,9 +40,11 @@ def test_the_node_is_told_to_stop(scene: Scene) -> None:
         plugin.logged("W! the node is stopping; trying again until it answers")
         shows(plugin, wanted)
     wait_until(lambda: not scene.guards(), START_SECONDS, "the end of the guards")  # each try has one
+    node.start()
+    for plugin in (living, stopped):
+        scene.watched(plugin, 2)
     assert living.stop() == stopped.stop() == 0
-    scene.empty()
-    scene.nothing_left()
+    scene.unharmed(node)
 
 
 @with_either_guard

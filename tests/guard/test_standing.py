@@ -10,20 +10,17 @@ import os
 import signal
 import subprocess
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 import pytest
 from support.counts import happened
-from support.frames import INIT, bootstrap, call, done, reading
-from support.nodes import PROGRAM, Plugin, SimulatedNode, value
+from support.frames import INIT, call, done
+from support.nodes import PROGRAM, value
 from support.processes import POLL_SECONDS, START_SECONDS, alive, wait_until
-from support.scene import STANDING, STANDING_CHAIN, Scene, counted, scenes, shows
+from support.scene import STANDING, STANDING_CHAIN, Scene, follows, scenes, shows
 from support.standing import Client, StandingGuard
-from support.subscriber import Subscriber
-
-HoldABurst = Callable[[SimulatedNode, Plugin], Subscriber]
 
 standing = scenes(STANDING)
 
@@ -34,31 +31,10 @@ def guard_of(scene: Scene) -> StandingGuard:
     return scene.standing
 
 
-@standing
-def test_everything_of_its_clients_is_killed(scene: Scene, hold_a_burst: HoldABurst) -> None:
-    """SIGKILL to every process of the clients' at once, as to a control group: in a burst, and as they come."""
-    node = scene.node()
-    plugins = [scene.watching("--poll-interval", "0.1"), scene.watching()]
-    brake = hold_a_burst(node, plugins[0])
-    scene.plugin()  # which is in its start
-    wait_until(lambda: len(scene.guards()) == 3, START_SECONDS, "the third was connected")
-    for pid in scene.processes():
-        os.kill(pid, signal.SIGKILL)
-    brake.send(signal.SIGCONT)
-    scene.left(node, 2)
-    node.says("settled")
-    brake.stop()
-    scene.unharmed(node)
-
-
 @contextmanager
 def flooding(client: Client) -> Iterator[None]:
     """Have a client ask what is refused, as often as it can, and read nothing."""
-    session = client.begin()
-    session.send(bootstrap(0))
-    with reading(session.take()) as message:
-        (init,) = (each.senderHosted for each in getattr(message, "return").results.capTable)
-    session.send(done(0))
+    session, init = client.init()
     asked = b"".join(call(number, INIT, "makeEcho", target=init) + done(number) for number in range(1, 33))
     enough = Event()
 
@@ -112,14 +88,14 @@ def test_a_client_disturbs_no_other(scene: Scene) -> None:
     indirect=["scene"],
     ids=str,
 )
-def test_told_to_stop_in_a_burst(scene: Scene, hold_a_burst: HoldABurst, number: signal.Signals) -> None:
+def test_told_to_stop_in_a_burst(scene: Scene, number: signal.Signals) -> None:
     """It ends each client's subscriptions, then with status 0; when it is started again its clients are back.
 
     SIGINT is to its whole group, as by Ctrl-C.
     """
     node, guard = scene.node(), guard_of(scene)
     plugins = [scene.watching() for _ in range(2)]
-    brake = hold_a_burst(node, plugins[0])
+    brake = scene.held_burst(node, plugins[0])
     relays = guard.relays
     node.freeze()
     guard.send(number) if number == signal.SIGTERM else os.killpg(guard.pid, number)
@@ -185,24 +161,6 @@ def test_its_first_process_is_killed(scene: Scene) -> None:
 
 
 @standing
-def test_clients_stay_while_the_node_is_started_again(scene: Scene) -> None:
-    """Each notices the node's end, whichever way it came, and watches the next one by itself."""
-    node = scene.node()
-    plugins = [scene.watching() for _ in range(2)]
-    for times in (2, 3):
-        node.stop() if times == 2 else node.kill()
-        assert not node.lines("abort")
-        for plugin in plugins:
-            plugin.shows(lambda series: value(series, "up") == 0, "the node is down")
-        node.start()
-        for plugin in plugins:
-            scene.watched(plugin, times)
-    for plugin in plugins:
-        assert plugin.stop() == 0
-    scene.unharmed(node)
-
-
-@standing
 def test_a_log_that_is_not_read(scene: Scene) -> None:
     """A full pipe behind its stderr holds up neither a client nor the stop: lines are lost."""
     node = scene.node()
@@ -219,9 +177,7 @@ def test_a_log_that_is_not_read(scene: Scene) -> None:
                 wait_until(socket.exists, START_SECONDS, "it listened")
                 scene.socket = socket
                 plugin = scene.watching()
-                node.do("accept", count=20)
-                node.do("block", outputs=100)
-                counted(plugin, node)
+                follows(plugin, node)
             finally:
                 guard.terminate()
             assert guard.wait(START_SECONDS) == 0

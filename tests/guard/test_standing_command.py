@@ -15,16 +15,12 @@ from pathlib import Path
 
 import pytest
 from support.another_user import as_nobody, needs_root
-from support.nodes import PROGRAM, Plugin, SimulatedNode, value
+from support.nodes import PROGRAM, StartNode, StartPlugin, call_program, value
 from support.processes import START_SECONDS, Process
-from support.standing import StandingGuard, service_command
+from support.standing import StartGuard, service_command
 
-from telegraf_bitcoin_ipc import cli
 from telegraf_bitcoin_ipc.cli.output import PROGRAM as NAME
-
-StartGuard = Callable[..., StandingGuard]
-StartProcess = Callable[..., Process]
-StartPlugin = Callable[..., Plugin]
+from telegraf_bitcoin_ipc.guard.listener import NotListening, listening
 
 HANDS_OVER = """
 import os, socket, sys
@@ -44,111 +40,81 @@ os.execv(command[0], command)
 """Starts a program as systemd does, with a socket as its file descriptor 3."""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["node"], "guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)"),
-        (["--listen", "", "node"], "guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)"),
-        (
-            ["--listen", "new"],
-            "the following arguments are required: NODE_SOCKET (see telegraf-bitcoin-ipc --help)",
-        ),
-        (
-            ["--listen", "new", "--group", "no such group", "node"],
-            "argument --group: there is no group 'no such group' (see telegraf-bitcoin-ipc --help)",
-        ),
-        (
-            ["--listen", "new", "--mode", "rw", "node"],
-            "argument --mode: 'rw' is not a mode such as 0660 (see telegraf-bitcoin-ipc --help)",
-        ),
-        (
-            ["--listen", "new", "--mode", "1777", "node"],
-            "argument --mode: '1777' is not a mode such as 0660 (see telegraf-bitcoin-ipc --help)",
-        ),
-        (
-            ["--listen", "new", "--max-clients", "0", "node"],
-            "argument --max-clients: '0' is not a number of clients (see telegraf-bitcoin-ipc --help)",
-        ),
-        (["--listen", "file", "node"], "guard: --listen: file is not a socket"),
-        (["--listen", "new", "file"], "guard: NODE_SOCKET: file is not a socket"),
-        (["--listen", "./node", "node"], "guard: PATH of --listen and NODE_SOCKET must differ"),
-    ],
-)
-def test_a_mistake_is_one_sentence(
-    arguments: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+SEE = f" (see {NAME} --help)"
+MISTAKES = {
+    "node": "guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)",
+    "--listen= node": "guard: give --listen PATH, or a socket by systemd (LISTEN_FDS)",
+    "--listen new": f"the following arguments are required: NODE_SOCKET{SEE}",
+    "--listen new --group missing node": f"argument --group: there is no group 'missing'{SEE}",
+    "--listen new --mode rw node": f"argument --mode: 'rw' is not a mode such as 0660{SEE}",
+    "--listen new --mode 1777 node": f"argument --mode: '1777' is not a mode such as 0660{SEE}",
+    "--listen new --max-clients 0 node": f"argument --max-clients: '0' is not a number of clients{SEE}",
+    "--listen file node": "guard: --listen: file is not a socket",
+    "--listen new file": "guard: NODE_SOCKET: file is not a socket",
+    "--listen ./node node": "guard: PATH of --listen and NODE_SOCKET must differ",
+}
+
+
+def test_a_mistake_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake in the command line ends it with status 2, before anything is done."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LISTEN_FDS", raising=False)
     (tmp_path / "file").touch()
-    assert cli.main(["guard", *arguments]) == 2
-    assert capsys.readouterr().err == f"{NAME}: {sentence}\n"
+    for arguments, sentence in MISTAKES.items():
+        done = call_program("guard", *arguments.split())
+        assert (done.returncode, done.stderr) == (2, f"{NAME}: {sentence}\n")
+    done = call_program("guard", "--mode", "0600", "node", LISTEN_FDS="1")
+    assert done.returncode == 2
+    assert "--mode and --group need --listen" in done.stderr, "of a socket from systemd they are systemd's"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_options_of_a_socket_that_is_handed_over(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Mode and group of systemd's socket are systemd's: to give them here is a mistake."""
-    monkeypatch.setenv("LISTEN_FDS", "1")
-    assert cli.main(["guard", "--mode", "0600", "node.sock"]) == 2
-    assert "--mode and --group need --listen" in capsys.readouterr().err
-
-
-def fails(*command: str | Path, environment: dict[str, str] | None = None) -> str:
+def fails(*command: str | Path, **environment: str) -> str:
     """Run a guard that cannot begin; returns its sentence."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=START_SECONDS,
-        env={**os.environ, **(environment or {})},
-    )
+    env = {**os.environ, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_SECONDS, env=env)
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr.removeprefix(f"{NAME} guard: ").rstrip("\n")
 
 
-def test_two_that_start_at_once(socket_path: Path, guard_path: Path) -> None:
-    """A guard that starts while another makes its socket there ends with a sentence, and takes nothing away."""
+@contextmanager
+def bound(kind: socket.SocketKind, path: Path) -> Iterator[None]:
+    """Listen on a socket at a path, or only bind it."""
+    with socket.socket(socket.AF_UNIX, kind) as listener:
+        listener.bind(str(path))
+        if kind != socket.SOCK_DGRAM:
+            listener.listen()
+        yield
+
+
+def not_listening(path: Path) -> str:
+    """Try to listen at a path where that cannot be; returns the reason."""
+    with pytest.raises(NotListening) as raised:
+        listening(str(path), 0o660, None)
+    return str(raised.value).removeprefix(f"cannot listen on {path}: ")
+
+
+def test_a_path_at_which_there_can_be_no_socket(guard_path: Path) -> None:
+    """The reason is the system's; or somebody uses the socket, of whatever type, or another guard is starting."""
+    assert not_listening(guard_path / "guard.sock") == "No such file or directory"
+    assert not_listening(guard_path.with_name("x" * 120)) == "AF_UNIX path too long"
     directory = os.open(guard_path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        said = fails(PROGRAM, "guard", "--listen", guard_path, socket_path)
-    finally:
-        os.close(directory)
-    assert said == f"cannot listen on {guard_path}: another guard is starting there"
-    assert not guard_path.exists()
-
-
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [("missing/guard.sock", "No such file or directory"), ("x" * 120, "AF_UNIX path too long")],
-    ids=["no directory", "too long"],
-)
-def test_a_path_at_which_there_can_be_no_socket(socket_path: Path, path: str, reason: str) -> None:
-    """It ends with status 1 and a sentence with the path and the system's reason."""
-    listen = socket_path.parent / path
-    assert fails(*service_command(socket_path, listen)) == f"cannot listen on {listen}: {reason}"
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    assert not_listening(guard_path) == "another guard is starting there"
+    os.close(directory)
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+        with bound(kind, guard_path):
+            assert not_listening(guard_path) == "it is already in use"
+        guard_path.unlink()  # it is still there
 
 
 @needs_root
-def test_a_directory_that_may_not_be_written_to(socket_path: Path, guard_path: Path) -> None:
-    """Another user, who may not make a socket there, gets a sentence."""
-    said = fails(*as_nobody(PROGRAM, "guard", "--listen", guard_path, socket_path))
-    assert said == f"cannot listen on {guard_path}: Permission denied"
-
-
-@needs_root
-def test_a_group_that_one_is_not_in(socket_path: Path, guard_path: Path) -> None:
-    """A user who may not give a socket to that group gets a sentence, and no socket is left behind."""
+def test_what_one_may_not_make(socket_path: Path, guard_path: Path) -> None:
+    """Who may not make a socket there, or give it to that group, gets a sentence; nothing is left behind."""
+    command = as_nobody(PROGRAM, "guard", "--listen", guard_path)
+    assert fails(*command, socket_path) == f"cannot listen on {guard_path}: Permission denied"
     socket_path.parent.chmod(0o777)
-    said = fails(*as_nobody(PROGRAM, "guard", "--listen", guard_path, "--group", "root", socket_path))
+    said = fails(*command, "--group", "root", socket_path)
     assert said == f"cannot listen on {guard_path} with that group and mode: Operation not permitted"
     assert list(socket_path.parent.iterdir()) == []
 
@@ -161,25 +127,6 @@ def test_never_over_a_living_guard(start_guard: StartGuard, start_plugin: StartP
     start_plugin(socket=first.socket).logged("there is no such socket (is the node running, with -ipcbind=unix?)")
     assert first.stderr.count(": connected") == 1
     assert first.stop() == 0
-
-
-@contextmanager
-def listening(kind: socket.SocketKind, path: Path) -> Iterator[None]:
-    """Listen on a socket at a path, or only bind it."""
-    with socket.socket(socket.AF_UNIX, kind) as listener:
-        listener.bind(str(path))
-        if kind != socket.SOCK_DGRAM:
-            listener.listen()
-        yield
-
-
-@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM])
-def test_never_over_a_living_socket(socket_path: Path, guard_path: Path, kind: socket.SocketKind) -> None:
-    """Of whatever type the socket is: somebody uses it, as a node its own."""
-    with listening(kind, guard_path):
-        inode = guard_path.stat().st_ino
-        assert "it is already in use" in fails(*service_command(socket_path, guard_path))
-        assert guard_path.stat().st_ino == inode
 
 
 def test_over_a_stale_socket(start_guard: StartGuard, guard_path: Path) -> None:
@@ -196,7 +143,7 @@ def test_somebody_elses_socket_stays(start_guard: StartGuard, guard_path: Path) 
     """At its end a guard removes no socket that somebody else has made meanwhile."""
     guard = start_guard()
     guard_path.unlink()
-    with listening(socket.SOCK_SEQPACKET, guard_path):
+    with bound(socket.SOCK_SEQPACKET, guard_path):
         assert guard.stop() == 0
         assert guard_path.is_socket()
 
@@ -225,8 +172,8 @@ def handed_over(kind: str, path: Path, node: Path) -> list[str | Path]:
 
 
 def test_a_socket_that_is_handed_over(
-    start_process: StartProcess,
-    start_node: Callable[..., SimulatedNode],
+    start_process: Callable[..., Process],
+    start_node: StartNode,
     start_plugin: StartPlugin,
     guard_path: Path,
 ) -> None:
@@ -252,7 +199,7 @@ def test_a_wrong_socket_that_is_handed_over(socket_path: Path, guard_path: Path,
 
 def test_a_socket_that_was_handed_to_another_process(socket_path: Path) -> None:
     """LISTEN_FDS that was meant for a parent is not taken for one's own."""
-    said = fails(PROGRAM, "guard", socket_path, environment={"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())})
+    said = fails(PROGRAM, "guard", socket_path, LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
     assert said == "give --listen PATH, or one socket by systemd (LISTEN_FDS)"
 
 
@@ -269,9 +216,7 @@ def test_what_it_says_to_systemd(start_guard: StartGuard, socket_path: Path, abs
         assert systemd.recv(100) == b"STOPPING=1"
 
 
-def test_socket_of_every_command_may_be_a_guards(
-    start_node: Callable[..., SimulatedNode], start_guard: StartGuard, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_socket_of_every_command_may_be_a_guards(start_node: StartNode, start_guard: StartGuard) -> None:
     """No option says what SOCKET is; `check` says that it is a guard's."""
     start_node()
     guard = start_guard()
@@ -280,5 +225,4 @@ def test_socket_of_every_command_may_be_a_guards(
         ("once", "guard_standing=1"),
         ("config", f'"{guard.socket}"]'),
     ):
-        assert cli.main([command, str(guard.socket)]) == 0
-        assert wanted in capsys.readouterr().out
+        assert wanted in call_program(command, guard.socket).stdout

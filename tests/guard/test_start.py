@@ -15,7 +15,7 @@ import pytest
 from support.defective import GUARD_MAY_START, LAST_WORDS
 from support.nodes import Series, value
 from support.processes import children
-from support.scene import OWN, OWN_CHAIN, Scene, connections, counted, scenes
+from support.scene import OWN, OWN_CHAIN, Scene, connections, follows, scenes
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,7 @@ def test_a_python_without_memfd(scene: Scene) -> None:
     node = scene.node()
     shared = set(Path("/dev/shm").iterdir())
     plugin = scene.watching(defect="no memfd")
-    node.do("accept", count=20)
-    node.do("block", outputs=100)
-    counted(plugin, node)
+    follows(plugin, node)
     assert set(Path("/dev/shm").iterdir()) <= shared
     plugin.kill()
     scene.left(node)
@@ -70,9 +68,7 @@ def test_a_guard_that_starts_later(scene: Scene, tmp_path: Path) -> None:
     assert not node.lines("subscribed")
     (tmp_path / GUARD_MAY_START).touch()
     scene.watched(plugin)
-    node.do("accept", count=20)
-    node.do("block", outputs=100)
-    counted(plugin, node)
+    follows(plugin, node)
     assert plugin.stderr.count("the guard did not start") == 1
     assert "W! " not in plugin.stderr
     assert plugin.stop() == 0
@@ -110,10 +106,7 @@ def test_no_guard(scene: Scene) -> None:
     plugin = scene.watching("--no-guard")
     assert "W! running without the guard" in plugin.stderr
     assert list(scene.processes()) == [plugin.pid]
-    node.do("accept", count=20)
-    node.do("block", outputs=100)
-    node.do("reorg", depth=2)
-    assert value(counted(plugin, node), "guard_standing") is None
+    assert value(follows(plugin, node), "guard_standing") is None
     scene.burst(node)
     assert plugin.stop() == 0
     scene.left(node)
@@ -131,9 +124,7 @@ def test_nothing_is_left_after_a_clean_stop(scene: Scene) -> None:
     links = [os.readlink(path) for path in Path(f"/proc/{guard}/fd").iterdir()]
     assert sorted(link.partition(":")[0] for link in links) == ["/dev/null"] * 2 + ["/memfd"] * 2 + ["socket"] * 2
     assert os.readlink(f"/proc/{guard}/cwd") == "/"
-    node.do("accept", count=20)
-    node.do("block", outputs=100)
-    counted(plugin, node)
+    follows(plugin, node)
     for pid in (plugin.pid, guard):
         assert "/dev/shm" not in Path(f"/proc/{pid}/maps").read_text(), "their memory has no name"
     assert plugin.stop() == 0

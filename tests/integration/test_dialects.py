@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from support.in_process import BLOCKS, VERSIONS, WITH_RPC, Node, busy_node, session_with, spoil, until
 
+from telegraf_bitcoin_ipc.collect.dialect import Polled
 from telegraf_bitcoin_ipc.collect.values import Block
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
-from telegraf_bitcoin_ipc.ipc.origins import Polled
 
 ALL = [dialect.name for dialect in DIALECTS]
 TIPS_ONLY = ["stock", "stock-31", "stock-30"]

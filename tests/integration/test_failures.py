@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.in_process import BLOCKS, VERSIONS, WITH_RPC, Node, busy_node, session_with, spoil, until
 
+from telegraf_bitcoin_ipc.collect.dialect import Dialect, Polled
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS
@@ -19,8 +20,7 @@ from telegraf_bitcoin_ipc.collector import Measurements
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFailed
 from telegraf_bitcoin_ipc.ipc.connection import run
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
-from telegraf_bitcoin_ipc.ipc.origins import Polled
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
 from telegraf_bitcoin_ipc.ipc.session import Session
 from telegraf_bitcoin_ipc.simnode import connection as simnode_connection
 from telegraf_bitcoin_ipc.simnode.rpc.errors import MISC_ERROR, RpcError

@@ -17,9 +17,10 @@ from support.nodes import Plugin, Series, StartNode, StartPlugin, value
 from support.processes import START_SECONDS, wait_until
 from support.standing import StandingGuard
 
+from telegraf_bitcoin_ipc.collect.dialect import Dialect
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, Dialect
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

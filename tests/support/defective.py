@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import json
 import os
 import resource
 import shlex
@@ -12,12 +11,13 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from support.nodes import PROGRAM, Plugin
+from support.nodes import Plugin
 
-from telegraf_bitcoin_ipc import cli, collector, reconnect
+from telegraf_bitcoin_ipc import cli, collector
 from telegraf_bitcoin_ipc.collect.events import ChainEvents
 from telegraf_bitcoin_ipc.ipc import callbacks, guard_process, session
 
@@ -47,26 +47,16 @@ class Defective(Plugin):
         self.command[:1] = [sys.executable, "-P", "-m", "support.defective", defect]
 
 
-def impatient(configuration: str) -> str:
-    """A Telegraf configuration with a plugin that looks every second for a node that has gone."""
-    command = [sys.executable, "-P", "-m", "support.defective", "impatient"]
-    environment = f'environment = ["PYTHONPATH={TESTS}"]\n  command = ['
-    return configuration.replace(f'command = ["{PROGRAM}"', environment + json.dumps(command)[1:-1])
-
-
 def _each_server(change: Callable[[type], None]) -> None:
     """Change the class of both callback servers before it is used."""
     for name in ("chain_notifications", "utxo_cache_trace"):
-        setattr(session, name, _changed(getattr(callbacks, name), change))
+        setattr(session, name, partial(_changed, getattr(callbacks, name), change))
 
 
-def _changed(make: Callable[..., Any], change: Callable[[type], None]) -> Callable[..., Any]:
-    def changed(*arguments: Any) -> Any:
-        server = make(*arguments)
-        change(type(server))
-        return server
-
-    return changed
+def _changed(make: Callable[..., Any], change: Callable[[type], None], *arguments: Any) -> Any:
+    server = make(*arguments)
+    change(type(server))
+    return server
 
 
 def _methods(server: type) -> list[str]:
@@ -103,7 +93,7 @@ def callbacks_missing() -> None:
     del callbacks.Subscriber.destroy
 
 
-def _at_a_new_tip(misbehave: Callable[[], None]) -> None:
+def _at_a_new_tip(misbehave: Callable[[], object]) -> None:
     counted = ChainEvents.tip_updated
 
     def tip_updated(self: ChainEvents) -> None:
@@ -126,11 +116,7 @@ def loop_blocked() -> None:
 
 def segmentation_fault() -> None:
     """The first new tip makes it read where nothing is."""
-
-    def read() -> None:
-        ctypes.string_at(0)
-
-    _at_a_new_tip(read)
+    _at_a_new_tip(lambda: ctypes.string_at(0))
 
 
 def memory_used_up() -> None:
@@ -153,11 +139,6 @@ def memory_used_up() -> None:
 _kept: list[bytearray] = []
 
 
-def looks_often() -> None:
-    """It looks for a node that has gone every second, not ever more rarely: no defect, but a test is over soon."""
-    reconnect.LAST_DELAY = reconnect.FIRST_DELAY  # type: ignore[misc]
-
-
 def no_interpreter() -> None:
     """There is no program that could run the guard."""
     sys.executable = str(Path.cwd() / "no-such-python")
@@ -176,8 +157,7 @@ def no_luck() -> None:
     interpreter.write_text(f"#!/bin/sh\n{script}\n")
     interpreter.chmod(0o700)
     sys.executable = str(interpreter)
-    renewals: Any = collector.Collector.__init__.__defaults__
-    collector.Collector.__init__.__defaults__ = (*renewals[:-1], lambda: itertools.repeat(0.2))
+    collector.renewals = lambda: itertools.repeat(0.2)  # type: ignore[attr-defined]
 
 
 def no_memfd() -> None:
@@ -196,18 +176,5 @@ def small_queue() -> None:
 
 
 if __name__ == "__main__":
-    {
-        "callbacks raise": callbacks_raise,
-        "destroy raises": destroy_raises,
-        "callbacks missing": callbacks_missing,
-        "loop blocked": loop_blocked,
-        "segmentation fault": segmentation_fault,
-        "memory used up": memory_used_up,
-        "impatient": looks_often,
-        "no interpreter": no_interpreter,
-        "guard ends": guard_ends,
-        "no luck": no_luck,
-        "no memfd": no_memfd,
-        "small queue": small_queue,
-    }[sys.argv[1]]()
+    globals()[sys.argv[1].replace(" ", "_")]()
     sys.exit(cli.main(sys.argv[2:]))

@@ -11,6 +11,7 @@ from typing import Any
 import capnp
 from support.layouts import Capability, frame_with, tree_of
 
+from telegraf_bitcoin_ipc.guard import wire
 from telegraf_bitcoin_ipc.ipc import schema
 
 _CAPNP = Path(capnp.__file__).parent
@@ -47,47 +48,44 @@ def method_id(interface: Any, name: str) -> int:
     return [method.name for method in interface.schema.node.interface.methods].index(name)
 
 
-def _parameters(struct_schema: Any, fields: Mapping[str, Any]) -> Any:
-    builder = capnp.lib.capnp._MallocMessageBuilder()
-    root = builder.init_root(struct_schema)
-    for name, value in fields.items():
-        setattr(root, name, value)
-    return root
-
-
 Table = Sequence[tuple[str, int]]
 """A Payload's capTable: kinds of descriptor (senderHosted, ...) and their ids."""
 
 Pins = Mapping[tuple[int, ...], int]
-"""Where capabilities are in a Payload's content (pointers' numbers), and their places in the table."""
+"""Where capabilities are in a Payload's content (pointers' numbers; none: it is one), and their table's places."""
 
 NO_PINS: Pins = MappingProxyType({})
 
-IN_CONTEXT: Pins = {(0, 0): 0, (0, 1): 1}
+ON_THREAD: Pins = {(0, 0): 0}
+"""A call: the context's thread."""
+
+IN_CONTEXT: Pins = {**ON_THREAD, (0, 1): 1}
 """A node's callback: both threads of the context."""
 
-SUBSCRIBING: Pins = {(0, 0): 0, (1,): 1}
+SUBSCRIBING: Pins = {**ON_THREAD, (1,): 1}
 """A subscribing call: the context's thread, and the callback."""
 
 
-def _with_payload(message: Any, payload: Any, content: Any, table: Table, pins: Pins, at: int) -> bytes:
+def _with_payload(
+    message: Any, at: int, payload: Any, kind: Any, fields: Mapping[str, Any], table: Table, pins: Pins
+) -> bytes:
     """Fill a Payload, the pointer number `at` of the message's body, and return the frame."""
-    if content is not None:
-        payload.content = content
+    if kind is not None:
+        content = payload.content.as_struct(kind)
+        for name, value in fields.items():
+            setattr(content, name, value)
     if table:
         descriptors = payload.init("capTable", len(table))
-        for descriptor, (kind, number) in zip(descriptors, table, strict=True):
-            setattr(descriptor, kind, number)
+        for descriptor, (hosted, number) in zip(descriptors, table, strict=True):
+            setattr(descriptor, hosted, number)
     frame: bytes = message.to_bytes()
     if not pins:
         return frame
     tree = tree_of(frame)
     for path, index in pins.items():
-        place: Any = tree
-        for step in (0, at, 0, *path[:-1]):
-            place = place.pointers[step]
-        place.pointers[path[-1]] = Capability(index)
-    return frame_with(tree, lambda: "near")
+        steps = (0, at, 0, *path)
+        tree.at(*steps[:-1]).pointers[steps[-1]] = Capability(index)
+    return frame_with(tree)
 
 
 def call(
@@ -107,8 +105,14 @@ def call(
     body.target.importedCap = target
     body.interfaceId = interface_id(interface)
     body.methodId = method_id(interface, method)
-    content = _parameters(interface.schema.methods[method].param_type, fields)
-    return _with_payload(message, body.init("params"), content, table, pins, 1)
+    kind = interface.schema.methods[method].param_type
+    return _with_payload(message, 1, body.init("params"), kind, fields, table, pins)
+
+
+def on_thread(question: int, interface: Any, method: str, target: int, thread: int, **fields: Any) -> bytes:
+    """Return a Call whose only capability is its server thread."""
+    table = (("receiverHosted", thread),)
+    return call(question, interface, method, target=target, table=table, pins=ON_THREAD, context={}, **fields)
 
 
 def answer(
@@ -124,15 +128,13 @@ def answer(
     message = rpc.Message.new_message()
     body = message.init("return")
     body.answerId = question
-    content = None
-    if interface is not None:
-        content = _parameters(interface.schema.methods[method].result_type, fields)
-    return _with_payload(message, body.init("results"), content, table, pins, 0)
+    kind = None if interface is None else interface.schema.methods[method].result_type
+    return _with_payload(message, 0, body.init("results"), kind, fields, table, pins)
 
 
-def failure(question: int, reason: str) -> bytes:
+def failure(question: int, reason: str, kind: str = "failed") -> bytes:
     """Return a Return with an exception."""
-    return _built("return", answerId=question, exception={"reason": reason})
+    return _built("return", answerId=question, exception={"reason": reason, "type": kind})
 
 
 def finish(question: int) -> bytes:
@@ -170,37 +172,53 @@ def _built(kind: str, **fields: Any) -> bytes:
     return frame
 
 
+def question_of(frame: bytes) -> int:
+    """Read the id in a Bootstrap, Call, Return or Finish."""
+    return wire.Message.of(frame).body.u32(0)
+
+
 # What a node and a plugin say to each other
 
 THREAD, POLL_THREAD = 11, 12
 """Server threads of the plugin's: of its subscriptions, and of its polls."""
 
+THREAD_MAP_ID = 3
+"""The node's ThreadMap, as a capability."""
+
 NODE_TABLE: Table = (("senderHosted", 71), ("receiverHosted", 72))
 
 
-def transaction(question: int, tx: bytes = b"tx", *, callback: int = 1) -> bytes:
-    """The node's call of transactionAddedToMempool, with a context as a real node's."""
+def gives(question: int, *capabilities: int) -> bytes:
+    """The node's answer that gives the plugin capabilities."""
+    return answer(question, table=[("senderHosted", each) for each in capabilities])
+
+
+def make_thread(question: int, *, target: int = THREAD_MAP_ID, name: str = "x") -> bytes:
+    """The plugin's call of makeThread."""
+    return call(question, THREAD_MAP, "makeThread", target=target, name=name)
+
+
+def event(question: int, interface: Any, method: str, callback: int, **fields: Any) -> bytes:
+    """The node's call of a callback, with a context as a real node's."""
     return call(
-        question,
-        CHAIN_NOTIFICATIONS,
-        "transactionAddedToMempool",
-        target=callback,
-        table=NODE_TABLE,
-        pins=IN_CONTEXT,
-        context={},
-        tx=tx,
+        question, interface, method, target=callback, table=NODE_TABLE, pins=IN_CONTEXT, context={}, **fields
     )
 
 
+def transaction(question: int, tx: bytes = b"tx", *, callback: int = 1) -> bytes:
+    """The node's call of transactionAddedToMempool."""
+    return event(question, CHAIN_NOTIFICATIONS, "transactionAddedToMempool", callback, tx=tx)
+
+
 def utxo(question: int, action: str, *, height: int = 7, value: int = 0, callback: int = 2) -> bytes:
-    """The node's call of a method of UtxoCacheTrace."""
+    """The node's call of a method of UtxoCacheTrace, which has no context."""
     info = {"outpointHash": bytes(range(32)), "outpointN": 3, "height": height, "value": value}
     return call(question, UTXO_CACHE_TRACE, action, target=callback, utxoInfo=info)
 
 
 def destroy(question: int, interface: Any, callback: int) -> bytes:
     """The node's last call of a callback."""
-    return call(question, interface, "destroy", target=callback, table=NODE_TABLE, pins=IN_CONTEXT, context={})
+    return event(question, interface, "destroy", callback)
 
 
 def subscribe_chain(question: int, *, thread: int = THREAD, callback: int = 1, target: int = 4) -> bytes:
@@ -225,21 +243,10 @@ def wait_tip(
 ) -> bytes:
     """The plugin's call of waitTipChanged; without a time limit it waits for ever."""
     limit = {} if timeout is None else {"timeout": timeout}
-    return call(
-        question,
-        MINING,
-        "waitTipChanged",
-        target=target,
-        table=(("receiverHosted", thread),),
-        pins={(0, 0): 0},
-        context={},
-        currentTip=tip,
-        **limit,
-    )
+    return on_thread(question, MINING, "waitTipChanged", target, thread, currentTip=tip, **limit)
 
 
 def tip_is(question: int, tip: bytes | None) -> bytes:
     """The node's answer to waitTipChanged; None is its answer when it begins to stop."""
-    if tip is None:
-        return answer(question, MINING, "waitTipChanged")
-    return answer(question, MINING, "waitTipChanged", result={"hash": tip, "height": 5})
+    result: dict[str, Any] = {} if tip is None else {"result": {"hash": tip, "height": 5}}
+    return answer(question, MINING, "waitTipChanged", **result)

@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 
+from support.frames import question_of
 from support.gated import Gated
-from support.mutations import mutated
+from support.mutations import KINDS
 from support.recorded import recorded
 from support.strict_node import StrictNode
 
@@ -19,23 +20,16 @@ from telegraf_bitcoin_ipc.ipc.dialects import STOCK_30
 @cache
 def script(dialect: str) -> tuple[tuple[bytes, bytes | None], ...]:
     """Return each frame of a recorded client, and the node's answer to it."""
-    said = recorded(dialect).said
-    found = []
-    for place, (is_node, frame) in enumerate(said):
+    answers: dict[int, bytes] = {}  # by question: a later one may have the same
+    found = list[tuple[bytes, bytes | None]]()
+    for is_node, frame in reversed(recorded(dialect).said):
+        kind = wire.Message.of(frame).kind
         if not is_node:
-            found.append((frame, _answer(frame, [each for node, each in said[place:] if node])))
-    return tuple(found)
-
-
-def _answer(frame: bytes, later: list[bytes]) -> bytes | None:
-    message = wire.Message.of(frame)
-    if message.kind not in (wire.CALL, wire.BOOTSTRAP):
-        return None
-    for each in later:
-        answer = wire.Message.of(each)
-        if answer.kind == wire.RETURN and answer.body.u32(0) == message.body.u32(0):
-            return each
-    return None
+            asks = kind in (wire.CALL, wire.BOOTSTRAP)
+            found.append((frame, answers.get(question_of(frame)) if asks else None))
+        elif kind == wire.RETURN:
+            answers[question_of(frame)] = frame
+    return tuple(reversed(found))
 
 
 @dataclass
@@ -91,7 +85,7 @@ class Attack:
     def attacks(self, rng: random.Random, kind: str, frame: bytes, answer: bytes | None) -> None:
         """Say something else instead of a frame."""
         refused = self.gated.totals()["calls_refused"]
-        for each in mutated(rng, frame, kind):
+        for each in KINDS[kind](rng, frame):
             self.says(each, answer)
         self.outcome.tried[kind] += 1
         self.outcome.refused[kind] += self.gated.totals()["calls_refused"] > refused

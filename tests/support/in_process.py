@@ -7,10 +7,9 @@ import io
 import json
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import capnp
 import pytest
@@ -126,20 +125,27 @@ async def session_with(
                 yield session
 
 
-Heard = Callable[[bool, bytes], bytes]
-"""Told whether it was the node that spoke, and the frame; returns what the other side gets."""
+class Writers(NamedTuple):
+    """What is written to the client, and to the node."""
+
+    client: asyncio.StreamWriter
+    node: asyncio.StreamWriter
+
+
+Listen = Callable[[bool, AsyncIterator[bytes], Writers], Coroutine[Any, Any, None]]
+"""Takes all frames of the node (True) or of the client."""
 
 
 @asynccontextmanager
-async def relayed_session(node: SimulatedNode, dialect: str, heard: Heard) -> AsyncIterator[Session]:
-    """Hold a session with a node of which every frame passes `heard`."""
+async def session_by(node: SimulatedNode, dialect: str, listen: Listen) -> AsyncIterator[Session]:
+    """Hold a session with a node, with somebody in between who listens to both."""
     ours, outer = socket.socketpair()
     inner, its = socket.socketpair()
-    client_side = await asyncio.open_connection(sock=outer)
-    node_side = await asyncio.open_connection(sock=inner)
-    relays = [
-        asyncio.ensure_future(_relay(client_side[0], node_side[1], partial(heard, False))),
-        asyncio.ensure_future(_relay(node_side[0], client_side[1], partial(heard, True))),
+    from_client, to_client = await asyncio.open_connection(sock=outer)
+    from_node, to_node = await asyncio.open_connection(sock=inner)
+    listening = [
+        asyncio.ensure_future(listen(False, _frames_of(from_client), Writers(to_client, to_node))),
+        asyncio.ensure_future(listen(True, _frames_of(from_node), Writers(to_client, to_node))),
     ]
     try:
         async with serving(its, node, dialect):
@@ -147,19 +153,34 @@ async def relayed_session(node: SimulatedNode, dialect: str, heard: Heard) -> As
                 async with open_session(ours) as session:
                     yield session
     finally:
-        await asyncio.gather(*relays)
+        await asyncio.gather(*listening)
 
 
-async def _relay(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
-) -> None:
-    cutter = FrameSplitter()
+async def _frames_of(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    splitter = FrameSplitter()
     with suppress(ConnectionError):
         while data := await reader.read(1 << 16):
-            for frame in cutter.feed(data)[0]:
-                writer.write(change(bytes(frame)))
-            await writer.drain()
-    writer.close()
+            for frame in splitter.feed(data)[0]:
+                yield bytes(frame)
+
+
+@asynccontextmanager
+async def relayed_session(
+    node: SimulatedNode, dialect: str, heard: Callable[[bool, bytes], bytes]
+) -> AsyncIterator[Session]:
+    """Hold a session of which every frame passes `heard`.
+
+    That is told whether it was the node that spoke, and the frame, and returns what the other side gets.
+    """
+
+    async def relay(is_node: bool, frames: AsyncIterator[bytes], writers: Writers) -> None:
+        writer = writers.client if is_node else writers.node
+        async for frame in frames:
+            writer.write(heard(is_node, frame))
+        writer.close()
+
+    async with session_by(node, dialect, relay) as session:
+        yield session
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, method: str, change: Callable[[Any, Any], Any]) -> None:

@@ -15,6 +15,15 @@ class Struct:
     data: bytes
     pointers: list[Tree]
 
+    def at(self, *path: int) -> Struct:
+        """Return the struct that pointers of these numbers lead to, one after the other."""
+        place = self
+        for step in path:
+            inner = place.pointers[step]
+            assert isinstance(inner, Struct)
+            place = inner
+        return place
+
 
 @dataclass
 class Plain:
@@ -27,18 +36,11 @@ class Plain:
 
 @dataclass
 class Structs:
-    """A list of structs: words of data and pointers of each, and the structs."""
+    """A list of structs: words of data and pointers of each, and the structs. One of pointers has only those."""
 
     data_words: int
     pointer_words: int
     items: list[Struct]
-
-
-@dataclass
-class Pointers:
-    """A list of pointers."""
-
-    items: list[Tree]
 
 
 @dataclass
@@ -48,40 +50,41 @@ class Capability:
     index: int
 
 
-Tree = Struct | Plain | Structs | Pointers | Capability | None
+Tree = Struct | Plain | Structs | Capability | None
 Place = Literal["near", "far", "double far"]
 PLACES: tuple[Place, ...] = ("near", "far", "double far")
-Choice = Callable[[], Place]
+Choice = Callable[[Tree], Place]
 Spread = Callable[[bytes], bytes]
 """Lays a message out in another way."""
 
 _LIST_BITS = (0, 1, 8, 16, 32, 64)
 
 
-def tree_of(frame: bytes) -> Tree:
+def tree_of(frame: bytes) -> Struct:
     """Return what a message says, in however many segments."""
     count = struct.unpack_from("<I", frame)[0] + 1
     starts = [4 * (count + 2) // 8 * 8]
     for words in struct.unpack_from(f"<{count}I", frame, 4):
         starts.append(starts[-1] + 8 * words)
     assert starts[-1] == len(frame)
-    return _tree_at(frame, starts, starts[0])
+    tree = _tree_at(frame, starts, starts[0])
+    assert isinstance(tree, Struct)
+    return tree
 
 
 def _tree_at(frame: bytes, starts: Sequence[int], at: int) -> Tree:
     low, high = struct.unpack_from("<II", frame, at)
     if low == high == 0:
         return None
+    double = 0
     if low & 3 == 2:
         at, double = starts[high] + (low & ~7), low & 4
         low, high = struct.unpack_from("<II", frame, at)
-        if double:
-            start = starts[high] + (low & ~7)
-            low, high = struct.unpack_from("<II", frame, at + 8)
-        else:
-            start = _target(frame, at)
+    if double:
+        start = starts[high] + (low & ~7)
+        low, high = struct.unpack_from("<II", frame, at + 8)
     else:
-        start = _target(frame, at)
+        start = at + 8 + 8 * (struct.unpack_from("<i", frame, at)[0] >> 2)
     if low & 3 == 3:
         return Capability(high)
     if low & 3 == 0:
@@ -89,7 +92,7 @@ def _tree_at(frame: bytes, starts: Sequence[int], at: int) -> Tree:
     assert low & 3 == 1, "a far pointer to a far pointer"
     code, size = high & 7, high >> 3
     if code == 6:
-        return Pointers([_tree_at(frame, starts, start + 8 * index) for index in range(size)])
+        return Structs(0, 1, [_struct_at(frame, starts, start + 8 * index, 0, 1) for index in range(size)])
     if code != 7:
         return Plain(code, size, frame[start : start + (size * _LIST_BITS[code] + 7) // 8])
     tag_low, tag_high = struct.unpack_from("<II", frame, start)
@@ -98,17 +101,12 @@ def _tree_at(frame: bytes, starts: Sequence[int], at: int) -> Tree:
     return Structs(data, pointers, [_struct_at(frame, starts, place, data, pointers) for place in places])
 
 
-def _target(frame: bytes, at: int) -> int:
-    offset: int = struct.unpack_from("<i", frame, at)[0] >> 2
-    return at + 8 + 8 * offset
-
-
 def _struct_at(frame: bytes, starts: Sequence[int], start: int, data: int, pointers: int) -> Struct:
     end = start + 8 * data
     return Struct(frame[start:end], [_tree_at(frame, starts, end + 8 * index) for index in range(pointers)])
 
 
-def frame_with(tree: Tree, choose: Choice) -> bytes:
+def frame_with(tree: Tree, choose: Choice = lambda _: "near") -> bytes:
     """Return a frame that says what the tree says; each struct and list lies where `choose` says.
 
     near: behind what is in the pointer's segment; far: in a segment of its own, with the landing pad behind it;
@@ -128,7 +126,7 @@ def _write(segments: list[bytearray], segment: int, at: int, tree: Tree, choose:
         struct.pack_into("<II", segments[segment], at, 3, tree.index)
         return
     description, body, children = _laid_out(tree)
-    place = choose()
+    place = choose(tree)
     where = segment
     if place != "near":
         where = len(segments)
@@ -140,7 +138,7 @@ def _write(segments: list[bytearray], segment: int, at: int, tree: Tree, choose:
     elif place == "far":
         pad = len(segments[where])
         segments[where] += struct.pack("<Q", description | _offset(start - pad - 8))
-        word = 2 | pad << 0 | where << 32  # in words << 3: the same as in bytes
+        word = 2 | pad | where << 32  # words << 3 are bytes
     else:
         segments.append(bytearray(b"\xdd" * 16) + struct.pack("<QQ", 2 | start | where << 32, description))
         word = 2 | 4 | 16 | (len(segments) - 1) << 32
@@ -153,32 +151,25 @@ def _offset(distance: int) -> int:
     return (distance // 8) << 2 & 0xFFFFFFFF
 
 
-def _laid_out(tree: Struct | Plain | Structs | Pointers) -> tuple[int, bytes, list[tuple[int, Tree]]]:
+def _laid_out(tree: Struct | Plain | Structs) -> tuple[int, bytes, list[tuple[int, Tree]]]:
     """Return the describing word without its offset, the body, and the places of the pointers in it."""
-    if isinstance(tree, Struct):
-        words = len(tree.data) // 8
-        size = words << 32 | len(tree.pointers) << 48
-        return size, *_structs([tree], words, 0)
     if isinstance(tree, Plain):
-        padding = bytes(-len(tree.data) % 8)
-        return 1 | tree.code << 32 | tree.count << 35, tree.data + padding, []
-    if isinstance(tree, Pointers):
-        places = [(8 * index, child) for index, child in enumerate(tree.items)]
-        return 1 | 6 << 32 | len(tree.items) << 35, bytes(8 * len(tree.items)), places
-    tag = len(tree.items) << 2 | tree.data_words << 32 | tree.pointer_words << 48
-    body, places = _structs(tree.items, tree.data_words, 8)
-    return 1 | 7 << 32 | (len(body) // 8) << 35, struct.pack("<Q", tag) + body, places
-
-
-def _structs(items: Sequence[Struct], data_words: int, at: int) -> tuple[bytes, list[tuple[int, Tree]]]:
-    body, places = b"", []
+        return 1 | tree.code << 32 | tree.count << 35, tree.data + bytes(-len(tree.data) % 8), []
+    if isinstance(tree, Struct):
+        items, tag = [tree], b""
+        description = len(tree.data) // 8 << 32 | len(tree.pointers) << 48
+    else:
+        items, size = tree.items, tree.data_words + tree.pointer_words
+        tag = struct.pack("<Q", len(items) << 2 | tree.data_words << 32 | tree.pointer_words << 48)
+        description = 1 | 7 << 32 | len(items) * size << 35
+    body, places = tag, list[tuple[int, Tree]]()
     for item in items:
         body += item.data
-        places += [(at + len(body) + 8 * index, child) for index, child in enumerate(item.pointers)]
+        places += [(len(body) + 8 * index, child) for index, child in enumerate(item.pointers)]
         body += bytes(8 * len(item.pointers))
-    return body, places
+    return description, body, places
 
 
 def respread(frame: bytes, place: Place) -> bytes:
     """Return the same message with everything near, far, or double far."""
-    return frame_with(tree_of(frame), lambda: place)
+    return frame_with(tree_of(frame), lambda _: place)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import random
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from support.frames import _built, answer, bootstrap, done, finish, release
+from support.frames import answer, bootstrap, disembargo, done, finish, release
+from support.hostile_json import METHODS, OTHER_METHODS, PARAMETERS, URIS, USERS, requests
 from support.layouts import (
     PLACES,
     Capability,
     Plain,
-    Pointers,
     Struct,
     Structs,
     Tree,
@@ -22,8 +21,9 @@ from support.layouts import (
 from support.strict_node import methods
 
 from telegraf_bitcoin_ipc.guard import wire
+from telegraf_bitcoin_ipc.ipc import jsonrpc
 from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY
-from telegraf_bitcoin_ipc.ipc.rpc import USER
+from telegraf_bitcoin_ipc.ipc.jsonrpc import USER
 
 Mutation = Callable[[random.Random, bytes], list[bytes]]
 
@@ -31,57 +31,13 @@ NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 21, 64, 255, 1 << 29, 1 << 30, (1 << 31) - 1,
 LIMITS = (0x7FF0000000000000, 0x7FF8000000000000, 0xFFF0000000000000, 0xC08F400000000000, 0x40C3880000000001)
 """Infinity, NaN, minus infinity, -1000, a little more than 10000."""
 
-METHODS = (
-    "stop",
-    "sendtoaddress",
-    "getblockchaininfo",
-    "uptime",
-    "UPTIME",
-    "uptime ",
-    "upt\u0131me",
-    "\uff55ptime",
-)
-
 
 def texts(rng: random.Random) -> bytes:
     """Return a text for executeRpc, or any other."""
-    method, other = rng.choice(METHODS), rng.choice([*METHODS, *READ_ONLY])
-    request = {"jsonrpc": "2.0", "id": other, "method": other, "params": []}
-    plain = json.dumps(request)
-    choices = (
-        method,
-        other,
-        plain,
-        json.dumps({**request, "method": method}),
-        plain[:-1] + f', "method": "{method}"}}',
-        f'{{"method": "{method}", ' + plain[1:],
-        plain.replace("method", "m\\u0065thod"),
-        plain.replace(": ", ":"),
-        plain + " ",
-        f"[{plain}]",
-        f"[{plain}, {json.dumps({**request, 'method': 'stop'})}]",
-        json.dumps({**request, "params": rng.choice([{}, None, 1, [[[]]], ["\x00"], {"method": "stop"}])}),
-        json.dumps({**request, "params": [float(rng.choice(["nan", "inf", "-inf", "1e300"]))]}),
-        json.dumps({**request, "method": rng.choice([None, 1, True, [other], {"method": other}])}),
-        json.dumps({**request, "jsonrpc": rng.choice(["1.0", 2.0, None])}),
-        json.dumps({**request, "extra": 1}),
-        json.dumps({"method": other, "jsonrpc": "2.0", "id": other, "params": []}),
-        json.dumps({**request, "params": ["x" * rng.choice([10, 4000, 5000, 40000])]}),
-        "[" * rng.choice([2, 100, 4000]) + "]" * rng.choice([2, 100, 4000]),
-        '["\\ud800"]',
-        "[1e999]",
-        "[-0]",
-        "[]",
-        "{}",
-        "",
-        "[1]\x00]",
-        f"{other}\x00stop",
-        "\x00",
-        "/wallet/",
-        USER,
-        "root",
-    )
-    text = rng.choice(choices).encode("utf-8", "surrogatepass")
+    method = rng.choice(("stop", *READ_ONLY))
+    others = (method, "[]", "[1]\x00]", f"{method}\x00stop", "\x00", jsonrpc.request(method, []), USER)
+    kinds = (METHODS, OTHER_METHODS, PARAMETERS, URIS, USERS, others, tuple(requests(method).values()))
+    text = rng.choice(rng.choice(kinds)).encode("utf-8", "surrogatepass")
     return text if rng.random() < 0.1 else text + b"\x00"
 
 
@@ -93,13 +49,9 @@ def _places(tree: Tree) -> list[Tree]:
         found.append(each)
         if isinstance(each, Struct):
             left += each.pointers
-        elif isinstance(each, Structs | Pointers):
+        elif isinstance(each, Structs):
             left += each.items
     return found
-
-
-def _only(tree: Tree, kind: type) -> list[Tree]:
-    return [each for each in _places(tree) if isinstance(each, kind)]
 
 
 def bits(rng: random.Random, frame: bytes) -> list[bytes]:
@@ -160,8 +112,7 @@ def sizes(rng: random.Random, frame: bytes) -> list[bytes]:
 def fields(rng: random.Random, frame: bytes) -> list[bytes]:
     """Change a number in a struct's data."""
     tree = tree_of(frame)
-    place = rng.choice([each for each in _only(tree, Struct) if isinstance(each, Struct) and each.data])
-    assert isinstance(place, Struct)
+    place = rng.choice([each for each in _places(tree) if isinstance(each, Struct) and each.data])
     data = bytearray(place.data)
     size, code = rng.choice(((1, "<B"), (2, "<H"), (4, "<I"), (4, "<I"), (8, "<Q")))
     number = rng.choice((*NUMBERS, rng.randrange(30)))
@@ -169,13 +120,13 @@ def fields(rng: random.Random, frame: bytes) -> list[bytes]:
         number = rng.choice(LIMITS)
     struct.pack_into(code, data, rng.randrange(len(data) // size) * size, number & (1 << 8 * size) - 1)
     place.data = bytes(data)
-    return [frame_with(tree, lambda: "near")]
+    return [frame_with(tree)]
 
 
 def strings(rng: random.Random, frame: bytes) -> list[bytes]:
     """Replace a text."""
     tree = tree_of(frame)
-    lists = [each for each in _only(tree, Plain) if isinstance(each, Plain)]
+    lists = [each for each in _places(tree) if isinstance(each, Plain)]
     if not lists:
         return bits(rng, frame)
     place = rng.choice(lists)
@@ -184,15 +135,14 @@ def strings(rng: random.Random, frame: bytes) -> list[bytes]:
     if rng.random() < 0.1:
         place.code = rng.randrange(6)
         place.count = len(place.data) * 8 // (0, 1, 8, 16, 32, 64)[place.code] if place.code else len(place.data)
-    return [frame_with(tree, lambda: "near")]
+    return [frame_with(tree)]
 
 
 def trees(rng: random.Random, frame: bytes) -> list[bytes]:
     """Remove a pointer's target, insert a capability, resize a struct, or move everything behind far pointers."""
     tree = tree_of(frame)
     everything = _places(tree)
-    structs = [each for each in everything if isinstance(each, Struct) and each.pointers]
-    place = rng.choice([each for each in structs if isinstance(each, Struct)])
+    place = rng.choice([each for each in everything if isinstance(each, Struct) and each.pointers])
     index = rng.randrange(len(place.pointers))
     what = rng.randrange(6)
     if what == 0:
@@ -205,24 +155,21 @@ def trees(rng: random.Random, frame: bytes) -> list[bytes]:
     elif what == 3:
         del place.pointers[index]
     elif what == 4:
-        lists = [each for each in everything if isinstance(each, Structs) and each.items]
-        for each in lists:
-            if isinstance(each, Structs):
-                item = Struct(each.items[0].data, list(each.items[0].pointers))
-                number = rng.choice(NUMBERS)
-                item.data = struct.pack("<HxxI", rng.randrange(7), number) + item.data[8:]
-                each.items.insert(rng.randrange(len(each.items) + 1), item)
+        for each in everything:
+            if isinstance(each, Structs) and each.items:
+                first = each.items[0]
+                data = struct.pack("<HxxI", rng.randrange(7), rng.choice(NUMBERS)) + first.data[8:]
+                each.items.insert(rng.randrange(len(each.items) + 1), Struct(data, list(first.pointers)))
     else:
-        return [frame_with(tree, lambda: rng.choice(PLACES))]
-    return [frame_with(tree, lambda: "near")]
+        return [frame_with(tree, lambda _: rng.choice(PLACES))]
+    return [frame_with(tree)]
 
 
 def pieces(rng: random.Random, frame: bytes) -> list[bytes]:
     """Truncate the frame, or append to it."""
     place = rng.randrange(len(frame))
-    return [
-        rng.choice((frame[:place] + frame, frame[place:], frame + frame[:place], frame + rng.randbytes(place)))
-    ]
+    joined = (frame[:place] + frame, frame[place:], frame + frame[:place], frame + rng.randbytes(place))
+    return [rng.choice(joined)]
 
 
 def order(rng: random.Random, frame: bytes) -> list[bytes]:
@@ -236,8 +183,8 @@ def calls(rng: random.Random, frame: bytes) -> list[bytes]:
     question, target, thread = rng.randrange(200), rng.choice((0, *range(1, 12))), rng.choice((2, 3, 4, 5, 11))
     if rng.random() < 0.1:
         method = rng.choice((100, 0xFFFF, method + 1))
-    frames = [wire.call_on_thread(question, target, interface, method, thread)]
-    return [*frames, finish(question)] if rng.random() < 0.3 else frames
+    made = wire.call_on_thread(question, target, interface, method, thread)
+    return [made, finish(question)] if rng.random() < 0.3 else [made]
 
 
 def messages(rng: random.Random, frame: bytes) -> list[bytes]:
@@ -251,7 +198,7 @@ def messages(rng: random.Random, frame: bytes) -> list[bytes]:
             release(number, count),
             bootstrap(number),
             answer(number),
-            _built("disembargo", target={"importedCap": number}, context={"senderLoopback": 1}),
+            disembargo(number),
             wire.message_of(kinds, 1, 1, number, 0),
         )
     )
@@ -262,9 +209,4 @@ KINDS: dict[str, Mutation] = {
     each.__name__: each
     for each in (bits, words, pointers, sizes, fields, strings, trees, pieces, order, calls, messages)
 }
-"""The ways to change a frame."""
-
-
-def mutated(rng: random.Random, frame: bytes, kind: str) -> Sequence[bytes]:
-    """Return what is sent instead of a frame."""
-    return KINDS[kind](rng, frame)
+"""The ways to change a frame: each returns what is sent instead of it."""

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from support.in_process import NOW, Node, busy_node, serving
+from support.gated import Gated
+from support.in_process import NOW, Node, Sink, Writers, busy_node, session_by
 
-from telegraf_bitcoin_ipc.guard import contract, gate, relay, stream, wire
 from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME, STOCK_30
-from telegraf_bitcoin_ipc.ipc.handshake import open_session
 from telegraf_bitcoin_ipc.ipc.session import Session
 
 DIALECTS = tuple(BY_NAME)
-TICK_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -36,98 +31,35 @@ class Recorded:
         return [frame for is_node, frame in self.said if not is_node]
 
 
-class _Writer:
-    """An outbox that writes to a stream."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        self.open = True
-        self.size = 0
-
-    def send(self, frame: wire.Frame, event: bool = False) -> int:
-        """Send a frame."""
-        if self.open:
-            self._writer.write(bytes(frame))
-        return 0
-
-    def close(self) -> None:
-        """Close the stream."""
-        self.open = False
-        self._writer.close()
-
-
-class Sink:
-    """Takes every event."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
-
-Heard = Callable[[bool, bytes], None]
-
-
-@asynccontextmanager
-async def guarded_session(node: Node, dialect: str, heard: Heard, log: list[str]) -> AsyncIterator[Session]:
-    """Hold a session with a node by way of a guard; `heard` gets the frames that either side gives the guard."""
-    ours, outer = socket.socketpair()
-    inner, its = socket.socketpair()
-    client_side = await asyncio.open_connection(sock=outer)
-    node_side = await asyncio.open_connection(sock=inner)
-    to_client, to_node = _Writer(client_side[1]), _Writer(node_side[1])
-    totals = memoryview(bytearray(contract.SHARED_BYTES)).cast("Q")
-    entrance = gate.Gate(to_client, totals, log.append, lambda: dialect == STOCK_30.name)
-    between = relay.Relay(to_node, entrance, totals, forward_utxo=True)
-
-    async def from_client() -> None:
-        async for frame in _frames(client_side[0]):
-            heard(False, frame)
-            for admitted in entrance.admitted(frame):
-                between.from_plugin(admitted, time.monotonic())
-        entrance.close()
-
-    async def from_node() -> None:
-        async for frame in _frames(node_side[0]):
-            heard(True, frame)
-            between.from_node(frame, time.monotonic())
-        to_node.close()
-
-    async def ticks() -> None:
-        while to_node.open:
-            between.tick(time.monotonic())
-            await asyncio.sleep(TICK_SECONDS)
-        to_client.close()
-
-    work = [asyncio.ensure_future(each()) for each in (from_client, from_node, ticks)]
-    try:
-        async with serving(its, node, dialect):
-            with ours:
-                async with open_session(ours) as session:
-                    yield session
-    finally:
-        await asyncio.gather(*work)
-
-
-async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    splitter = stream.FrameSplitter()
-    with suppress(ConnectionError):
-        while data := await reader.read(1 << 16):
-            for frame in splitter.feed(data)[0]:
-                yield bytes(frame)
-
-
 @cache
 def recorded(name: str) -> Recorded:
     """Record a session of a dialect: every subscription, every call of a poll, events, and its end."""
     said: list[tuple[bool, bytes]] = []
-    log: list[str] = []
+    gated = Gated(forward_utxo=True, loaded=name == STOCK_30.name)
+
+    async def listen(is_node: bool, frames: AsyncIterator[bytes], writers: Writers) -> None:
+        def write() -> None:
+            for player, writer in ((gated.plugin, writers.client), (gated.node, writers.node)):
+                while player.outbox.frames:
+                    writer.write(player.outbox.frames.popleft())
+                if not player.outbox.open:
+                    writer.close()
+
+        player = gated.node if is_node else gated.plugin
+        async for frame in frames:
+            said.append((is_node, frame))
+            player.send(frame)
+            write()
+        player.close()
+        write()
 
     async def main() -> None:
         node = busy_node()
-        async with guarded_session(node, name, lambda *each: said.append(each), log) as session:
+        async with session_by(node, name, listen) as session:
             await _everything(session, node)
 
     run(main())
-    return Recorded(tuple(said), tuple(log))
+    return Recorded(tuple(said), tuple(gated.log))
 
 
 async def _everything(session: Session, node: Node) -> None:

@@ -12,6 +12,7 @@ from support.defective import Defective
 from support.nodes import Plugin, Series, SimulatedNode, value
 from support.processes import START_SECONDS, alive, wait_until
 from support.standing import StandingGuard
+from support.subscriber import BRAKE_AFTER, Subscriber
 
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
@@ -94,12 +95,29 @@ class Scene:
         """Wait until so many plugins have ended all their subscriptions in good order."""
         node.says("unsubscribed", plugins * len(self.dialect.subscriptions))
 
-    def burst(self, node: SimulatedNode) -> None:
+    def burst(self, node: SimulatedNode, coins: int = BURST_COINS) -> None:
         """Have the node begin many events, of the kind of which it has the most."""
         if Subscription.UTXO_CACHE in self.dialect.subscriptions:
-            node.begin("block", outputs=BURST_COINS)
+            node.begin("block", outputs=coins)
         else:
             node.begin("accept", count=BURST_TRANSACTIONS)
+
+    def held_burst(self, node: SimulatedNode, plugin: Plugin) -> Subscriber:
+        """Have the node send many events, and hold it up in the middle, until SIGCONT to what this returns.
+
+        That is a second subscriber, which has to be stopped at the end.
+        """
+        last = self.dialect.subscriptions[-1]
+        brake = self._processes.enter_context(
+            Subscriber(self._node_socket, self._directory, last, "brake", dialect=self.dialect.name)
+        )
+        brake.logged("ready")
+        self.burst(node, coins=3 * BRAKE_AFTER)
+        brake.wait_until(lambda: brake.frozen, "the burst was held up")
+        counter = "utxo_cache_add_total" if last is Subscription.UTXO_CACHE else "mempool_tx_added_total"
+        plugin.shows(lambda series: (value(series, counter) or 0) > 0, "a burst")
+        assert not node.lines("block" if last is Subscription.UTXO_CACHE else "accept")
+        return brake
 
     def processes(self) -> dict[int, str]:
         """The plugins, their guards and whatever else they may have started, by id, with their command lines."""
@@ -166,6 +184,14 @@ def counted(plugin: Plugin, node: SimulatedNode) -> Series:
         lambda: f"{differences(plugin.latest, node)}\n{plugin.log}",
     )
     return plugin.latest
+
+
+def follows(plugin: Plugin, node: SimulatedNode) -> Series:
+    """Have the node take transactions, connect a block and reorganise; see the plugin show all that."""
+    node.do("accept", count=20)
+    node.do("block", outputs=100)
+    node.do("reorg", depth=2)
+    return counted(plugin, node)
 
 
 def shows(plugin: Plugin, wanted: dict[str, int]) -> Series:

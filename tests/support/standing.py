@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import mmap
 import os
 import socket
-import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from support.frames import bootstrap, done, reading
 from support.guard import Side
 from support.processes import START_SECONDS, Process, children
 
 from telegraf_bitcoin_ipc.guard import hello
-from telegraf_bitcoin_ipc.guard.contract import SHARED_BYTES, TOTALS
 from telegraf_bitcoin_ipc.ipc.guard_command import MOST_CLIENTS, add_options, become
+from telegraf_bitcoin_ipc.ipc.guard_process import Totals
 
 CLIENTS = MOST_CLIENTS
 """How many clients it serves at a time, unless it is told otherwise."""
@@ -56,6 +55,9 @@ class StandingGuard(Process):
     def relays(self) -> list[int]:
         """The processes that each serve a client."""
         return children(self.pid) if self.running else []
+
+
+StartGuard = Callable[..., StandingGuard]
 
 
 class Client:
@@ -105,9 +107,16 @@ class Client:
         assert self._session is not None, answer.sentence
         return Side(self._session)
 
-    def totals(self) -> dict[str, int]:
+    def init(self) -> tuple[Side, int]:
+        """Begin a session, and return it with the node's Init."""
+        session = self.begin()
+        session.send(bootstrap(0))
+        with reading(session.take()) as message:
+            (init,) = (each.senderHosted for each in getattr(message, "return").results.capTable)
+        session.send(done(0))
+        return session, init
+
+    def totals(self) -> Mapping[str, int]:
         """Read the guard's totals for this client."""
         assert self.descriptor is not None
-        with mmap.mmap(self.descriptor, SHARED_BYTES, prot=mmap.PROT_READ) as memory:
-            numbers = struct.unpack(f"={len(TOTALS)}Q", memory[:])
-        return dict(zip(TOTALS, numbers, strict=True))
+        return Totals(self.descriptor).read()

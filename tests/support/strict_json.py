@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pydantic_core
 
 from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY
-from telegraf_bitcoin_ipc.ipc.rpc import USER
+from telegraf_bitcoin_ipc.ipc.jsonrpc import USER
 
 
 class Unwanted(Exception):

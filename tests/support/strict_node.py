@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import capnp
-from support.frames import answer, destroy, finish, interface_id, reading, tip_is, transaction
-from support.frames import contract as tracing_schema
+from support.frames import (
+    CHAIN_NOTIFICATIONS,
+    UTXO_CACHE_TRACE,
+    answer,
+    destroy,
+    finish,
+    interface_id,
+    reading,
+    tip_is,
+    transaction,
+)
 from support.gated import Gated
-from support.layouts import Capability, Struct, Tree, tree_of
+from support.layouts import Capability, Struct, tree_of
 from support.strict_json import Unwanted, check_json_rpc
 
 from telegraf_bitcoin_ipc.guard import wire
@@ -21,7 +30,7 @@ from telegraf_bitcoin_ipc.ipc import allowlist, schema
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
 
 MAKERS = {"makeMining", "makeRpc", "makeChain", "makeNode", "makeTracing", "construct"}
-SUBSCRIBERS = {"handleNotifications": "ChainNotifications", "traceUtxoCache": "UtxoCacheTrace"}
+SUBSCRIBERS = {"handleNotifications": CHAIN_NOTIFICATIONS, "traceUtxoCache": UTXO_CACHE_TRACE}
 WITHOUT_CONTEXT = {"construct", "makeThread", "getName"}
 MOST_THREADS, MOST_QUESTIONS = 8, 64
 
@@ -93,23 +102,21 @@ class StrictNode:
 
     def _take(self, message: Any, frame: bytes) -> None:
         kind = message.which()
+        body = getattr(message, kind)
         if kind == "bootstrap":
-            self._open(message.bootstrap.questionId)
-            self._bootstraps.add(message.bootstrap.questionId)
-            self._answer(message.bootstrap.questionId, "bootstrap", self._made())
+            self._open(body.questionId)
+            self._bootstraps.add(body.questionId)
+            self._answer(body.questionId, kind, self._made())
         elif kind == "call":
-            self._called(message.call, frame)
+            self._called(body, frame)
         elif kind == "finish":
-            self._finished(message.finish)
+            self._finished(body)
         elif kind == "release":
-            self._let_go(message.release.id, message.release.referenceCount)
-        elif kind == "return":
-            question = getattr(message, "return").answerId
-            if question not in self._asked:
-                raise Unwanted(f"an answer to question {question}")
-            self._asked.discard(question)
+            self._let_go(body.id, body.referenceCount)
+        elif kind == "return" and body.answerId in self._asked:
+            self._asked.discard(body.answerId)
         else:
-            raise Unwanted(f"a message: {kind}")
+            raise Unwanted(f"a message: {message}")
 
     def _open(self, question: int) -> None:
         if question in self._questions:
@@ -146,15 +153,18 @@ class StrictNode:
             raise Unwanted(f"{name} whose results go elsewhere")
         target = self._target(call)
         table = list(call.params.capTable)
-        given = call.params.content.as_struct(parameters)
-        fields = _fields(given, parameters)
-        content = _content(frame)
-        if name in WITHOUT_CONTEXT:
-            if table:
-                raise Unwanted(f"{name} with capabilities")
-        else:
-            self._on_thread(call.questionId, name, content, table, target)
-        self._check(call.questionId, name, fields, content, table, target)
+        fields = _fields(call.params.content.as_struct(parameters), parameters)
+        content = tree_of(frame).at(0, 1, 0)
+        if name not in WITHOUT_CONTEXT:
+            self._on_thread(call.questionId, name, content, table)
+        elif table:
+            raise Unwanted(f"{name} with capabilities")
+        if name == "disconnect":
+            self._disconnected(call.questionId, target)
+            return
+        made = self._checked(name, fields, content, table)
+        if call.questionId < wire.OWN_IDS:  # else it is the guard's wait, which goes on and on
+            self._answer(call.questionId, name, made)
 
     def _target(self, call: Any) -> int | None:
         if call.target.which() == "importedCap":
@@ -167,9 +177,7 @@ class StrictNode:
             raise Unwanted("a call of a promised answer")
         return None
 
-    def _on_thread(
-        self, question: int, name: str, content: Struct, table: Sequence[Any], target: int | None
-    ) -> None:
+    def _on_thread(self, question: int, name: str, content: Struct, table: Sequence[Any]) -> None:
         context = content.pointers[0]
         if not isinstance(context, Struct) or not isinstance(context.pointers[0], Capability):
             raise Unwanted(f"{name} without a context")
@@ -186,42 +194,29 @@ class StrictNode:
             raise Unwanted(f"{name} with other capabilities")
         self._busy[question] = thread.receiverHosted
 
-    def _check(
-        self,
-        question: int,
-        name: str,
-        fields: Mapping[str, Any],
-        content: Struct,
-        table: Sequence[Any],
-        target: int | None,
-    ) -> None:
-        made: tuple[int, ...] = ()
+    def _checked(
+        self, name: str, fields: Mapping[str, Any], content: Struct, table: Sequence[Any]
+    ) -> tuple[int, ...]:
+        """Check what a call asks for; returns the capabilities that it gets."""
         if name == "makeThread":
             self._made_threads += 1
             if self._made_threads > MOST_THREADS or not fields["name"].isprintable():
                 raise Unwanted("another server thread")
             made = self._made()
             self._threads.update(made)
-        elif name == "executeRpc":
+            return made
+        if name == "executeRpc":
             check_json_rpc(fields)
         elif name == "waitTipChanged":
             limit = fields["timeout"]
             if not (0 <= limit <= LONGEST_WAIT_MILLISECONDS) or len(fields["currentTip"]) != 32:
                 raise Unwanted(f"a wait of {limit}")
-            if question > wire.OWN_IDS:  # it is the guard's, and goes on and on
-                return
         elif name in SUBSCRIBERS:
-            made = self._subscribed(name, content, table)
-        elif name == "disconnect":
-            self._disconnected(question, target)
-            return
-        elif name in MAKERS:
-            made = self._made()
-        self._answer(question, name, made)
+            return self._subscribed(name, content, table)
+        return self._made() if name in MAKERS else ()
 
     def _subscribed(self, name: str, content: Struct, table: Sequence[Any]) -> tuple[int, ...]:
-        ending = f":{SUBSCRIBERS[name]}"
-        interface = next(each for each in interfaces().values() if each.schema.node.displayName.endswith(ending))
+        interface = SUBSCRIBERS[name]
         pin = content.pointers[1]
         if not isinstance(pin, Capability) or table[pin.index].which() != "senderHosted":
             raise Unwanted(f"{name} without a callback")
@@ -237,10 +232,13 @@ class StrictNode:
             raise Unwanted(f"a disconnect of {handler}")
         self._ended.append(handler)
         interface, callback = self._handlers[handler]
+        self._asks(lambda own: destroy(own, interface, callback))
+        self._answer(question, "disconnect", ())
+
+    def _asks(self, make: Callable[[int], bytes]) -> None:
         self._next += 1
         self._asked.add(self._next)
-        self.gated.node.send(destroy(self._next, interface, callback), finish(self._next))
-        self._answer(question, "disconnect", ())
+        self.gated.node.send(make(self._next), finish(self._next))
 
     # Answers
 
@@ -283,17 +281,12 @@ class StrictNode:
 
     def event(self) -> None:
         """Call a callback, if somebody is subscribed: the guard answers."""
-        for interface, callback in list(self._handlers.values())[:1]:
-            if (
-                interface_id(interface) == interface_id(tracing_schema.chain.ChainNotifications)
-                and not self._ended
-            ):
-                self._next += 1
-                self._asked.add(self._next)
-                self.gated.node.send(transaction(self._next, callback=callback), finish(self._next))
-                self.listens()
-                if self._next in self._asked:
-                    self.problems.append("an event without an answer")
+        subscribed = list(self._handlers.values())[:1]
+        if not self._ended and subscribed and subscribed[0][0] is CHAIN_NOTIFICATIONS:
+            self._asks(lambda own: transaction(own, callback=subscribed[0][1]))
+            self.listens()
+            if self._next in self._asked:
+                self.problems.append("an event without an answer")
 
     def over(self) -> None:
         """Have the client go, and see every subscription ended before the socket is closed."""
@@ -309,21 +302,9 @@ class StrictNode:
 
 def _fields(given: Any, parameters: Any) -> dict[str, Any]:
     """Read every field of a method's parameters but capabilities."""
-    found: dict[str, Any] = {}
-    for name, field in parameters.fields.items():
-        kind = field.proto.slot.type.which()
-        if kind == "struct":  # the context
-            continue
-        if kind != "interface":
-            value = getattr(given, name)
-            found[name] = bytes(value) if kind == "data" else value
-    return found
-
-
-def _content(frame: bytes) -> Struct:
-    place: Tree = tree_of(frame)
-    for step in (0, 1, 0):
-        assert isinstance(place, Struct)
-        place = place.pointers[step]
-    assert isinstance(place, Struct)
-    return place
+    kinds = {name: field.proto.slot.type.which() for name, field in parameters.fields.items()}
+    return {
+        name: bytes(getattr(given, name)) if kind == "data" else getattr(given, name)
+        for name, kind in kinds.items()
+        if kind not in ("struct", "interface")  # the context, and capabilities
+    }

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from telegraf_bitcoin_ipc.setup import plan
+
 ROOT = Path(__file__).parents[2]
-SERVICE, SOCKET = (ROOT / "contrib" / f"bitcoin-ipc-guard.{kind}" for kind in ("service", "socket"))
+SERVICE, SOCKET = (ROOT / "contrib" / unit for unit in (plan.GUARD, plan.GUARD_SOCKET_UNIT))
 
 MOST_EXPOSURE = 15
 """Ten times what `systemd-analyze security` may give the guard, from 0 (safe) to 100."""
@@ -27,54 +29,51 @@ def settings(path: Path) -> dict[str, str]:
     return found
 
 
-def test_nothing_ends_the_guard_but_its_own_teardown() -> None:
-    """Systemd asks every process of the guard to leave the node, and kills none of them."""
+def test_what_the_service_promises() -> None:
+    """Each setting by which it protects the node is there, and none that would keep it from that."""
     service = settings(SERVICE)
-    assert service["KillMode"] == "control-group"
-    assert service["SendSIGKILL"] == "no"
-    assert "KillSignal" not in service
-    assert service["SystemCallErrorNumber"] == "EPERM"
-    assert "WatchdogSec" not in service
-    assert "RuntimeMaxSec" not in service
-    assert service["Restart"] == "on-failure"
-
-
-def test_nothing_slows_it_down_or_makes_it_the_one_to_kill() -> None:
-    """No limit on processor time or memory, and the last choice when memory is short."""
-    service = settings(SERVICE)
-    assert not [name for name in service if re.match(r"CPU|Memory(?!Deny)|Nice|Limit|Tasks|IO", name)]
-    assert int(service["OOMScoreAdjust"]) <= -900
-    assert service["OOMPolicy"] == "continue"
-    assert service["ManagedOOMPreference"] == "avoid"
-
-
-def test_it_leaves_before_the_node_is_told_to_stop() -> None:
-    """What starts after the node stops before it."""
-    assert "bitcoind.service" in settings(SERVICE)["After"].split()
-
-
-def test_it_has_no_rights_but_the_nodes_user() -> None:
-    """No network, no capability, no writable path; the log can name the clients' users."""
-    service = settings(SERVICE)
-    assert service["User"] == "bitcoin"
-    assert service["CapabilityBoundingSet"] == ""
-    assert service["RestrictAddressFamilies"] == "AF_UNIX"
-    assert service["PrivateNetwork"] == service["NoNewPrivileges"] == "yes"
-    assert service["ProtectSystem"] == "strict"
+    expected = {
+        # Systemd asks every process of the guard to leave the node, and kills none of them.
+        "KillMode": "control-group",
+        "SendSIGKILL": "no",
+        "SystemCallErrorNumber": "EPERM",
+        "Restart": "on-failure",
+        # It is the last choice when memory is short.
+        "OOMScoreAdjust": "-900",
+        "OOMPolicy": "continue",
+        "ManagedOOMPreference": "avoid",
+        # No rights but those of the node's user: no network, no capability.
+        "User": "bitcoin",
+        "CapabilityBoundingSet": "",
+        "RestrictAddressFamilies": "AF_UNIX",
+        "PrivateNetwork": "yes",
+        "NoNewPrivileges": "yes",
+        "ProtectSystem": "strict",
+        "SystemCallFilter": "@system-service ~@privileged @resources",
+    }
+    assert {name: service[name] for name in expected} == expected
+    assert "bitcoind.service" in service["After"].split(), "what starts after the node stops before it"
     assert {"/tmp", "/var/tmp", "/dev/shm"} <= set(service["InaccessiblePaths"].split())
-    assert not [name for name in service if re.match(r"ReadWrite|Bind|State|Cache|Logs|Runtime|Ambient", name)]
-    assert service["SystemCallFilter"] == "@system-service ~@privileged @resources"
-    assert "PrivateUsers" not in service
+    forbidden = (
+        "KillSignal|WatchdogSec|RuntimeMaxSec"  # nothing ends it but its own teardown
+        "|CPU|Memory(?!Deny)|Nice|Limit|Tasks|IO"  # nothing slows it down
+        "|ReadWrite|Bind|State|Cache|Logs|Runtime|Ambient|PrivateUsers"  # its log can name the clients' users
+    )
+    assert [name for name in service if re.match(forbidden, name)] == []
 
 
 def test_the_socket_is_for_a_group_and_nobody_else() -> None:
-    """Systemd makes a socket of the guard's type, which the group may open, and the service is started by it."""
+    """Systemd makes a socket of the guard's type, which the group may open, and the service is started by it.
+
+    `setup` enables these units, and has Telegraf's plugin connect to this socket.
+    """
     socket, service = settings(SOCKET), settings(SERVICE)
-    assert socket["ListenSequentialPacket"] == "/run/bitcoin-ipc-guard.sock"
-    assert (socket["SocketMode"], socket["SocketGroup"]) == ("0660", "telegraf")
+    assert socket["ListenSequentialPacket"] == plan.GUARD_SOCKET == "/run/bitcoin-ipc-guard.sock"
+    assert (socket["SocketMode"], socket["SocketGroup"]) == ("0660", plan.DEFAULT_GROUP)
     assert service["Type"] == "notify"
     assert service["Requires"] == SOCKET.name
-    assert service["ExecStart"].split()[1:] == ["guard", "/var/lib/bitcoind/node.sock"]
+    program = "/usr/local/bin/telegraf-bitcoin-ipc"  # debian/rules adapts it
+    assert service["ExecStart"].split() == [program, "guard", "/var/lib/bitcoind/node.sock"]
 
 
 @with_systemd

@@ -1,12 +1,12 @@
-"""telegraf_bitcoin_ipc.collect.absence: the one answer to why a metric has no value."""
+"""Absence: the one answer to why a metric has no value."""
 
 from typing import Any
 
 import pytest
 
-from telegraf_bitcoin_ipc.collect.absence import NOT_OFFERED, Reason, why
+from telegraf_bitcoin_ipc.collect.dialect import NOT_OFFERED, Dialect, Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, METRICS
-from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, DIALECTS, STOCK, STOCK_31, TRACING, Dialect
+from telegraf_bitcoin_ipc.ipc.dialects import CHAIN, DIALECTS, STOCK, STOCK_31, TRACING
 
 
 @pytest.mark.parametrize(

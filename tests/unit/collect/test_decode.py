@@ -2,6 +2,7 @@
 
 import random
 import struct
+from collections.abc import Callable
 
 import pytest
 from bitcoin.core import CBlock, CMutableTransaction, CMutableTxIn, CMutableTxOut, CoreMainParams, CTransaction
@@ -28,19 +29,20 @@ SEGWIT = bytes.fromhex(
 )
 
 
-def test_transaction_without_witness() -> None:
-    """Before SegWit a transaction's virtual size is its size: the first one ever has 204 bytes."""
-    transaction = Transaction(GENESIS_TRANSACTION)
-    assert transaction.txid == "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"
-    assert transaction.virtual_size == len(GENESIS_TRANSACTION) == 204
-
-
-def test_transaction_with_witness() -> None:
-    """A witness is not in the id and weighs a quarter, rounded up (BIP 141): 233 * 3 + 343 = 1042, 261 vB."""
-    transaction = Transaction(SEGWIT)
-    assert len(SEGWIT) == 343
-    assert transaction.txid == "e8151a2af31c368a35053ddd4bdb285a8595c769a3ad83e0fa02314a602d4609"
-    assert transaction.virtual_size == 261
+@pytest.mark.parametrize(
+    ("data", "txid", "virtual_size"),
+    [
+        # Before SegWit a transaction's virtual size is its size: the first one ever has 204 bytes.
+        (GENESIS_TRANSACTION, "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b", 204),
+        # A witness is not in the id and weighs a quarter, rounded up (BIP 141): 233 * 3 + 343 = 1042.
+        (SEGWIT, "e8151a2af31c368a35053ddd4bdb285a8595c769a3ad83e0fa02314a602d4609", 261),
+    ],
+)
+def test_real_transactions(data: bytes, txid: str, virtual_size: int) -> None:
+    """Ids and sizes are those that the network knows."""
+    assert (len(GENESIS_TRANSACTION), len(SEGWIT)) == (204, 343)
+    transaction = Transaction(data)
+    assert (transaction.txid, transaction.virtual_size) == (txid, virtual_size)
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 3, 4])
@@ -51,26 +53,6 @@ def test_simulated_transactions(inputs: int) -> None:
     transaction = Transaction(tx.data)
     assert transaction.txid == hash_text(tx.txid) == tx.txid[::-1].hex()
     assert transaction.virtual_size == tx.vsize
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        GENESIS_TRANSACTION[:-1],
-        GENESIS_TRANSACTION + b"\0",
-        SEGWIT[:-1],
-        SEGWIT[:200],
-        b"\x01\0\0\0" + b"\xff" * 9,
-        CMutableTransaction().serialize(),
-        CMutableTransaction(vin=[CMutableTxIn()]).serialize(),
-        CMutableTransaction(vout=[CMutableTxOut(1)]).serialize(),
-    ],
-)
-def test_malformed_transaction(data: bytes) -> None:
-    """What is no transaction is refused, and not given a made-up id or size."""
-    with pytest.raises(Malformed):
-        Transaction(data)
 
 
 @given(
@@ -115,19 +97,28 @@ def test_block_sizes(compact_size: bytes, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("read", "data"),
     [
-        b"",
-        bytes(80),
-        bytes(81),
-        bytes(80) + b"\xfd\x01",
-        bytes(80) + b"\xfe\x01\0\0",
-        bytes(80) + b"\xff" + bytes(7),
-        bytes(80) + b"\xff" * 9,
-        bytes(80) + b"\xfe" + struct.pack("<I", 1_000) + bytes(500),
+        (Transaction, b""),
+        (Transaction, GENESIS_TRANSACTION[:-1]),
+        (Transaction, GENESIS_TRANSACTION + b"\0"),
+        (Transaction, SEGWIT[:-1]),
+        (Transaction, SEGWIT[:200]),
+        (Transaction, b"\x01\0\0\0" + b"\xff" * 9),
+        (Transaction, CMutableTransaction().serialize()),
+        (Transaction, CMutableTransaction(vin=[CMutableTxIn()]).serialize()),
+        (Transaction, CMutableTransaction(vout=[CMutableTxOut(1)]).serialize()),
+        (block_transactions, b""),
+        (block_transactions, bytes(80)),
+        (block_transactions, bytes(81)),
+        (block_transactions, bytes(80) + b"\xfd\x01"),
+        (block_transactions, bytes(80) + b"\xfe\x01\0\0"),
+        (block_transactions, bytes(80) + b"\xff" + bytes(7)),
+        (block_transactions, bytes(80) + b"\xff" * 9),
+        (block_transactions, bytes(80) + b"\xfe" + struct.pack("<I", 1_000) + bytes(500)),
     ],
 )
-def test_malformed_block(data: bytes) -> None:
-    """A count that cannot be is refused: a counter must neither fall nor jump beyond all bounds."""
+def test_malformed(read: Callable[[bytes], object], data: bytes) -> None:
+    """What is none is refused: no id or size is made up, and no counter falls or jumps beyond all bounds."""
     with pytest.raises(Malformed):
-        block_transactions(data)
+        read(data)

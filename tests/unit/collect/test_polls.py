@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from itertools import count
 
 import pytest
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Source
 from telegraf_bitcoin_ipc.collect.polls import Poller
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.values import Number, Value
@@ -16,30 +16,9 @@ from telegraf_bitcoin_ipc.errors import CallFailed, NodeUnavailable, PartlyFaile
 NOW = 1_700_000_000.5
 
 
-@dataclass(frozen=True)
-class FakeSource:
-    """A call that gives the values of some metrics."""
-
-    name: str
-    values: Mapping[str, object]
-    once_per_tip: bool = False
-
-
-@dataclass
-class FakeNode:
-    """A node that answers as `answers` says; a source that is not there fails, one that is in `partly` in part."""
-
-    answers: dict[str, dict[str, Value]] = field(default_factory=dict)
-    partly: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-
-    async def read(self, source: FakeSource) -> dict[str, Value]:
-        self.asked.append(source.name)
-        if source.name not in self.answers:
-            raise CallFailed(f"{source.name}: no answer within 10 seconds")
-        if source.name in self.partly:
-            raise PartlyFailed(f"{source.name}: the answer is malformed", self.answers[source.name])
-        return self.answers[source.name]
+def source_of(method: str, *metrics: str, once_per_tip: bool = False) -> Source:
+    """Return a source whose call gives the values of some metrics."""
+    return Source(Call(RPC, method, once_per_tip=once_per_tip), dict.fromkeys(metrics, lambda said: None))
 
 
 class FakeClock:
@@ -50,39 +29,48 @@ class FakeClock:
         self.time: Callable[[], float] = lambda: NOW
 
 
-HEIGHT = FakeSource("Chain.getHeight", {"chain_height": None})
-HEADERS = FakeSource("Node.getHeaderTip", {"header_height": None})
-BOTH = FakeSource("Node.both", {"mempool_size": None, "mempool_bytes": None})
-CONFIRMED = FakeSource("Node.confirmed", {"mempool_tx_confirmed_total": None})
-NETWORKS = FakeSource("getpeerinfo", {"connections_by_network": None})
-BYTES = FakeSource("getpeerinfo", {"p2p_bytes_recv_total": None})
-TIPS = FakeSource("getchaintips", {"chain_tips": None}, once_per_tip=True)
+HEIGHT = source_of("Chain.getHeight", "chain_height")
+HEADERS = source_of("Node.getHeaderTip", "header_height")
+BOTH = source_of("Node.both", "mempool_size", "mempool_bytes")
+CONFIRMED = source_of("Node.confirmed", "mempool_tx_confirmed_total")
+NETWORKS = source_of("getpeerinfo", "connections_by_network")
+BYTES = source_of("getpeerinfo", "p2p_bytes_recv_total")
+TIPS = source_of("getchaintips", "chain_tips", once_per_tip=True)
 SOURCES = (HEIGHT, HEADERS, BOTH, CONFIRMED)
 
 
-@pytest.fixture
-def node() -> FakeNode:
-    """Return a node that answers everything."""
-    return FakeNode(
-        {
-            "Chain.getHeight": {"chain_height": 120},
-            "Node.getHeaderTip": {"header_height": 121},
-            "Node.both": {"mempool_size": 0, "mempool_bytes": 1024},
-        }
-    )
-
-
 class Polled:
-    """A poller, its store and what can be seen of them."""
+    """A poller, its store, and the node that it polls.
 
-    def __init__(self, *groups: str, sources: Iterable[FakeSource] = SOURCES) -> None:
+    The node gives the `answers`, by source: one that is not there fails, and one that lacks a metric in part.
+    """
+
+    def __init__(self, *groups: str, sources: Iterable[Source] = SOURCES) -> None:
         self.store = Store(groups)
         self._poller = Poller(self.store, FakeClock())
         self._sources = tuple(sources)
+        self.answers: dict[str, dict[str, Value]] = {}
+        self.asked: list[str] = []
+        self.lost = False
+        self.tip: str | None = None
 
-    def poll(self, node: FakeNode, tip: Hashable = None) -> dict[str, Value]:
-        """Poll once, with that tip."""
-        return asyncio.run(self._poller.poll(node, self._sources, lambda known: tip))
+    async def read(self, source: Source) -> dict[str, Value]:
+        """Answer as the node."""
+        if self.lost:
+            raise NodeUnavailable("the node closed the connection")
+        self.asked.append(source.name)
+        answer = self.answers.get(source.name)
+        if answer is None:
+            raise CallFailed(f"{source.name}: no answer within 10 seconds")
+        if answer.keys() < source.values.keys():
+            raise PartlyFailed(f"{source.name}: the answer is malformed", answer)
+        return answer
+
+    def poll(self) -> dict[str, Value]:
+        """Poll once, with the node's tip: the height that the poll has found, unless it is said."""
+        return asyncio.run(
+            self._poller.poll(self, self._sources, lambda known: known.get("chain_height", self.tip))
+        )
 
     def begin_session(self) -> None:
         """Begin with another node, or the same one again."""
@@ -90,8 +78,8 @@ class Polled:
         self._poller.begin_session()
 
     def tagged(self, metric: str) -> dict[str, Number]:
-        """The values of a metric by its tag, those that are 0 left out."""
-        return {tags[0][1]: value for name, tags, value in self.store.samples() if name == metric and value}
+        """The values of a metric by its tag."""
+        return {tags[0][1]: value for name, tags, value in self.store.samples() if name == metric}
 
     @property
     def values(self) -> dict[str, Number]:
@@ -101,294 +89,203 @@ class Polled:
     @property
     def errors(self) -> dict[str, Number]:
         """The failed polls by method; 0 for one that was asked and has not failed."""
-        return {tags[0][1]: value for name, tags, value in self.store.samples() if name == "poll_errors_total"}
+        return self.tagged("poll_errors_total")
 
 
 @pytest.fixture
 def polled(caplog: pytest.LogCaptureFixture) -> Polled:
-    """Return a poller that has not polled yet; all it logs is kept."""
+    """Return a poller that has not polled yet, of a node that answers everything; all it logs is kept."""
     caplog.set_level(logging.DEBUG, logger="telegraf_bitcoin_ipc.collect.polls")
-    return Polled()
+    polled = Polled()
+    polled.answers = {
+        "Chain.getHeight": {"chain_height": 120},
+        "Node.getHeaderTip": {"header_height": 121},
+        "Node.both": {"mempool_size": 0, "mempool_bytes": 1024},
+    }
+    return polled
 
 
-def test_values(polled: Polled, node: FakeNode) -> None:
-    """Everything the node told is there, an empty mempool as 0, with the time and the duration of the poll."""
+def test_values(polled: Polled) -> None:
+    """Everything the node told is there, an empty mempool as 0, with the time and the duration of the poll.
+
+    Each method has a count of its failures, which begins at 0. A group that is off costs the node no call.
+    """
     told = {"chain_height": 120, "header_height": 121, "mempool_size": 0, "mempool_bytes": 1024}
-    assert polled.poll(node) == told
+    assert polled.poll() == told
     assert polled.values == told | {
         "up": 1,
         "poll_duration_seconds": 0.5,
         "last_poll_timestamp_seconds": NOW,
     }
+    assert polled.asked == ["Chain.getHeight", "Node.getHeaderTip", "Node.both"]
+    assert polled.errors == dict.fromkeys(polled.asked, 0)
 
 
-def test_value_that_the_node_does_not_have(polled: Polled, node: FakeNode) -> None:
+def test_value_that_the_node_does_not_have(polled: Polled) -> None:
     """Where the node says that there is no value, the metric is absent, and nothing has failed."""
-    polled.poll(node)
-    node.answers["Chain.getHeight"] = {"chain_height": None}
-    assert "chain_height" not in polled.poll(node)
+    polled.poll()
+    polled.answers["Chain.getHeight"] = {"chain_height": None}
+    assert "chain_height" not in polled.poll()
     assert "chain_height" not in polled.values
     assert polled.values["up"] == 1
     assert polled.errors["Chain.getHeight"] == 0
 
 
-def test_source_that_fails(polled: Polled, node: FakeNode) -> None:
-    """A call that fails makes its own values absent instead of stale, and leaves the others alone."""
-    polled.poll(node)
-    del node.answers["Node.both"]
-    node.answers["Node.getHeaderTip"] = {"header_height": 122}
-    assert polled.poll(node) == {"chain_height": 120, "header_height": 122}
-    assert {"mempool_size", "mempool_bytes"}.isdisjoint(polled.values)
-    assert polled.values["header_height"] == 122
-    assert polled.values["up"] == 1
+@pytest.mark.parametrize(
+    ("part", "why"), [({}, "no answer within 10 seconds"), ({"mempool_size": 7}, "the answer is malformed")]
+)
+def test_source_that_fails(
+    polled: Polled, part: dict[str, Value], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call that fails, or a part of it, makes its own values absent instead of stale, and no other.
 
-
-def test_errors_are_counted(polled: Polled, node: FakeNode) -> None:
-    """Each method has a count of its failures, which begins at 0 with its first poll."""
-    polled.poll(node)
-    assert polled.errors == {"Chain.getHeight": 0, "Node.getHeaderTip": 0, "Node.both": 0}
-    del node.answers["Node.both"]
-    polled.poll(node)
-    polled.poll(node)
-    assert polled.errors == {"Chain.getHeight": 0, "Node.getHeaderTip": 0, "Node.both": 2}
-
-
-def test_warned_once(polled: Polled, node: FakeNode, caplog: pytest.LogCaptureFixture) -> None:
-    """A failing value is one warning per outage, then debug, and an info when it is back."""
-    answer = node.answers.pop("Chain.getHeight")
-    for _ in range(3):
-        polled.poll(node)
-    node.answers["Chain.getHeight"] = answer
-    polled.poll(node)
-    polled.poll(node)
-    del node.answers["Chain.getHeight"]
-    polled.poll(node)
-    problem = "Chain.getHeight fails: Chain.getHeight: no answer within 10 seconds"
+    It is counted each time, and is one warning per outage, then debug, and an info when it is back.
+    """
+    polled.poll()
+    answer = polled.answers.pop("Node.both")
+    if part:
+        polled.answers["Node.both"] = part
+    polled.answers["Node.getHeaderTip"] = {"header_height": 122}
+    for failures in (1, 2, 3):
+        told = {"chain_height": 120, "header_height": 122, **part}
+        assert polled.poll() == told
+        assert polled.values.items() >= told.items()
+        assert {"mempool_size", "mempool_bytes"} & polled.values.keys() == part.keys()
+        assert polled.errors == {"Chain.getHeight": 0, "Node.getHeaderTip": 0, "Node.both": failures}
+    polled.answers["Node.both"] = answer
+    polled.poll()
+    polled.poll()
+    del polled.answers["Node.both"]
+    polled.poll()
+    problem = f"Node.both fails: Node.both: {why}"
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", problem),
         ("DEBUG", problem),
         ("DEBUG", problem),
-        ("INFO", "Chain.getHeight works again"),
-        ("WARNING", problem),
-    ]
-
-
-def test_source_that_fails_in_part(polled: Polled, node: FakeNode, caplog: pytest.LogCaptureFixture) -> None:
-    """A value that cannot be read is absent, counted and warned of once; those of the same call are there."""
-    polled.poll(node)
-    node.partly.add("Node.both")
-    node.answers["Node.both"] = {"mempool_size": 7}
-    for failures in (1, 2):
-        assert polled.poll(node) == {"chain_height": 120, "header_height": 121, "mempool_size": 7}
-        assert polled.values["mempool_size"] == 7
-        assert "mempool_bytes" not in polled.values
-        assert polled.errors["Node.both"] == failures
-    node.partly.clear()
-    polled.poll(node)
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "Node.both fails: Node.both: the answer is malformed"),
-        ("DEBUG", "Node.both fails: Node.both: the answer is malformed"),
         ("INFO", "Node.both works again"),
+        ("WARNING", "Node.both fails: Node.both: no answer within 10 seconds"),
     ]
 
 
-def test_a_part_is_an_answer(polled: Polled) -> None:
-    """A node that answers in part only is up."""
-    polled.poll(FakeNode({"Node.both": {"mempool_size": 7}}, partly={"Node.both"}))
-    assert polled.values["up"] == 1
+@pytest.mark.parametrize(
+    ("answers", "up"),
+    [({}, 0), ({"Node.getHeaderTip": {"header_height": 1}}, 1), ({"Node.both": {"mempool_size": 7}}, 1)],
+)
+def test_up(polled: Polled, answers: dict[str, dict[str, Value]], up: int) -> None:
+    """One answer, or a part of one, is enough; a node that answers no question is not up, though connected."""
+    polled.answers = answers
+    polled.poll()
+    assert polled.values["up"] == up
 
 
-def test_one_answer_is_enough(polled: Polled, node: FakeNode) -> None:
-    """A node of whose calls all but one fail is up."""
-    assert polled.poll(FakeNode({"Node.getHeaderTip": node.answers["Node.getHeaderTip"]}))
-    assert polled.values["up"] == 1
-
-
-def test_up_is_0_when_nothing_answers(polled: Polled) -> None:
-    """A node that answers no question at all is not up, even while the connection stands."""
-    assert polled.poll(FakeNode()) == {}
-    assert polled.values["up"] == 0
-
-
-def test_lost_node_ends_the_poll(polled: Polled, node: FakeNode) -> None:
+def test_lost_node_ends_the_poll(polled: Polled) -> None:
     """A lost connection is not taken for one failing value after another."""
-
-    class Lost(FakeNode):
-        async def read(self, source: FakeSource) -> dict[str, Value]:
-            if source is HEADERS:
-                raise NodeUnavailable("the node closed the connection")
-            return await super().read(source)
-
-    lost = Lost(node.answers)
+    polled.poll()
+    polled.lost = True
     with pytest.raises(NodeUnavailable):
-        polled.poll(lost)
-    assert lost.asked == ["Chain.getHeight"]
-    assert polled.errors["Node.getHeaderTip"] == 0
-
-
-def test_unwanted_source_is_not_asked(polled: Polled, node: FakeNode) -> None:
-    """The node is spared a call whose only metrics are of a group that is off."""
-    polled.poll(node)
-    assert node.asked == ["Chain.getHeight", "Node.getHeaderTip", "Node.both"]
-    assert "Node.confirmed" not in polled.errors
+        polled.poll()
+    assert set(polled.errors.values()) == {0}
+    assert polled.values["up"] == 1, "the session's end says that it is down"
 
 
 def test_labelled_values() -> None:
     """Values by network are shown as the last answer has them: a network without peers any more is gone."""
-    polled, node = Polled("peers", sources=[NETWORKS]), FakeNode()
-    node.answers["getpeerinfo"] = {"connections_by_network": {"ipv4": 3, "onion": 2}}
-    polled.poll(node)
-    assert polled.tagged("connections_by_network") == {"ipv4": 3, "onion": 2}
-    node.answers["getpeerinfo"] = {"connections_by_network": {"ipv4": 4}}
-    polled.poll(node)
-    assert polled.tagged("connections_by_network") == {"ipv4": 4}
-    del node.answers["getpeerinfo"]
-    polled.poll(node)
-    assert polled.tagged("connections_by_network") == {}
+    polled = Polled("peers", sources=[NETWORKS])
+    for said in ({"ipv4": 3, "onion": 2}, {"ipv4": 4}, {}):
+        polled.answers = {"getpeerinfo": {"connections_by_network": said}} if said else {}
+        polled.poll()
+        assert polled.tagged("connections_by_network") == said
 
 
 def test_tip_is_told_what_is_known_by_then() -> None:
     """What is asked once per tip can depend on what the same poll found before it."""
-    seen: list[Mapping[str, Value]] = []
-
-    def tip(known: Mapping[str, Value]) -> Hashable:
-        seen.append(dict(known))
-        return known["chain_height"]
-
-    poller = Poller(Store(["chain"]), FakeClock())
-    answers: dict[str, dict[str, Value]] = {
-        "Chain.getHeight": {"chain_height": 7},
-        "getchaintips": {"chain_tips": {"active": 1}},
-    }
-    known = asyncio.run(poller.poll(FakeNode(answers), [HEIGHT, TIPS], tip))
-    assert seen == [{"chain_height": 7}]
-    assert known == {"chain_height": 7, "chain_tips": {"active": 1}}
+    polled = Polled("chain", sources=[HEIGHT, TIPS])
+    polled.answers["getchaintips"] = {"chain_tips": {"active": 1}}
+    for height in (7, 7, 8):
+        polled.answers["Chain.getHeight"] = {"chain_height": height}
+        polled.poll()
+    assert polled.asked == [HEIGHT.name, TIPS.name, HEIGHT.name, HEIGHT.name, TIPS.name]
 
 
-@pytest.fixture
-def tips() -> FakeNode:
-    """Return a node with one chain tip."""
-    return FakeNode({"getchaintips": {"chain_tips": {"active": 1}}})
-
-
-def test_once_per_tip(tips: FakeNode) -> None:
-    """What changes with the tip only is asked once for each tip, and shown all the while."""
+@pytest.mark.parametrize(
+    ("story", "calls"),
+    [
+        # What changes with the tip only is asked once for each tip, and shown all the while.
+        ("1 1 1 2 2 1", 3),
+        # While there is no tip to speak of (blocks are downloaded) it is not asked.
+        ("none none", 0),
+        # A call that failed is not left out until the next tip.
+        ("fails 1 works 1 1", 2),
+        # What the last session's node told is not taken for known in the next.
+        ("1 restart 1", 2),
+    ],
+)
+def test_once_per_tip(story: str, calls: int) -> None:
+    """A call that is made once per tip, at polls with one tip after another."""
     polled = Polled("chain", sources=[TIPS])
-    for tip in (1, 1, 1, 2, 2, 1):
-        polled.poll(tips, tip)
-        assert polled.tagged("chain_tips") == {"active": 1}
-    assert len(tips.asked) == 3
+    answer: dict[str, Value] = {"chain_tips": {"active": 1}}
+    polled.answers["getchaintips"] = answer
+    for step in story.split():
+        match step:
+            case "fails":
+                polled.answers.clear()
+            case "works":
+                polled.answers["getchaintips"] = answer
+            case "restart":
+                polled.begin_session()
+                assert polled.tagged("chain_tips") == {}
+            case _:
+                polled.tip = None if step == "none" else step
+                polled.poll()
+                shown = polled.answers and polled.tip
+                assert polled.tagged("chain_tips") == ({"active": 1} if shown else {})
+    assert len(polled.asked) == calls
+    assert sum(polled.errors.values()) == story.count("fails")
 
 
-def test_not_without_a_tip(tips: FakeNode) -> None:
-    """While there is no tip to speak of (blocks are downloaded) it is not asked, and counts as no failure."""
-    polled = Polled("chain", sources=[TIPS])
-    polled.poll(tips)
-    assert (tips.asked, polled.errors) == ([], {})
+@pytest.mark.parametrize(
+    "looks",
+    [
+        # From the first look on every byte counts, by message, over all peers.
+        [
+            ({0: (500, 70), 1: (10, 0)}, (0, 0)),
+            ({0: (600, 70), 1: (11, 5)}, (101, 5)),
+            ({0: (600, 71), 1: (11, 5)}, (101, 6)),
+        ],
+        # A peer that has come since the last look brings all its bytes with it.
+        [({0: (500, 70)}, (0, 0)), ({0: (500, 70), 1: (40, 2)}, (40, 2))],
+        # The counter never falls, and a peer of another id is another peer.
+        [({0: (0, 0)}, (0, 0)), ({0: (500, 70)}, (500, 70)), ({1: (1, 0)}, (501, 70))],
+        # Should the node ever count backwards, the counter stays where it is.
+        [({0: (500, 70)}, (0, 0)), ({0: (400, 71)}, (0, 1))],
+        # Where there was no peer at the first look, the first one that comes counts whole.
+        [({}, (0, 0)), ({0: (500, 70)}, (500, 70)), ({}, (500, 70))],
+        # What came while the node did not answer counts at the next look, once, and what was counted stays.
+        [({0: (500, 0)}, (0, 0)), ({0: (505, 0)}, (5, 0)), ("fails", (5, 0)), ({0: (510, 0)}, (10, 0))],
+        # After a restart of the node peers have their ids anew: what is found first counts as nothing again.
+        [
+            ({0: (500, 70)}, (0, 0)),
+            ({0: (510, 70)}, (10, 0)),
+            ("restart", (10, 0)),
+            ({0: (5000, 0)}, (10, 0)),
+            ({0: (5001, 0)}, (11, 0)),
+        ],
+    ],
+)
+def test_bytes_of_peers(looks: list[tuple[dict[int, tuple[int, int]] | str, tuple[int, int]]]) -> None:
+    """Each look finds the bytes of `tx` and `inv` that each peer has sent, ever.
 
-
-def test_failure_is_asked_again_at_the_same_tip(tips: FakeNode) -> None:
-    """A call that failed is not left out until the next tip."""
-    polled, answers = Polled("chain", sources=[TIPS]), tips.answers
-    tips.answers = {}
-    polled.poll(tips, 1)
-    tips.answers = answers
-    polled.poll(tips, 1)
-    polled.poll(tips, 1)
-    assert len(tips.asked) == 2
-    assert polled.tagged("chain_tips") == {"active": 1}
-
-
-def test_new_session_asks_again_at_the_same_tip(tips: FakeNode) -> None:
-    """What the last session's node told is not taken for known in the next."""
-    polled = Polled("chain", sources=[TIPS])
-    polled.poll(tips, 1)
-    polled.begin_session()
-    assert polled.tagged("chain_tips") == {}
-    polled.poll(tips, 1)
-    assert polled.tagged("chain_tips") == {"active": 1}
-
-
-class Peers(FakeNode):
-    """A node whose peers have sent bytes of `tx` and `inv`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.polled = Polled("peers", sources=[BYTES])
-
-    def received(self, **by_peer: tuple[int, int]) -> dict[str, Number]:
-        """Return the counts after a poll at which each peer (named p<id>) has sent so much, ever."""
-        totals = {
-            (int(peer[1:]), message): number
-            for peer, numbers in by_peer.items()
-            for message, number in zip(("tx", "inv"), numbers, strict=True)
-        }
-        self.answers["getpeerinfo"] = {"p2p_bytes_recv_total": totals}
-        self.polled.poll(self)
-        return self.polled.tagged("p2p_bytes_recv_total")
-
-
-def test_first_look_counts_nothing() -> None:
-    """What came before the plugin looked is not counted as if it had come at once; the series begin at 0."""
-    peers = Peers()
-    assert peers.received(p0=(500, 70)) == {}
-    samples = [sample for sample in peers.polled.store.samples() if sample.name == "p2p_bytes_recv_total"]
-    assert {value for _, _, value in samples} == {0}
-    assert ("message", "tx") in {tag for _, tags, _ in samples for tag in tags}
-
-
-def test_increase_is_counted() -> None:
-    """From the first look on every byte counts, by message, over all peers."""
-    peers = Peers()
-    peers.received(p0=(500, 70), p1=(10, 0))
-    assert peers.received(p0=(600, 70), p1=(11, 5)) == {"tx": 101, "inv": 5}
-    assert peers.received(p0=(600, 71), p1=(11, 5)) == {"tx": 101, "inv": 6}
-
-
-def test_new_peer_counts_whole() -> None:
-    """A peer that has come since the last look brings all its bytes with it."""
-    peers = Peers()
-    peers.received(p0=(500, 70))
-    assert peers.received(p0=(500, 70), p1=(40, 2)) == {"tx": 40, "inv": 2}
-
-
-def test_leaving_peer_takes_nothing_away() -> None:
-    """The counter never falls, and a peer of another id is another peer."""
-    peers = Peers()
-    peers.received(p0=(0, 0))
-    peers.received(p0=(500, 70))
-    assert peers.received(p1=(1, 0)) == {"tx": 501, "inv": 70}
-
-
-def test_totals_that_fall_count_nothing() -> None:
-    """Should the node ever count backwards, the counter stays where it is."""
-    peers = Peers()
-    peers.received(p0=(500, 70))
-    assert peers.received(p0=(400, 71)) == {"inv": 1}
-
-
-def test_first_look_without_peers() -> None:
-    """Where there was no peer at the first look, the first one that comes counts whole."""
-    peers = Peers()
-    assert peers.received() == {}
-    assert peers.received(p0=(500, 70)) == {"tx": 500, "inv": 70}
-    assert peers.received() == {"tx": 500, "inv": 70}
-
-
-def test_failed_look_counts_later() -> None:
-    """What came while the node did not answer counts at the next look, once, and what was counted stays."""
-    peers = Peers()
-    peers.received(p0=(500, 0))
-    del peers.answers["getpeerinfo"]
-    peers.polled.poll(peers)
-    assert peers.received(p0=(510, 0)) == {"tx": 10}
-
-
-def test_first_look_of_each_session() -> None:
-    """After a restart of the node peers have their ids anew: what is found first counts as nothing again."""
-    peers = Peers()
-    peers.received(p0=(500, 70))
-    peers.received(p0=(510, 70))
-    peers.polled.begin_session()
-    assert peers.received(p0=(5000, 0)) == {"tx": 10}
-    assert peers.received(p0=(5001, 0)) == {"tx": 11}
+    What came before the first look is not counted as if it had come at once: every message's series begins at 0.
+    """
+    polled = Polled("peers", sources=[BYTES])
+    for said, counted in looks:
+        polled.answers.clear()
+        if isinstance(said, dict):
+            totals = {
+                (peer, name): n for peer, (tx, inv) in said.items() for name, n in (("tx", tx), ("inv", inv))
+            }
+            polled.answers["getpeerinfo"] = {"p2p_bytes_recv_total": totals}
+        polled.begin_session() if said == "restart" else polled.poll()
+        values = polled.tagged("p2p_bytes_recv_total")
+        assert (values.pop("tx"), values.pop("inv")) == counted
+        assert set(values.values()) == {0}

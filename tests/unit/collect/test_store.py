@@ -3,95 +3,76 @@
 import pytest
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, GROUPS
-from telegraf_bitcoin_ipc.collect.store import Sample, Store
+from telegraf_bitcoin_ipc.collect.store import Store
+from telegraf_bitcoin_ipc.collect.values import Number
 
 
-def values(store: Store) -> dict[str, float]:
-    """Return the values of the metrics without tags."""
-    return {name: value for name, tags, value in store.samples() if not tags}
+def values(store: Store) -> dict[str, Number]:
+    """Return the values by name, with the tag values after a space, in the store's order."""
+    return {" ".join([name, *(text for _, text in tags)]): value for name, tags, value in store.samples()}
 
 
-def test_nothing_is_known_at_first() -> None:
-    """A value that nobody told is absent, not 0."""
-    assert list(Store().samples()) == []
-
-
-def test_gauge_shows_the_last_value() -> None:
-    """A height that changed shows as it is now."""
+def test_gauge() -> None:
+    """A gauge is absent at first, shows its last value, and is absent once the node can no longer tell it."""
     store = Store()
+    assert values(store) == {}
     store.set("chain_height", 1)
     store.set("chain_height", 2)
     assert values(store) == {"chain_height": 2}
+    store.forget("ibd", "chain_height")
+    assert values(store) == {}
 
 
-def test_counter_adds_up() -> None:
-    """Each event counts, from 0 on."""
+def test_counter() -> None:
+    """Each event counts, by tag; neither a new subscription nor a poll that fails takes anything away."""
     store = Store()
-    store.add("utxo_cache_add_value_total", 5)
-    store.add("utxo_cache_add_value_total", 7)
-    assert values(store) == {"utxo_cache_add_value_total": 12}
+    for method, amount in (("Chain.getHeight", 1), ("Node.getMempoolSize", 2), ("Chain.getHeight", 3)):
+        store.add("poll_errors_total", amount, method)
+    store.add("tip_updates_total", 3)
+    store.start("tip_updates_total")
+    store.forget("poll_errors_total", "tip_updates_total")
+    assert values(store) == {
+        "tip_updates_total": 3,
+        "poll_errors_total Chain.getHeight": 4,
+        "poll_errors_total Node.getMempoolSize": 2,
+    }
 
 
 def test_started_counter_shows_zero() -> None:
-    """A counter that runs but has counted nothing shows 0, so that the first event is seen as a rise."""
+    """A counter that runs but has counted nothing shows 0, so that the first event is seen as a rise.
+
+    A reason that is new in a later node is counted, but makes no new series.
+    """
     store = Store(["mempool"])
     store.start("tip_updates_total", "mempool_tx_removed_by_reason_total")
-    assert [(sample.name, dict(sample.tags), sample.value) for sample in store.samples()] == [
-        ("tip_updates_total", {}, 0),
-        *(
-            ("mempool_tx_removed_by_reason_total", {"reason": reason}, 0)
-            for reason in ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced", "unknown")
-        ),
-    ]
-
-
-def test_start_again_keeps_the_count() -> None:
-    """A new subscription to the same node does not reset what was counted before."""
-    store = Store()
-    store.add("tip_updates_total", 3)
-    store.start("tip_updates_total")
-    assert values(store) == {"tip_updates_total": 3}
-
-
-def test_forgotten_value_is_absent() -> None:
-    """A value that the node can no longer tell is not shown at its last state."""
-    store = Store()
-    store.set("peers", 8)
-    store.forget("peers")
-    store.forget("ibd")
-    assert list(store.samples()) == []
-
-
-def test_what_the_plugin_counts_is_not_forgotten() -> None:
-    """A value that the node cannot tell any more takes nothing away that was counted."""
-    store = Store(["peers"])
-    store.add("p2p_bytes_recv_total", 5, "tx")
-    store.forget("p2p_bytes_recv_total")
-    assert [sample.value for sample in store.samples()] == [5]
+    reasons = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced", "unknown")
+    assert values(store) == {
+        "tip_updates_total": 0,
+        **{f"mempool_tx_removed_by_reason_total {reason}": 0 for reason in reasons},
+    }
+    store.add("mempool_tx_removed_by_reason_total", 1, "a reason of the future")
+    store.add("mempool_tx_removed_by_reason_total", 1, "")
+    assert {name: value for name, value in values(store).items() if value} == {
+        "mempool_tx_removed_by_reason_total unknown": 2
+    }
 
 
 def test_replaced_values() -> None:
-    """Of values by tag only those of the last answer are shown: a gone index has no stale height."""
-    store = Store(["chain"])
+    """Of values by tag only those of the last answer are shown: a gone index has no stale height.
+
+    Networks that are new in later nodes are counted together as unknown, none of them in place of another.
+    """
+    store = Store(["chain", "peers"])
     store.replace("index_height", {"txindex": 100, "coinstatsindex": 90})
     store.replace("index_height", {"txindex": 101})
-    assert list(store.samples()) == [Sample("index_height", (("index", "txindex"),), 101)]
-    store.replace("index_height", {})
-    assert list(store.samples()) == []
-
-
-def test_replaced_unknown_values_are_added_up() -> None:
-    """Networks that are new in later nodes are counted together as unknown, none of them in place of another."""
-    store = Store(["peers"])
     store.replace("connections_by_network", {"ipv4": 1, "quantum": 2, "": 3, "unknown": 4})
-    assert [(dict(tags)["network"], value) for _, tags, value in store.samples()] == [("ipv4", 1), ("unknown", 9)]
-
-
-def test_replace_of_a_group_that_is_off() -> None:
-    """Values of a group that was not asked for are not kept."""
-    store = Store()
-    store.replace("connections_by_network", {"ipv4": 1})
-    assert list(store.samples()) == []
+    assert values(store) == {
+        "index_height txindex": 101,
+        "connections_by_network ipv4": 1,
+        "connections_by_network unknown": 9,
+    }
+    store.replace("index_height", {})
+    assert "index_height txindex" not in values(store)
 
 
 def test_end_of_session() -> None:
@@ -104,49 +85,15 @@ def test_end_of_session() -> None:
         store.set(gone, 800_000)
     store.set("node_info", 1, "/Satoshi:30.0.0/", "main", "tracing")
     store.end_session()
-    assert {name for name, _, _ in store.samples()} == {"blocks_connected_total", "up", "plugin_info"}
+    assert values(store).keys() == {"blocks_connected_total", "up", "plugin_info 1.0"}
 
 
 def test_tags_come_in_the_catalogues_order() -> None:
-    """Version, chain and dialect are not mixed up."""
+    """Version, chain and dialect are not mixed up; a node that does not tell its version is `unknown`."""
     store = Store()
-    store.set("node_info", 1, "/Satoshi:30.0.0/", "main", "tracing")
-    tags = (("version", "/Satoshi:30.0.0/"), ("chain", "main"), ("dialect", "tracing"))
-    assert list(store.samples()) == [Sample("node_info", tags, 1)]
-
-
-def test_values_of_different_tags_stand_apart() -> None:
-    """The errors of one method are not those of another."""
-    store = Store()
-    store.add("poll_errors_total", 1, "Chain.getHeight")
-    store.add("poll_errors_total", 2, "Node.getMempoolSize")
-    store.add("poll_errors_total", 3, "Chain.getHeight")
-    assert [(tags, value) for _, tags, value in store.samples()] == [
-        ((("method", "Chain.getHeight"),), 4),
-        ((("method", "Node.getMempoolSize"),), 2),
-    ]
-
-
-def test_unknown_tag_value() -> None:
-    """A reason that is new in a later node is counted, but makes no new series."""
-    store = Store(["mempool"])
-    store.add("mempool_tx_removed_by_reason_total", 1, "a reason of the future")
-    store.add("mempool_tx_removed_by_reason_total", 1, "")
-    assert list(store.samples()) == [Sample("mempool_tx_removed_by_reason_total", (("reason", "unknown"),), 2)]
-
-
-def test_empty_tag_value() -> None:
-    """A node that does not tell its version is of version `unknown`."""
-    store = Store()
-    store.set("node_info", 1, "", "main", "chain")
-    assert dict(next(store.samples()).tags)["version"] == "unknown"
-
-
-@pytest.mark.parametrize("tag_values", [(), ("a", "b"), ("a", "b", "c", "d")])
-def test_wrong_number_of_tags(tag_values: tuple[str, ...]) -> None:
-    """A mistake in the program is seen at once, not on a dashboard."""
-    with pytest.raises(ValueError, match="node_info has the tags"):
-        Store().set("node_info", 1, *tag_values)
+    store.set("node_info", 1, "", "main", "tracing")
+    (sample,) = store.samples()
+    assert sample.tags == (("version", "unknown"), ("chain", "main"), ("dialect", "tracing"))
 
 
 def test_group_that_is_off() -> None:
@@ -156,13 +103,14 @@ def test_group_that_is_off() -> None:
     store.add("mempool_tx_confirmed_total", 1)
     store.set("mempool_tx_confirmed_total", 1)
     store.forget("mempool_tx_confirmed_total")
+    store.replace("connections_by_network", {"ipv4": 1})
     assert not store.wants("mempool_tx_confirmed_total")
-    assert list(store.samples()) == []
+    assert values(store) == {}
     assert Store(["mempool"]).wants("mempool_tx_confirmed_total")
 
 
-def test_metric_outside_the_catalogue() -> None:
-    """A name with a typing error fails loudly instead of being ignored as of a group that is off."""
+def test_mistakes_of_the_program() -> None:
+    """A name with a typing error, or a wrong number of tags, fails loudly, and is not ignored like a group off."""
     store = Store()
     for call in (store.wants, store.forget, store.start):
         with pytest.raises(KeyError):
@@ -170,6 +118,9 @@ def test_metric_outside_the_catalogue() -> None:
     for change in (store.add, store.set):
         with pytest.raises(KeyError):
             change("blocks_conected_total", 1)
+    for tag_values in ((), ("a", "b"), ("a", "b", "c", "d")):
+        with pytest.raises(ValueError, match="node_info has the tags"):
+            store.set("node_info", 1, *tag_values)
 
 
 def test_samples_come_in_the_catalogues_order() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.listener import Connected
+from support.listener import Recorder
 
 from telegraf_bitcoin_ipc.collect.events import ActiveChain
 from telegraf_bitcoin_ipc.collect.store import Store
@@ -43,58 +43,6 @@ class Tree:
             name = self.blocks[name].previous
 
 
-@pytest.fixture
-def tree() -> Tree:
-    """Return a tree of two branches: 0 a b c d and 0 a B C."""
-    tree = Tree()
-    tree.grow("0", "a", "b", "c", "d")
-    tree.grow("a", "B", "C")
-    return tree
-
-
-def walked(tree: Tree, old: str, new: str) -> tuple[str, str]:
-    """Return the names of the blocks that leave and that come, in their order."""
-    path = asyncio.run(walk(old, new, tree))
-    assert path is not None
-    gone, come = path
-    return "".join(block.hash for block in gone), "".join(block.hash for block in come)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "gone", "come"),
-    [
-        ("a", "a", "", ""),
-        ("a", "b", "", "b"),
-        ("0", "d", "", "abcd"),
-        ("c", "C", "cb", "BC"),
-        ("b", "C", "b", "BC"),
-        ("d", "B", "dcb", "B"),
-        ("B", "d", "B", "bcd"),
-        ("d", "c", "d", ""),
-        ("d", "0", "dcba", ""),
-    ],
-)
-def test_walk(tree: Tree, old: str, new: str, gone: str, come: str) -> None:
-    """Blocks leave from the old tip down, and come from the fork up; a tip can go back, too."""
-    assert walked(tree, old, new) == (gone, come)
-
-
-@pytest.mark.parametrize(("old", "new", "blocks"), [("0", "d", 4), ("d", "0", 4), ("c", "C", 4), ("d", "B", 4)])
-def test_walk_is_bounded(tree: Tree, old: str, new: str, blocks: int) -> None:
-    """A walk over more blocks than allowed gives nothing, and has not asked for more than those either."""
-    assert asyncio.run(walk(old, new, tree, longest=blocks)) is not None
-    tree.asked.clear()
-    assert asyncio.run(walk(old, new, tree, longest=blocks - 1)) is None
-    assert len(tree.asked) <= blocks + 1
-
-
-@pytest.mark.parametrize(("old", "new", "calls"), [("a", "b", 2), ("0", "d", 5), ("c", "C", 5), ("d", "c", 2)])
-def test_walk_asks_for_little(tree: Tree, old: str, new: str, calls: int) -> None:
-    """The node is asked for one header per block, and for one where the two chains meet."""
-    walked(tree, old, new)
-    assert len(set(tree.asked)) == len(tree.asked) == calls
-
-
 @st.composite
 def journeys(draw: st.DrawFn) -> tuple[Tree, list[str]]:
     """A random tree, and the tips that a node goes to in it one after another."""
@@ -108,18 +56,26 @@ def journeys(draw: st.DrawFn) -> tuple[Tree, list[str]]:
 
 
 @given(journeys())
-def test_walk_anywhere(journey: tuple[Tree, list[str]]) -> None:
-    """In any tree, those leave that only the old tip has before it, and those come that only the new one has."""
+def test_walk(journey: tuple[Tree, list[str]]) -> None:
+    """In any tree, those leave that only the old tip has before it, and those come that only the new one has.
+
+    Blocks leave from the old tip down, and come from the fork up. The node is asked for one header per block, and
+    for one where the two chains meet; a walk over more blocks than allowed gives nothing, and asks for no more.
+    """
     tree, (old, new, *_) = journey
-    tree.asked.clear()
     path = asyncio.run(walk(old, new, tree))
     assert path is not None
-    gone, come = path
+    gone, come = ([block.hash for block in part] for part in path)
     before, after = list(tree.ancestry(old)), list(tree.ancestry(new))
-    assert [block.hash for block in gone] == [name for name in before if name not in after]
-    assert [block.hash for block in come] == [name for name in reversed(after) if name not in before]
+    assert gone == [name for name in before if name not in after]
+    assert come == [name for name in reversed(after) if name not in before]
     if old != new:
-        assert len(tree.asked) == len(gone) + len(come) + 1
+        blocks = len(gone) + len(come)
+        assert len(set(tree.asked)) == len(tree.asked) == blocks + 1
+        assert asyncio.run(walk(old, new, tree, longest=blocks)) == path
+        tree.asked.clear()
+        assert asyncio.run(walk(old, new, tree, longest=blocks - 1)) is None
+        assert len(tree.asked) <= blocks + 1
 
 
 class Followed:
@@ -128,133 +84,117 @@ class Followed:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.store = Store(["mempool", "blocks"])
-        self._listener = Connected()
+        self._listener = Recorder(self.store)
         self.downloading = False
+        self.headers: Tree | None = tree
         self._tips = Tips(self.store, ActiveChain(self.store, self._listener), lambda: self.downloading)
 
-    def move(self, *names: str, headers: bool = True) -> None:
-        """Have the tip be one block after another."""
-        for name in names:
-            tip = Block(self.tree.blocks[name].height, name)
-            asyncio.run(self._tips.moved(tip, self.tree if headers else None))
+    def move(self, names: str) -> None:
+        """Have the tip be one block after another; `-x` loses the header of x, and `download` begins or ends."""
+        for name in names.split():
+            if name == "download":
+                self.downloading = not self.downloading
+            elif name.startswith("-"):
+                self.tree.lost = set(name[1:])
+            else:
+                tip = Block(self.tree.blocks[name].height, name)
+                asyncio.run(self._tips.moved(tip, self.headers))
 
     @property
     def connected(self) -> list[str]:
         """The hashes of the blocks that were reported as connected."""
-        return self._listener.hashes
+        return self._listener.blocks
 
     @property
     def values(self) -> dict[str, Number]:
         """All values but those that are 0."""
         return {name: value for name, _, value in self.store.samples() if value}
 
+    @property
+    def errors(self) -> list[Number]:
+        """How often getblockheader has failed, if it was asked."""
+        errors = [(tags, value) for name, tags, value in self.store.samples() if name == "poll_errors_total"]
+        assert {tags for tags, _ in errors} <= {(("method", "getblockheader"),)}
+        return [value for _, value in errors]
+
 
 @pytest.fixture
-def followed(tree: Tree) -> Followed:
-    """Return tips of which none has been told."""
+def followed() -> Followed:
+    """Return tips of which none has been told, in a tree of two branches: 0 a b c d and 0 a B C."""
+    tree = Tree()
+    tree.grow("0", "a", "b", "c", "d")
+    tree.grow("a", "B", "C")
     return Followed(tree)
 
 
-def test_first_tip(followed: Followed) -> None:
-    """The tip that is there when the plugin comes is no new one: only its height is shown."""
-    followed.move("c")
-    assert followed.values == {"block_height": 3}
+COUNTED = {
+    "updates": "tip_updates_total",
+    "connected": "blocks_connected_total",
+    "disconnected": "blocks_disconnected_total",
+    "reorgs": "reorgs_total",
+    "depth": "reorg_depth_max",
+    "confirmed": "mempool_tx_confirmed_total",
+    "errors": "poll_errors_total",
+}
+
+
+@pytest.mark.parametrize(
+    ("tips", "connected", "counted"),
+    [
+        # The tip that is there when the plugin comes is no new one: only its height is shown.
+        ("c", "", {}),
+        # A tip that is several blocks on counts each of them, with its transactions but the coinbase.
+        ("0 a c", "abc", {"updates": 2, "connected": 3, "confirmed": 0 + 1 + 2}),
+        # A tip on another branch counts what left, what came, and how deep it went.
+        (
+            "d C",
+            "BC",
+            {"updates": 1, "disconnected": 3, "reorgs": 1, "depth": 3, "connected": 2, "confirmed": 4 + 5},
+        ),
+        # A tip that went back counts, with nothing in its place.
+        ("d c", "", {"updates": 1, "disconnected": 1, "reorgs": 1, "depth": 1}),
+        # A header that cannot be had costs nothing: its blocks count once the next tip comes.
+        ("0 a -b c", "a", {"updates": 2, "connected": 1, "errors": 1}),
+        ("0 a -b d - c", "abc", {"updates": 3, "connected": 3, "confirmed": 0 + 1 + 2, "errors": 1}),
+        # What was not counted, and is off the chain again by the next tip, is not counted at all.
+        ("b -C C - c", "c", {"updates": 2, "connected": 1, "confirmed": 2, "errors": 1}),
+        # While blocks are downloaded they count by their heights, and are told to nobody.
+        ("download a c", "", {"updates": 1, "connected": 2}),
+        ("download a b download c", "c", {"updates": 2, "connected": 2, "confirmed": 2}),
+    ],
+)
+def test_tips(followed: Followed, tips: str, connected: str, counted: dict[str, int]) -> None:
+    """What one tip after another, the last of which is of height 3, counts."""
+    followed.move(tips)
+    assert followed.values == {"block_height": 3} | {COUNTED[name]: value for name, value in counted.items()}
+    assert followed.connected == list(connected)
+
+
+@pytest.mark.parametrize("story", ["c", "download a c"])
+def test_no_header_in_vain(followed: Followed, story: str) -> None:
+    """Neither for the first tip nor while blocks are downloaded is a header asked for."""
+    followed.move(story)
     assert followed.tree.asked == []
-
-
-def test_each_block_counts(followed: Followed) -> None:
-    """A tip that is several blocks on counts each of them, with its transactions but the coinbase."""
-    followed.move("0", "a", "c")
-    assert followed.values == {
-        "block_height": 3,
-        "tip_updates_total": 2,
-        "blocks_connected_total": 3,
-        "mempool_tx_confirmed_total": 0 + 1 + 2,
-    }
-    assert followed.connected == ["a", "b", "c"]
-
-
-def test_reorganisation(followed: Followed) -> None:
-    """A tip on another branch counts what left, what came, and how deep it went."""
-    followed.move("d", "C")
-    assert followed.values == {
-        "block_height": 3,
-        "tip_updates_total": 1,
-        "blocks_disconnected_total": 3,
-        "reorgs_total": 1,
-        "reorg_depth_max": 3,
-        "blocks_connected_total": 2,
-        "mempool_tx_confirmed_total": 4 + 5,
-    }
-    assert followed.connected == ["B", "C"]
-
-
-def test_disconnected_only(followed: Followed) -> None:
-    """A tip that went back counts, with nothing in its place."""
-    followed.move("d", "c")
-    assert followed.connected == []
-    assert followed.values == {
-        "block_height": 3,
-        "tip_updates_total": 1,
-        "blocks_disconnected_total": 1,
-        "reorgs_total": 1,
-        "reorg_depth_max": 1,
-    }
-
-
-def errors(followed: Followed) -> dict[tuple[tuple[str, str], ...], Number]:
-    """Return the failed calls by method, 0 too."""
-    return {tags: value for name, tags, value in followed.store.samples() if name == "poll_errors_total"}
 
 
 def test_without_headers(followed: Followed) -> None:
     """A node that gives no headers has its tip's height and changes counted, and no blocks made up."""
-    followed.move("a", "c", "C", headers=False)
+    followed.headers = None
+    followed.move("a c C")
     assert followed.values == {"block_height": 3, "tip_updates_total": 2}
-    assert errors(followed) == {}
+    assert followed.errors == []
 
 
 def test_failing_header(followed: Followed, caplog: pytest.LogCaptureFixture) -> None:
-    """A header that cannot be had costs nothing: its blocks count once the next tip comes."""
+    """A header that cannot be had is one warning; the count of failures begins at 0."""
     caplog.set_level(logging.WARNING)
-    followed.move("0", "a")
-    assert errors(followed) == {(("method", "getblockheader"),): 0}
-    followed.tree.lost = {"b"}
-    followed.move("c")
-    assert followed.values["blocks_connected_total"] == 1
-    assert followed.values["block_height"] == 3
-    assert errors(followed) == {(("method", "getblockheader"),): 1}
+    followed.move("0 a")
+    assert followed.errors == [0]
+    followed.move("-b c")
+    assert followed.errors == [1]
     assert caplog.messages == [
         "the blocks up to height 3 will be counted with the next tip: getblockheader: no answer within 10 seconds"
     ]
-    followed.tree.lost = set()
-    followed.move("d")
-    assert followed.connected == ["a", "b", "c", "d"]
-    assert followed.values["blocks_connected_total"] == 4
-    assert followed.values["tip_updates_total"] == 3
-
-
-def test_failing_header_of_a_lost_branch(followed: Followed) -> None:
-    """What was not counted, and is off the chain again by the next tip, is not counted at all."""
-    followed.move("b")
-    followed.tree.lost = {"C"}
-    followed.move("C")
-    followed.tree.lost = set()
-    followed.move("c")
-    assert followed.connected == ["c"]
-    assert "blocks_disconnected_total" not in followed.values
-
-
-def test_initial_block_download(followed: Followed) -> None:
-    """While blocks are downloaded no header is asked for: they count by their heights, and are told to nobody."""
-    followed.downloading = True
-    followed.move("a", "c")
-    assert followed.values == {"block_height": 3, "tip_updates_total": 1, "blocks_connected_total": 2}
-    assert (followed.tree.asked, followed.connected) == ([], [])
-    followed.downloading = False
-    followed.move("d")
-    assert followed.values["blocks_connected_total"] == 3
-    assert followed.connected == ["d"]
 
 
 def long_chain(blocks: int) -> tuple[Tree, Sequence[str]]:
@@ -265,24 +205,20 @@ def long_chain(blocks: int) -> tuple[Tree, Sequence[str]]:
 
 
 def test_longest_walk() -> None:
-    """Two days' worth of blocks are counted one by one."""
-    tree, names = long_chain(LONGEST_WALK)
-    followed = Followed(tree)
-    followed.move(names[0], names[-1])
-    assert followed.connected == names[1:]
-    assert followed.values["blocks_connected_total"] == LONGEST_WALK == 288
-
-
-def test_too_long_a_walk() -> None:
-    """Where more than that came at once they count by height, and as many that went as nothing."""
+    """Two days' worth of blocks are counted one by one; more that come by height, more that go as nothing."""
     tree, names = long_chain(LONGEST_WALK + 1)
     followed = Followed(tree)
-    followed.move(names[0], names[-1])
-    assert followed.values["blocks_connected_total"] == LONGEST_WALK + 1
-    assert (tree.asked, followed.connected) == ([], [])
+    followed.move(f"{names[1]} {names[-1]}")
+    assert followed.connected == names[2:]
+    assert followed.values["blocks_connected_total"] == LONGEST_WALK == 288
+    tree.asked.clear()
+    followed = Followed(tree)
     followed.move(names[0])
-    assert followed.values["blocks_connected_total"] == LONGEST_WALK + 1
-    assert "blocks_disconnected_total" not in followed.values
+    for tip in (names[-1], names[0]):
+        followed.move(tip)
+        assert followed.values["blocks_connected_total"] == LONGEST_WALK + 1
+        assert "blocks_disconnected_total" not in followed.values
+        assert (tree.asked, followed.connected) == ([], [])
 
 
 def test_too_deep_a_reorganisation() -> None:
@@ -291,12 +227,8 @@ def test_too_deep_a_reorganisation() -> None:
     new = [f"{name}'" for name in old[1:]] + ["more"]
     tree.grow("0", *new)
     followed = Followed(tree)
-    followed.move(old[-1], new[-1])
-    assert followed.values == {
-        "block_height": len(new),
-        "tip_updates_total": 1,
-        "blocks_connected_total": 1,
-    }
+    followed.move(f"{old[-1]} {new[-1]}")
+    assert followed.values == {"block_height": len(new), "tip_updates_total": 1, "blocks_connected_total": 1}
     assert followed.connected == []
     tree.grow("more", "next")
     followed.move("next")
@@ -312,9 +244,9 @@ def test_any_journey(journey: tuple[Tree, list[str]], lost: set[int]) -> None:
     active, connected, disconnected = set(tree.ancestry(tips[0])), list[str](), 0
     for tip in tips[1:]:
         tree.lost = {f"<{number}>" for number in lost}
-        failures = sum(errors(followed).values())
+        failures = sum(followed.errors)
         followed.move(tip)
-        if sum(errors(followed).values()) > failures:
+        if sum(followed.errors) > failures:
             tree.lost = set()
             followed.move(tip)
         chain = list(tree.ancestry(tip))

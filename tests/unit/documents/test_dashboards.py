@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboards.absence import sentence
-from dashboards.dashboard import files, rows, text
+from dashboards.dashboard import files
 from dashboards.queries import value
 from dashboards.replaced import OLD_DASHBOARDS, rows_of
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from support.dashboard import DASHBOARD, PANELS, VARIABLES, expressions
 
-from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, METRICS
+from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, METRICS
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
 
 ROOT = Path(__file__).parents[3]
@@ -35,61 +34,53 @@ def panel_titled(title: str) -> dict[str, Any]:
 
 
 def test_files_are_up_to_date() -> None:
-    """What is provisioned is what this version of the code makes (`make dashboards`)."""
-    for name, made in files().items():
-        assert (ROOT / "grafana" / name).read_text() == made, name
-
-
-def test_there_are_no_other_files() -> None:
-    """A file that nothing makes any more does not stay behind."""
-    directory = ROOT / "grafana"
-    found = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
-    assert found == set(files())
-
-
-def test_the_same_at_each_run() -> None:
-    """A difference between two versions of the file is a difference of the dashboard."""
-    assert text() == text()
+    """What is provisioned is what this version of the code makes (`make dashboards`), and nothing else."""
+    directory, made = ROOT / "grafana", files()
+    assert {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} == set(made)
+    for name, text in made.items():
+        assert (directory / name).read_text() == text, name
 
 
 def test_grafanas_own_model_reads_it_back() -> None:
-    """The file has the structure of a Grafana dashboard: its model takes and gives the same."""
+    """The file has the structure of a Grafana dashboard: its model gives the same back."""
     read = Dashboard.from_json(DASHBOARD)
     assert read.title == DASHBOARD["title"]
     assert [panel.title for panel in read.panels or []] == [panel["title"] for panel in DASHBOARD["panels"]]
     assert read.schema_version == DASHBOARD["schemaVersion"]
-
-
-def test_rows() -> None:
-    """The rows are there in the order in which one looks for a fault."""
-    titles = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert titles == ["Overview", "Chain", "Mempool", "Fees", "Network", "UTXO cache", "Plugin"]
-    assert titles == [row.title for row in rows()]
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
 def test_every_metric_is_shown() -> None:
-    """What the plugin offers can be seen, without writing a query."""
-    shown = {name for panel in PANELS for name in metrics(panel)}
-    assert {metric.name for metric in CATALOGUE} == shown
+    """What the plugin offers can be seen, without writing a query, in rows in the order of looking for a fault.
+
+    A typing error in a panel does not become an empty panel.
+    """
+    titles = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
+    assert titles == ["Overview", "Chain", "Mempool", "Fees", "Network", "UTXO cache", "Plugin"]
+    assert {name for panel in PANELS for name in metrics(panel)} == METRICS.keys()
+    with pytest.raises(KeyError):
+        value("no_such_metric")
 
 
-def test_every_series_is_chosen_by_the_variables() -> None:
-    """No panel shows another node than the ones that were picked."""
+def test_the_variables_choose_a_node() -> None:
+    """No panel shows another node than the ones that were picked.
+
+    With All chosen, a node without the tag is seen as well, since .* matches what is not there.
+    """
     for expression in expressions():
         for found in SERIES.finditer(expression):
             assert found[2].endswith('instance=~"$instance", node=~"$node"}'), expression
-
-
-@pytest.mark.parametrize("name", ["instance", "node"])
-def test_all_includes_series_without_the_label(name: str) -> None:
-    """With All chosen, a node without the tag is seen as well, since .* matches what is not there."""
-    assert VARIABLES[name]["allValue"] == ".*"
-    assert VARIABLES[name]["includeAll"] is True
-    assert VARIABLES[name]["current"]["value"] == ["$__all"]
+    for name in ("instance", "node"):
+        variable = VARIABLES[name]
+        assert (variable["allValue"], variable["includeAll"]) == (".*", True)
+        assert variable["current"]["value"] == ["$__all"]
 
 
 def test_every_panel_explains_itself() -> None:
-    """Each has a title of its own, a unit, and each metric's help, and its lines can be told from each other."""
+    """Each has a title of its own, a unit, and each metric's help, and its lines can be told from each other.
+
+    Lines of one metric are named by its tag, unless only one of its values is asked for.
+    """
     for panel in PANELS:
         assert panel_titled(panel["title"]) == panel, panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
@@ -97,21 +88,19 @@ def test_every_panel_explains_itself() -> None:
             assert f"bitcoin_{name}: {METRICS[name].help}" in panel["description"]
         legends = [target["legendFormat"] for target in panel["targets"]]
         assert len(set(legends)) == len(legends), panel["title"]
-        for legend in legends:
-            assert "{{node}} {{instance}}" in legend
-
-
-def test_tags_that_tell_series_apart_are_in_the_legend() -> None:
-    """Lines of one metric are named by its tag, unless only one of its values is asked for."""
-    for panel in PANELS:
         for target in panel["targets"]:
+            assert "{{node}} {{instance}}" in target["legendFormat"]
             for found in SERIES.finditer(target["expr"]):
                 for tag in METRICS[found[1]].tags:
                     assert f"{{{{{tag}}}}}" in target["legendFormat"] or f'{tag}="' in found[2]
 
 
 def test_a_panel_that_is_empty_says_why() -> None:
-    """Where a group is off the panel names it and the option, and no expression makes up a zero."""
+    """Where a group is off the panel names it and the option, and no expression makes up a zero.
+
+    A group that is off by default empties whole panels, and takes no line out of any other. What the node does
+    not tell any more is not shown as if it still held: panels of present values ask for now alone.
+    """
     for panel in PANELS:
         groups = {METRICS[name].group for name in metrics(panel)}
         why = panel["fieldConfig"]["defaults"]["noValue"]
@@ -120,42 +109,9 @@ def test_a_panel_that_is_empty_says_why() -> None:
             assert "--metrics" in why
             assert all(group in why for group in groups)
         assert not [each for each in expressions([panel]) if re.search(r"\bvector\(|\bor\b", each)], panel["title"]
-
-
-def test_present_values_are_of_now() -> None:
-    """What the node does not tell any more is not shown as if it still held: such panels ask for now alone."""
-    for panel in PANELS:
+        assert len({group in (*ALWAYS_ON, *DEFAULT_GROUPS) for group in groups}) == 1, panel["title"]
         for target in panel["targets"]:
             assert target["instant"] is (panel["type"] in ("stat", "gauge"))
-
-
-@pytest.mark.parametrize(
-    ("names", "reason", "expected"),
-    [
-        (["up"], "", "no plugin reports"),
-        (["poll_duration_seconds"], "", "the plugin has no session with a node"),
-        (["chain_height"], "", "the plugin has no session with a node"),
-        (["peers"], "", "the node's dialect is not tracing, chain, stock-chain or stock"),
-        (["utxo_cache_add_total"], "it is not traced", "the node's dialect is not tracing; or it is not traced"),
-        (
-            ["banned_peers"],
-            "",
-            "group peers is off: --metrics adds it; "
-            "or the node's dialect is not tracing, chain, stock-chain or stock",
-        ),
-        (["chain_height", "difficulty"], "", "the plugin has no session with a node"),
-    ],
-)
-def test_reasons(names: list[str], reason: str, expected: str) -> None:
-    """An empty panel says what would have to change for one of its metrics to be there."""
-    assert sentence([METRICS[name] for name in names], reason) == expected
-
-
-def test_the_group_that_is_off_by_default_has_panels_of_its_own() -> None:
-    """Group peers being off empties whole panels, and takes no line out of any other."""
-    for panel in PANELS:
-        off = {METRICS[name].group not in (*ALWAYS_ON, *DEFAULT_GROUPS) for name in metrics(panel)}
-        assert len(off) == 1, panel["title"]
 
 
 def test_panels_fill_the_grid() -> None:
@@ -171,12 +127,6 @@ def test_panels_fill_the_grid() -> None:
             assert end == GRID or next_one["w"] == GRID
 
 
-def test_ids_are_unique() -> None:
-    """A link to a panel leads to that panel."""
-    ids = [panel["id"] for panel in DASHBOARD["panels"]]
-    assert len(set(ids)) == len(ids)
-
-
 def test_satoshi_are_shown_as_bitcoin() -> None:
     """No amount stands there without its unit, and none is off by a hundred million."""
     for panel in PANELS:
@@ -185,12 +135,6 @@ def test_satoshi_are_shown_as_bitcoin() -> None:
             assert unit in ("currencyBTC", "sat/vB")
         if unit == "currencyBTC":
             assert all(each.endswith("/ 1e+08") for each in expressions([panel]))
-
-
-def test_unknown_metrics_are_refused() -> None:
-    """A typing error in a panel does not become an empty panel."""
-    with pytest.raises(KeyError):
-        value("no_such_metric")
 
 
 def test_every_panel_of_today_has_its_counterpart() -> None:
@@ -207,17 +151,10 @@ def test_every_panel_of_today_has_its_counterpart() -> None:
         assert titles or why, panel.title
 
 
-def test_alerts_name_metrics_of_the_catalogue() -> None:
-    """No alert waits for a metric that never comes."""
+def test_alerts() -> None:
+    """No alert waits for a metric that never comes; who reads their table knows all, and how grave each is."""
     rules = (ROOT / "prometheus" / "alerts.yml").read_text()
     assert {found[1] for found in SERIES.finditer(rules)} <= METRICS.keys()
-
-
-def test_every_alert_is_documented() -> None:
-    """Who reads the table of alerts knows all that can fire, and how grave it is."""
-    rules = (ROOT / "prometheus" / "alerts.yml").read_text()
     alerts = re.findall(r"- alert: (\w+)\n(?:.*\n)*?\s+severity: (\w+)", rules)
-    assert (
-        re.findall(r"^\| `(Bitcoin\w+)` \| (\w+) \|", (ROOT / "docs" / "dashboard.md").read_text(), re.MULTILINE)
-        == alerts
-    )
+    page = (ROOT / "docs" / "dashboard.md").read_text()
+    assert re.findall(r"^\| `(Bitcoin\w+)` \| (\w+) \|", page, re.MULTILINE) == alerts

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import distribution
+from itertools import chain
 from pathlib import Path
 
 import bundled
@@ -14,36 +15,23 @@ from packaging.requirements import Requirement
 
 from telegraf_bitcoin_ipc.cli import commands
 from telegraf_bitcoin_ipc.config import OPTIONS
-from telegraf_bitcoin_ipc.setup import plan
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PINNED = dict(
-    re.findall(r"^([a-z0-9-]+)==(\S+) \\$", (ROOT / "debian/requirements.txt").read_text(), re.MULTILINE)
-)
 
 
-def contrib(unit: str, name: str) -> str:
-    """Return a setting of a unit in contrib/."""
-    (found,) = re.findall(rf"^{name}=(.*)$", (ROOT / "contrib" / unit).read_text(), re.MULTILINE)
-    return str(found)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)],
-)
-def test_the_package_has_what_is_needed(text: str) -> None:
-    """What the package contains is what pyproject.toml asks for."""
-    requirement = Requirement(text)
-    assert PINNED[bundled.canonical(requirement.name)] in requirement.specifier
-
-
-def test_what_is_pinned_is_checked() -> None:
-    """Each library in the package is known by its bytes."""
+def test_the_package_has_what_is_needed() -> None:
+    """Each library that pyproject.toml asks for, the extras' too, and what it needs, is pinned to its bytes."""
     text = (ROOT / "debian/requirements.txt").read_text()
-    assert len(PINNED) == text.count("==")
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", text, re.MULTILINE))
+    for word in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
+        requirement = Requirement(word)
+        assert pinned[bundled.canonical(requirement.name)] in requirement.specifier
+    assert len(pinned) == text.count("==")
     assert all("--hash=sha256:" in each for each in text.split("==")[1:])
+    found = {each.partition("==")[0] for each in bundled.needed("telegraf-bitcoin-ipc")}
+    assert {"pycapnp", "pydantic-core", "rich", "pygments", "prometheus-client"} <= found
+    assert found <= pinned.keys()
 
 
 def test_the_manual_page_has_everything() -> None:
@@ -75,24 +63,7 @@ def test_the_manual_page_is_the_same_each_time() -> None:
     assert '"1970-01-02"' in pages.pop()
 
 
-def test_setup_and_the_units_agree() -> None:
-    """What `setup` enables, and where Telegraf's plugin then connects to, is what the units say."""
-    assert (ROOT / "contrib" / plan.GUARD).is_file()
-    assert contrib(plan.GUARD_SOCKET_UNIT, "ListenSequentialPacket") == plan.GUARD_SOCKET
-    assert contrib(plan.GUARD_SOCKET_UNIT, "SocketGroup") == plan.DEFAULT_GROUP
-    assert contrib(plan.GUARD, "ExecStart").startswith(
-        "/usr/local/bin/telegraf-bitcoin-ipc "
-    )  # debian/rules adapts it
-
-
 @pytest.mark.parametrize("name", ["pydantic", "python-bitcoinlib", "pycapnp", "markdown-it-py"])
 def test_licences_are_known(name: str) -> None:
     """Whichever of its metadata's fields a library uses."""
     assert bundled.licence(distribution(name)) != "UNKNOWN"
-
-
-def test_what_is_needed_includes_the_extras_and_what_they_need() -> None:
-    """The list from which the package's libraries are pinned is complete."""
-    found = {each.partition("==")[0] for each in bundled.needed("telegraf-bitcoin-ipc")}
-    assert {"pycapnp", "pydantic-core", "rich", "pygments", "prometheus-client"} <= found
-    assert found <= PINNED.keys()

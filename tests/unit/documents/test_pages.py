@@ -3,19 +3,21 @@
 import io
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from reference import PARTS, files
+from reference import PARTS, all_metrics, delay_table, files, with_part
 
 from telegraf_bitcoin_ipc import cli
-from telegraf_bitcoin_ipc.collect.metrics import METRICS
+from telegraf_bitcoin_ipc.cli.commands import COMMANDS
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
 from telegraf_bitcoin_ipc.config import ENVIRONMENT_PREFIX, Config
 from telegraf_bitcoin_ipc.ipc.calls import CALL_LIMIT
+from telegraf_bitcoin_ipc.ipc.dialects import STOCK_30, STOCK_31
 from telegraf_bitcoin_ipc.parity.compare import Status
 from telegraf_bitcoin_ipc.simnode.model import Model
 from telegraf_bitcoin_ipc.simnode.script import actions
@@ -66,30 +68,12 @@ def code(page: str) -> list[str]:
     return [*re.findall(r"`([^`\n]+)`", FENCE.sub("", PAGES[page])), *lines]
 
 
-def first_cells(text: str) -> list[str]:
-    """Return the code in the first cell of each table row."""
-    return re.findall(r"^\| `([^`]+)`", text, re.MULTILINE)
-
-
-@cache
-def printed(*arguments: str) -> str:
-    """Return what --help prints."""
-    with redirect_stdout(io.StringIO()) as shown, suppress(SystemExit):
-        cli.main([*arguments, "--help"])
-    return shown.getvalue()
-
-
 @cache
 def options(command: str = "") -> set[str]:
-    """Return the options of a command."""
-    return set(OPTION.findall(printed(*filter(None, [command]))))
-
-
-@cache
-def commands() -> list[str]:
-    """Return all commands."""
-    (found,) = {names for names in re.findall(r"\{([a-z,]+)\}", printed()) if "check" in names}
-    return str(found).split(",")
+    """Return the options that --help shows."""
+    with redirect_stdout(io.StringIO()) as shown, suppress(SystemExit):
+        cli.main([*filter(None, [command]), "--help"])
+    return set(OPTION.findall(shown.getvalue()))
 
 
 def command_lines() -> Iterator[tuple[str, str]]:
@@ -113,25 +97,16 @@ def test_nothing_else_claims_to_be_generated() -> None:
         assert set(re.findall(r"<!-- /?(\S+) -->", PAGES[page])) == expected, page
 
 
-def test_readme_is_short() -> None:
-    """A stranger reads the README to its end; everything else is in docs/."""
+def test_the_way_in() -> None:
+    """A stranger reads the README to its end; it leads to every page, whose heading is its question."""
     assert len(PAGES["README.md"].splitlines()) <= README_LINES
-
-
-def test_a_page_begins_with_its_question() -> None:
-    """Each page answers one question, which is its heading."""
     for page in QUESTIONS:
         assert re.match(r"# .+\?\n", PAGES[page]), page
-
-
-def test_the_readme_leads_to_every_page() -> None:
-    """No page is hidden from somebody who begins with the README."""
-    for page in QUESTIONS:
         assert re.search(rf"\]\({re.escape(page)}[)#]", PAGES["README.md"]), page
 
 
 def test_links_lead_somewhere() -> None:
-    """Each relative link or image points to a file of the repository, each anchor to a heading."""
+    """Each link, image and name of a file is of one in the repository, each anchor of a heading."""
     for page in PAGES:
         text = PAGES[page]
         for target in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text):
@@ -144,52 +119,39 @@ def test_links_lead_somewhere() -> None:
                 headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
                 anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
                 assert anchor in anchors, (page, target)
-
-
-def test_files_exist() -> None:
-    """Each file of the repository that a page names is there."""
-    for page in PAGES:
-        named = {
-            text for text in code(page) if re.fullmatch(r"(telegraf_bitcoin_ipc|tests|scripts)/[\w./-]+", text)
-        }
-        assert [path for path in named if not (ROOT / path).exists()] == [], page
-
-
-def test_every_command_is_documented() -> None:
-    """A reader of the README learns of each command."""
-    listed = re.findall(rf"^\| `{PROGRAM} ([a-z]+)", PAGES["README.md"], re.MULTILINE)
-    assert sorted(listed) == sorted(commands())
+        named = (re.fullmatch(r"(?:telegraf_bitcoin_ipc|tests|scripts)/[\w./-]+", text) for text in code(page))
+        assert [path[0] for path in named if path and not (ROOT / path[0]).exists()] == [], page
 
 
 def test_command_lines_can_be_typed() -> None:
-    """Each command line of the documents names a command and options that exist."""
+    """The README has each command; each command line names a command and options that exist."""
+    listed = re.findall(rf"^\| `{PROGRAM} ([a-z]+)", PAGES["README.md"], re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
     for page, line in command_lines():
         word = line.split()[0]
         command = word if re.fullmatch("[a-z]+", word) else ""
-        assert not command or command in commands(), page
+        assert not command or command in COMMANDS, page
         assert set(OPTION.findall(line)) <= options(command), page
 
 
-def test_every_option_exists() -> None:
-    """An option that a page names is one of this program's, or of a program that it tells to use."""
-    known = options().union(*map(options, commands()), *TOOLS.values())
+@pytest.mark.parametrize(
+    ("pattern", "known"),
+    [
+        # An option is one of this program's, or of a program that the pages tell to use.
+        (OPTION.pattern, lambda: options().union(*map(options, COMMANDS), *TOOLS.values())),
+        (rf"\b{ENVIRONMENT_PREFIX}([A-Z_]+)", lambda: {field.upper() for field in Config.model_fields}),
+        (
+            r"^make ([a-z-]+)",
+            lambda: set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)),
+        ),
+    ],
+    ids=["options", "environment", "make"],
+)
+def test_what_is_named_exists(pattern: str, known: Callable[[], set[str]]) -> None:
+    """Each option, environment variable and target of `make` that a page names is there."""
     for page in PAGES:
-        assert {found for text in code(page) for found in OPTION.findall(text)} <= known, page
-
-
-def test_environment_variables_exist() -> None:
-    """Every environment variable that is named as the plugin's is one that it reads."""
-    for page in PAGES:
-        named = set(re.findall(rf"\b{ENVIRONMENT_PREFIX}([A-Z_]+)", PAGES[page]))
-        assert named <= {field.upper() for field in Config.model_fields}, page
-
-
-def test_make_targets_exist() -> None:
-    """Each `make` command of the documents can be run."""
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for page in PAGES:
-        named = {found for text in code(page) for found in re.findall(r"^make ([a-z-]+)", text)}
-        assert named <= targets, page
+        named = {found for text in [PAGES[page], *code(page)] for found in re.findall(pattern, text)}
+        assert named <= known(), page
 
 
 def test_metrics_exist() -> None:
@@ -200,11 +162,21 @@ def test_metrics_exist() -> None:
         assert {name for name in named if not any(metric.startswith(name) for metric in METRICS)} == set(), page
 
 
-def test_exit_statuses_are_documented() -> None:
-    """Who writes a script finds every exit status."""
+def test_what_is_listed_is_complete() -> None:
+    """Every exit status has its row, every word of `parity`, every option of `simulate` and action of its script.
+
+    Who reads how long a JSON-RPC call may take reads the limit that is in force.
+    """
     statuses = re.findall(r"^\| (\d+) \| ", PAGES["docs/configuration.md"], re.MULTILINE)
     defined = {value for name, value in vars(cli.commands).items() if name.startswith("EXIT_")}
     assert {int(status) for status in statuses} == defined | {134}  # the simulated node's
+    words = re.findall(r"^\| ([a-z ]+) \| ", prose("docs/migration.md"), re.MULTILINE)
+    assert set(words) - {"status"} == set(get_args(Status))
+    cells = re.findall(r"^\| `([^`]+)`", PAGES["docs/simulator.md"], re.MULTILINE)
+    assert {cell.split()[0] for cell in cells if cell.startswith("--")} == options("simulate") - {"--help"}
+    known = actions(Model(rng=random.Random(1), now=0), lambda: 0)
+    assert [cell for cell in cells if not cell.startswith("--")] == list(known)
+    assert f"each with a time limit of {CALL_LIMIT:g} s" in PAGES["METRICS.md"]
 
 
 def test_both_tables_of_dialects_agree() -> None:
@@ -225,20 +197,28 @@ def test_the_versions_tested_with_are_those_fetched(program: str) -> None:
     assert re.findall(rf"^\| {program} \| ([0-9.]+)", PAGES["docs/compatibility.md"], re.MULTILINE) == fetched
 
 
-def test_time_limit_of_a_call() -> None:
-    """Who reads how long a JSON-RPC call may take reads the limit that is in force."""
-    assert f"each with a time limit of {CALL_LIMIT:g} s" in PAGES["METRICS.md"]
+def test_every_metric_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """`metrics` prints the tables that METRICS.md has: each metric with its type, and its help at the end."""
+    assert cli.main(["metrics"]) == 0
+    text = capsys.readouterr().out
+    assert text == all_metrics()
+    rows = re.findall(r"^\| `bitcoin_(\w+)` \| (\w+) \|.*\| (.*) \|$", text, re.MULTILINE)
+    assert sorted(rows) == sorted((metric.name, metric.type, metric.help) for metric in CATALOGUE)
+    assert STOCK_31.origins == STOCK_30.origins, "what a column says of Bitcoin Core 31 holds for 30"
 
 
-def test_the_simulated_node_is_documented() -> None:
-    """Each option of `simulate`, and each action of a script, has its row in a table."""
-    cells = first_cells(PAGES["docs/simulator.md"])
-    assert {cell.split()[0] for cell in cells if cell.startswith("--")} == options("simulate") - {"--help"}
-    known = actions(Model(rng=random.Random(1), now=0), lambda: 0)
-    assert [cell for cell in cells if not cell.startswith("--")] == list(known)
+@pytest.mark.parametrize("text", ["no markers", "<!-- a -->\n<!-- /a -->\n<!-- a -->\n<!-- /a -->"])
+def test_a_page_without_its_markers_is_not_written(text: str) -> None:
+    """A page that has lost its markers, or has them twice, is left alone."""
+    with pytest.raises(ValueError, match="not once"):
+        with_part(text, "a", "part")
 
 
-def test_every_status_of_parity_is_documented() -> None:
-    """Who reads the table that `parity` prints finds each of its words explained."""
-    rows = re.findall(r"^\| ([a-z ]+) \| ", prose("docs/migration.md"), re.MULTILINE)
-    assert set(rows) - {"status"} == set(get_args(Status))
+def test_each_alert_has_its_delay() -> None:
+    """Who reads how soon the alerts fire finds each, measured by every way to Prometheus, or said not to be."""
+    alerts = set(re.findall(r"- alert: (\w+)", (ROOT / "prometheus" / "alerts.yml").read_text()))
+    text, _, others = delay_table().partition("Not measured: ")
+    measured = re.findall(r"^\| `(\w+)` \| [^|]+ \| \d+ s \| \d+ s \| \d+ s \|$", text, re.MULTILINE)
+    not_measured = set(re.findall(r"`(\w+)`", others))
+    assert not_measured | set(measured) == alerts
+    assert not not_measured & set(measured)

@@ -13,17 +13,15 @@ from support.frames import (
     TRACING,
     UTXO_CACHE_TRACE,
     answer,
-    call,
     failure,
     interface_id,
     method_id,
-    reading,
     rpc,
     tip_is,
     utxo,
     wait_tip,
 )
-from support.layouts import Place, Spread, respread, tree_of
+from support.layouts import Spread, respread
 
 from telegraf_bitcoin_ipc.guard import contract, wire
 from telegraf_bitcoin_ipc.guard import utxo as utxo_events
@@ -32,50 +30,16 @@ LIMIT = 0xFFFFFFFF
 TIP = bytes(range(100, 132))
 
 
-@pytest.mark.parametrize(("question", "handler", "thread"), [(wire.OWN_IDS, 5, 9), (LIMIT, 0, LIMIT)])
-def test_a_disconnect_is_a_call_on_the_handler_with_a_thread(question: int, handler: int, thread: int) -> None:
-    """A disconnect has the handler as its target and the server thread as its context's only capability."""
-    frame = contract.disconnect_of(question, handler, thread)
-    with reading(frame) as message:
-        body = message.call
-        assert message.which() == "call"
-        assert (body.questionId, body.interfaceId) == (question, interface_id(HANDLER))
-        assert body.methodId == method_id(HANDLER, "disconnect")
-        assert (body.target.which(), body.target.importedCap) == ("importedCap", handler)
-        assert body.sendResultsTo.which() == "caller"
-        assert not body.allowThirdPartyTailCall
-        assert not body.noPromisePipelining
-        assert not body.onlyPromisePipeline
-        (descriptor,) = body.params.capTable
-        assert (descriptor.which(), descriptor.receiverHosted) == ("receiverHosted", thread)
-    expected = tree_of(
-        call(
-            question,
-            HANDLER,
-            "disconnect",
-            target=handler,
-            table=(("receiverHosted", thread),),
-            pins={(0, 0): 0},
-            context={},
-        )
-    )
-    assert tree_of(frame) == expected, "every word that pycapnp writes, capability pointers too"
-
-
 def test_ids_are_those_of_the_contract() -> None:
     """The ids and ordinals in the guard are those of the schema and of rpc.capnp."""
     assert interface_id(CHAIN_NOTIFICATIONS) == contract.CHAIN_NOTIFICATIONS
     assert interface_id(UTXO_CACHE_TRACE) == contract.UTXO_CACHE_TRACE
-    assert interface_id(HANDLER) == contract.HANDLER
-    assert method_id(HANDLER, "disconnect") == contract.DISCONNECT
-    assert (interface_id(MINING), method_id(MINING, "waitTipChanged")) == (
-        contract.MINING,
-        contract.WAIT_TIP_CHANGED,
-    )
-    assert (interface_id(TRACING), method_id(TRACING, "traceUtxoCache")) == (
-        contract.TRACING,
-        contract.TRACE_UTXO_CACHE,
-    )
+    for interface, method, expected in (
+        (HANDLER, "disconnect", (contract.HANDLER, contract.DISCONNECT)),
+        (MINING, "waitTipChanged", (contract.MINING, contract.WAIT_TIP_CHANGED)),
+        (TRACING, "traceUtxoCache", (contract.TRACING, contract.TRACE_UTXO_CACHE)),
+    ):
+        assert (interface_id(interface), method_id(interface, method)) == expected
     for interface in (CHAIN_NOTIFICATIONS, UTXO_CACHE_TRACE):
         assert method_id(interface, "destroy") == contract.DESTROY
     assert tuple(method_id(UTXO_CACHE_TRACE, name) for name in contract.TOTALS[:3]) == contract.UTXO_METHODS
@@ -101,9 +65,11 @@ def test_a_coin_is_read_from_any_layout(spread: Spread, height: int, value: int)
     assert utxo_events.read_utxo(wire.Message.of(frame).body) == (height, value)
 
 
-def template_of(frame: bytes) -> utxo_events.EventTemplate | None:
+def template_of(frame: bytes) -> utxo_events.EventTemplate:
     """What the guard learns from a UTXO event."""
-    return utxo_events.EventTemplate.learn(wire.Message.of(frame))
+    template = utxo_events.EventTemplate.learn(wire.Message.of(frame))
+    assert template is not None
+    return template
 
 
 @pytest.mark.parametrize("action", ["add", "spend", "uncache"])
@@ -111,7 +77,6 @@ def template_of(frame: bytes) -> utxo_events.EventTemplate | None:
 def test_an_event_like_the_last_is_read_the_same_without_parsing(action: str, value: int) -> None:
     """What is read by the form of another event is what parsing would have read."""
     template = template_of(utxo(1, "add"))
-    assert template is not None
     frame = utxo(LIMIT, action, height=utxo_events.UNCONFIRMED_HEIGHT, value=value)
     method = method_id(UTXO_CACHE_TRACE, action)
     read = template.read(bytearray(b"before" + frame + b"behind"), 6, 6 + len(frame))
@@ -122,7 +87,6 @@ def test_a_frame_that_is_otherwise_made_is_not_taken_for_an_event() -> None:
     """Whatever bit leads to the coin, or says what a frame is: where it is another, the frame is parsed."""
     frame = utxo(1, "add")
     template = template_of(frame)
-    assert template is not None
     call = wire.Message.of(frame).body
     question_and_method = {*range(call.start, call.start + 6)}
     for place in range(contract.parameters(call).struct(0).start):
@@ -130,12 +94,8 @@ def test_a_frame_that_is_otherwise_made_is_not_taken_for_an_event() -> None:
         other[place] ^= 1
         assert (template.read(other, 0, len(other)) is None) == (place not in question_and_method)
     assert template.read(bytearray(frame), 0, len(frame) - 1) is None
-
-
-@pytest.mark.parametrize("place", ["far", "double far"])
-def test_no_form_is_learned_from_several_segments(place: Place) -> None:
-    """An event whose parts lie apart is parsed, each time."""
-    assert template_of(respread(utxo(1, "add"), place)) is None
+    for apart in (respread(frame, "far"), respread(frame, "double far")):
+        assert utxo_events.EventTemplate.learn(wire.Message.of(apart)) is None, "its parts lie apart: it is parsed"
 
 
 def test_a_wait_for_the_tip_is_read_from_any_layout(spread: Spread) -> None:
@@ -148,14 +108,9 @@ def test_a_wait_for_the_tip_is_read_from_any_layout(spread: Spread) -> None:
         read = struct.unpack("<d", struct.pack("<Q", stored ^ contract.NO_LIMIT))[0]
         assert read == (sys.float_info.max if limit is None else limit)
         assert (stored == 0) == (limit is None)
-
-
-def test_a_wait_without_a_tip_is_not_understood() -> None:
-    """A waitTipChanged call whose tip is no hash is not the guard's."""
     for tip in (b"", TIP[:31], TIP + b"x"):
-        body = wire.Message.of(wait_tip(1, tip)).body
-        with pytest.raises(wire.Malformed):
-            contract.read_wait(body)
+        with pytest.raises(wire.Malformed):  # it is no hash: the wait is not the guard's
+            contract.read_wait(wire.Message.of(spread(wait_tip(1, tip))).body)
 
 
 def test_the_tip_of_an_answer_is_read_from_any_layout(spread: Spread) -> None:

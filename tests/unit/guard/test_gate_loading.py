@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import pytest
 from support.conversation import CHAIN_HANDLER, NO_TIP
@@ -13,21 +13,21 @@ from support.frames import (
     NODE,
     POLL_THREAD,
     answer,
-    done,
     failure,
     finish,
+    gives,
     handler_for,
-    rpc,
+    on_thread,
     subscribe_chain,
     tip_is,
     wait_tip,
 )
-from support.gated import Gated, on_thread, opened, passes, refused
+from support.gated import Gated, opened, passes, refused
 
 from telegraf_bitcoin_ipc.guard import contract, wire
 from telegraf_bitcoin_ipc.guard.allowed import CALLS
 
-ROOT, NODE_ID, MINING_ID, CHAIN_ID = 0, 9, 6, 4
+ROOT, NODE_ID, CHAIN_ID = 0, 9, 4
 SAFE_OF_NODE = {10, 42}
 
 
@@ -39,37 +39,11 @@ def starting() -> Iterator[Gated]:
         yield gated
 
 
-def asks(gated: Gated, frame: bytes, given: bytes) -> None:
-    """The call passes, and the node answers."""
-    question = wire.Message.of(frame).body.u32(0)
-    passes(gated, frame)
-    gated.node.send(given)
-    assert gated.plugin.take() == given
-    passes(gated, done(question))
-
-
-def unimplemented(question: int) -> bytes:
-    """Return an answer that there is no such method."""
-    message = rpc.Message.new_message()
-    body = message.init("return")
-    body.answerId = question
-    body.init("exception").reason = "no"
-    body.exception.type = "unimplemented"
-    frame: bytes = message.to_bytes()
-    return frame
-
-
-def on_poll(question: int, interface: Any, method: str, target: int, **more: Any) -> bytes:
-    """Return a call on the thread of the polls."""
-    return on_thread(question, interface, method, target, POLL_THREAD, **more)
-
-
 def may_call(gated: Gated) -> bool:
     """Whether a call that needs the chain passes."""
-    gated.plugin.send(on_poll(70, CHAIN, "getHeight", CHAIN_ID))
+    gated.plugin.send(on_thread(70, CHAIN, "getHeight", CHAIN_ID, POLL_THREAD))
     passed = bool(gated.node.outbox.frames)
     if passed:
-        gated.node.outbox.frames.clear()
         gated.node.send(answer(70))
     gated.plugin.send(finish(70))
     gated.node.outbox.frames.clear()
@@ -77,20 +51,16 @@ def may_call(gated: Gated) -> bool:
     return passed
 
 
-def node_runs(question: int, *, stops: bool = False) -> bytes:
-    """Return the answer to Node.shutdownRequested."""
-    return answer(question, NODE, "shutdownRequested", result=stops)
+says = partial(answer, interface=NODE, method="executeRpc")
+stops = partial(answer, interface=NODE, method="shutdownRequested")
+unimplemented = partial(failure, reason="no", kind="unimplemented")
 
-
-def says(question: int, **texts: Any) -> bytes:
-    """Return the answer to Node.executeRpc."""
-    return answer(question, NODE, "executeRpc", **texts)
-
-
-SHUTDOWN = on_poll(20, NODE, "shutdownRequested", NODE_ID)
-UPTIME = on_poll(21, NODE, "executeRpc", NODE_ID, command="uptime", params="[]", uri="")
-MAKE_NODE = on_poll(22, INIT, "makeNode", ROOT)
-MAKE_MINING = on_poll(23, INIT, "makeMining", ROOT)
+SHUTDOWN = on_thread(20, NODE, "shutdownRequested", NODE_ID, POLL_THREAD)
+UPTIME = on_thread(21, NODE, "executeRpc", NODE_ID, POLL_THREAD, command="uptime", params="[]", uri="")
+MAKE_NODE = on_thread(22, INIT, "makeNode", ROOT, POLL_THREAD)
+MAKE_MINING = on_thread(23, INIT, "makeMining", ROOT, POLL_THREAD)
+RUNS, ANSWERS = (SHUTDOWN, stops(20, result=False)), (UPTIME, says(21, result="5"))
+NO_NODE, MINES = (MAKE_NODE, unimplemented(22)), (MAKE_MINING, gives(23, 30))
 
 
 def test_what_needs_the_chain_is_refused(starting: Gated) -> None:
@@ -108,99 +78,79 @@ def test_what_needs_the_chain_is_refused(starting: Gated) -> None:
 
 
 def test_a_process_that_shows_it_is_enough() -> None:
-    """Where the node's process shows that its chain is loaded, its answers need not."""
-    with opened() as gated:
-        assert may_call(gated)
-
-
-def test_a_process_that_no_longer_shows_it_stops() -> None:
-    """A node whose process showed that its chain is loaded, and no longer does, is stopping: nothing passes."""
+    """A node's answers need not show what its process shows; if that no longer shows it, the node stops."""
     with opened() as gated:
         assert may_call(gated)
         gated.loaded = False
-        refused(gated, 70, on_poll(70, CHAIN, "getHeight", CHAIN_ID), why="the node is stopping")
+        call = on_thread(70, CHAIN, "getHeight", CHAIN_ID, POLL_THREAD)
+        refused(gated, 70, call, why="the node is stopping")
         gated.loaded = True
         assert not may_call(gated)
         assert gated.totals()["calls_refused"] == 0
 
 
-def test_a_node_with_json_rpc_shows_it(starting: Gated) -> None:
-    """A node that does not stop, and answers JSON-RPC, has loaded its chain."""
-    asks(starting, UPTIME, says(21, result="5"))
-    assert not may_call(starting)
-    asks(starting, SHUTDOWN, node_runs(20))
+def missing_of(target: int) -> list[tuple[bytes, bytes]]:
+    """Return calls of both methods that show whether there is a Node, on some object that lacks them."""
+    return [
+        (on_thread(22, INIT, "makeNode", target, POLL_THREAD), unimplemented(22)),
+        (on_thread(20, NODE, "shutdownRequested", target, POLL_THREAD), unimplemented(20)),
+    ]
+
+
+SHOWN = {
+    "a node that does not stop, and answers JSON-RPC": [ANSWERS, RUNS],
+    "a makeMining that returns, and no Node": [MINES, NO_NODE],
+    "what another kind of node makes in the place of a Node": [
+        (MAKE_NODE, gives(22, 31)),
+        MINES,
+        (on_thread(20, NODE, "shutdownRequested", 31, POLL_THREAD), unimplemented(20)),
+    ],
+}
+
+NOT_SHOWN = {
+    "an empty answer to JSON-RPC": [RUNS, (UPTIME, says(21))],
+    "a warm-up": [RUNS, (UPTIME, says(21, rpcError='{"code": -28}'))],
+    "an error of JSON-RPC": [RUNS, (UPTIME, says(21, error="no"))],
+    "an empty result": [RUNS, (UPTIME, says(21, result=""))],
+    "a node that stops, though it did not before": [ANSWERS, RUNS, (SHUTDOWN, stops(20, result=True))],
+    "a makeMining of a node that stops, which gives nothing": [NO_NODE, (MAKE_MINING, answer(23))],
+    "a makeNode on a busy thread": [MINES, (MAKE_NODE, failure(22, "thread busy"))],
+    "a makeNode that gives nothing": [MINES, (MAKE_NODE, answer(22))],
+    "methods that a Chain lacks": [MINES, *missing_of(CHAIN_ID)],
+    "methods that a thread lacks": [MINES, *missing_of(POLL_THREAD)],
+    "methods that a Node lacks": [MINES, *missing_of(NODE_ID)],
+}
+
+
+@pytest.mark.parametrize("exchanges", SHOWN.values(), ids=SHOWN)
+def test_answers_that_show_a_loaded_chain(starting: Gated, exchanges: list[tuple[bytes, bytes]]) -> None:
+    """After all of these answers, and not before the last, calls that need the chain pass."""
+    for exchange in exchanges:
+        assert not may_call(starting)
+        starting.exchanged(*exchange)
     assert may_call(starting)
 
 
-@pytest.mark.parametrize("texts", [{}, {"rpcError": '{"code": -28}'}, {"error": "no"}, {"result": ""}])
-def test_a_node_in_warm_up_does_not(starting: Gated, texts: dict[str, str]) -> None:
-    """An error of JSON-RPC, or nothing, shows nothing."""
-    asks(starting, SHUTDOWN, node_runs(20))
-    asks(starting, UPTIME, says(21, **texts))
-    assert not may_call(starting)
-
-
-def test_a_node_that_stops_does_not(starting: Gated) -> None:
-    """A node that has been told to stop is left alone, also if it was not before."""
-    asks(starting, UPTIME, says(21, result="5"))
-    asks(starting, SHUTDOWN, node_runs(20))
-    asks(starting, SHUTDOWN, node_runs(20, stops=True))
-    assert not may_call(starting)
-
-
-def test_a_mining_interface_shows_it_where_there_is_no_node(starting: Gated) -> None:
-    """Where there is no Node interface, makeMining returns once the chain is loaded."""
-    asks(starting, MAKE_MINING, answer(23, INIT, "makeMining", table=[("senderHosted", 30)], pins={(0,): 0}))
-    assert not may_call(starting), "it does not wait where there is one"
-    asks(starting, MAKE_NODE, unimplemented(22))
-    assert may_call(starting)
-
-
-def test_no_mining_interface_shows_nothing(starting: Gated) -> None:
-    """A makeMining that gives nothing is a node's that stops."""
-    asks(starting, MAKE_NODE, unimplemented(22))
-    asks(starting, MAKE_MINING, answer(23))
-    assert not may_call(starting)
-
-
-def test_what_makes_no_node_shows_it(starting: Gated) -> None:
-    """What another kind of node makes in the place of a Node says that it is none."""
-    asks(starting, MAKE_NODE, answer(22, table=[("senderHosted", 31)]))
-    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
-    assert not may_call(starting)
-    asks(starting, on_poll(20, NODE, "shutdownRequested", 31), unimplemented(20))
-    assert may_call(starting)
-
-
-@pytest.mark.parametrize("given", [failure(22, "thread busy"), answer(22)], ids=["busy", "nothing"])
-def test_another_failure_shows_nothing(starting: Gated, given: bytes) -> None:
-    """Only a method that is missing says that there is no Node."""
-    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
-    asks(starting, MAKE_NODE, given)
-    assert not may_call(starting)
-
-
-@pytest.mark.parametrize("target", [CHAIN_ID, POLL_THREAD, NODE_ID])
-def test_a_method_is_missing_where_it_should_be(starting: Gated, target: int) -> None:
-    """That another object has no makeNode, or no shutdownRequested, says nothing of the node."""
-    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
-    asks(starting, on_poll(22, INIT, "makeNode", target), unimplemented(22))
-    asks(starting, on_poll(20, NODE, "shutdownRequested", target), unimplemented(20))
+@pytest.mark.parametrize("exchanges", NOT_SHOWN.values(), ids=NOT_SHOWN)
+def test_answers_that_show_nothing(starting: Gated, exchanges: list[tuple[bytes, bytes]]) -> None:
+    """Whatever else a node answers says nothing of its chain, or that it is not loaded."""
+    for exchange in exchanges:
+        starting.exchanged(*exchange)
     assert not may_call(starting)
 
 
 def test_an_id_that_is_used_again_is_another_capability(starting: Gated) -> None:
     """An id that the client released, and the node gave to something else, is not taken for its first object."""
-    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
+    starting.exchanged(*MINES)
     passes(starting, wire.release_of(ROOT, 1))
-    asks(starting, on_poll(24, INIT, "makeChain", 30), answer(24, table=[("senderHosted", ROOT)]))
-    asks(starting, on_poll(22, INIT, "makeNode", ROOT), unimplemented(22))
+    starting.exchanged(on_thread(24, INIT, "makeChain", 30, POLL_THREAD), gives(24, ROOT))
+    starting.exchanged(*NO_NODE)
     assert not may_call(starting)
 
 
 def test_a_refusal_of_the_guards_shows_nothing(starting: Gated) -> None:
     """What the guard answers itself is not the node's answer."""
-    asks(starting, MAKE_MINING, answer(23, table=[("senderHosted", 30)]))
+    starting.exchanged(*MINES)
     passes(starting, UPTIME)
     refused(starting, 22, MAKE_NODE)  # its thread is busy
     starting.node.send(failure(21, "no"))
@@ -218,7 +168,7 @@ def test_a_node_that_stops_gets_no_more_calls() -> None:
         gated.plugin.outbox.frames.clear()
         gated.node.outbox.frames.clear()
         stopping = "the node is stopping"
-        refused(gated, 7, on_poll(7, NODE, "getMempoolSize", NODE_ID), why=stopping)
+        refused(gated, 7, on_thread(7, NODE, "getMempoolSize", NODE_ID, POLL_THREAD), why=stopping)
         refused(gated, 8, wait_tip(8, NO_TIP), why=stopping)
         refused(gated, 9, subscribe_chain(9, callback=8), why=stopping)
         assert gated.totals()["calls_refused"] == 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.conversation import NO_TIP, TIP, Conversation, ask_node, question_of
+from support.conversation import NO_TIP, TIP, Conversation, ask_node
 from support.frames import (
     CHAIN_NOTIFICATIONS,
     THREAD,
@@ -18,6 +18,7 @@ from support.frames import (
     failure,
     finish,
     handler_for,
+    question_of,
     release,
     subscribe_chain,
     subscribe_utxo,
@@ -33,7 +34,7 @@ from telegraf_bitcoin_ipc.guard import contract, subscriptions, wire
 Act = Callable[[], object]
 
 
-class StrictNode:
+class AnyNode:
     """A node that notes what a guard must not do to it: its subscriptions, questions and answers, by their ids."""
 
     def __init__(self, conversation: Conversation) -> None:
@@ -253,7 +254,7 @@ class World:
     def __init__(self) -> None:
         self.conversation = Conversation()
         self.conversation.now = 0.0
-        self.node = StrictNode(self.conversation)
+        self.node = AnyNode(self.conversation)
         self.plugin = AnyPlugin(self.conversation)
 
     def acts(self) -> list[Act]:

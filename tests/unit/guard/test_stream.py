@@ -1,8 +1,9 @@
-"""Cutting a stream into frames, and the memory of large ones."""
+"""Cutting a stream into frames, the memory of large ones, and what waits for a plugin that does not read."""
 
 from __future__ import annotations
 
 import random
+import socket
 import struct
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from support.layouts import respread
 from support.properties import examples
 
 from telegraf_bitcoin_ipc.guard import wire
+from telegraf_bitcoin_ipc.guard.loop import KEPT_BYTES, QUEUE_BYTES, PluginSide
 from telegraf_bitcoin_ipc.guard.stream import (
     BUFFER_BYTES,
     BUFFER_STEP,
@@ -63,12 +65,8 @@ def test_one_byte_at_a_time_gives_the_same_frames() -> None:
     assert _cut(stream, *[1] * len(stream)) == (list(FRAMES), b"")
     for at in range(len(stream)):
         assert _cut(stream, at) == (list(FRAMES), b"")
-
-
-def test_what_is_not_complete_waits() -> None:
-    """Without its last byte a frame does not come."""
     for frame in FRAMES:
-        assert _cut(frame[:-1]) == ([], b"")
+        assert _cut(frame[:-1]) == ([], b""), "without its last byte it does not come"
 
 
 @pytest.mark.parametrize("count", [512, 513, LIMIT])
@@ -141,3 +139,20 @@ def test_any_cut_is_the_same(parts: list[bytes], cuts: list[int]) -> None:
     frames, rest = _cut(stream, *(end - start for start, end in pairwise(places)))
     assert (frames, rest) == _cut(stream)
     assert stream.startswith(b"".join(frames) + rest)
+
+
+def test_many_events_are_dropped_at_once() -> None:
+    """A full queue is searched for events once in a while, not at each event: answers may stand before them."""
+    event = bytes(4096)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        side = PluginSide(ours, BufferPool())
+        for _ in range(QUEUE_BYTES // len(event) // 2):
+            side.send(event, event=True)
+            side.send(b"an answer")
+        while not (dropped := side.send(event, event=True)):
+            pass
+        assert dropped >= (QUEUE_BYTES - KEPT_BYTES) // len(event)
+        assert side.size <= KEPT_BYTES
+        assert side.send(event, event=True) == 0

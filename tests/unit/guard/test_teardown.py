@@ -10,31 +10,26 @@ from support.conversation import (
     NO_TIP,
     TRACE_HANDLER,
     Conversation,
-    any_disconnected,
     ask_node,
+    destroyed,
     disconnected,
-    gives_up,
     handed,
-    let_go,
+    left,
     still_answers,
-    teardown,
-    teardown_in_any_order,
 )
 from support.frames import (
-    CHAIN_NOTIFICATIONS,
     INIT,
     SERVER_THREAD,
     THREAD,
-    THREAD_MAP,
-    UTXO_CACHE_TRACE,
     abort,
     answer,
     bootstrap,
     call,
-    destroy,
     failure,
     finish,
     handler_for,
+    make_thread,
+    question_of,
     release,
     subscribe_chain,
     subscribe_utxo,
@@ -43,114 +38,58 @@ from support.frames import (
 )
 
 from telegraf_bitcoin_ipc.guard import contract, relay, subscriptions, wire
+from telegraf_bitcoin_ipc.guard.subscriptions import LIVE, TRANSITIONS, Change, State, Subscription, Subscriptions
 
 
 def test_the_teardown_is_repeated_while_the_thread_is_busy(guarded: Conversation) -> None:
     """A refused disconnect is sent again until it is taken, and callbacks are answered meanwhile."""
     guarded.subscribed()
     guarded.plugin.close()
-    for number in range(5):
-        _, question = any_disconnected(guarded)
+    for number, handler in enumerate([TRACE_HANDLER, CHAIN_HANDLER] * 2):
+        question = disconnected(guarded, handler)
         still_answers(guarded, 100 + number)
         guarded.node.send(utxo(200 + number, "add"))
         assert guarded.node.take() == wire.answer_to(200 + number), "and one disconnect at a time"
         guarded.node.send(failure(question, "std::exception: thread busy"))
         assert guarded.node.take() == wire.finish_of(question)
-    assert guarded.totals()["add"] == 5
-    teardown_in_any_order(guarded)
+    assert guarded.totals()["add"] == 4
+    left(guarded, TRACE_HANDLER, CHAIN_HANDLER)
 
 
-def test_the_node_is_not_let_go_before_destroy(guarded: Conversation) -> None:
-    """A disconnect that returned is not the end of a subscription: it is asked for until `destroy` comes."""
-    guarded.subscribed()
-    guarded.plugin.close()
-    question = disconnected(guarded, TRACE_HANDLER)
-    guarded.node.send(answer(question))
-    assert guarded.node.take() == wire.finish_of(question)
-    teardown_in_any_order(guarded)
+@pytest.mark.parametrize("given_up", [False, True])
+def test_the_node_is_not_let_go_before_it_has_read_the_answer_to_destroy(
+    guarded: Conversation, given_up: bool
+) -> None:
+    """A disconnect returns before `destroy` comes if the node has events left: its Finish ends the session.
 
-
-def test_the_node_is_not_let_go_before_it_has_read_the_answer_to_destroy(guarded: Conversation) -> None:
-    """A disconnect returns before `destroy` comes if the node has events left: its Finish ends the session."""
-    guarded.plugin.send(subscribe_chain(1))
-    guarded.node.take()
-    guarded.node.send(handler_for(1, CHAIN_HANDLER))
-    guarded.plugin.close()
-    question = disconnected(guarded, CHAIN_HANDLER)
-    guarded.node.send(answer(question), destroy(60, CHAIN_NOTIFICATIONS, 1))
-    assert guarded.node.take() == wire.finish_of(question)
-    assert guarded.node.take() == wire.answer_to(60)
-    assert not guarded.passes()
-    assert guarded.node.silent()
-    guarded.node.send(finish(60))
-    assert guarded.node.at_the_end()
-    guarded.ends()
-
-
-def test_a_subscription_without_an_answer_is_waited_for(guarded: Conversation) -> None:
-    """A subscribing call that the node has not answered at the plugin's end is ended once it has."""
-    guarded.plugin.send(subscribe_chain(1))
-    assert guarded.node.take() == subscribe_chain(1)
-    guarded.plugin.close()
-    still_answers(guarded, 50)
-    still_answers(guarded, 51)
-    guarded.node.send(handler_for(1, CHAIN_HANDLER))
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
-    assert guarded.node.at_the_end()
-    guarded.ends()
-
-
-def test_a_subscription_that_was_given_up_is_ended_all_the_same(guarded: Conversation) -> None:
-    """A Finish before the answer reaches the node, which frees the handler then, only after teardown."""
-    given_up = wire.finish_of(1)
-    guarded.plugin.send(subscribe_chain(1), given_up, ask_node(2))
+    Where the plugin had given up the subscribing call, the node, which frees the handler then, learns it last.
+    """
+    guarded.plugin.send(subscribe_chain(1), *[finish(1)] * given_up, ask_node(2))
     assert guarded.node.take() == subscribe_chain(1)
     assert guarded.node.take() == ask_node(2)
     guarded.node.send(handler_for(1, CHAIN_HANDLER), answer(2))
+    assert given_up or guarded.plugin.take() == handler_for(1, CHAIN_HANDLER)
     assert guarded.plugin.take() == answer(2)
     guarded.plugin.close()
     question = disconnected(guarded, CHAIN_HANDLER)
-    guarded.node.send(answer(question), destroy(60, CHAIN_NOTIFICATIONS, 1))
+    guarded.node.send(answer(question))
     assert guarded.node.take() == wire.finish_of(question)
-    assert guarded.node.take() == wire.answer_to(60)
-    assert guarded.node.take() == given_up
-    guarded.node.send(finish(60))
-    assert guarded.node.at_the_end()
-    guarded.ends()
+    destroyed(guarded, CHAIN_HANDLER)
+    assert not given_up or guarded.node.take() == finish(1)
+    assert not guarded.passes()
+    assert guarded.node.silent()
+    guarded.node.send(finish(901))
+    left(guarded)
 
 
 def test_a_subscription_that_was_refused_holds_nothing_up(guarded: Conversation) -> None:
     """Where the node answers a subscribing call with an exception there is nothing to end."""
-    guarded.plugin.send(subscribe_chain(1), subscribe_utxo(2))
+    guarded.exchanged(subscribe_chain(1), failure(1, "no"))
+    guarded.plugin.send(subscribe_utxo(2))
     guarded.node.take()
-    guarded.node.take()
-    guarded.node.send(failure(1, "no"))
-    assert guarded.plugin.take() == failure(1, "no")
     guarded.plugin.close()
     guarded.node.send(failure(2, "no"))
-    assert guarded.node.at_the_end()
-    guarded.ends()
-
-
-def test_the_node_is_let_go_at_once_when_nothing_stands(guarded: Conversation) -> None:
-    """Without subscriptions and questions the node's socket closes with the plugin's."""
-    guarded.plugin.close()
-    assert guarded.node.at_the_end()
-    guarded.ends()
-
-
-def test_every_call_on_a_server_thread_is_waited_for(guarded: Conversation) -> None:
-    """A socket that closes in the middle of a call harms a node: each has to be answered first."""
-    guarded.plugin.send(ask_node(1), ask_node(2))
-    for expected in (ask_node(1), ask_node(2)):
-        assert guarded.node.take() == expected
-    guarded.plugin.close()
-    still_answers(guarded, 50)
-    guarded.node.send(answer(2))
-    still_answers(guarded, 60)
-    guarded.node.send(failure(1, "no"))
-    assert guarded.node.at_the_end()
-    guarded.ends()
+    left(guarded)
 
 
 @pytest.mark.parametrize("words", [abort("the plugin's end"), abort("once") + abort("and again")])
@@ -158,13 +97,14 @@ def test_a_plugin_that_aborts_is_at_its_end(guarded: Conversation, words: bytes)
     """An abort does not reach the node, which it would harm: teardown begins."""
     guarded.subscribed()
     guarded.plugin.send(words)
-    teardown(guarded)
+    left(guarded, TRACE_HANDLER, CHAIN_HANDLER)
 
 
 HARMLESS = {
+    "nothing": b"",
     "a bootstrap": bootstrap(0),
     "the first call": call(1, INIT, "construct"),
-    "a new thread": call(1, THREAD_MAP, "makeThread", name="poll"),
+    "a new thread": make_thread(1),
     "a thread's name": call(1, SERVER_THREAD, "getName"),
     "a wait for the tip": wait_tip(1, NO_TIP, timeout=250.0),
     "a wait for the chain": call(1, INIT, "makeMining", context={}),
@@ -173,86 +113,31 @@ HARMLESS = {
 
 @pytest.mark.parametrize("question", HARMLESS.values(), ids=HARMLESS)
 def test_a_question_that_harms_no_node_is_not_waited_for(guarded: Conversation, question: bytes) -> None:
-    """A node that hangs in the handshake, or loads its chain, keeps no guard when the plugin has gone."""
+    """A node that hangs in the handshake, or for a second while it loads, keeps no guard without a plugin."""
+    began = guarded.now
     guarded.plugin.send(question)
-    assert guarded.node.take() == question
     guarded.plugin.close()
-    assert guarded.node.at_the_end()
-    guarded.ends()
-
-
-def test_references_are_kept_as_long_as_they_are_needed(guarded: Conversation) -> None:
-    """The plugin's releases of handlers and threads reach the node when their subscriptions have ended."""
-    guarded.subscribed()
-    guarded.plugin.send(release(TRACE_HANDLER), release(THREAD, 2), release(77), release(THREAD))
-    assert guarded.node.take() == release(77)
-    guarded.plugin.close()
-    question = disconnected(guarded, TRACE_HANDLER)
-    guarded.node.send(destroy(902, UTXO_CACHE_TRACE, 2))
-    assert guarded.node.take() == wire.answer_to(902)
-    assert guarded.node.take() == release(TRACE_HANDLER), "and not the thread, which the other one needs"
-    guarded.node.send(answer(question))
-    assert guarded.node.take() == wire.finish_of(question)
-    question = disconnected(guarded, CHAIN_HANDLER)
-    guarded.node.send(destroy(901, CHAIN_NOTIFICATIONS, 1))
-    assert guarded.node.take() == wire.answer_to(901)
-    assert guarded.node.take() == release(THREAD, 3)
-    guarded.node.send(finish(901), finish(902), answer(question))
-    assert guarded.node.take() == wire.finish_of(question)
-    assert guarded.node.at_the_end()
-    guarded.ends()
+    assert not question or guarded.node.take() == question
+    left(guarded)
+    loading = question == HARMLESS["a wait for the chain"]
+    assert guarded.now - began == pytest.approx(relay.LOADING_SECONDS if loading else 0)
 
 
 def test_a_plugin_that_unsubscribes_itself_leaves_nothing_to_do(guarded: Conversation) -> None:
     """The guard disconnects what the plugin wants to end, and that alone, and releases what was let go of."""
     guarded.subscribed()
-    for question, handler, interface, callback in (
-        (5, TRACE_HANDLER, UTXO_CACHE_TRACE, 2),
-        (6, CHAIN_HANDLER, CHAIN_NOTIFICATIONS, 1),
-    ):
-        gives_up(guarded, question, handler)
-        guarded.plugin.send(release(handler))
+    for question, handler in ((5, TRACE_HANDLER), (6, CHAIN_HANDLER)):
+        guarded.plugin.send(contract.disconnect_of(question, handler, THREAD))
+        assert guarded.plugin.take() == wire.answer_to(question)
+        guarded.plugin.send(finish(question), release(handler))
         its_end = disconnected(guarded, handler)
-        guarded.node.send(destroy(900 + callback, interface, callback))
-        assert guarded.node.take() == wire.answer_to(900 + callback)
+        event = destroyed(guarded, handler)
         assert guarded.node.take() == release(handler)
-        handed(guarded, destroy(900 + callback, interface, callback))
-        guarded.node.send(finish(900 + callback), answer(its_end))
+        handed(guarded, event)
+        guarded.node.send(finish(question_of(event)), answer(its_end))
         assert guarded.node.take() == wire.finish_of(its_end)
     guarded.plugin.close()
-    assert guarded.node.at_the_end()
-    guarded.ends()
-
-
-def test_a_handler_is_never_disconnected_twice_at_once(guarded: Conversation) -> None:
-    """While a disconnect is under way, neither another of the plugin's nor its end brings a second one."""
-    guarded.subscribed()
-    gives_up(guarded, 5, TRACE_HANDLER)
-    trace = disconnected(guarded, TRACE_HANDLER)
-    gives_up(guarded, 6, TRACE_HANDLER)
-    gives_up(guarded, 7, CHAIN_HANDLER)
-    guarded.plugin.send(ask_node(8))
-    assert guarded.node.take() == ask_node(8), "nothing came before it"
-    guarded.node.send(answer(8))
-    guarded.plugin.close()
-    let_go(guarded, trace, UTXO_CACHE_TRACE, 2)
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
-    assert guarded.node.at_the_end()
-    guarded.ends()
-
-
-def test_nor_between_destroy_and_the_first_ones_return(guarded: Conversation) -> None:
-    """A disconnect is under way until it has returned, though the node has called `destroy` already."""
-    guarded.subscribed()
-    gives_up(guarded, 5, TRACE_HANDLER)
-    trace = disconnected(guarded, TRACE_HANDLER)
-    event = destroy(902, UTXO_CACHE_TRACE, 2)
-    guarded.node.send(event)
-    assert guarded.node.take() == wire.answer_to(902)
-    handed(guarded, event)
-    gives_up(guarded, 6, TRACE_HANDLER)
-    guarded.node.send(answer(trace))
-    assert guarded.node.take() == wire.finish_of(trace), "and no second disconnect came before it"
+    left(guarded)
 
 
 def test_an_unknown_handlers_disconnect_is_relayed(guarded: Conversation) -> None:
@@ -269,19 +154,8 @@ def test_a_node_that_hangs_is_left_after_ten_minutes(guarded: Conversation) -> N
     assert guarded.node.take() == ask_node(1)
     began = guarded.now
     guarded.plugin.close()
-    assert guarded.node.at_the_end()
+    left(guarded)
     assert guarded.now - began == pytest.approx(subscriptions.ANSWER_SECONDS)
-    guarded.ends()
-
-
-def test_a_node_that_loads_is_left_after_a_second(guarded: Conversation) -> None:
-    """A makeMining that has not returned waits for the chain: it is no reason to stay."""
-    began = guarded.now
-    guarded.plugin.send(call(1, INIT, "makeMining", context={}))
-    guarded.plugin.close()
-    guarded.node.take()
-    assert guarded.node.at_the_end()
-    assert guarded.now - began == pytest.approx(relay.LOADING_SECONDS)
 
 
 def test_a_disconnect_that_never_returns_is_waited_for_without_end(guarded: Conversation) -> None:
@@ -290,8 +164,7 @@ def test_a_disconnect_that_never_returns_is_waited_for_without_end(guarded: Conv
     guarded.plugin.close()
     disconnected(guarded, TRACE_HANDLER)
     assert not guarded.passes()
-    guarded.node.send(destroy(902, UTXO_CACHE_TRACE, 2))
-    assert guarded.node.take() == wire.answer_to(902)
+    destroyed(guarded, TRACE_HANDLER)
     assert not guarded.passes()
     assert guarded.node.silent()
 
@@ -307,7 +180,35 @@ def test_a_result_that_cannot_be_read_holds_the_socket_open(guarded: Conversatio
     guarded.plugin.close()
     assert not guarded.passes()
     still_answers(guarded, 50)
-    guarded.node.send(destroy(60, CHAIN_NOTIFICATIONS, 1))
-    assert guarded.node.take() == wire.answer_to(60)
-    guarded.node.send(finish(60))
-    assert guarded.node.at_the_end()
+    destroyed(guarded, CHAIN_HANDLER)
+    guarded.node.send(finish(901))
+    left(guarded)
+
+
+# The table of a subscription's life
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    """From the first state every other is reached, and each leads to the end."""
+    reached = {State.ASKED}
+    for _ in State:
+        reached |= {after for (before, _), after in TRANSITIONS.items() if before in reached}
+    assert reached == set(State)
+    ending = {State.GONE}
+    for _ in State:
+        ending |= {before for (before, _), after in TRANSITIONS.items() if after in ending}
+    assert ending == set(State)
+    assert not any(before is State.GONE for before, _ in TRANSITIONS)
+    ended = {TRANSITIONS[state, Change.DESTROY] for state in LIVE}
+    assert not ended & LIVE, "after `destroy` the node calls no callback any more"
+
+
+def test_what_cannot_be_read_is_never_disconnected() -> None:
+    """Without its thread's id only the plugin can end a subscription; it holds the socket open until then."""
+    made = Subscriptions()
+    subscription = Subscription(thread=None, callback=1)
+    subscription.answered(21)
+    made.all.append(subscription)
+    assert made.unwanted(21) is False
+    assert made.next(0.0, everything=True) is None
+    assert made.live() == [subscription]

@@ -15,12 +15,11 @@ from support.conversation import (
     Conversation,
     ask_node,
     disconnected,
+    left,
     let_go,
     repeated,
 )
 from support.frames import (
-    CHAIN_NOTIFICATIONS,
-    UTXO_CACHE_TRACE,
     answer,
     failure,
     finish,
@@ -68,8 +67,8 @@ def test_a_wait_that_the_plugin_gave_up_goes_on(guarded: Conversation) -> None:
     trace = disconnected(guarded, TRACE_HANDLER)
     guarded.node.send(answer(5))
     assert guarded.plugin.take() == answer(5), "and no answer to what it no longer asks"
-    let_go(guarded, trace, UTXO_CACHE_TRACE, 2)
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    let_go(guarded, trace, TRACE_HANDLER)
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_HANDLER)
 
 
 def test_a_wait_with_a_limit_passes(guarded: Conversation) -> None:
@@ -88,40 +87,7 @@ def test_the_wait_ends_with_the_plugin(guarded: Conversation) -> None:
     guarded.plugin.send(wait_tip(5, NO_TIP))
     repeated(guarded, NO_TIP)
     guarded.plugin.close()
-    assert guarded.node.at_the_end()
-    guarded.ends()
-
-
-def test_a_node_that_cannot_tell_of_its_stop_is_not_subscribed_to(guarded: Conversation) -> None:
-    """When the wait fails the plugin gets the failure; what is subscribed, then or later, is ended at once."""
-    guarded.subscribed()
-    guarded.plugin.send(wait_tip(5, NO_TIP))
-    question = repeated(guarded, NO_TIP)
-    guarded.node.send(failure(question, "std::exception: a simulated failure"))
-    assert guarded.node.take() == wire.finish_of(question)
-    trace = disconnected(guarded, TRACE_HANDLER)
-    assert guarded.plugin.take() == failure(5, "std::exception: a simulated failure")
-    let_go(guarded, trace, UTXO_CACHE_TRACE, 2)
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
-    guarded.plugin.send(subscribe_chain(6))
-    assert guarded.node.take() == subscribe_chain(6)
-    guarded.node.send(handler_for(6, CHAIN_HANDLER))
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
-    guarded.plugin.send(ask_node(7))
-    assert guarded.node.take() == ask_node(7), "and the plugin goes on"
-
-
-def test_what_is_subscribed_at_a_node_that_stops_is_ended_at_once(guarded: Conversation) -> None:
-    """A subscribing call that crossed the news of the stop does not stand until the plugin acts."""
-    guarded.plugin.send(wait_tip(5, NO_TIP))
-    question = repeated(guarded, NO_TIP)
-    guarded.node.send(tip_is(question, None))
-    assert guarded.node.take() == wire.finish_of(question)
-    assert guarded.plugin.take() == tip_is(5, None)
-    guarded.plugin.send(subscribe_chain(6))
-    assert guarded.node.take() == subscribe_chain(6)
-    guarded.node.send(handler_for(6, CHAIN_HANDLER))
-    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_NOTIFICATIONS, 1)
+    left(guarded)
 
 
 def test_the_pause_of_a_busy_node_grows(guarded: Conversation) -> None:
@@ -150,7 +116,8 @@ def of_another_outcome(question: int) -> bytes:
     return bytes(frame)
 
 
-FAILURES: dict[str, Callable[[int], bytes]] = {
+LAST: dict[str, Callable[[int], bytes]] = {
+    "the node stops": lambda question: tip_is(question, None),
     "an exception": lambda question: failure(question, "std::exception: a simulated failure"),
     "an exception without a reason": lambda question: failure(question, ""),
     "a short hash": lambda question: tip_is(question, bytes(31)),
@@ -158,14 +125,24 @@ FAILURES: dict[str, Callable[[int], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("reply", FAILURES.values(), ids=FAILURES)
-def test_a_wait_that_fails_is_the_plugins(guarded: Conversation, reply: Callable[[int], bytes]) -> None:
-    """Any other answer reaches the plugin as the answer to its own question, and the wait is not repeated."""
+@pytest.mark.parametrize("reply", LAST.values(), ids=LAST)
+def test_a_node_that_stops_or_cannot_tell_of_it_is_not_subscribed_to(
+    guarded: Conversation, reply: Callable[[int], bytes]
+) -> None:
+    """The plugin gets that answer as its own; what is subscribed, then or later, is ended; nothing is repeated."""
+    guarded.subscribed()
     guarded.plugin.send(wait_tip(5, NO_TIP))
     question = repeated(guarded, NO_TIP)
     guarded.node.send(reply(question))
     assert guarded.node.take() == wire.finish_of(question)
+    trace = disconnected(guarded, TRACE_HANDLER)
     assert guarded.plugin.take() == reply(5)
+    let_go(guarded, trace, TRACE_HANDLER)
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_HANDLER)
     assert guarded.due is None
     guarded.plugin.send(finish(5), subscribe_chain(6))
     assert guarded.node.take() == subscribe_chain(6), "the node never heard of question 5"
+    guarded.node.send(handler_for(6, CHAIN_HANDLER))
+    let_go(guarded, disconnected(guarded, CHAIN_HANDLER), CHAIN_HANDLER)
+    guarded.plugin.send(ask_node(7))
+    assert guarded.node.take() == ask_node(7), "and the plugin goes on"

@@ -7,14 +7,17 @@ import struct
 import pytest
 from support.frames import (
     CHAIN_NOTIFICATIONS,
+    HANDLER,
     abort,
     answer,
     bootstrap,
     destroy,
     disembargo,
+    done,
     finish,
     handler_for,
     interface_id,
+    on_thread,
     reading,
     release,
     rpc,
@@ -22,6 +25,7 @@ from support.frames import (
     transaction,
     utxo,
 )
+from support.hostile_frames import construct_of
 from support.layouts import PLACES, Place, Spread, respread, tree_of
 
 from telegraf_bitcoin_ipc.guard import contract, wire
@@ -29,38 +33,19 @@ from telegraf_bitcoin_ipc.guard import contract, wire
 LIMIT = 0xFFFFFFFF
 
 
-@pytest.mark.parametrize("question", [0, 1, 12345, LIMIT])
-def test_an_answer_is_empty_and_releases_the_parameters(question: int) -> None:
-    """An answer has the question's id, no content, no capabilities, and releases those of the call."""
-    with reading(wire.answer_to(question)) as message:
-        assert message.which() == "return"
-        body = getattr(message, "return")
-        assert (body.answerId, body.releaseParamCaps, body.noFinishNeeded) == (question, True, False)
-        assert body.which() == "results"
-        assert len(body.results.capTable) == 0
-    assert tree_of(wire.answer_to(question)) == tree_of(answer(question))
-
-
-@pytest.mark.parametrize("question", [0, 7, wire.OWN_IDS + 1, LIMIT])
-def test_a_finish_is_what_pycapnp_would_write(question: int) -> None:
-    """A finish names its question and releases the results' capabilities."""
-    with reading(wire.finish_of(question)) as message:
-        assert message.to_dict() == {
-            "finish": {
-                "questionId": question,
-                "releaseResultCaps": True,
-                "requireEarlyCancellationWorkaround": True,
-            }
-        }
-    assert wire.finish_of(question) == finish(question)
-
-
-@pytest.mark.parametrize(("capability", "count"), [(0, 1), (5, 2), (LIMIT, LIMIT)])
-def test_a_release_is_what_pycapnp_would_write(capability: int, count: int) -> None:
-    """A release names its capability and how many references."""
-    with reading(wire.release_of(capability, count)) as message:
-        assert message.to_dict() == {"release": {"id": capability, "referenceCount": count}}
-    assert wire.release_of(capability, count) == release(capability, count)
+@pytest.mark.parametrize("number", [0, 1, 12345, wire.OWN_IDS + 1, LIMIT])
+def test_what_the_guard_writes_is_what_pycapnp_would(number: int) -> None:
+    """Answers, Finishes, Releases and disconnects have the words of rpc.capnp, pointers too."""
+    for made, expected in (
+        (wire.answer_to(number), answer(number)),
+        (wire.finish_of(number), finish(number)),
+        (wire.finish_of(number, keep=True), done(number)),
+        (wire.release_of(number, 2), release(number, 2)),
+        (wire.release_of(2, number), release(2, number)),
+        (contract.disconnect_of(number, 5, 9), on_thread(number, HANDLER, "disconnect", 5, 9)),
+        (contract.disconnect_of(5, number, LIMIT), on_thread(5, HANDLER, "disconnect", number, LIMIT)),
+    ):
+        assert tree_of(made) == tree_of(expected)
 
 
 def test_the_kind_of_each_message_is_read(spread: Spread) -> None:
@@ -82,77 +67,49 @@ def test_the_kind_of_each_message_is_read(spread: Spread) -> None:
 
 
 def test_a_call_is_read_from_any_layout(spread: Spread) -> None:
-    """Question, method, interface and target of a call are read, and point into the frame."""
-    frame = spread(transaction(0xABCDEF, callback=77))
-    body = wire.Message.of(frame).body
-    assert body.call() == (0xABCDEF, 1, interface_id(CHAIN_NOTIFICATIONS))
-    assert (body.u32(0), body.u16(4), body.u64(8)) == body.call()
-    assert struct.unpack_from("<IH", frame, body.start) == (0xABCDEF, 1)
-    assert body.imported_target() == 77
-
-
-def test_a_target_that_is_promised_is_no_capability() -> None:
-    """A call on the result of another call has no capability for its target."""
-    message = rpc.Message.new_message()
-    message.init("call").target.init("promisedAnswer").questionId = 3
-    frame = message.to_bytes()
-    assert wire.Message.of(frame).body.imported_target() is None
+    """Question, method, interface and target of a call are read, and point into the frame; so is its data."""
+    for tx in (b"", b"x", b"0123456789"):
+        frame = spread(transaction(0xABCDEF, tx, callback=77))
+        body = wire.Message.of(frame).body
+        assert body.call() == (0xABCDEF, 1, interface_id(CHAIN_NOTIFICATIONS))
+        assert (body.u32(0), body.u16(4), body.u64(8)) == body.call()
+        assert struct.unpack_from("<IH", frame, body.start) == (0xABCDEF, 1)
+        assert body.imported_target() == 77
+        assert contract.parameters(body).data(1) == tx
+    assert wire.Message.of(construct_of(1, 3)).body.imported_target() is None, "a promised one is no capability"
 
 
 def test_capabilities_are_found_in_calls_and_answers(spread: Spread) -> None:
-    """The offsets are those of the descriptors, in the order of the table."""
-    frame = spread(subscribe_chain(1, thread=8, callback=9))
-    found = wire.Message.of(frame).body.capabilities(wire.PARAMS)
-    assert [struct.unpack_from("<HxxI", frame, each.start) for each in found] == [
-        (wire.RECEIVER_HOSTED, 8),
-        (wire.SENDER_HOSTED, 9),
-    ]
-    frame = spread(handler_for(1, 41))
-    (descriptor,) = wire.Message.of(frame).body.capabilities(0)
-    assert (descriptor.u16(0), descriptor.u32(4)) == (wire.SENDER_HOSTED, 41)
-
-
-def test_no_table_is_no_capabilities(spread: Spread) -> None:
-    """A payload without a table, with an empty one, and no payload at all have no capabilities."""
-    empty = rpc.Message.new_message()
+    """The descriptors come in the order of the table; without a table, or a payload, there are none."""
+    empty, no_payload = rpc.Message.new_message(), rpc.Message.new_message()
     empty.init("return").init("results").init("capTable", 0)
-    for frame in (utxo(1, "add"), answer(1), empty.to_bytes()):
-        laid_out = spread(frame)
-        message = wire.Message.of(laid_out)
-        assert message.body.capabilities(wire.PARAMS if message.kind == wire.CALL else 0) == []
-    no_payload = rpc.Message.new_message()
     no_payload.init("call")
-    assert wire.Message.of(no_payload.to_bytes()).body.capabilities(wire.PARAMS) == []
+    subscribing = [(wire.RECEIVER_HOSTED, 8), (wire.SENDER_HOSTED, 9)]
+    for frame, payload, expected in (
+        (subscribe_chain(1, thread=8, callback=9), wire.PARAMS, subscribing),
+        (handler_for(1, 41), 0, [(wire.SENDER_HOSTED, 41)]),
+        (utxo(1, "add"), wire.PARAMS, []),
+        (answer(1), 0, []),
+        (empty.to_bytes(), 0, []),
+        (no_payload.to_bytes(), wire.PARAMS, []),
+    ):
+        found = wire.Message.of(spread(frame)).body.capabilities(payload)
+        assert [(each.u16(0), each.u32(4)) for each in found] == expected
 
 
-def test_data_is_read_from_any_layout(spread: Spread) -> None:
-    """Bytes are found where they are, and no pointer is no bytes."""
-    for tx in (b"", b"x", b"0123456789"):
-        frame = spread(transaction(1, tx))
-        assert contract.parameters(wire.Message.of(frame).body).data(1) == tx
-
-
-def test_what_is_no_data_is_not_understood() -> None:
-    """A struct, or a list of other elements, where bytes should be is refused."""
+def test_what_is_not_where_it_should_be_is_malformed() -> None:
+    """A struct or a list of others where bytes should be, a list where a struct should be, and what is outside."""
     message = wire.Message.of(destroy(1, CHAIN_NOTIFICATIONS, 2))
-    with pytest.raises(wire.Malformed):
-        message.data(0)
-    payload = message.body.struct(wire.PARAMS)
-    with pytest.raises(wire.Malformed):
-        payload.data(wire.CAP_TABLE)  # a list of structs
-    with pytest.raises(wire.Malformed):
-        payload.structs(wire.CONTENT)
-
-
-def test_reads_outside_of_a_struct_are_refused() -> None:
-    """What a struct's data or pointers do not hold is Malformed, not what lies behind them."""
-    body = wire.Message.of(finish(1)).body
-    for read in (body.u16, body.u32, body.u64):
+    payload, finished = message.body.struct(wire.PARAMS), wire.Message.of(finish(1)).body
+    for read, at in (
+        (message.data, 0),
+        (payload.data, wire.CAP_TABLE),
+        (payload.structs, wire.CONTENT),
+        *((read, 7) for read in (finished.u16, finished.u32, finished.u64)),
+        *((follow, finished.pointers) for follow in (finished.struct, finished.structs, finished.data)),
+    ):
         with pytest.raises(wire.Malformed):
-            read(7)
-    for follow in (body.struct, body.structs, body.data):
-        with pytest.raises(wire.Malformed):
-            follow(body.pointers)
+            read(at)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Dialect, Followed, Polled, Pushed
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE, METRICS
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.ipc.dialects import (
@@ -14,9 +15,7 @@ from telegraf_bitcoin_ipc.ipc.dialects import (
     STOCK_31,
     TABLE,
     TRACING,
-    Dialect,
 )
-from telegraf_bitcoin_ipc.ipc.origins import RPC, Call, Followed, Polled, Pushed
 from telegraf_bitcoin_ipc.ipc.schema import INTERFACES, load
 
 HARMLESS = {
@@ -55,124 +54,79 @@ def calls(dialect: Dialect) -> set[Call]:
 
 
 def test_every_metric_has_its_row() -> None:
-    """No metric of a node is forgotten, none stands twice, and none is outside the catalogue."""
+    """No metric of a node is forgotten, none stands twice, none is made up; every dialect knows all of them."""
     rows = [row.metric for row in TABLE]
     assert len(rows) == len(set(rows))
     assert set(rows) == {metric.name for metric in CATALOGUE if metric.group != "plugin"}
+    for dialect in DIALECTS:
+        assert list(dialect.origins) == rows
 
 
-@every_dialect
-def test_dialect_knows_every_metric(dialect: Dialect) -> None:
-    """A dialect says of each metric where it comes from, or that it does not give it."""
-    assert list(dialect.origins) == [row.metric for row in TABLE]
-
-
-def test_names() -> None:
-    """Each dialect has the name of its schema, which users see in node_info."""
+def test_names_and_subscriptions() -> None:
+    """Each dialect has the name of its schema, which users see; only what has callbacks is subscribed to."""
+    subscriptions = [(dialect.name, dialect.subscriptions) for dialect in DIALECTS]
+    assert sorted(subscriptions) == [
+        ("chain", ("chain",)),
+        ("stock", ()),
+        ("stock-30", ()),
+        ("stock-31", ()),
+        ("stock-chain", ("chain",)),
+        ("tracing", ("chain", "utxo_cache")),
+    ]
     assert {dialect.name for dialect in DIALECTS} == set(INTERFACES)
-    assert len(DIALECTS) == len(INTERFACES)
 
 
-def test_tracing_gives_everything() -> None:
-    """What any node gives, a node with all interfaces gives, too."""
+def test_what_is_given() -> None:
+    """Each kind of node gives less than the one before it, and nothing else.
+
+    Without the Tracing interface the UTXO cache's metrics are missing, without Chain mempool events and flushes;
+    a node that has Mining alone tells its tip and the initial block download.
+    """
     assert given(TRACING) == {row.metric for row in TABLE}
-
-
-def test_what_chain_lacks() -> None:
-    """Without the Tracing interface the UTXO cache's metrics are missing, and no other."""
-    assert given(TRACING) - given(CHAIN) == {name for name in METRICS if name.startswith("utxo_cache_")}
-    assert given(TRACING) - given(CHAIN) == set(TRACING.event_metrics(Subscription.UTXO_CACHE))
-
-
-def test_what_stock_lacks() -> None:
-    """Without the Chain interface mempool events, flushes and the UTXO cache are missing, and nothing else."""
+    traced = given(TRACING) - given(CHAIN)
+    assert traced == {name for name in METRICS if name.startswith("utxo_cache_")}
+    assert traced == set(TRACING.event_metrics(Subscription.UTXO_CACHE))
     assert given(CHAIN) - given(STOCK) == NO_CHAIN
+    assert given(STOCK_31) == given(STOCK_30) == MINING_METRICS
 
 
-@pytest.mark.parametrize("dialect", [STOCK_31, STOCK_30], ids=lambda dialect: dialect.name)
-def test_what_mining_gives(dialect: Dialect) -> None:
-    """A node that has nothing else tells its tip and the initial block download."""
-    assert given(dialect) == MINING_METRICS
-
-
-def test_subscriptions() -> None:
-    """Only what has callbacks is subscribed to."""
-    subscriptions = {dialect.name: dialect.subscriptions for dialect in DIALECTS}
-    assert subscriptions == {
-        "tracing": ("chain", "utxo_cache"),
-        "chain": ("chain",),
-        "stock-chain": ("chain",),
-        "stock": (),
-        "stock-31": (),
-        "stock-30": (),
-    }
-
-
-def test_read_only() -> None:
-    """Of JSON-RPC exactly the methods are called that were found to change nothing."""
-    assert set(READ_ONLY) == HARMLESS
-    assert list(READ_ONLY) == sorted(READ_ONLY)
-
-
-@every_dialect
-def test_calls_change_nothing(dialect: Dialect) -> None:
-    """Everything that is polled is on one of the two lists of harmless methods."""
-    rpc = {call.method for call in calls(dialect) if call.interface == RPC}
-    assert rpc <= HARMLESS
-    assert {call.name for call in calls(dialect) if call.interface != RPC} <= GETTERS
-
-
-def test_no_method_is_listed_in_vain() -> None:
-    """The lists above are what is called, not more: an operator is asked to allow no method for nothing."""
+def test_nothing_changes_a_node() -> None:
+    """The two lists are what is called, and not more: an operator is asked to allow no method for nothing."""
     made = {call for dialect in DIALECTS for call in calls(dialect)}
     assert {call.name for call in made if call.interface != RPC} == GETTERS
     assert {call.method for call in made if call.interface == RPC} == HARMLESS - {"getblockheader"}
+    assert list(READ_ONLY) == sorted(HARMLESS)
 
 
 @every_dialect
-def test_methods_are_in_the_schema(dialect: Dialect) -> None:
-    """A dialect asks for nothing that its interfaces do not have, with the arguments that they take."""
-    loaded = load(dialect.name)
-    for call in calls(dialect):
-        if call.interface == RPC:
-            assert "rpc" in INTERFACES[dialect.name] or "node" in INTERFACES[dialect.name]
-            continue
-        interface = getattr(getattr(loaded, call.interface), call.interface.capitalize())
-        fields = set(interface.schema.methods[call.method].param_type.fields)
-        assert fields - {"context"} == {name for name, _ in call.arguments}
+def test_poll(dialect: Dialect) -> None:
+    """A poll makes each call once, whatever number of metrics it gives; block statistics are no part of it.
 
-
-@every_dialect
-def test_poll_asks_each_call_once(dialect: Dialect) -> None:
-    """A poll makes each call once, whatever number of metrics it gives; block statistics are no part of it."""
-    polled = list(dialect.polled())
-    assert {source.call for source in polled} == {
-        call for call in calls(dialect) if call.method != "getblockstats"
-    }
-    assert len(polled) == len({source.call for source in polled})
+    Height and download are known before anything that is asked once per tip. The fees are asked for the targets
+    that the user chose, where the dialect has them at all. A counter of the plugin's own is not overwritten: its
+    values are summed over peers.
+    """
+    polled = list(dialect.polled((3, 25)))
+    assert sorted(source.name for source in polled) == sorted(
+        call.name for call in calls(dialect) if call.method != "getblockstats"
+    )
     metrics = [metric for source in polled for metric in source.values]
     assert len(metrics) == len(set(metrics))
-
-
-@every_dialect
-def test_poll_begins_with_the_height(dialect: Dialect) -> None:
-    """Height and download are known before anything that is asked once per tip."""
-    metrics = [metric for source in dialect.polled() for metric in source.values]
     assert metrics[0] == "chain_height"
-    late = [metric for source in dialect.polled() if source.once_per_tip for metric in source.values]
+    late = [metric for source in polled if source.call.once_per_tip for metric in source.values]
     assert all(metrics.index("ibd") < metrics.index(metric) for metric in late)
-
-
-@every_dialect
-def test_fee_targets(dialect: Dialect) -> None:
-    """The fees are asked for the targets that the user chose, where the dialect has them at all."""
-    targets = [source.call.each for source in dialect.polled((3, 25)) if source.call.method == "estimatesmartfee"]
+    targets = [source.call.each for source in polled if source.call.method == "estimatesmartfee"]
     assert targets == ([(3, 25)] if "fee_estimate_sat_per_vb" in given(dialect) else [])
+    counters = (source for source in polled if "process" in {METRICS[name].lifetime for name in source.values})
+    assert {source.name for source in counters} <= {"getpeerinfo"}
 
 
 @every_dialect
 def test_statistics(dialect: Dialect) -> None:
-    """A block's statistics give all that is told of blocks; without JSON-RPC none are asked for."""
+    """A block's statistics give all that is told of blocks; without JSON-RPC none are asked for.
+
+    The node works out no figure that nothing is made from, and none is missing.
+    """
     of_blocks = {name for name in METRICS if name.startswith(("last_block_", "utxo_created", "utxo_spent"))}
     if dialect in (STOCK_31, STOCK_30):
         assert dialect.statistics is None
@@ -182,25 +136,11 @@ def test_statistics(dialect: Dialect) -> None:
     source = dialect.statistics.of_block("00ab")
     assert (source.name, source.values) == ("getblockstats", dialect.statistics.values)
     assert [value for _, value in source.call.arguments] == ["00ab", BLOCK_STATISTICS]
-
-
-def test_statistics_asked_for_are_those_that_are_read() -> None:
-    """The node works out no figure that nothing is made from, and none is missing."""
+    readers = dialect.statistics.values.values()
     said = dict.fromkeys(BLOCK_STATISTICS, 1)
-    assert STOCK.statistics is not None
-    assert None not in [read(said) for read in STOCK.statistics.values.values()]
-    unused = []
+    assert None not in [read(said) for read in readers]
     for name in BLOCK_STATISTICS:
-        less = {key: value for key, value in said.items() if key != name}
-        changed = False
-        for read in STOCK.statistics.values.values():
-            try:
-                changed |= read(less) != read(said)
-            except KeyError:
-                changed = True
-        if not changed:
-            unused.append(name)
-    assert unused == []
+        assert any(read(said | {name: 2}) != read(said) for read in readers), name
 
 
 def test_event_metrics() -> None:
@@ -228,11 +168,3 @@ def test_pushed_metrics_have_a_method(dialect: Dialect) -> None:
             known |= {f"{interface}.{method}" for method in methods}
     pushed = {str(origin) for origin in dialect.origins.values() if isinstance(origin, Pushed)}
     assert pushed <= known
-
-
-@every_dialect
-def test_counters_are_not_overwritten(dialect: Dialect) -> None:
-    """A counter of the plugin's own is only ever added to: it is pushed, summed over blocks, or over peers."""
-    for metric, origin in dialect.origins.items():
-        if METRICS[metric].lifetime == "process" and isinstance(origin, Polled):
-            assert origin.call.method in ("getblockstats", "getpeerinfo"), metric

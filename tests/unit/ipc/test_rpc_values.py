@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import any_text
 
+from telegraf_bitcoin_ipc.collect.values import Read
 from telegraf_bitcoin_ipc.ipc.rpc_values import (
-    Read,
     bytes_by_message,
     count_of,
     directions,
@@ -20,7 +20,6 @@ from telegraf_bitcoin_ipc.ipc.rpc_values import (
     of_indexes,
     pings,
     real,
-    real_field,
     satoshi,
     total_of,
     warnings,
@@ -29,47 +28,114 @@ from telegraf_bitcoin_ipc.ipc.rpc_values import (
 FORM_ERRORS = (ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
 """What a reader raises for a result that has not the form it reads."""
 
-MEMPOOL = {
-    "loaded": True,
-    "size": 5,
-    "bytes": 810,
-    "usage": 7168,
-    "total_fee": 0.00012345,
-    "maxmempool": 300000000,
-    "mempoolminfee": 0.00000100,
-    "minrelaytxfee": 0.00001000,
-    "unbroadcastcount": 0,
-}
-
 PEERS: list[dict[str, Any]] = [
-    {
-        "id": 0,
-        "network": "ipv4",
-        "connection_type": "outbound-full-relay",
-        "transport_protocol_type": "v2",
-        "pingtime": 0.04,
-        "minping": 0.03,
-        "bytesrecv_per_msg": {"tx": 500, "inv": 20, "*other*": 7},
-        "bytessent_per_msg": {"ping": 32},
-    },
-    {
-        "id": 4,
-        "network": "onion",
-        "connection_type": "inbound",
-        "transport_protocol_type": "detecting",
-        "bytesrecv_per_msg": {},
-        "bytessent_per_msg": {},
-    },
+    {"id": 0, "network": "ipv4", "pingtime": 0.04, "bytesrecv_per_msg": {"tx": 500, "inv": 20, "*other*": 7}},
+    {"id": 4, "network": "onion", "bytesrecv_per_msg": {}},
 ]
+
+INDEXES_SAID = {
+    "txindex": {"synced": True, "best_block_height": 900_000},
+    "coinstatsindex": {"synced": False, "best_block_height": 12},
+    "an index of the future": {"synced": True, "best_block_height": 5},
+    "another one": {},
+}
+INDEXES = {"txindex", "coinstatsindex", "txospenderindex"}
+
+NETWORKS = count_of("network", ("ipv4", "onion", "i2p"))
+RECEIVED = bytes_by_message("bytesrecv_per_msg", {"tx", "inv"})
+
+REALS = [(0, 0.0), (7, 7.0), (4.6e-10, 4.6e-10), (None, None)]
 
 
 @pytest.mark.parametrize(
-    ("value", "read"), [(0, 0), (5, 5), (0.5, 0.5), (2**63 - 1, 2**63 - 1), (True, 1), (False, 0), (None, None)]
+    ("reader", "said", "read"),
+    [
+        # A number is taken as it is, a boolean as 0 or 1, null as no value.
+        *((number, value, value) for value in (0, 5, 0.5, 2**63 - 1, None)),
+        *((number, value, int(value)) for value in (True, False)),
+        # A number that need not be whole is a float each time: an output never sees its type change.
+        *((real, value, read) for value, read in REALS),
+        *((field("difficulty", real), {"difficulty": value}, read) for value, read in REALS),
+        # A field that an older node does not have, or that is null, is absent and not 0.
+        (field("size"), {"size": 5}, 5),
+        (field("loaded"), {"loaded": True}, 1),
+        *(
+            (reader, said, None)
+            for reader in (field("a"), field("a", real), field("a", satoshi), field("a", feerate))
+            for said in ({}, {"a": None})
+        ),
+        # An amount in bitcoin is a whole number of satoshi, whatever its binary fraction looks like.
+        *(
+            (field("a", satoshi), {"a": bitcoin}, read)
+            for bitcoin, read in (
+                (0, 0),
+                (0.00000001, 1),
+                (0.29, 29_000_000),
+                (20_999_999.9769, 2_099_999_997_690_000),
+            )
+        ),
+        # A feerate in bitcoin per 1,000 virtual bytes is exact in satoshi per virtual byte.
+        *(
+            (field("a", feerate), {"a": bitcoin}, read)
+            for bitcoin, read in (
+                (0.00001, 1.0),
+                (0.000001, 0.1),
+                (0.00001001, 1.001),
+                (0.1, 10_000.0),
+                (0, 0.0),
+            )
+        ),
+        # Warnings are counted, be they a list or (older nodes) one text.
+        *(
+            (warnings, {"warnings": said}, read)
+            for said, read in (([], 0), (["a", "b"], 2), ("", 0), ("It is new", 1))
+        ),
+        # Both directions have a number, also 0.
+        (directions, {"connections": 3, "connections_in": 0, "connections_out": 3}, {"inbound": 0, "outbound": 3}),
+        # Each known value has its count, also 0; another one, and none, keep what they are called.
+        (NETWORKS, PEERS, {"ipv4": 1, "onion": 1, "i2p": 0}),
+        (NETWORKS, [], {"ipv4": 0, "onion": 0, "i2p": 0}),
+        (
+            NETWORKS,
+            [{"network": "quantum"}, {"network": "quantum"}, {}, {"network": None}],
+            {"ipv4": 0, "onion": 0, "i2p": 0, "quantum": 2, "": 1, "None": 1},
+        ),
+        # A peer that has answered no ping yet is left out; without any ping there are no statistics.
+        (pings, PEERS, {"median": 0.04, "p90": 0.04, "max": 0.04}),
+        (pings, [{}], None),
+        (pings, [], None),
+        # Each peer has its bytes by message; what the node calls *other*, and a new message, are other.
+        (
+            RECEIVED,
+            [*PEERS, {"id": 9, "bytesrecv_per_msg": {"*other*": 1, "quantum": 2, "tx": 3}}],
+            {(0, "tx"): 500, (0, "inv"): 20, (0, "other"): 7, (9, "other"): 3, (9, "tx"): 3},
+        ),
+        (RECEIVED, [], {}),
+        # A target without enough data is left out; none at all is no value.
+        (
+            fee_estimates,
+            {
+                "2": {"feerate": 0.00012, "blocks": 2},
+                "6": {"errors": ["Insufficient data or no feerate found"], "blocks": 0},
+                "144": {"feerate": 0.00001, "blocks": 144},
+                "1008": {"feerate": None},
+            },
+            {"2": 12.0, "144": 1.0},
+        ),
+        (fee_estimates, {}, {}),
+        # Each known index has its state; a new one is left out, and a node without any has none.
+        (of_indexes("synced", INDEXES), INDEXES_SAID, {"txindex": 1, "coinstatsindex": 0}),
+        (of_indexes("best_block_height", INDEXES), INDEXES_SAID, {"txindex": 900_000, "coinstatsindex": 12}),
+        (of_indexes("synced", INDEXES), {}, {}),
+        # A sum is that of all its fields.
+        (total_of("ins", "utxo_increase_actual"), {"ins": 7, "utxo_increase_actual": -2, "outs": 9}, 5),
+    ],
 )
-def test_number(value: object, read: object) -> None:
-    """A number is taken as it is, a boolean as 0 or 1, null as no value."""
-    assert number(value) == read
-    assert not isinstance(number(value), bool)
+def test_reader(reader: Read, said: Any, read: object) -> None:
+    """Each reader gives the value in the metric's unit, always of the same type, or None where there is none."""
+    value = reader(said)
+    assert value == read
+    assert type(value) is type(read) or isinstance(read, dict)
 
 
 @pytest.mark.parametrize("value", ["5", [], {}, [1], float("inf"), float("-inf"), float("nan")])
@@ -79,73 +145,10 @@ def test_no_number(value: object) -> None:
         number(value)
 
 
-@pytest.mark.parametrize(("value", "read"), [(0, 0.0), (7, 7.0), (4.6e-10, 4.6e-10), (None, None)])
-def test_real(value: object, read: object) -> None:
-    """A number that need not be whole is a float each time: an output never sees its type change."""
-    for seen in (real(value), real_field("difficulty")({"difficulty": value})):
-        assert seen == read
-        assert type(seen) is type(read)
-    assert real_field("difficulty")({}) is None
-
-
-def test_field() -> None:
-    """A field that an older node does not have, or that is null, is absent and not 0."""
-    assert field("size")(MEMPOOL) == 5
-    assert field("loaded")(MEMPOOL) == 1
-    assert field("limitclustercount")(MEMPOOL) is None
-    assert field("size")({"size": None}) is None
-
-
-@pytest.mark.parametrize(
-    ("bitcoin", "read"), [(0, 0), (0.00000001, 1), (0.29, 29_000_000), (20_999_999.9769, 2_099_999_997_690_000)]
-)
-def test_satoshi(bitcoin: float, read: int) -> None:
-    """An amount in bitcoin is a whole number of satoshi, whatever its binary fraction looks like."""
-    value = satoshi("total_fee")({"total_fee": bitcoin})
-    assert value == read
-    assert isinstance(value, int)
-
-
 @given(st.integers(0, 21_000_000 * 100_000_000))
 def test_satoshi_survives_the_text(amount: int) -> None:
     """Every amount that there can be is read to the satoshi."""
-    assert satoshi("a")({"a": float(f"{amount // 10**8}.{amount % 10**8:08}")}) == amount
-
-
-@pytest.mark.parametrize(
-    ("bitcoin_per_kvb", "read"), [(0.00001, 1.0), (0.000001, 0.1), (0.00001001, 1.001), (0.1, 10_000.0), (0, 0.0)]
-)
-def test_feerate(bitcoin_per_kvb: float, read: float) -> None:
-    """A feerate in bitcoin per 1,000 virtual bytes is exact in satoshi per virtual byte."""
-    assert feerate("mempoolminfee")({"mempoolminfee": bitcoin_per_kvb}) == read
-
-
-@pytest.mark.parametrize("reader", [satoshi("a"), feerate("a")])
-@pytest.mark.parametrize("result", [{}, {"a": None}])
-def test_amount_that_is_not_there(reader: Read, result: dict[str, None]) -> None:
-    """An amount that the node does not tell is absent."""
-    assert reader(result) is None
-
-
-@pytest.mark.parametrize(("said", "count"), [([], 0), (["a", "b"], 2), ("", 0), ("This is a pre-release", 1)])
-def test_warnings(said: object, count: int) -> None:
-    """Warnings are counted, be they a list or (older nodes) one text."""
-    assert warnings({"warnings": said}) == count
-
-
-def test_directions() -> None:
-    """Both directions have a number, also 0."""
-    network = {"connections": 3, "connections_in": 0, "connections_out": 3}
-    assert directions(network) == {"inbound": 0, "outbound": 3}
-
-
-def test_count_of() -> None:
-    """Each known value has its count, also 0; another one, and none, keep what they are called."""
-    read = count_of("network", ("ipv4", "onion", "i2p"))
-    assert read(PEERS) == {"ipv4": 1, "onion": 1, "i2p": 0}
-    assert read([]) == {"ipv4": 0, "onion": 0, "i2p": 0}
-    strange = [{"network": "quantum"}, {"network": "quantum"}, {}, {"network": None}]
-    assert read(strange) == {"ipv4": 0, "onion": 0, "i2p": 0, "quantum": 2, "": 1, "None": 1}
+    assert field("a", satoshi)({"a": float(f"{amount // 10**8}.{amount % 10**8:08}")}) == amount
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,6 @@ def test_count_of() -> None:
         ([0.5], 0.5, 0.5, 0.5),
         ([2, 1], 1, 2, 2),
         ([3, 1, 2], 2, 3, 3),
-        (range(1, 11), 5, 9, 10),
         (range(10, 0, -1), 5, 9, 10),
         (range(1, 12), 6, 10, 11),
         (range(1, 101), 50, 90, 100),
@@ -166,82 +168,22 @@ def test_pings(times: list[float], median: float, ninth: float, worst: float) ->
     assert pings(peers) == {"median": median, "p90": ninth, "max": worst}
 
 
-def test_peers_without_a_ping() -> None:
-    """A peer that has answered none yet is left out; without any ping there are no statistics."""
-    assert pings(PEERS) == {"median": 0.04, "p90": 0.04, "max": 0.04}
-    assert pings([{}]) is None
-    assert pings([]) is None
-
-
-def test_bytes_by_message() -> None:
-    """Each peer has its bytes by message; what the node calls *other*, and a new message, are other."""
-    peers = [*PEERS, {"id": 9, "bytesrecv_per_msg": {"*other*": 1, "quantum": 2, "tx": 3}}]
-    assert bytes_by_message("bytesrecv_per_msg", {"tx", "inv"})(peers) == {
-        (0, "tx"): 500,
-        (0, "inv"): 20,
-        (0, "other"): 7,
-        (9, "other"): 3,
-        (9, "tx"): 3,
-    }
-    assert bytes_by_message("bytesrecv_per_msg", {"tx"})([]) == {}
-
-
-def test_fee_estimates() -> None:
-    """A target without enough data is left out; none at all is no value."""
-    results = {
-        "2": {"feerate": 0.00012, "blocks": 2},
-        "6": {"errors": ["Insufficient data or no feerate found"], "blocks": 0},
-        "144": {"feerate": 0.00001, "blocks": 144},
-        "1008": {"feerate": None},
-    }
-    assert fee_estimates(results) == {"2": 12.0, "144": 1.0}
-    assert fee_estimates({}) == {}
-
-
-def test_indexes() -> None:
-    """Each known index has its state; a new one is left out, and a node without any has none."""
-    indexes = {
-        "txindex": {"synced": True, "best_block_height": 900_000},
-        "coinstatsindex": {"synced": False, "best_block_height": 12},
-        "an index of the future": {"synced": True, "best_block_height": 5},
-        "another one": {},
-    }
-    known = {"txindex", "coinstatsindex", "txospenderindex"}
-    assert of_indexes("synced", known)(indexes) == {"txindex": 1, "coinstatsindex": 0}
-    assert of_indexes("best_block_height", known)(indexes) == {"txindex": 900_000, "coinstatsindex": 12}
-    assert of_indexes("synced", known)({}) == {}
-
-
-def test_totals() -> None:
-    """A sum is that of all its fields, and not made up from those that are there."""
-    assert total_of("ins", "utxo_increase_actual")({"ins": 7, "utxo_increase_actual": -2, "outs": 9}) == 5
-    with pytest.raises(KeyError):
-        total_of("ins", "utxo_increase_actual")({"ins": 7})
-
-
 READERS: list[tuple[Read, list[Any]]] = [
     (field("size"), [None, [], "text", {"size": "5"}, {"size": [5]}, {"size": float("inf")}]),
     (real, ["5", [], {}, float("inf")]),
-    (real_field("size"), [None, [], {"size": "5"}]),
-    (satoshi("fee"), [None, [], 5, {"fee": "0.1"}, {"fee": []}, {"fee": float("inf")}]),
-    (feerate("fee"), [None, [], 5, {"fee": "0.1"}, {"fee": float("nan")}]),
+    (field("size", real), [None, [], {"size": "5"}]),
+    (field("fee", satoshi), [None, [], 5, {"fee": "0.1"}, {"fee": []}, {"fee": float("inf")}]),
+    (field("fee", feerate), [None, [], 5, {"fee": "0.1"}, {"fee": float("nan")}]),
     (warnings, [None, [], {}]),
     (directions, [None, [], {}, {"connections_in": 1}, {"connections_in": None, "connections_out": 1}]),
     (count_of("network", ()), [None, 5, [5], ["ipv4"], [None]]),
     (pings, [None, 5, [5], [{"pingtime": None}], [{"pingtime": "soon"}]]),
     (bytes_by_message("bytesrecv_per_msg", ()), [None, [{}], [{"id": 1, "bytesrecv_per_msg": []}]]),
-    (
-        bytes_by_message("b", ()),
-        [
-            [{"b": {"tx": 1}}],
-            [{"id": None, "b": {"tx": 1}}],
-            [{"id": 1, "b": {"tx": "many"}}],
-            [{"id": 1, "b": {"tx": None}}],
-            [{"id": 1, "b": {"tx": float("inf")}}],
-        ],
-    ),
+    (bytes_by_message("b", ()), [[{"b": {"tx": 1}}], [{"id": None, "b": {"tx": 1}}]]),
+    (bytes_by_message("b", ()), [[{"id": 1, "b": {"tx": number}}] for number in ("many", None, float("inf"))]),
     (fee_estimates, [None, [], {"2": None}, {"2": {"feerate": "1"}}, {"2": {"feerate": float("inf")}}]),
     (of_indexes("synced", {"txindex"}), [None, [], {"txindex": {}}, {"txindex": {"synced": None}}]),
+    (total_of("ins", "outs"), [{"ins": 7}]),  # not made up from those that are there
     (total_of("ins"), [None, [], {}, {"ins": None}, {"ins": "1"}]),
 ]
 

@@ -14,26 +14,26 @@ from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 from telegraf_bitcoin_ipc.ipc.standing_guard import introduced
 
 
-async def introduce(connection: socket.socket) -> None:
-    """Ask for a session, and end it."""
-    async with introduced(connection, NodeSocket("/nowhere"), forward_utxo=False):
-        pass
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        # A guard that has no room answers and closes at once: the sentence counts, not the broken pipe.
+        (hello.Answer(sentence="8 clients are connected").packet(), "refused a session: 8 clients are connected"),
+        # One that closes without an answer ends in a sentence, not in a traceback.
+        (b"", "refused a session"),
+    ],
+)
+def test_a_refusal_that_came_before_the_request(answer: bytes, said: str) -> None:
+    """A guard that closes before it is asked for a session has refused it."""
 
+    async def introduce() -> None:
+        async with introduced(ours, NodeSocket("/nowhere"), forward_utxo=False):
+            pass
 
-def test_a_refusal_that_came_before_the_request_is_read() -> None:
-    """A guard that has no room answers and closes at once: the sentence counts, not the broken pipe."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     with closing(theirs):
-        theirs.send(hello.Answer(sentence="8 clients are connected").packet())
-    with pytest.raises(NodeUnavailable, match="refused a session: 8 clients are connected"):
-        asyncio.run(introduce(ours))
-
-
-def test_a_guard_that_says_nothing_is_named() -> None:
-    """A guard that closes without an answer ends in a sentence, not in a traceback."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
-    theirs.close()
-    with pytest.raises(NodeUnavailable, match="refused a session"):
-        asyncio.run(introduce(ours))
+        if answer:
+            theirs.send(answer)
+    with pytest.raises(NodeUnavailable, match=said):
+        asyncio.run(introduce())

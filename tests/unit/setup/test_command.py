@@ -27,10 +27,11 @@ class Machine(Root):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.commands: list[str] = []
-        self.write(
-            "etc/passwd", f"bitcoin:x:{os.getuid()}:{os.getgid()}::/var/lib/bitcoind:\ntelegraf:x:998:998::/:\n"
-        )
-        self.write("etc/group", f"bitcoin:x:{os.getgid()}:\ntelegraf:x:998:\nwatchers:x:997:\n")
+        self.fails = ""
+        bitcoin = f"bitcoin:x:{os.getuid()}:{os.getgid()}::/var/lib/bitcoind:\n"
+        # The + lines are of NIS, and have no ids.
+        self.write("etc/passwd", f"{bitcoin}telegraf:x:998:998::/:\n+::::::\n")
+        self.write("etc/group", f"bitcoin:x:{os.getgid()}:\ntelegraf:x:998:\nwatchers:x:997:\n+:::\n")
         self.write("etc/systemd/system/.keep", "")
         self.write("lib/systemd/system/bitcoin-ipc-guard.socket", "")
         self.write("lib/systemd/system/telegraf.service", TELEGRAF)
@@ -42,14 +43,22 @@ class Machine(Root):
         self.path(name).write_text(text)
 
     def execute(self, words: Sequence[str]) -> None:
-        """Stand in for the system: remember the command, and do what enabling leaves in /etc."""
+        """Stand in for the system: remember the command, and do what it changes in /etc, unless it fails."""
         self.commands.append(" ".join(words))
+        if (words[1], self.fails) == ("enable", "before"):
+            raise StepFailed("systemctl: no")
         wanted = self.path(f"etc/systemd/system/sockets.target.wants/{plan.GUARD_SOCKET_UNIT}")
         if words[1] == "enable":
             wanted.parent.mkdir(exist_ok=True)
             wanted.symlink_to("/lib/systemd/system/bitcoin-ipc-guard.socket")
         elif words[1] == "disable":
             wanted.unlink(missing_ok=True)
+        elif words[0] == "usermod":
+            self.write("etc/group", self.read("etc/group").replace("watchers:x:997:", "watchers:x:997:telegraf"))
+        elif words[0] == "gpasswd":
+            self.write("etc/group", self.read("etc/group").replace("997:telegraf", "997:"))
+        if (words[1], self.fails) == ("enable", "after"):
+            raise StepFailed("systemctl: no")
 
     def setup(self, *arguments: str) -> int:
         """Run `setup` on it."""
@@ -77,24 +86,41 @@ def watched(machine: Machine) -> Machine:
     return machine
 
 
-def test_from_nothing_and_back(watched: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+UNITS = "systemctl daemon-reload"
+JOIN = "usermod --append --groups watchers telegraf"
+ENABLE = "systemctl enable --now bitcoin-ipc-guard.socket"
+RELOAD = "systemctl try-reload-or-restart telegraf.service"
+RESTART = "systemctl try-restart telegraf.service"
+
+
+@pytest.mark.parametrize(
+    ("groups", "commands"),
+    [
+        (["telegraf"], [UNITS, ENABLE, RELOAD]),
+        (["watchers"], [UNITS, JOIN, ENABLE, RESTART]),
+        # A socket that is there already is made again, with the group, and the guard starts with it.
+        (
+            ["telegraf", "watchers"],
+            [UNITS, ENABLE, RELOAD, UNITS, JOIN, "systemctl try-restart bitcoin-ipc-guard.socket", RESTART],
+        ),
+    ],
+)
+def test_from_nothing_and_back(
+    watched: Machine, groups: list[str], commands: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Everything is set up, twice changes nothing, and --undo leaves the machine as it was."""
     before = watched.state()
-    assert watched.setup("--yes") == 0
+    for group in groups:
+        assert watched.setup("--yes", "--group", group) == 0
     out = capsys.readouterr().out
     assert "node: /var/lib/bitcoind/node.sock, account bitcoin, group bitcoin, bitcoind.service" in out
     assert "User=bitcoin" in watched.read(plan.DROP_IN)
     assert watched.read(plan.TELEGRAF_CONFIG)
-    assert watched.commands == [
-        "systemctl daemon-reload",
-        "systemctl enable --now bitcoin-ipc-guard.socket",
-        "systemctl try-reload-or-restart telegraf.service",
-    ]
     after = watched.state()
-    assert watched.setup("--yes") == 0
+    assert watched.setup("--yes", "--group", group) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert watched.state() == after
-    assert len(watched.commands) == 3
+    assert watched.commands == commands
     assert watched.setup("--undo", "--yes") == 0
     assert watched.state() == before
     assert watched.setup("--undo", "--yes") == 0
@@ -102,11 +128,16 @@ def test_from_nothing_and_back(watched: Machine, capsys: pytest.CaptureFixture[s
 
 
 def test_nothing_without_leave(watched: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever does not say yes, or cannot be asked, gets nothing done."""
+    """Whoever cannot be asked, or answers with Ctrl-D, gets nothing done, and no traceback."""
     before = watched.state()
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(ConfigError, match="use --yes"):
         watched.setup()
+    ours, theirs = pty.openpty()
+    os.write(ours, b"\x04")
+    with os.fdopen(theirs) as terminal, os.fdopen(ours):
+        monkeypatch.setattr("sys.stdin", terminal)
+        assert watched.setup() == 1
     assert (watched.state(), watched.commands) == (before, [])
 
 
@@ -145,18 +176,14 @@ def test_several_nodes(watched: Machine) -> None:
     assert "After=regtest.service" in watched.read(plan.DROP_IN)
 
 
-def test_a_step_that_fails(watched: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says what the system said; what was done until then can be undone."""
+@pytest.mark.parametrize("fails", ["before", "after"])
+def test_a_step_that_fails(watched: Machine, fails: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says what the system said; what was done can be undone, also a socket that was enabled and fails."""
     before = watched.state()
-
-    def fail(words: Sequence[str]) -> None:
-        if words[1] == "enable":
-            raise StepFailed("systemctl: no")
-
-    parser = argparse.ArgumentParser()
-    command.add_options(parser)
-    assert command.set_up(parser.parse_args(["--yes"]), watched, fail, PROGRAM) == 1
+    watched.fails = fails
+    assert watched.setup("--yes") == 1
     assert "systemctl: no" in capsys.readouterr().err
+    watched.fails = ""
     assert watched.setup("--undo", "--yes") == 0
     assert watched.state() == before
 
@@ -168,33 +195,6 @@ def test_not_the_package(machine: Machine) -> None:
         machine.setup("--yes")
 
 
-def test_the_end_of_input_is_a_no(watched: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-D at the question changes nothing, and is no traceback."""
-    ours, theirs = pty.openpty()
-    os.write(ours, b"\x04")
-    with os.fdopen(theirs) as terminal, os.fdopen(ours):
-        monkeypatch.setattr("sys.stdin", terminal)
-        before = watched.state()
-        assert watched.setup() == 1
-        assert watched.state() == before
-
-
-def test_a_unit_that_does_not_start_is_undone(watched: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the guard's socket was enabled but cannot be started, --undo disables it."""
-
-    def fails(words: Sequence[str]) -> None:
-        Machine.execute(watched, words)
-        if words[1] == "enable":
-            raise StepFailed("the socket cannot be started")
-
-    before = watched.state()
-    monkeypatch.setattr(watched, "execute", fails)
-    assert watched.setup("--yes") == 1
-    monkeypatch.undo()
-    assert watched.setup("--yes", "--undo") == 0
-    assert watched.state() == before
-
-
 def test_a_record_that_cannot_be_read(watched: Machine) -> None:
     """Setup does nothing if the record of earlier steps is not what it wrote."""
     watched.write(plan.RECORD.lstrip("/"), "{")
@@ -202,10 +202,3 @@ def test_a_record_that_cannot_be_read(watched: Machine) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         watched.setup("--yes")
     assert watched.state() == before
-
-
-def test_lines_of_nis_are_no_accounts(watched: Machine) -> None:
-    """The + lines of /etc/passwd and /etc/group, which have no ids, are passed over."""
-    for name, line in (("etc/passwd", "+::::::\n"), ("etc/group", "+:::\n")):
-        watched.write(name, watched.read(name) + line)
-    assert watched.setup("--yes") == 0

@@ -2,8 +2,7 @@
 
 import pytest
 
-from telegraf_bitcoin_ipc.setup.nodes import is_node, socket_of
-from telegraf_bitcoin_ipc.setup.units import quoted, service
+from telegraf_bitcoin_ipc.setup.nodes import is_node, quoted, service, socket_of
 
 HOME = "/home/satoshi"
 

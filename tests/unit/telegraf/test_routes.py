@@ -3,22 +3,18 @@
 import pytest
 
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.telegraf.routes import FORMS, HttpRoute, KafkaRoute, Route, Server, is_exposed, parse
+from telegraf_bitcoin_ipc.telegraf.routes import FORMS, Route, parse
 
-ROUTES: dict[str, Route] = {
-    "http://central.example": HttpRoute(Server("central.example", 8186), "/bitcoin", "", False),
-    "https://me@central.example:443/a/b": HttpRoute(Server("central.example", 443), "/a/b", "me", True),
-    "http://me@127.0.0.1:1/": HttpRoute(Server("127.0.0.1", 1), "/bitcoin", "me", False),
-    "http://me@[::1]/": HttpRoute(Server("[::1]", 8186), "/bitcoin", "me", False),
-    "kafka://k1.example": KafkaRoute((Server("k1.example", 9092),), "bitcoin", "", False),
-    "kafka://k1:1,k2,[fe80::1]:3/a.b-c_d": KafkaRoute(
-        (Server("k1", 1), Server("k2", 9092), Server("[fe80::1]", 3)), "a.b-c_d", "", False
-    ),
-    "kafka://me@localhost:1,127.0.0.2:2": KafkaRoute(
-        (Server("localhost", 1), Server("127.0.0.2", 2)), "bitcoin", "me", False
-    ),
-    "kafka+ssl://me.and-you@k1.example:9093/topic": KafkaRoute(
-        (Server("k1.example", 9093),), "topic", "me.and-you", True
+ROUTES = {
+    "http://central.example": Route("http", ("central.example:8186",), "/bitcoin", ""),
+    "https://me@central.example:443/a/b": Route("https", ("central.example:443",), "/a/b", "me"),
+    "http://me@127.0.0.1:1/": Route("http", ("127.0.0.1:1",), "/bitcoin", "me"),
+    "http://me@[::1]/": Route("http", ("[::1]:8186",), "/bitcoin", "me"),
+    "kafka://k1.example": Route("kafka", ("k1.example:9092",), "bitcoin", ""),
+    "kafka://k1:1,k2,[fe80::1]:3/a.b-c_d": Route("kafka", ("k1:1", "k2:9092", "[fe80::1]:3"), "a.b-c_d", ""),
+    "kafka://me@localhost:1,127.0.0.2:2": Route("kafka", ("localhost:1", "127.0.0.2:2"), "bitcoin", "me"),
+    "kafka+ssl://me.and-you@k1.example:9093/topic": Route(
+        "kafka+ssl", ("k1.example:9093",), "topic", "me.and-you"
     ),
 }
 
@@ -27,13 +23,6 @@ ROUTES: dict[str, Route] = {
 def test_route(url: str) -> None:
     """Each part of a URL is where it belongs, with its default where it is left out."""
     assert parse("--output", url) == ROUTES[url]
-
-
-def test_url_without_the_user() -> None:
-    """Telegraf gets the URL as it was given, with its defaults, and the user apart from it."""
-    route = parse("--output", "https://me@central.example")
-    assert isinstance(route, HttpRoute)
-    assert route.url == "https://central.example:8186/bitcoin"
 
 
 CLEAR = "the password would be sent unencrypted; use {}:// or a loopback address"
@@ -102,4 +91,4 @@ def test_password(url: str) -> None:
 )
 def test_is_exposed(url: str, exposed: bool) -> None:
     """Only TLS, or staying on the machine, keeps others from reading and forging values."""
-    assert is_exposed(parse("--output", url)) is exposed
+    assert parse("--output", url).is_exposed is exposed

@@ -2,10 +2,10 @@
 
 import pytest
 
-from telegraf_bitcoin_ipc.collect.absence import Reason
+from telegraf_bitcoin_ipc.collect.dialect import Dialect, Reason
 from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, TRACING, Dialect
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, STOCK_31, TRACING
 from telegraf_bitcoin_ipc.top.model import WORDS, Model
 
 NOT_OFFERED = WORDS[Reason.NO_RPC]
