@@ -223,7 +223,7 @@ def drop_events(scene: Scene) -> list[Event]:
     finally:
         os.kill(plugin, signal.SIGCONT)
     say("behind: events are dropped")
-    return [Event("BitcoinEventsDropped", "behind", "a plugin that hung goes on", time.time())]
+    return [Event("BitcoinEventsDropped", "behind", "a plugin that hung continues", time.time())]
 
 
 def drop_lines(telegraf: Telegraf) -> list[Event]:
@@ -232,7 +232,7 @@ def drop_lines(telegraf: Telegraf) -> list[Event]:
     time.sleep(FROZEN_SECONDS)
     telegraf.send(signal.SIGCONT)
     say("unread: lines were dropped")
-    return [Event("BitcoinLinesDropped", "unread", "a Telegraf that hung goes on", time.time())]
+    return [Event("BitcoinLinesDropped", "unread", "a Telegraf that hung continues", time.time())]
 
 
 def wait_for_alerts(scene: Scene, expected: Sequence[Event]) -> None:
