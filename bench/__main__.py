@@ -19,8 +19,7 @@ sys.path += [str(ROOT), str(ROOT / "tests")]
 
 from bench import cycles, growth, latency, report, resources, standing  # noqa: E402
 from bench.driver import Node  # noqa: E402
-from bench.figures import Figure  # noqa: E402
-from bench.scale import FULL, SHORT, Scale  # noqa: E402
+from bench.figures import FULL, SHORT, Figure, Scale  # noqa: E402
 
 MEASURES: Mapping[str, Callable[[Node, Scale], Iterator[Figure]]] = {
     "utxo": latency.utxo,
@@ -32,9 +31,11 @@ MEASURES: Mapping[str, Callable[[Node, Scale], Iterator[Figure]]] = {
     "start": cycles.start,
     "polls": cycles.polls,
     "emission": cycles.emission,
+    "memory": resources.memory,
+    "growth": growth.grown,
 }
-WHOLE: Mapping[str, Callable[[Node, Scale], Iterator[Figure]]] = {"memory": resources.memory}
-GROWTH = "growth"
+WHOLE = ("memory", "growth")
+"""Those that take minutes in any case."""
 
 TRIES = 3
 """A ratio must be gross in this many short runs: other work on the machine can spoil one."""
@@ -45,15 +46,11 @@ TAKEN_PERCENT = 5.0
 
 def measured(node: Node, scale: Scale, names: Sequence[str]) -> Iterator[Figure]:
     """Yield the figures of the measures of these names."""
-    for name, measure in {**MEASURES, **WHOLE}.items():
+    for name, measure in MEASURES.items():
         if name in names:
             began = time.monotonic()
             yield from measure(node, scale)
             print(f"bench: {name}, {time.monotonic() - began:.0f} s", file=sys.stderr)
-    if GROWTH in names:
-        for plot, figures in growth.grown(node):
-            growth.draw(plot, report.HERE)
-            yield from figures
 
 
 def run(scale: Scale, names: Sequence[str]) -> list[Figure]:
@@ -79,9 +76,8 @@ def short(names: Sequence[str]) -> int:
         *figures, taken = run(SHORT, names)
         gross = [figure for figure in figures if figure.gross]
         for figure in gross:
-            print(
-                f"bench: {figure.name}: {report.shown(figure)}, more than twice {figure.target:g}", file=sys.stderr
-            )
+            said = f"{report.shown(figure)}, more than twice {figure.target:g}"
+            print(f"bench: {figure.name}: {said}", file=sys.stderr)
         if not gross:
             return 0
         if isinstance(taken.value, float) and taken.value > TAKEN_PERCENT:
@@ -96,11 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--short", action="store_true", help="run for some seconds, and fail only on a gross regression"
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*MEASURES, *WHOLE, GROWTH]))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASURES))
     options = parser.parse_args(arguments)
     if options.short:
-        return short(options.names or [*MEASURES])
-    figures = run(FULL, options.names or [*MEASURES, *WHOLE, GROWTH])
+        return short(options.names or [name for name in MEASURES if name not in WHOLE])
+    figures = run(FULL, options.names or [*MEASURES])
     if not options.names:
         report.save(figures)
         report.write_readme(figures)

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,12 +20,16 @@ from typing import Any, Final, NamedTuple
 
 # After the installed packages, so that the installed plugin is measured, not the checkout.
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tests"))
+sys.path += [str(ROOT), str(ROOT / "tests")]
 
 from support.nodes import PROGRAM, SimulatedNode  # noqa: E402
 from support.processes import children, free_port, wait_until  # noqa: E402
 from support.prometheus import Prometheus  # noqa: E402
 from support.telegraf import Telegraf, configuration, remote_write  # noqa: E402
+
+from bench.report import program, version  # noqa: E402
+
+TELEGRAF, PROMETHEUS = (program(name, "bench-alerts") for name in ("telegraf", "prometheus"))
 
 RULES: Final = ROOT / "prometheus" / "alerts.yml"
 RESULT: Final = ROOT / "bench" / "alert_delays.json"
@@ -89,28 +92,30 @@ class Scene:
         }
 
     def _node(self, name: str) -> SimulatedNode:
-        node = SimulatedNode(self._directory / f"{name}.sock", self._directory / name)
-        self._stack.enter_context(node)
+        node = self._stack.enter_context(SimulatedNode(self._socket(name), self._directory / name))
         prepare(node)
         return node
+
+    def _socket(self, name: str) -> Path:
+        return self._directory / f"{name}.sock"
 
     def _prometheus(self, way: str, targets: Sequence[str]) -> Prometheus:
         directory = self._directory / way.replace(" ", "-")
         directory.mkdir()
-        binary = Path(os.environ["PROMETHEUS_BINARY"])
         receiver = "--web.enable-remote-write-receiver"
+        interval = f"{INTERVAL}s"
         return self._stack.enter_context(
-            Prometheus(binary, targets, directory, receiver, scrape_interval=f"{INTERVAL}s", rules=RULES)
+            Prometheus(PROMETHEUS, targets, directory, receiver, scrape_interval=interval, rules=RULES)
         )
 
     def _telegraf(self, name: str, config: str) -> Telegraf:
         directory = self._directory / f"telegraf-{name}"
         directory.mkdir()
-        return self._stack.enter_context(Telegraf(Path(os.environ["TELEGRAF_BINARY"]), config, directory))
+        return self._stack.enter_context(Telegraf(TELEGRAF, config, directory))
 
     def _generated(self, name: str, page: str) -> tuple[str, str, str]:
         """What `config` prints: what comes before the block that runs the plugin, that block, and what follows."""
-        text = configuration(self._directory / f"{name}.sock", page, "--tag", f"node={name}", *NODES[name])
+        text = configuration(self._socket(name), page, "--tag", f"node={name}", *NODES[name])
         before, start, rest = text.partition("[[inputs.execd]]")
         block, end, after = rest.partition("[[outputs")
         return before, start + block, end + after
@@ -161,57 +166,47 @@ def prepare(node: SimulatedNode) -> None:
 
 def events(scene: Scene, wanted: Wanted) -> list[Event]:
     """Have everything happen that takes no other node or Telegraf away, and return it."""
+    nodes, telegrafs = scene.nodes, scene.telegrafs
+    ill, hung, back = nodes["ill"], scene.plugin("hung"), nodes["downloading"]
+    story: list[tuple[str, str, str, Callable[[], object]]] = [
+        ("killed", "Telegraf is killed", "PluginDown", telegrafs["killed"].kill),
+        ("hung", "the plugin hangs", "PluginDown", lambda: os.kill(hung, signal.SIGSTOP)),
+        ("down", "the node is killed", "NodeDown", nodes["down"].kill),
+        ("frozen", "the node hangs", "NodeDown", nodes["frozen"].freeze),
+        ("ill", "headers arrive without blocks", "HeadersAhead", lambda: ill.do("headers", height=1000)),
+        ("ill", "all peers leave", "FewPeers NoOutboundPeer", lambda: ill.do("peers", inbound=0, outbound=0)),
+        ("ill", "a block takes all transactions", "MempoolEmpty", lambda: ill.do("block")),
+        ("ill", "the node has a warning", "NodeWarnings", lambda: ill.do("warnings", texts=["a warning"])),
+        ("downloading", "the download begins again", "BackInIBD", lambda: back.do("ibd", on=True)),
+        ("reorganised", "two blocks leave the chain", "Reorg DeepReorg", lambda: reorganise(nodes["reorganised"])),
+        ("restarted", "the node is back after a restart", "NodeRestarted", lambda: restart(nodes["restarted"])),
+        ("behind", "a plugin that hung continues", "EventsDropped", lambda: drop_events(scene)),
+        ("unread", "a Telegraf that hung continues", "LinesDropped", lambda: drop_lines(telegrafs["unread"])),
+    ]
     happened: list[Event] = []
-
-    def happens(node: str, what: str, alerts: Sequence[str], act: Callable[[], object]) -> None:
-        if any(map(wanted, alerts)):
-            at = time.time()
+    for node, what, names, act in story:
+        if alerts := [alert for name in names.split() if wanted(alert := f"Bitcoin{name}")]:
             act()
-            happened.extend(Event(alert, node, what, at) for alert in alerts if wanted(alert))
+            happened += [Event(alert, node, what, time.time()) for alert in alerts]
             say(f"{node}: {what}")
-
-    nodes = scene.nodes
-    ill = nodes["ill"]
-    happens("killed", "Telegraf is killed", ["BitcoinPluginDown"], scene.telegrafs["killed"].kill)
-    hung = scene.plugin("hung")
-    happens("hung", "the plugin hangs", ["BitcoinPluginDown"], lambda: os.kill(hung, signal.SIGSTOP))
-    happens("down", "the node is killed", ["BitcoinNodeDown"], nodes["down"].kill)
-    happens("frozen", "the node hangs", ["BitcoinNodeDown"], nodes["frozen"].freeze)
-    happens(
-        "ill", "headers arrive without blocks", ["BitcoinHeadersAhead"], lambda: ill.do("headers", height=1000)
-    )
-    few = ["BitcoinFewPeers", "BitcoinNoOutboundPeer"]
-    happens("ill", "all peers leave", few, lambda: ill.do("peers", inbound=0, outbound=0))
-    happens("ill", "a block takes all transactions", ["BitcoinMempoolEmpty"], lambda: ill.do("block"))
-    happens(
-        "ill", "the node has a warning", ["BitcoinNodeWarnings"], lambda: ill.do("warnings", texts=["a warning"])
-    )
-    back, reorganised = nodes["downloading"], nodes["reorganised"]
-    happens("downloading", "the download begins again", ["BitcoinBackInIBD"], lambda: back.do("ibd", on=True))
-    reorgs = ["BitcoinReorg", "BitcoinDeepReorg"]
-    happens("reorganised", "two blocks leave the chain", reorgs, lambda: reorganised.do("reorg", depth=2))
-    reorganised.do("accept", count=5)  # the new block took those of before
-    if wanted("BitcoinNodeRestarted"):
-        happened += restart(nodes["restarted"])
-    if wanted("BitcoinEventsDropped"):
-        happened += drop_events(scene)
-    if wanted("BitcoinLinesDropped"):
-        happened += drop_lines(scene.telegrafs["unread"])
     return happened
 
 
-def restart(node: SimulatedNode) -> list[Event]:
+def reorganise(node: SimulatedNode) -> None:
+    """Have blocks leave the chain, and a mempool again, of which the new block took all."""
+    node.do("reorg", depth=2)
+    node.do("accept", count=5)
+
+
+def restart(node: SimulatedNode) -> None:
     """Stop a node, and start it again."""
     node.stop()
     time.sleep(RESTART_SECONDS)
     node.start()
-    at = time.time()
     prepare(node)
-    say("restarted: the node is restarted")
-    return [Event("BitcoinNodeRestarted", "restarted", "the node is back after a restart", at)]
 
 
-def drop_events(scene: Scene) -> list[Event]:
+def drop_events(scene: Scene) -> None:
     """Have a plugin find more blocks than it queues after it hung for a while."""
     node, plugin = scene.nodes["behind"], scene.plugin("behind")
     os.kill(plugin, signal.SIGSTOP)
@@ -222,17 +217,13 @@ def drop_events(scene: Scene) -> list[Event]:
         wait_until(lambda: len(node.lines("settled")) - before == QUEUED_BLOCKS, START_SECONDS, "blocks", 1.0)
     finally:
         os.kill(plugin, signal.SIGCONT)
-    say("behind: events are dropped")
-    return [Event("BitcoinEventsDropped", "behind", "a plugin that hung continues", time.time())]
 
 
-def drop_lines(telegraf: Telegraf) -> list[Event]:
+def drop_lines(telegraf: Telegraf) -> None:
     """Stop Telegraf until the plugin drops lines."""
     telegraf.freeze()
     time.sleep(FROZEN_SECONDS)
     telegraf.send(signal.SIGCONT)
-    say("unread: lines were dropped")
-    return [Event("BitcoinLinesDropped", "unread", "a Telegraf that hung continues", time.time())]
 
 
 def wait_for_alerts(scene: Scene, expected: Sequence[Event]) -> None:
@@ -255,7 +246,10 @@ def measured(scene: Scene, wanted: Wanted) -> list[dict[str, Any]]:
     if wanted("BitcoinDataOld"):
         happened.append(Event("BitcoinDataOld", "unpolled", "the last poll ends", last_poll(scene, "unpolled")))
     wait_for_alerts(scene, happened)
-    warn_of_others(scene, happened)
+    expected = {(event.alert, event.node) for event in happened}
+    for way, prometheus in scene.ways.items():
+        for alert, node in prometheus.fired().keys() - expected:
+            say(f"not expected, by {way}: {alert} {node}")
     if wanted("BitcoinNothingWatched"):
         os.kill(scene.plugin("hung"), signal.SIGCONT)  # so that it ends with Telegraf
         for telegraf in scene.telegrafs.values():
@@ -279,20 +273,6 @@ def last_poll(scene: Scene, node: str) -> float:
     return at
 
 
-def warn_of_others(scene: Scene, expected: Sequence[Event]) -> None:
-    """Report the alerts that have fired, but should not have."""
-    wanted = {(event.alert, event.node) for event in expected}
-    for way, prometheus in scene.ways.items():
-        for alert, node in prometheus.fired().keys() - wanted:
-            say(f"not expected, by {way}: {alert} {node}")
-
-
-def version(variable: str) -> str:
-    """The version of a program that an environment variable names."""
-    done = subprocess.run([os.environ[variable], "--version"], check=True, capture_output=True, text=True)
-    return next(word for word in done.stdout.split() if word[0].isdigit())
-
-
 def say(text: str) -> None:
     """Print what has happened, and when."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
@@ -300,8 +280,6 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Measure, and write the result."""
-    if not {"TELEGRAF_BINARY", "PROMETHEUS_BINARY"} <= os.environ.keys():
-        sys.exit("error: start this with `make bench-alerts`, which gets Telegraf and Prometheus")
     parser = argparse.ArgumentParser(prog="alert_delays.py", description="Measure how soon each alert fires.")
     parser.add_argument("alerts", nargs="*", metavar="ALERT", help="measure only these")
     names: list[str] = parser.parse_args().alerts
@@ -315,8 +293,8 @@ def main() -> None:
         kept = json.loads(RESULT.read_text())["delays"]
         delays = [each for each in kept if each["alert"] not in names] + delays
     made = {
-        "telegraf": version("TELEGRAF_BINARY"),
-        "prometheus": version("PROMETHEUS_BINARY"),
+        "telegraf": version(TELEGRAF),
+        "prometheus": version(PROMETHEUS),
         "interval": INTERVAL,
         "delays": delays,
     }

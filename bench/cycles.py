@@ -7,15 +7,15 @@ import sys
 import time
 from collections.abc import Iterator
 
+from support.nodes import PROGRAM
 from support.processes import Failure
 
 from bench import subjects
 from bench.driver import Node
-from bench.figures import RATIO, Figure, ratio
-from bench.scale import Scale
-from bench.subjects import HERE, PROGRAM
+from bench.figures import RATIO, Figure, Scale, ratio
+from bench.subjects import HERE
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = "0.2"
 ROUND_POLLS = 10
 
 
@@ -33,22 +33,22 @@ def start(node: Node, scale: Scale) -> Iterator[Figure]:
 
 def polls(node: Node, scale: Scale) -> Iterator[Figure]:
     """Yield the time of a poll of the default groups, against its bare calls."""
-    name, interval = "poll of the default groups", str(POLL_SECONDS)
+    name = "poll of the default groups"
     targets: dict[str, float | None] = {"plugin": 1.5, "plugin without guard": None}
     bare_times: list[float] = []
     for subject, target in targets.items():
         took: list[float] = []
         options = () if target else ("--no-guard",)
-        with subjects.plugin(node, "--poll-interval", interval, *options) as plugin:
+        with subjects.plugin(node, "--poll-interval", POLL_SECONDS, *options) as plugin:
             for _ in range(max(scale.polls // 3, 2)):
-                took.append(statistics.median(poll_times(node, plugin, ROUND_POLLS)))
+                took.append(statistics.median(poll_times(plugin, ROUND_POLLS)))
                 bare_times.append(statistics.median(bare(node, ROUND_POLLS)))
         yield Figure(f"{name}, {subject} / its bare calls", ratio(took, bare_times[-len(took) :]), RATIO, target)
         yield Figure(f"{name}, {subject}", statistics.median(took) * 1e3, "ms")
     yield Figure(f"{name}, bare calls", statistics.median(bare_times) * 1e3, "ms")
 
 
-def poll_times(node: Node, plugin: subjects.Plugin, count: int) -> list[float]:
+def poll_times(plugin: subjects.Plugin, count: int) -> list[float]:
     """Return how long polls took as the plugin itself counts it, in seconds."""
     found: list[float] = []
     before = plugin.value("poll_duration_seconds")

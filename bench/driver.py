@@ -23,7 +23,7 @@ from support import frames as speech
 from support.processes import Failure, wait_until
 
 from bench import frames
-from bench.frames import Answer, capability, results
+from bench.frames import Prepared, capability, results
 from telegraf_bitcoin_ipc.guard import contract, stream, wire
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ TIP_WAIT: Final = 0.5
 
 TIP: Final = {"hash": bytes(range(32)), "height": 900_000}
 CHAIN, TRACE = "ChainNotifications", "UtxoCacheTrace"
+SUBSCRIBING: Final = {CHAIN: (speech.CHAIN, "handleNotifications"), TRACE: (speech.TRACING, "traceUtxoCache")}
 FIRST_THREAD, FIRST_HANDLER = 100, 200  # capabilities of ours
 FINISH: Final = wire.finish_of(QUESTION)
 
@@ -49,34 +50,31 @@ def wait_for(condition: Callable[[], T], what: str) -> T:
     return wait_until(condition, DEADLINE, what, pause=0.002)
 
 
-def prepared_answers(json_answers: Mapping[str, Answer]) -> dict[tuple[int, int] | str, Answer]:
+def prepared_answers(json_answers: Mapping[str, Prepared]) -> dict[tuple[int, int] | str, Prepared]:
     """Return what is answered, by interface and method, and by JSON-RPC method."""
-    tip = {"result": True}
-    numbers: list[tuple[Any, str, Mapping[str, Any]]] = [
-        (speech.CHAIN, "getHeight", {"result": 900_000, "hasResult": True}),
-        (speech.CHAIN, "isInitialBlockDownload", {"result": False}),
-        (speech.NODE, "getHeaderTip", {"height": 900_000, "blockTime": frames.NOW, **tip}),
-        (speech.NODE, "getVerificationProgress", {"result": 0.99999}),
-        (speech.NODE, "shutdownRequested", {"result": False}),
-        *(
-            (speech.NODE, method, {"result": 12_345})
-            for method in (
-                "getMempoolSize", "getMempoolDynamicUsage", "getMempoolMaxUsage", "getNodeCount",
-                "getTotalBytesRecv", "getTotalBytesSent",
-            )
-        ),
-        (speech.MINING, "waitTipChanged", {"result": TIP}),
-        (speech.SERVER_THREAD, "getName", {"result": "b-bench-1"}),
-    ]  # fmt: skip
-    made: dict[tuple[int, int] | str, Answer] = {
-        (speech.interface_id(interface), speech.method_id(interface, method)): results(interface, method, **fields)
-        for interface, method, fields in numbers
+    number = {"result": 12_345}
+    tables: list[tuple[Any, Mapping[str, Mapping[str, Any]]]] = [
+        (speech.NODE, {f"getMempool{name}": number for name in ("Size", "DynamicUsage", "MaxUsage")}),
+        (speech.NODE, {f"get{name}": number for name in ("NodeCount", "TotalBytesRecv", "TotalBytesSent")}),
+        (speech.NODE, {"getHeaderTip": {"height": 900_000, "blockTime": frames.NOW, "result": True}}),
+        (speech.NODE, {"getVerificationProgress": {"result": 0.99999}, "shutdownRequested": {"result": False}}),
+        (speech.CHAIN, {"getHeight": {"result": 900_000, "hasResult": True}}),
+        (speech.CHAIN, {"isInitialBlockDownload": {"result": False}}),
+        (speech.MINING, {"waitTipChanged": {"result": TIP}}),
+        (speech.SERVER_THREAD, {"getName": {"result": "b-bench-1"}}),
+    ]
+    made: dict[tuple[int, int] | str, Prepared] = {
+        _key(interface, method): results(interface, method, **fields)
+        for interface, methods in tables
+        for method, fields in methods.items()
     }
-    makers = ("construct", "makeMining", "makeChain", "makeNode", "makeTracing")
-    for number, method in enumerate(makers, start=1):
-        key = speech.interface_id(speech.INIT), speech.method_id(speech.INIT, method)
-        made[key] = capability(speech.INIT, method, number)
+    for ordinal, method in enumerate(("construct", "makeMining", "makeChain", "makeNode", "makeTracing"), start=1):
+        made[_key(speech.INIT, method)] = capability(speech.INIT, method, ordinal)
     return made | dict(json_answers)
+
+
+def _key(interface: Any, method: str) -> tuple[int, int]:
+    return speech.interface_id(interface), speech.method_id(interface, method)
 
 
 class Subscriber:
@@ -89,8 +87,6 @@ class Subscriber:
         self.expected = b""  # its answer to QUESTION, when it is known
         self.callbacks: dict[str, int] = {}
         self.handlers: dict[int, tuple[str, int]] = {}  # by its id: the callback, and who ends it
-        self.calls: list[tuple[float, str]] = []  # what it called, when: kept while `noting`
-        self.noting = False
         self.open = True
         self.threads = 0
         self.next_handler = FIRST_HANDLER
@@ -149,8 +145,7 @@ class Node:
         os.eventfd_write(self._wake, 1)
         if not self._answered.acquire(timeout=DEADLINE):
             raise Failure("a call was not answered")
-        if self._failure is not None:
-            self._check()
+        self._check()
 
     def burst(self, subscriber: Subscriber, calls: Iterable[bytes]) -> list[int]:
         """Make calls back to back; returns the moments: of the beginning and of each answer, in nanoseconds."""
@@ -180,7 +175,7 @@ class Node:
 
     def event(self, subscriber: Subscriber, method: str) -> bytes:
         """Return a chain notification for a subscriber."""
-        return self.events[method].to(subscriber.callbacks.get(CHAIN, 0), QUESTION)
+        return self.events[method].to(QUESTION, subscriber.callbacks.get(CHAIN, 0))
 
     # The event loop
 
@@ -268,15 +263,13 @@ class Node:
     def _called(self, subscriber: Subscriber, call: wire.Struct) -> None:
         question, method, interface = call.call()
         key: tuple[int, int] | str = (interface, method)
-        if interface == speech.interface_id(speech.NODE) and method == _EXECUTE_RPC:
+        if key == _EXECUTE_RPC:
             key = contract.parameters(call).data(1)[:-1].decode()  # command
-        if subscriber.noting:
-            subscriber.calls.append((time.perf_counter(), str(key)))
         if key in contract.SUBSCRIBING:
             self._subscribe(subscriber, CHAIN if interface == contract.CHAIN else TRACE, call)
         elif key == (contract.HANDLER, contract.DISCONNECT):
             name, callback = subscriber.handlers[call.imported_target() or 0]
-            destroy = self.events[f"destroy {name}"].to(callback, question + wire.OWN_IDS)
+            destroy = self.events[f"destroy {name}"].to(question + wire.OWN_IDS, callback)
             self._send(subscriber, destroy)
         elif key == _MAKE_THREAD:
             subscriber.threads += 1
@@ -293,12 +286,10 @@ class Node:
         (callback,) = [each.u32(4) for each in call.capabilities(wire.PARAMS) if each.u16(0) == wire.SENDER_HOSTED]
         handler = subscriber.next_handler = subscriber.next_handler + 1
         subscriber.handlers[handler] = (name, callback)
-        interface, method = (speech.CHAIN, "handleNotifications") if name == CHAIN else (
-            speech.TRACING, "traceUtxoCache"
-        )  # fmt: skip
+        interface, method = SUBSCRIBING[name]
         self._send(subscriber, capability(interface, method, handler).to(call.u32(0)))
         subscriber.callbacks[name] = callback
 
 
-_EXECUTE_RPC: Final = speech.method_id(speech.NODE, "executeRpc")
-_MAKE_THREAD: Final = (speech.interface_id(speech.THREAD_MAP), speech.method_id(speech.THREAD_MAP, "makeThread"))
+_EXECUTE_RPC: Final = _key(speech.NODE, "executeRpc")
+_MAKE_THREAD: Final = _key(speech.THREAD_MAP, "makeThread")

@@ -1,4 +1,4 @@
-"""Figures: measured values, their targets, and the arithmetic on them."""
+"""How much is measured; figures, their targets, and the arithmetic on them."""
 
 import math
 import statistics
@@ -8,6 +8,32 @@ from itertools import pairwise
 
 GROSS = 2.0
 """How many times its target a figure may be before the short form calls it a step back."""
+
+RATIO = "ratio"
+
+RATE = 1_000
+"""Transactions a second."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Numbers of rounds, events and seconds."""
+
+    rounds: int
+    burst: int  # UTXO events
+    blocks: int  # blockConnected calls in a round
+    rate_seconds: float  # of transactions at RATE, over all rounds
+    idle_seconds: float
+    starts: int
+    polls: int
+    bursts: int  # for the growth of memory
+    emissions: int
+    spin_ends: int
+    whole: bool  # what takes minutes: an hour's worth of events, how costs grow
+
+
+FULL = Scale(5, 50_000, 40, 30.0, 10.0, 9, 15, 10, 300, 100, whole=True)
+SHORT = Scale(3, 2_000, 5, 1.5, 1.0, 2, 4, 0, 50, 20, whole=False)
 
 
 @dataclass(frozen=True)
@@ -30,19 +56,13 @@ class Figure:
     @property
     def gross(self) -> bool:
         """Whether this is a gross step back: a ratio of more than twice its target."""
-        return (
-            self.unit == RATIO
-            and self.target is not None
-            and isinstance(self.value, float)
-            and self.value > GROSS * self.target
-        )
+        if self.unit != RATIO or self.target is None or isinstance(self.value, str):
+            return False
+        return self.value > GROSS * self.target
 
     def as_object(self) -> dict[str, object]:
         """Return it as in results.json."""
         return asdict(self) | {"met": self.met}
-
-
-RATIO = "ratio"
 
 
 def percentile(values: Sequence[float], part: float) -> float:

@@ -39,59 +39,42 @@ KEPT: Final = 1
 """The bit of a Return that says `releaseParamCaps = false`; Cap'n Proto's C++ library always sets it."""
 
 
-class Event(NamedTuple):
-    """A node's call on a subscriber: the frame, and where its question and the callback's id are in it."""
+class Prepared(NamedTuple):
+    """A node's call or answer: the frame, where its question is in it, and in a call the callback's id."""
 
     frame: bytes
     question_at: int
-    target_at: int
+    target_at: int = 0
 
-    def to(self, target: int, question: int) -> bytes:
-        """Return the frame for a callback of that id."""
+    def to(self, question: int, target: int | None = None) -> bytes:
+        """Return the frame with this question, and as a call for the callback `target`."""
         copy = bytearray(self.frame)
         struct.pack_into("<I", copy, self.question_at, question)
-        struct.pack_into("<I", copy, self.target_at, target)
+        if target is not None:
+            struct.pack_into("<I", copy, self.target_at, target)
         return bytes(copy)
 
 
-class Answer(NamedTuple):
-    """A node's answer: the frame, and where the question is in it."""
-
-    frame: bytes
-    question_at: int
-
-    def to(self, question: int) -> bytes:
-        """Return the frame as the answer to a question."""
-        copy = bytearray(self.frame)
-        struct.pack_into("<I", copy, self.question_at, question)
-        return bytes(copy)
-
-
-def bootstrap_answer(number: int) -> Answer:
+def bootstrap_answer(number: int) -> Prepared:
     """Return the answer to a Bootstrap: the capability itself."""
     return _answer(speech.answer(0, table=(("senderHosted", number),), pins={(): 0}))
 
 
-def results(interface: Any, method: str, **fields: Any) -> Answer:
+def results(interface: Any, method: str, **fields: Any) -> Prepared:
     """Return an answer with these results."""
     return _answer(speech.answer(0, interface, method, **fields))
 
 
-def capability(interface: Any, method: str, number: int) -> Answer:
+def capability(interface: Any, method: str, number: int) -> Prepared:
     """Return an answer whose result is a capability."""
     return _answer(speech.answer(0, interface, method, table=(("senderHosted", number),), pins=RESULT))
 
 
-def json_answer(text: str) -> Answer:
-    """Return an answer to Node.executeRpc."""
-    return results(speech.NODE, "executeRpc", result=text)
-
-
-def _answer(frame: bytes) -> Answer:
+def _answer(frame: bytes) -> Prepared:
     data = wire.Message.of(frame).body.start
     copy = bytearray(frame)
     copy[data + 4] |= KEPT
-    return Answer(bytes(copy), data)
+    return Prepared(bytes(copy), data)
 
 
 def prepared_model(peers: int = 10) -> Model:
@@ -103,7 +86,7 @@ def prepared_model(peers: int = 10) -> Model:
     return model
 
 
-def json_answers(model: Model) -> dict[str, Answer]:
+def json_answers(model: Model) -> dict[str, Prepared]:
     """Return the answers to every JSON-RPC method that is polled, by method."""
     block = model.tip_hash[::-1].hex()
     parameters: dict[str, list[Any]] = {
@@ -117,23 +100,25 @@ def json_answers(model: Model) -> dict[str, Answer]:
         for method in READ_ONLY
     }
     made["getpeerinfo"] = [UNREAD_OF_PEER | peer for peer in made["getpeerinfo"]]
-    return {method: json_answer(json.dumps(result)) for method, result in made.items()}
+    return {
+        method: results(speech.NODE, "executeRpc", result=json.dumps(result)) for method, result in made.items()
+    }
 
 
-def events() -> dict[str, Event]:
+def events() -> dict[str, Prepared]:
     """Return one call of each method that is measured, by method; `add` and `spend` are the UTXO trace's."""
     rng = random.Random(SEED)
     chain, trace = speech.CHAIN_NOTIFICATIONS, speech.UTXO_CACHE_TRACE
     block = {"hash": rng.randbytes(32), "prevHash": rng.randbytes(32), "height": 900_001, "chainTimeMax": NOW}
     role = {"validated": True, "historical": False}
-    data = block_of(rng, BLOCK_BYTES)
+    data = block_of(rng)
     made = {
         "add": speech.utxo(0, "add", height=HEIGHT),
         "spend": speech.utxo(0, "spend", height=HEIGHT),
         "destroy UtxoCacheTrace": _in_context(trace, "destroy"),
         "destroy ChainNotifications": _in_context(chain, "destroy"),
         "updatedBlockTip": _in_context(chain, "updatedBlockTip"),
-        "transactionAddedToMempool": _in_context(chain, "transactionAddedToMempool", tx=transaction(rng, 2)),
+        "transactionAddedToMempool": _in_context(chain, "transactionAddedToMempool", tx=transaction(rng)),
         "blockConnected": _in_context(chain, "blockConnected", role=role, block={**block, "data": data}),
     }
     return {method: _event(frame_with(tree_of(frame), _place)) for method, frame in made.items()}
@@ -148,31 +133,31 @@ def _place(part: Tree) -> Place:
     return "far" if isinstance(part, Plain) and len(part.data) > FAR_BYTES else "near"
 
 
-def _event(frame: bytes) -> Event:
+def _event(frame: bytes) -> Prepared:
     body = wire.Message.of(frame).body
-    return Event(frame, body.start, body.struct(wire.TARGET).start)
+    return Prepared(frame, body.start, body.struct(wire.TARGET).start)
 
 
-def transaction(rng: random.Random, inputs: int) -> bytes:
-    """Return a transaction with two outputs; with 2 inputs it has about 370 bytes."""
-    spent = [OutPoint(rng.randbytes(32), index) for index in range(inputs)]
+def transaction(rng: random.Random) -> bytes:
+    """Return a transaction with two inputs and two outputs, of about 370 bytes."""
+    spent = [OutPoint(rng.randbytes(32), index) for index in range(2)]
     return payment(rng, spent, [100_000, 200_000]).data
 
 
-def block_of(rng: random.Random, size: int) -> bytes:
-    """Return a serialised block of about that size in bytes: header, count, transactions."""
-    one = transaction(rng, 2)
-    count = size // len(one)
+def block_of(rng: random.Random) -> bytes:
+    """Return a serialised block of about BLOCK_BYTES: header, count, transactions."""
+    one = transaction(rng)
+    count = BLOCK_BYTES // len(one)
     return rng.randbytes(80) + b"\xfd" + struct.pack("<H", count) + one * count
 
 
-def coins(made: Sequence[Event], target: int, question: int, count: int) -> list[bytes]:
+def coins(made: Sequence[Prepared], target: int, question: int, count: int) -> list[bytes]:
     """Return UTXO events for a callback: coins that differ, of each three two as `made[0]`, one as `made[1]`."""
     rng = random.Random(SEED)
     at = contract.parameters(wire.Message.of(made[0].frame).body).struct(0).start
     frames = []
     for index in range(count):
-        frame = bytearray(made[index % 3 == 2].to(target, question))
+        frame = bytearray(made[index % 3 == 2].to(question, target))
         struct.pack_into("<IIq", frame, at, index % 5, HEIGHT, rng.randrange(1_000, 10_000_000))  # UtxoInfo's data
         frames.append(bytes(frame))
     return frames

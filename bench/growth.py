@@ -3,13 +3,12 @@
 import statistics
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, repeat
-from pathlib import Path
 from typing import NamedTuple
 
-from bench import frames, subjects
+from bench import frames, report, subjects
 from bench.cycles import bare, poll_times
 from bench.driver import Node, prepared_answers
-from bench.figures import Figure, percentile, slope
+from bench.figures import Figure, Scale, percentile, slope
 
 EVENTS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 PEERS = (10, 30, 100, 300, 1_000)
@@ -37,15 +36,28 @@ class Plot(NamedTuple):
     lines: Sequence[Line]
 
 
-def grown(node: Node) -> Iterator[tuple[Plot, list[Figure]]]:
-    """Yield each plot with the figures that go with it."""
-    yield _events(node)
-    yield _peers(node)
-    yield _rates(node)
+def grown(node: Node, scale: Scale) -> Iterator[Figure]:
+    """Draw each plot, and yield the slope of each of its lines, and what was lost."""
+    del scale
+    for what, plot in (
+        ("time of a block by its UTXO events", _events(node)),
+        ("a poll by the number of peers", _peers(node)),
+    ):
+        draw(plot)
+        yield from _slopes(what, plot)
+    plot, lost = _rates(node)
+    draw(plot)
+    yield from _slopes("answer by the mempool's rate", plot)
+    yield Figure("growth: events dropped up to 5,000/s", lost, "events", 0.0)
 
 
-def _events(node: Node) -> tuple[Plot, list[Figure]]:
-    lines, figures = [], []
+def _slopes(what: str, plot: Plot) -> Iterator[Figure]:
+    for line in plot.lines:
+        yield Figure(f"growth: {what}, {line.name}", slope(line.xs, line.ys), "exponent")
+
+
+def _events(node: Node) -> Plot:
+    lines = []
     with subjects.echo(node) as echo, subjects.plugin(node) as plugin:
         for subject in (echo, plugin):
             prepared = node.coins(subject.subscriber, PREPARED)
@@ -55,38 +67,25 @@ def _events(node: Node) -> tuple[Plot, list[Figure]]:
                 moments = node.burst(subject.subscriber, calls)
                 seconds.append((moments[-1] - moments[0]) / 1e9)
             lines.append(Line(subject.name, EVENTS, seconds))
-            figures.append(
-                Figure(
-                    f"growth: time of a block by its UTXO events, {subject.name}",
-                    slope(EVENTS, seconds),
-                    "exponent",
-                )
-            )
-    return Plot("events.svg", "A block by its UTXO events", "events", "seconds", lines), figures
+    return Plot("events.svg", "A block by its UTXO events", "events", "seconds", lines)
 
 
-def _peers(node: Node) -> tuple[Plot, list[Figure]]:
-    usual, lines, figures = node.answers, list[Line](), list[Figure]()
-    times: dict[str, list[float]] = {"plugin, groups default and peers": [], "bare calls": []}
+def _peers(node: Node) -> Plot:
+    usual = node.answers
+    polls, calls = list[float](), list[float]()
     groups = "mempool,chain,network,fees,blocks,peers"
     with subjects.plugin(node, "--poll-interval", "0.2", "--metrics", groups) as plugin:
         for count in PEERS:
             node.answers = prepared_answers(frames.json_answers(frames.prepared_model(count)))
-            poll_times(node, plugin, 1)
-            times["plugin, groups default and peers"].append(
-                statistics.median(poll_times(node, plugin, POLLS)) * 1e3
-            )
-            times["bare calls"].append(statistics.median(bare(node, POLLS, "peers")) * 1e3)
+            poll_times(plugin, 1)
+            polls.append(statistics.median(poll_times(plugin, POLLS)) * 1e3)
+            calls.append(statistics.median(bare(node, POLLS, "peers")) * 1e3)
     node.answers = usual
-    for name, milliseconds in times.items():
-        lines.append(Line(name, PEERS, milliseconds))
-        figures.append(
-            Figure(f"growth: a poll by the number of peers, {name}", slope(PEERS, milliseconds), "exponent")
-        )
-    return Plot("peers.svg", "A poll by the number of peers", "peers", "milliseconds", lines), figures
+    lines = [Line("plugin, groups default and peers", PEERS, polls), Line("bare calls", PEERS, calls)]
+    return Plot("peers.svg", "A poll by the number of peers", "peers", "milliseconds", lines)
 
 
-def _rates(node: Node) -> tuple[Plot, list[Figure]]:
+def _rates(node: Node) -> tuple[Plot, float]:
     lines = []
     with subjects.echo(node) as echo, subjects.plugin(node) as plugin:
         for subject in (echo, plugin):
@@ -96,34 +95,21 @@ def _rates(node: Node) -> tuple[Plot, list[Figure]]:
                 took = node.paced(subject.subscriber, [call] * max(round(rate * RATE_SECONDS), 5), rate)
                 medians.append(statistics.median(took) / 1e3)
                 tails.append(percentile(took, 0.99) / 1e3)
-            lines += [
-                Line(f"{subject.name}, median", RATES, medians),
-                Line(f"{subject.name}, 99th percentile", RATES, tails),
-            ]
+            lines.append(Line(f"{subject.name}, median", RATES, medians))
+            lines.append(Line(f"{subject.name}, 99th percentile", RATES, tails))
         lost = plugin.value("events_dropped_total")
-    figures = [
-        Figure(f"growth: answer by the mempool's rate, {line.name}", slope(line.xs, line.ys), "exponent")
-        for line in lines
-    ]
-    figures.append(Figure("growth: events dropped up to 5,000/s", lost, "events", 0.0))
-    return Plot(
-        "mempool.svg", "An answer by the mempool's rate", "transactions per second", "microseconds", lines
-    ), figures
+    title = "An answer by the mempool's rate"
+    return Plot("mempool.svg", title, "transactions per second", "microseconds", lines), lost
 
 
-def draw(plot: Plot, directory: Path) -> None:
-    """Write a plot as SVG, both axes logarithmic; the same data give the same file."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = plot.file
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(7, 4.2), layout="constrained")
+def draw(plot: Plot) -> None:
+    """Write a plot as SVG, both axes logarithmic."""
+    path = report.HERE / plot.file
+    canvas = report.canvas(path, 7)
     axes = canvas.subplots()
     for line in plot.lines:
         axes.loglog(line.xs, line.ys, marker="o", label=line.name)
     axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
-    canvas.savefig(directory / plot.file, metadata={"Date": None})
+    canvas.savefig(path, metadata={"Date": None})

@@ -3,14 +3,14 @@
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from bench import subjects
 from bench.driver import Node, wait_for
-from bench.figures import RATIO, Figure, percentile, ratio, steps
-from bench.scale import RATE, Scale
-from bench.subjects import Plugin, Subject
+from bench.figures import RATE, RATIO, Figure, Scale, percentile, ratio, steps
+from bench.subjects import Plugin
 
 PIPE_FILLS = 40  # emissions of several KB: the pipe of 64 KiB is full, and so is the plugin's queue
 TAIL = 0.99
@@ -19,23 +19,18 @@ LATE = 2.0  # seconds that the plugin may be behind the node at the end
 
 def utxo(node: Node, scale: Scale) -> Iterator[Figure]:
     """Yield the time per UTXO event in bursts: against `echo`, `pycapnp` and a busy `echo`, and its tail."""
-    with ExitStack() as stack:
-        several: list[Subject] = [
-            stack.enter_context(subjects.echo(node)),
-            stack.enter_context(subjects.plugin(node)),
-            stack.enter_context(subjects.pycapnp(node)),
-        ]
+    mean, tail = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    with subjects.echo(node) as echo, subjects.plugin(node) as plugin, subjects.pycapnp(node) as pycapnp:
+        several = [echo, plugin, pycapnp]
         calls = {subject.name: node.coins(subject.subscriber, scale.burst) for subject in several}
         for subject in several:
             node.burst(subject.subscriber, calls[subject.name][:1000])
-        mean: dict[str, list[float]] = {name: [] for name in ("echo", "plugin", "pycapnp", "busy echo")}
-        tail: dict[str, list[float]] = {subject.name: [] for subject in several}
         for number in range(scale.rounds):
             for subject in several[number % 3 :] + several[: number % 3]:
                 took = steps(node.burst(subject.subscriber, calls[subject.name]))
                 mean[subject.name].append(statistics.fmean(took))
                 tail[subject.name].append(percentile(took, TAIL) / statistics.median(took))
-            with subjects.busy_echo(node) as least:
+            with subjects.echo(node, busy=True) as least:
                 took = steps(node.burst(least.subscriber, node.coins(least.subscriber, scale.burst)))
                 mean[least.name].append(statistics.fmean(took))
     yield Figure("UTXO event, plugin / echo", ratio(mean["plugin"], mean["echo"]), RATIO, 0.62)
@@ -44,8 +39,8 @@ def utxo(node: Node, scale: Scale) -> Iterator[Figure]:
     yield Figure("UTXO event, plugin / pycapnp", ratio(mean["plugin"], mean["pycapnp"]), RATIO, 0.65)
     yield Figure("UTXO event, 99th percentile / median", statistics.median(tail["plugin"]), RATIO, 2.0)
     yield Figure("UTXO event, 99th percentile / median, echo", statistics.median(tail["echo"]), RATIO)
-    for name, values in mean.items():
-        yield Figure(f"UTXO event, {name}", statistics.median(values), "us")
+    for name in ("echo", "plugin", "pycapnp", "busy echo"):
+        yield Figure(f"UTXO event, {name}", statistics.median(mean[name]), "us")
 
 
 @contextmanager
@@ -79,11 +74,10 @@ def _unread(plugin: Plugin) -> Iterator[None]:
 
 def disturbed(node: Node, scale: Scale) -> Iterator[Figure]:
     """Yield the time per UTXO event with the plugin stopped, busy and unread, against undisturbed."""
-    ways: dict[str, Callable[[Plugin], object]] = {"stopped": _stopped, "unread": _unread}
+    ways: dict[str, Callable[[Plugin], AbstractContextManager[None]]] = {"stopped": _stopped, "unread": _unread}
     if scale.whole:
         ways["busy"] = _busy
-    undisturbed: dict[str, list[float]] = {name: [] for name in ways}
-    mean: dict[str, list[float]] = {name: [] for name in ways}
+    undisturbed, mean = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     with subjects.plugin(node, busy=True) as plugin:
         calls = node.coins(plugin.subscriber, scale.burst)
 
@@ -94,16 +88,34 @@ def disturbed(node: Node, scale: Scale) -> Iterator[Figure]:
         for _ in range(scale.rounds):
             for name, way in ways.items():
                 undisturbed[name].append(burst())
-                with way(plugin):  # type: ignore[attr-defined]
+                with way(plugin):
                     mean[name].append(burst())
     for name in ways:
         yield Figure(f"UTXO event, plugin {name} / undisturbed", ratio(mean[name], undisturbed[name]), RATIO, 1.1)
 
 
+Rounds = dict[str, list[list[float]]]
+"""How long each call of each round took, in microseconds, by subject."""
+
+
+def _figures(name: str, took: Rounds, unit: str, divisor: float, lost: float) -> Iterator[Figure]:
+    """Yield the figures of a notification: of the plugin's medians, and of the calls of all rounds."""
+    medians = {subject: list(map(statistics.median, rounds)) for subject, rounds in took.items()}
+
+    def tail(rounds: Sequence[Sequence[float]]) -> float:
+        return percentile([each for one in rounds for each in one], TAIL) / 1e3
+
+    yield Figure(f"{name}, plugin / echo", ratio(medians["plugin"], medians["echo"]), RATIO, 1.2)
+    yield Figure(f"{name}, 99th percentile", tail(took["plugin"]), "ms", 1.0)
+    yield Figure(f"{name}, 99th percentile, echo", tail(took["echo"]), "ms")
+    for subject, values in medians.items():
+        yield Figure(f"{name}, {subject}", statistics.median(values) / divisor, unit)
+    yield Figure(f"{name}, events dropped", lost, "events", 0.0)
+
+
 def blocks(node: Node, scale: Scale) -> Iterator[Figure]:
     """Yield the time of a `blockConnected` with 2 MB of block data."""
-    took: dict[str, list[float]] = {"echo": [], "plugin": []}
-    every: dict[str, list[float]] = {"echo": [], "plugin": []}
+    took: Rounds = {"echo": [], "plugin": []}
     with subjects.echo(node) as echo, subjects.plugin(node) as plugin:
         for _ in range(scale.rounds):
             for subject in (echo, plugin):
@@ -112,42 +124,28 @@ def blocks(node: Node, scale: Scale) -> Iterator[Figure]:
                 for _ in range(scale.blocks):
                     times += steps(node.burst(subject.subscriber, [call]))
                     time.sleep(0.01)  # blocks do not come back to back: let the plugin read the forwarded one
-                took[subject.name].append(statistics.median(times))
-                every[subject.name] += times
+                took[subject.name].append(times)
         lost = plugin.value("events_dropped_total")
-        wait_for(
-            lambda: plugin.value("blocks_connected_total") == scale.rounds * scale.blocks, "every block counted"
-        )
-    yield Figure("blockConnected of 2 MB, plugin / echo", ratio(took["plugin"], took["echo"]), RATIO, 1.2)
-    yield Figure("blockConnected of 2 MB, 99th percentile", percentile(every["plugin"], TAIL) / 1e3, "ms", 1.0)
-    yield Figure("blockConnected of 2 MB, 99th percentile, echo", percentile(every["echo"], TAIL) / 1e3, "ms")
-    for name, values in took.items():
-        yield Figure(f"blockConnected of 2 MB, {name}", statistics.median(values) / 1e3, "ms")
-    yield Figure("blockConnected of 2 MB, events dropped", lost, "events", 0.0)
+        sent = scale.rounds * scale.blocks
+        wait_for(lambda: plugin.value("blocks_connected_total") == sent, "every block counted")
+    yield from _figures("blockConnected of 2 MB", took, "ms", 1e3, lost)
 
 
 def mempool(node: Node, scale: Scale) -> Iterator[Figure]:
     """Yield the time of a `transactionAddedToMempool` at 1,000 per second, and whether the plugin keeps up."""
-    median: dict[str, list[float]] = {"echo": [], "plugin": []}
-    every: dict[str, list[float]] = {"echo": [], "plugin": []}
-    count = round(RATE * scale.rate_seconds / scale.rounds)
+    took: Rounds = {"echo": [], "plugin": []}
+    count, sent = round(RATE * scale.rate_seconds / scale.rounds), 0
     behind = 0.0
     with subjects.echo(node) as echo, subjects.plugin(node) as plugin:
-        for number in range(scale.rounds):
+        for _ in range(scale.rounds):
             for subject in (echo, plugin):
                 calls = [node.event(subject.subscriber, "transactionAddedToMempool")] * count
-                took = [nanoseconds / 1e3 for nanoseconds in node.paced(subject.subscriber, calls, RATE)]
-                median[subject.name].append(statistics.median(took))
-                every[subject.name] += took
-            began, sent = time.monotonic(), count * (number + 1)
+                times = node.paced(subject.subscriber, calls, RATE)
+                took[subject.name].append([nanoseconds / 1e3 for nanoseconds in times])
+            began, sent = time.monotonic(), sent + count
             wait_for(lambda sent=sent: plugin.value("mempool_tx_added_total") >= sent, "all counted")  # type: ignore[misc]
             behind = max(behind, time.monotonic() - began)
         lost = plugin.value("events_dropped_total")
     name = "transactionAddedToMempool at 1,000/s"
-    yield Figure(f"{name}, plugin / echo", ratio(median["plugin"], median["echo"]), RATIO, 1.2)
-    yield Figure(f"{name}, 99th percentile", percentile(every["plugin"], TAIL) / 1e3, "ms", 1.0)
-    yield Figure(f"{name}, 99th percentile, echo", percentile(every["echo"], TAIL) / 1e3, "ms")
-    for subject_name, values in median.items():
-        yield Figure(f"{name}, {subject_name}", statistics.median(values), "us")
-    yield Figure(f"{name}, events dropped", lost, "events", 0.0)
+    yield from _figures(name, took, "us", 1, lost)
     yield Figure(f"{name}, all counted after the last", behind, "s", LATE)

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,31 @@ SLOPES = {
     "mempool.svg": "growth: answer by the mempool's rate, ",
 }
 """The plots, and the prefix of the names of the figures with their slopes."""
+
+
+def program(name: str, target: str) -> Path:
+    """Return the program of that name, which make has found or built."""
+    variable = f"{name.upper()}_BINARY"
+    if not (path := os.environ.get(variable)):
+        raise SystemExit(f"error: {variable} is not set: start this with `make {target}`")
+    return Path(path)
+
+
+def version(binary: Path) -> str:
+    """Return the version that a program prints."""
+    done = subprocess.run([binary, "--version"], check=True, capture_output=True, text=True)
+    return next(word for word in (done.stdout or done.stderr).replace(",", " ").split() if word[0].isdigit())
+
+
+def canvas(path: Path, width: float) -> Any:
+    """Return an empty plot; saved with `metadata={"Date": None}`, the same data give the same file."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = path.name
+    from matplotlib.figure import Figure as Canvas
+
+    return Canvas(figsize=(width, 4.2), layout="constrained")
 
 
 def machine() -> list[Figure]:

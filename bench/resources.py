@@ -4,13 +4,12 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 
-from support.processes import Failure, resident
+from support.processes import resident, wait_until
 
 from bench import subjects
 from bench.driver import Node
-from bench.figures import RATIO, Figure, percentile, ratio
-from bench.scale import Scale
-from bench.subjects import Plugin, Subject
+from bench.figures import RATIO, Figure, Scale, percentile, ratio
+from bench.subjects import Plugin
 
 MB = 1e6
 HOUR_UTXO_BURSTS, HOUR_BURST = 6, 10_000  # six blocks; events of one (node-behaviour: about 10,000)
@@ -28,15 +27,15 @@ def processor_per_event(node: Node, scale: Scale) -> Iterator[Figure]:
         subjects.plugin(node, spin=0) as plugin,
         subjects.plugin(node, "--poll-interval", NEVER) as spinning,
     ):
-        by_name: dict[str, Subject] = {"pycapnp": pycapnp, "plugin": plugin, "polling busily": spinning}
-        for subject in by_name.values():
+        several = list(zip(cost.values(), (pycapnp, plugin, spinning), strict=True))
+        for _, subject in several:
             node.burst(subject.subscriber, node.coins(subject.subscriber, 1000))
         for _ in range(scale.rounds):
-            for name, subject in by_name.items():
+            for costs, subject in several:
                 calls = node.coins(subject.subscriber, scale.burst)
                 before = subjects.processor_seconds(*subject.pids)
                 node.burst(subject.subscriber, calls)
-                cost[name].append((subjects.processor_seconds(*subject.pids) - before) / len(calls) * 1e6)
+                costs.append((subjects.processor_seconds(*subject.pids) - before) / len(calls) * 1e6)
         ends = list(_spin_ends(node, spinning, scale.spin_ends))
         idle = list(_idle(spinning, scale.idle_seconds))
     yield Figure("processor per UTXO event, plugin / pycapnp", ratio(cost["plugin"], cost["pycapnp"]), RATIO, 0.5)
@@ -53,9 +52,7 @@ def _spin_ends(node: Node, plugin: Plugin, trials: int) -> Iterator[float]:
     for _ in range(trials):
         node.burst(plugin.subscriber, [call])
         began = time.perf_counter()
-        while not subjects.sleeps(plugin.guard):
-            if time.perf_counter() - began > 1:
-                raise Failure("the guard does not go to sleep")
+        wait_until(lambda: subjects.sleeps(plugin.pids[1]), 1, "the guard sleeps", pause=0)
         yield (time.perf_counter() - began) * 1e3
         time.sleep(MAKES_SLEEP)
 

@@ -8,9 +8,8 @@ from support.processes import proportional
 
 from bench import subjects
 from bench.driver import Node, wait_for
-from bench.figures import RATIO, Figure, ratio, steps
-from bench.scale import Scale
-from bench.subjects import Plugin, Subject
+from bench.figures import RATIO, Figure, Scale, ratio, steps
+from bench.subjects import Plugin
 
 MB = 1e6
 FURTHER_CLIENTS = 3
@@ -18,21 +17,24 @@ FURTHER_CLIENTS = 3
 
 def standing(node: Node, scale: Scale) -> Iterator[Figure]:
     """Yield the time per UTXO event in bursts through either guard, and the memory of further clients."""
-    with ExitStack() as stack:
-        by_name: dict[str, Subject] = {"own guard": stack.enter_context(subjects.plugin(node))}
-        guard = stack.enter_context(subjects.standing_guard(node))
-        by_name["standing guard"] = stack.enter_context(subjects.plugin(node, guard=guard))
-        calls = {name: node.coins(subject.subscriber, scale.burst) for name, subject in by_name.items()}
-        mean: dict[str, list[float]] = {name: [] for name in by_name}
-        for name, subject in by_name.items():
-            node.burst(subject.subscriber, calls[name][:1000])
-        for number in range(scale.rounds):
-            for name in sorted(by_name, reverse=bool(number % 2)):
-                took = steps(node.burst(by_name[name].subscriber, calls[name]))
-                mean[name].append(statistics.fmean(took))
-    yield Figure(
-        "UTXO event, standing guard / own guard", ratio(mean["standing guard"], mean["own guard"]), RATIO, 1.05
-    )
+    mean: dict[str, list[float]] = {"own guard": [], "standing guard": []}
+    with (
+        subjects.plugin(node) as own,
+        subjects.standing_guard(node) as guard,
+        subjects.plugin(node, guard=guard) as behind,
+    ):
+        several = [
+            (times, plugin, node.coins(plugin.subscriber, scale.burst))
+            for times, plugin in zip(mean.values(), (own, behind), strict=True)
+        ]
+        for _, plugin, calls in several:
+            node.burst(plugin.subscriber, calls[:1000])
+        for _ in range(scale.rounds):
+            for times, plugin, calls in several:
+                times.append(statistics.fmean(steps(node.burst(plugin.subscriber, calls))))
+            several.reverse()
+    figure = "UTXO event, standing guard / own guard"
+    yield Figure(figure, ratio(mean["standing guard"], mean["own guard"]), RATIO, 1.05)
     for name, values in mean.items():
         yield Figure(f"UTXO event, {name}", statistics.median(values), "us")
     yield from _further_clients(node, scale)
@@ -45,7 +47,7 @@ def _further_clients(node: Node, scale: Scale) -> Iterator[Figure]:
         plugins: list[Plugin] = []
 
         def taken() -> float:
-            return sum(map(proportional, guard.pids)) / MB
+            return sum(map(proportional, [guard.pid, *guard.relays])) / MB
 
         def serve() -> float:
             """Add a client, which gets UTXO events, and return the memory of all."""
@@ -58,7 +60,7 @@ def _further_clients(node: Node, scale: Scale) -> Iterator[Figure]:
         further = [serve() for _ in range(FURTHER_CLIENTS)][-1]
         for plugin in plugins:
             node.burst(plugin.subscriber, [node.event(plugin.subscriber, "blockConnected")])
-            wait_for(lambda plugin=plugin: plugin.value("blocks_connected_total") == 1, "the block")  # type: ignore[misc]
+        wait_for(lambda: all(each.value("blocks_connected_total") == 1 for each in plugins), "the block")
         kept = (taken() - further) / len(plugins)
     name = "memory of a standing guard"
     yield Figure(f"{name}, each further client", (further - one) / FURTHER_CLIENTS, "MB", 4.0)

@@ -2,21 +2,21 @@
 
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from support.nodes import PROGRAM, read_line
 from support.processes import Process, children, state
+from support.standing import StandingGuard
 
 from bench.driver import CHAIN, TRACE, Node, Subscriber, wait_for
 
 HERE: Final = Path(__file__).resolve().parent
-PROGRAM: Final = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
-"""The installed plugin."""
 
 SPIN_MICROSECONDS: Final = 300
 BUSY_SECONDS: Final = 10.0
@@ -25,21 +25,14 @@ QUIET_SECONDS: Final = 0.3
 
 def processor_seconds(*pids: int) -> float:
     """Return what processes have used of the processors, all threads, user and system."""
-    nanoseconds = 0
-    for pid in pids:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            nanoseconds += int((task / "schedstat").read_text().split()[0])
-    return nanoseconds / 1e9
+    tasks = (task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir())
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def wakes(pid: int) -> int:
     """Return how often a process's threads have slept, and so been woken."""
-    count = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for line in (task / "status").read_text().splitlines():
-            if line.startswith("voluntary_ctxt_switches"):
-                count += int(line.split()[1])
-    return count
+    lines = (line for task in Path(f"/proc/{pid}/task").iterdir() for line in (task / "status").open())
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
 def sleeps(pid: int) -> bool:
@@ -55,30 +48,22 @@ class Subject:
         self.name = name
         self.process = process
         self.subscriber = subscriber
-
-    @property
-    def pids(self) -> list[int]:
+        self.pids = [process.pid]
         """The processes that do its work."""
-        return [self.process.pid]
 
 
 class Plugin(Subject):
     """The plugin and its guard."""
 
-    def __init__(self, name: str, process: Process, subscriber: Subscriber) -> None:
-        """Read its output while `reading` is set."""
-        super().__init__(name, process, subscriber)
-        self.guard = 0
+    def __init__(self, process: Process, subscriber: Subscriber, guard: list[int]) -> None:
+        """Read its output while `reading` is set; `guard` is the process of its guard, if there is one."""
+        super().__init__("plugin", process, subscriber)
+        self.pids += guard
         self.values: dict[str, float] = {}
         self.emissions = 0
         self.reading = threading.Event()
         self.reading.set()
         threading.Thread(target=self._read, daemon=True).start()
-
-    @property
-    def pids(self) -> list[int]:
-        """The plugin and the guard."""
-        return [self.process.pid, self.guard]
 
     def emit(self) -> None:
         """Have it write the whole set, as Telegraf does with signal = "STDIN"."""
@@ -93,34 +78,31 @@ class Plugin(Subject):
         return self.values.get(name, 0.0)
 
     def _read(self) -> None:
-        batch: dict[str, float] = {}
-        stamp = ""
+        stamp = 0
         for line in self.process.reader:
             self.reading.wait()
-            _, fields, time_text = line.decode().rstrip("\n").split(" ")
-            if time_text != stamp:
-                stamp, batch = time_text, {}
-            for field in fields.split(","):
-                name, _, text = field.partition("=")
-                batch[name] = batch.get(name, 0.0) + float(text.removesuffix("i"))
+            time, series = read_line(line.decode().rstrip("\n"))
+            if time != stamp:
+                batch, stamp = defaultdict[str, float](float), time
+            for (name, _), number in series.items():
+                batch[name] += number
             if "up" in batch:
                 self.values = batch
-            if fields.startswith("up=") or ",up=" in fields or "up=" in fields.split(",")[0]:
-                self.emissions += 1
+            self.emissions += any(name == "up" for name, _ in series)
+
+
+def running(node: Node, *command: str | Path) -> Process:
+    """Return a process, not yet started, that finds nothing but what is installed."""
+    without_checkout = {"PYTHONPATH": ""}
+    return Process(command, node.path.parent, stdin=subprocess.PIPE, reads=True, environment=without_checkout)
 
 
 @contextmanager
-def echo(node: Node) -> Iterator[Subject]:
-    """Run `echo`."""
-    with running(node, sys.executable, "-I", "-S", HERE / "echo.py", node.path) as process:
-        yield Subject("echo", process, node.accepted())
-
-
-@contextmanager
-def busy_echo(node: Node) -> Iterator[Subject]:
-    """Run `echo` without a pause: it takes a processor for itself, so only while it is measured."""
-    with running(node, sys.executable, "-I", "-S", HERE / "echo.py", node.path, "busy") as process:
-        yield Subject("busy echo", process, node.accepted())
+def echo(node: Node, *, busy: bool = False) -> Iterator[Subject]:
+    """Run `echo`; a busy one takes a processor for itself, so only while it is measured."""
+    options = ["busy"] if busy else []
+    with running(node, sys.executable, "-I", "-S", HERE / "echo.py", node.path, *options) as process:
+        yield Subject("busy echo" if busy else "echo", process, node.accepted())
 
 
 @contextmanager
@@ -133,42 +115,14 @@ def pycapnp(node: Node) -> Iterator[Subject]:
         yield Subject("pycapnp", process, subscriber)
 
 
-class StandingGuard:
-    """A standing guard, and where it listens."""
-
-    def __init__(self, process: Process, path: Path) -> None:
-        """Hold one that runs."""
-        self.process = process
-        self.path = path
-
-    @property
-    def relays(self) -> list[int]:
-        """The processes that each serve a client, the last one last."""
-        return sorted(children(self.process.pid))
-
-    @property
-    def pids(self) -> list[int]:
-        """All its processes."""
-        return [self.process.pid, *self.relays]
-
-
-@contextmanager
-def standing_guard(node: Node) -> Iterator[StandingGuard]:
-    """Run the installed plugin's standing guard."""
-    path = node.path.with_name("guard.sock")
-    with running(node, PROGRAM, "guard", "--listen", path, node.path) as process:
-        wait_for(path.exists, "a standing guard")
-        yield StandingGuard(process, path)
+def standing_guard(node: Node) -> StandingGuard:
+    """Return the installed plugin's standing guard, not yet started."""
+    return StandingGuard(node.path, node.path.with_name("guard.sock"), node.path.parent)
 
 
 @contextmanager
 def plugin(
-    node: Node,
-    *options: str,
-    spin: int | None = None,
-    busy: bool = False,
-    traced: bool = True,
-    guard: StandingGuard | None = None,
+    node: Node, *options: str, spin: int | None = None, busy: bool = False, guard: StandingGuard | None = None
 ) -> Iterator[Plugin]:
     """Run the installed plugin, subscribed; changed where `spin` (in microseconds) or `busy` says so.
 
@@ -178,21 +132,9 @@ def plugin(
     if spin is not None or busy:
         changes = [str(SPIN_MICROSECONDS if spin is None else spin), str(BUSY_SECONDS)]
         command = [sys.executable, "-P", HERE / "plugin.py", *changes]
-    others = [] if guard is None else guard.relays
-    with running(node, *command, *options, node.path if guard is None else guard.path) as process:
+    others = set(guard.relays) if guard else set()
+    with running(node, *command, *options, guard.socket if guard else node.path) as process:
         subscriber = node.accepted()
-        subject = Plugin("plugin", process, subscriber)
-        wanted = {CHAIN, TRACE} if traced else {CHAIN}
-        wait_for(lambda: wanted <= subscriber.callbacks.keys(), "the plugin's subscriptions")
-        if guard is not None:
-            (subject.guard,) = set(guard.relays) - set(others)
-        elif "--no-guard" not in options:
-            (subject.guard,) = children(process.pid)
+        wait_for(lambda: {CHAIN, TRACE} <= subscriber.callbacks.keys(), "the plugin's subscriptions")
         time.sleep(QUIET_SECONDS)
-        yield subject
-
-
-def running(node: Node, *command: str | Path) -> Process:
-    """Return a process, not yet started, that finds nothing but what is installed."""
-    without_checkout = {"PYTHONPATH": ""}
-    return Process(command, node.path.parent, stdin=subprocess.PIPE, reads=True, environment=without_checkout)
+        yield Plugin(process, subscriber, list(set(guard.relays) - others) if guard else children(process.pid))

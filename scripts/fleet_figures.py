@@ -1,7 +1,7 @@
 """What a fleet costs, as tables: from bench/fleet.json, which `make bench-fleet` writes."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ HALF_THE_TIMEOUT: Final = 5.0
 
 Results = Mapping[str, Any]
 Size = Mapping[str, int]
+Cost = Mapping[str, float]
 
 
 def load() -> Results:
@@ -60,42 +61,44 @@ def _sum(sizes: Sequence[Size]) -> Size:
 def central_table(results: Results | None = None) -> str:
     """Return the measured cost of a central Telegraf and its Prometheus, with where and with what."""
     results = results or load()
-    heads = (
-        "nodes",
-        "interval",
-        "lines a second",
-        "Telegraf: of one core",
-        "memory",
-        "lines dropped",
-        "page",
-        "processor time of a page",
-        "scrape: median, longest",
-        "series",
-        "Prometheus: of one core",
-        "memory",
-    )
+    rows = [tuple(show(cost) for _, show in COLUMNS) for cost in results["costs"].values()]
     machine = results["machine"]
     where = f"With {' and '.join(results['versions'])}, on {machine['machine']}, {machine['system']}."
-    return "\n".join([table(heads, *map(_central, results["costs"].values())), "", where])
+    return "\n".join([table(tuple(head for head, _ in COLUMNS), *rows), "", where])
 
 
-def _central(cost: Mapping[str, float]) -> tuple[str, ...]:
-    batch = f", batches of {cost['batch']:,}" if cost["batch"] else ""
+def _interval(cost: Cost) -> str:
+    return f"{cost['interval']:g} s" + (f", batches of {cost['batch']:,}" if cost["batch"] else "")
+
+
+def _scrape(cost: Cost) -> str:
     failed = f", {cost['scrapes_failed']} failed" if cost["scrapes_failed"] else ""
-    return (
-        f"{cost['nodes']:,}",
-        f"{cost['interval']:g} s{batch}",
-        f"{cost['lines_per_second']:,.0f}",
-        _percent(cost["telegraf_share"]),
-        _megabytes(cost["telegraf_memory"]),
-        f"{cost['dropped']:,}",
-        _megabytes(cost["page_bytes"]) if cost["page_bytes"] else "cut off",
-        f"{cost['page_processor']:.2f} s",
-        f"{cost['scrape_median']:.2f} s, {cost['scrape_longest']:.2f} s{failed}",
-        f"{cost['series']:,}",
-        _percent(cost["prometheus_share"]),
-        _megabytes(cost["prometheus_memory"]),
-    )
+    return f"{cost['scrape_median']:.2f} s, {cost['scrape_longest']:.2f} s{failed}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.2g} %"
+
+
+def _megabytes(size: float) -> str:
+    return f"{float(f'{size / 1e6:.2g}'):g} MB"
+
+
+COLUMNS: Final[Sequence[tuple[str, Callable[[Cost], str]]]] = (
+    ("nodes", lambda cost: f"{cost['nodes']:,}"),
+    ("interval", _interval),
+    ("lines a second", lambda cost: f"{cost['lines_per_second']:,.0f}"),
+    ("Telegraf: of one core", lambda cost: _percent(cost["telegraf_share"])),
+    ("memory", lambda cost: _megabytes(cost["telegraf_memory"])),
+    ("lines dropped", lambda cost: f"{cost['dropped']:,}"),
+    ("page", lambda cost: _megabytes(cost["page_bytes"]) if cost["page_bytes"] else "cut off"),
+    ("processor time of a page", lambda cost: f"{cost['page_processor']:.2f} s"),
+    ("scrape: median, longest", _scrape),
+    ("series", lambda cost: f"{cost['series']:,}"),
+    ("Prometheus: of one core", lambda cost: _percent(cost["prometheus_share"])),
+    ("memory", lambda cost: _megabytes(cost["prometheus_memory"])),
+)
+"""The cost of a case, column by column."""
 
 
 def limits_table(results: Results | None = None) -> str:
@@ -132,11 +135,3 @@ def costs(results: Results) -> tuple[float, float]:
 
 def _about(number: float) -> str:
     return f"{float(f'{number:.2g}'):,.0f}"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.2g} %"
-
-
-def _megabytes(size: float) -> str:
-    return f"{float(f'{size / 1e6:.2g}'):g} MB"

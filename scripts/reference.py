@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import fleet_figures
-import guard_allowed
-import guard_states
 
 from telegraf_bitcoin_ipc.collect.dialect import RPC, Call, Dialect, Followed
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, GROUPS, MEASUREMENT
 from telegraf_bitcoin_ipc.config import DEFAULT_GROUPS, OPTIONS, Config, Option
+from telegraf_bitcoin_ipc.guard.subscriptions import LIVE, TRANSITIONS, Change, State
 from telegraf_bitcoin_ipc.ipc import catalogue
+from telegraf_bitcoin_ipc.ipc.allowlist import calls
 from telegraf_bitcoin_ipc.ipc.catalogue import switch, table
 from telegraf_bitcoin_ipc.ipc.dialects import READ_ONLY, STOCK, TRACING
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
@@ -149,6 +149,40 @@ def _modules() -> Iterator[tuple[str, str]]:
             yield f"**`{name.removesuffix('__init__.py')}`**", f"**{text}**"
 
 
+def allowed_calls() -> str:
+    """Return the guard's module of what may be called: it cannot import the dialects from which that is made."""
+    return "\n".join(
+        [
+            '"""What a client may call. Made from schema and dialects by `make reference`: do not edit it."""',
+            "",
+            "CALLS = {",
+            *(f'    (0x{interface:016X}, {method}): "{name}",' for (interface, method), name in calls().items()),
+            "}",
+            '"""The name of each method that may be called, by the id of its interface and its ordinal."""',
+            "",
+            "JSON_RPC = {",
+            *(f'    "{method}",' for method in READ_ONLY),
+            "}",
+            '"""The JSON-RPC methods that may be called; all are read-only."""',
+            "",
+        ]
+    )
+
+
+def life_of_a_subscription() -> str:
+    """Return its states and their transitions as a Mermaid diagram, and two tables; a star marks a live state."""
+    arrows = [f"{state.name} --> {after.name}: {change.name}" for (state, change), after in TRANSITIONS.items()]
+    ends = f"[*] --> {State.ASKED.name}", f"{State.GONE.name} --> [*]"
+    states = [f"| `{state.name}`{' *' if state in LIVE else ''} | {state.value} |" for state in State]
+    changes = [f"| `{change.name}` | {change.value} |" for change in Change]
+    parts = [
+        ["```mermaid", "stateDiagram-v2", *(f"    {line}" for line in (ends[0], *arrows, ends[1])), "```"],
+        ["| state | |", "|---|---|", *states],
+        ["| change | |", "|---|---|", *changes],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
 MIGRATION: Final = tuple(
     name
     for name, exporter in EXPORTERS.items()
@@ -167,7 +201,7 @@ PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
         "central": fleet_figures.central_table,
         "limits": fleet_figures.limits_table,
     },
-    "docs/guard.md": {"states": guard_states.life},
+    "docs/guard.md": {"states": life_of_a_subscription},
     "docs/migration.md": {name: partial(migration_table, name) for name in MIGRATION},
 }
 """The generated parts of each page, by their names."""
@@ -175,7 +209,7 @@ PARTS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
 
 def files() -> dict[str, str]:
     """Return, by path, the text that each file with a generated part should have."""
-    made = {EXAMPLE: example_config(), ALLOWED: guard_allowed.module()}
+    made = {EXAMPLE: example_config(), ALLOWED: allowed_calls()}
     for page, parts in PARTS.items():
         text = (ROOT / page).read_text()
         for name, part in parts.items():

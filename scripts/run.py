@@ -14,14 +14,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from subprocess import CalledProcessError
+from typing import NamedTuple
 
 sys.path += [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "tests")]
 
-from run_nodes import DIALECT_OF, FIRST_ANSWER_SECONDS, FallingNode, Watched, real_node, start_simulated_nodes
 from running import DEFAULT_ADDRESS, Endpoint, Processes, Stopped, StopRequest, say, tool
-from support.nodes import PROGRAM
+from support.nodes import PROGRAM, SimulatedNode
 from support.processes import Failure, get
 from support.prometheus import Prometheus
 from support.telegraf import Telegraf, configuration
@@ -31,14 +32,67 @@ DEMO_OPTIONS = ("--poll-interval", "2", "--emit-interval", "2")  # a person watc
 SCRAPE_INTERVAL = "2s"
 NODE_TIMELINE = ("--block-interval", "5", "--tx-rate", "5", "--reorg-every", "10")
 FALL_SECONDS = 60.0
+DOWN_SHARE = 1 / 3  # of the time between two falls
+FIRST_ANSWER_SECONDS = 60.0
 PROGRESS_SECONDS = 5.0
 PAUSE_SECONDS = 0.2
 SAMPLES_SHOWN = 25
+SOCKET_PATH_BYTES = 107  # sockaddr_un's, less the final zero
+
+DIALECT_OF = {
+    "alpha": "tracing",
+    "beta": "stock-chain",
+    "gamma": "stock",
+    "delta": "stock-31",
+    "epsilon": "chain",
+    "zeta": "stock-30",
+}
+"""Several simulated nodes by their tag `node`, in the order in which they are taken: each of another kind."""
 
 
-def samples_of(page: str | None) -> list[str] | None:
-    """The plugin's sample lines on a page, or None without one."""
-    return None if page is None else [line for line in page.splitlines() if line.startswith("bitcoin_")]
+class Watched(NamedTuple):
+    """A node that a plugin watches: what the last lines call it, the plugin's options for it, and its process."""
+
+    socket: Path
+    label: str = "node"
+    options: tuple[str, ...] = ()
+    process: SimulatedNode | None = None
+
+
+def simulated_nodes(processes: Processes, directory: Path, count: int, timeline: Sequence[str]) -> list[Watched]:
+    """Start `count` simulated nodes, each of another kind, and wait until they listen; a single one is unnamed."""
+    if count == 1:
+        return [Watched(directory / "node.sock", process=simulated(processes, directory, "simnode", timeline))]
+    nodes = []
+    for name, dialect in islice(DIALECT_OF.items(), count):
+        node = simulated(processes, directory, name, ["--dialect", dialect, *timeline])
+        nodes.append(Watched(node.socket, f"{name} ({dialect})", ("--tag", f"node={name}"), node))
+    return nodes
+
+
+def simulated(processes: Processes, directory: Path, name: str, options: Sequence[str]) -> SimulatedNode:
+    """Start a simulated node."""
+    path = directory / ("node.sock" if name == "simnode" else f"{name}.sock")
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+        raise Failure(f"A socket's path may not be as long as {path}: set TMPDIR to a shorter one.")
+    say(f"Starting a simulated node on {path}.")
+    return processes.start(SimulatedNode(path, directory, *options, script=False, name=name))
+
+
+def real_node(node_socket: Path) -> Watched:
+    """Print which real node is watched; raise Failure if it cannot be watched."""
+    say(f"Watching the node on {node_socket}.")
+    try:
+        node_socket.stat()
+    except PermissionError as error:
+        raise Failure(f"{node_socket} cannot be reached by this user: {error.strerror}.") from error
+    except OSError:
+        wait = f"{FIRST_ANSWER_SECONDS:.0f} s"
+        say(f"There is no such socket yet: the plugin waits for it, and this script for {wait}.")
+    else:
+        if not node_socket.is_socket():
+            raise Failure(f"{node_socket} is no socket. A node makes one when it is started with -ipcbind=unix.")
+    return Watched(node_socket)
 
 
 def require_plugin() -> None:
@@ -65,13 +119,14 @@ def first_samples(endpoint: Endpoint, telegraf: Telegraf, nodes: int, stop: Stop
     def up() -> list[str] | None:
         nonlocal said
         stop.check()
-        samples = samples_of(get(f"{endpoint.url}/metrics"))
-        if samples and sum(re.match(r"bitcoin_up(\{.*\})? 1$", line) is not None for line in samples) == nodes:
+        page = get(f"{endpoint.url}/metrics")
+        samples = [line for line in (page or "").splitlines() if line.startswith("bitcoin_")]
+        if sum(re.match(r"bitcoin_up(\{.*\})? 1$", line) is not None for line in samples) == nodes:
             return samples
         if (now := time.monotonic()) - said > PROGRESS_SECONDS:
             said = now
             who = "the node is not" if nodes == 1 else "not all nodes are"
-            state = "no answer yet" if samples is None else f"Telegraf answers, but {who} up"
+            state = "no answer yet" if page is None else f"Telegraf answers, but {who} up"
             say(f"Waiting for the first metrics ({now - began:.0f} s of {FIRST_ANSWER_SECONDS:.0f}): {state}.")
         return None
 
@@ -89,9 +144,9 @@ def show(samples: list[str]) -> None:
 
 
 def start_prometheus(
-    processes: Processes, binary: Path, directory: Path, metrics: Endpoint, endpoint: Endpoint
-) -> Prometheus:
-    """Start Prometheus."""
+    processes: Processes, binary: Path, directory: Path, metrics: Endpoint, endpoint: Endpoint, nodes: int
+) -> None:
+    """Start Prometheus, and wait until it has scraped that number of nodes."""
     say(f"Starting Prometheus on {endpoint.address}.")
     pages = os.environ.get("PROMETHEUS_PAGES")
     prometheus = Prometheus(
@@ -103,20 +158,16 @@ def start_prometheus(
         address=endpoint.target,
         listen=endpoint.address,
     )
-    return processes.start(prometheus)
-
-
-def wait_until_scraped(prometheus: Prometheus, nodes: int, stop: StopRequest) -> None:
-    """Wait until Prometheus has scraped that number of nodes."""
+    processes.start(prometheus)
 
     def scraped() -> bool:
-        stop.check()
+        processes.stop_request.check()
         return len(prometheus.query("bitcoin_up")) == nodes
 
     prometheus.wait_until(scraped, "bitcoin_up in Prometheus", FIRST_ANSWER_SECONDS)
 
 
-def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, processes: Processes) -> None:
+def run(arguments: argparse.Namespace, directory: Path, processes: Processes) -> None:
     """Start everything, print the first metrics, and run until a signal; with --once, stop then."""
     endpoint = Endpoint(arguments.address, "Telegraf", "address")
     endpoint.require_free()
@@ -130,16 +181,15 @@ def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, proce
     require_plugin()
     telegraf_binary = tool("telegraf", "run")
     if arguments.socket is None:
-        nodes = start_simulated_nodes(processes, directory, arguments.nodes, timeline)
+        nodes = simulated_nodes(processes, directory, arguments.nodes, timeline)
     else:
         nodes = [real_node(arguments.socket.absolute())]
     say("Starting Telegraf.")
     text = telegraf_configuration(arguments.address, nodes, options)
     telegraf = processes.start(Telegraf(telegraf_binary, text, directory))
-    show(first_samples(endpoint, telegraf, len(nodes), stop))
+    show(first_samples(endpoint, telegraf, len(nodes), processes.stop_request))
     if prometheus is not None:
-        server = start_prometheus(processes, prometheus_binary, directory, endpoint, prometheus)
-        wait_until_scraped(server, len(nodes), stop)
+        start_prometheus(processes, prometheus_binary, directory, endpoint, prometheus, len(nodes))
     say(f"Everything runs. Configuration and logs: {directory}  Stop: Ctrl-C")
     width = max(10, *(len(node.label) for node in nodes))
     for node in nodes:
@@ -148,18 +198,31 @@ def run(arguments: argparse.Namespace, directory: Path, stop: StopRequest, proce
     if prometheus is not None:
         say(f"  {'Prometheus':{width}}  {prometheus.url}/graph")
     if not arguments.once:
-        live(nodes, arguments.fall_every, processes, stop)
+        live(nodes, arguments.fall_every, processes)
 
 
-def live(nodes: Sequence[Watched], fall_every: float, processes: Processes, stop: StopRequest) -> None:
-    """Go on until a signal; meanwhile the last of several nodes goes down and comes back."""
-    last = nodes[-1].process
-    falling = FallingNode(last, processes, fall_every) if len(nodes) > 1 and last else None
+def live(nodes: Sequence[Watched], every: float, processes: Processes) -> None:
+    """Go on until a signal; the last of several nodes is killed and started again meanwhile, over and over."""
+    falling = nodes[-1].process if len(nodes) > 1 else None
+    down = every * DOWN_SHARE
+    due = time.monotonic() + every - down
+    if falling:
+        say(f"Node {falling.name} goes down every {every:g} s, and comes back {down:g} s later.")
     while True:
         processes.require_alive()
-        stop.check()
-        if falling:
-            falling.step()
+        processes.stop_request.check()
+        if falling and time.monotonic() >= due:
+            now = time.strftime("%H:%M:%S")
+            if falling.running:
+                say(f"{now} Node {falling.name} goes down.")
+                processes.down.add(falling)
+                falling.kill()
+                due = time.monotonic() + down
+            else:
+                falling.start()
+                processes.down.remove(falling)
+                say(f"{now} Node {falling.name} is back.")
+                due = time.monotonic() + every - down
         time.sleep(PAUSE_SECONDS)
 
 
@@ -217,9 +280,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = StopRequest()
     try:
         with temporary_directory() as directory, ExitStack() as stack:
-            processes = Processes(stack)
+            processes = Processes(stack, stop)
             with suppress(Stopped):
-                run(parsed, Path(directory), stop, processes)
+                run(parsed, Path(directory), processes)
             processes.stop()
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)

@@ -56,10 +56,12 @@ class StopRequest:
 class Processes:
     """The processes that were started; they are stopped in the reverse order."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, stop_request: StopRequest) -> None:
         self._stack = stack
+        self.stop_request = stop_request
         self._started: list[Process] = []
-        self._killed: set[Process] = set()
+        self.down: set[Process] = set()
+        """Those that were killed on purpose."""
 
     def start(self, process: ProcessT) -> ProcessT:
         """Start one."""
@@ -68,25 +70,15 @@ class Processes:
         self._started.append(process)
         return process
 
-    def kill(self, process: Process) -> None:
-        """Kill one of them: it may be down from now on, until it is started again."""
-        self._killed.add(process)
-        process.kill()
-
-    def start_again(self, process: Process) -> None:
-        """Start one that was killed."""
-        process.start()
-        self._killed.remove(process)
-
     def require_alive(self) -> None:
         """Raise Failure if one has ended."""
         for process in self._started:
-            if process not in self._killed and not process.running:
+            if process not in self.down and not process.running:
                 raise Failure(f"{process.name} has ended, which it should not have.\n{process.log}")
 
     def stop(self) -> None:
         """Stop all; raise Failure if one ended badly."""
-        for process in reversed([each for each in self._started if each not in self._killed]):
+        for process in reversed([each for each in self._started if each not in self.down]):
             say(f"Stopping {process.name}.")
             if process.stop() not in (0, -signal.SIGTERM):
                 raise Failure(f"{process.name} ended badly.\n{process.log}")

@@ -7,6 +7,7 @@ Heights, counts and events of the SVG are the same at every run; times and trans
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import random
@@ -87,19 +88,18 @@ async def watched(node: Path) -> RenderableType:
 
 def svg(screen: RenderableType) -> str:
     """Return a screen as SVG, in any monospace font that is installed."""
-    with open(os.devnull, "w") as nowhere:
-        console = Console(
-            file=nowhere,
-            record=True,
-            width=COLUMNS,
-            height=LINES,
-            force_terminal=True,
-            color_system="truecolor",
-            highlight=False,
-            markup=False,
-        )
-        console.print(screen)
-        picture = console.export_svg(title="telegraf-bitcoin-ipc top", unique_id="top")
+    console = Console(
+        file=io.StringIO(),
+        record=True,
+        width=COLUMNS,
+        height=LINES,
+        force_terminal=True,
+        color_system="truecolor",
+        highlight=False,
+        markup=False,
+    )
+    console.print(screen)
+    picture = console.export_svg(title="telegraf-bitcoin-ipc top", unique_id="top")
     return re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL).replace("Fira Code, ", "")
 
 
@@ -138,22 +138,25 @@ def main() -> None:
     """Make all pictures; the demo lives on meanwhile."""
     chromium()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of every `with`
-    DOCS.mkdir(exist_ok=True)
     metrics, prometheus = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    demo = ROOT / "scripts" / "run.py"
+    demo = [
+        sys.executable,
+        "-P",
+        str(ROOT / "scripts" / "run.py"),
+        "--address",
+        metrics,
+        "--prometheus",
+        prometheus,
+    ]
     with tempfile.TemporaryDirectory(prefix="tbi-") as name:
         directory = Path(name)
         began = time.monotonic()
-        command = [sys.executable, "-P", str(demo), "--address", metrics, "--prometheus", prometheus]
-        with Process(command, directory, name="demo") as running:
+        with Process(demo, directory, name="demo") as running:
             print(f"screenshots: top, {LIFE_SECONDS} s of a simulated node", file=sys.stderr)
             picture_of_top(directory)
-            if not running.running:
-                raise SystemExit(f"error: {running.log}")
             print(f"screenshots: Prometheus, {GRAPH_SECONDS} s of the demo", file=sys.stderr)
-            time.sleep(max(began + GRAPH_SECONDS - time.monotonic(), 0))
-            if not running.running:
-                raise SystemExit(f"error: {running.log}")
+            done = began + GRAPH_SECONDS
+            running.wait_until(lambda: time.monotonic() > done, "it was long enough", 2 * GRAPH_SECONDS)
             for graph, expression in GRAPHS.items():
                 picture_of_graph(prometheus, graph, expression, directory)
     for path in sorted(DOCS.iterdir()):

@@ -1,6 +1,6 @@
 """Watch a busy simulated node for some minutes: does the guard's memory stay as it is, and is every event counted?
 
-Standard library only. Run by `make soak`, with the Python of the virtual environment that holds the plugin.
+Run by `make soak`, with the Python of the virtual environment that holds the plugin.
 Exit status 1 if the guard's memory in the last quarter is more than 1 MiB above that in the second one, if the
 node counted an abort, or if what it delivered and what the plugin shows differ at the end.
 """
@@ -20,7 +20,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 from support.counts import differences
 from support.nodes import Plugin, SimulatedNode
-from support.processes import STOP_SECONDS, Failure, children, resident
+from support.processes import children, resident
 
 LOAD = ("--block-interval", "1", "--reorg-every", "5")
 GROWTH_BYTES = 1 << 20
@@ -32,68 +32,45 @@ def sampled(seconds: float, node: SimulatedNode, plugin: Plugin) -> list[tuple[i
     (guard,) = children(plugin.pid)
     while (left := end - time.monotonic()) > 0:
         for process in (node, plugin):
-            if not process.running:
-                raise Failure(f"{process.name} has ended\n{process.log}")
-        if children(plugin.pid) != [guard]:
-            raise Failure(f"the guard is not the same any more\n{plugin.log}")
+            assert process.running, f"{process.name} has ended\n{process.log}"
+        assert children(plugin.pid) == [guard], f"the guard is not the same any more\n{plugin.log}"
         samples.append((resident(guard), resident(plugin.pid)))
         time.sleep(min(left, 1.0))
     return samples
-
-
-def quarters(samples: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """The samples in four parts."""
-    bounds = [len(samples) * quarter // 4 for quarter in range(5)]
-    return [samples[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 def table(parts: list[list[tuple[int, int]]]) -> str:
     """The memory by quarter."""
     lines = [f"{'quarter':>8} {'samples':>8} {'guard KiB':>20} {'plugin KiB':>20}"]
     for number, part in enumerate(parts, 1):
-        cells = []
-        for sizes in zip(*part, strict=True):
-            kib = [size // 1024 for size in sizes]
-            cells.append(f"{min(kib)} {statistics.median(kib):.0f} {max(kib)}")
+        kib = [[size // 1024 for size in sizes] for sizes in zip(*part, strict=True)]
+        cells = [f"{min(each)} {statistics.median(each):.0f} {max(each)}" for each in kib]
         lines.append(f"{number:>8} {len(part):>8} {cells[0]:>20} {cells[1]:>20}")
     return "\n".join([*lines, "(least, median, most)"])
 
 
-def soak(seconds: float, tx_rate: float, directory: Path) -> list[str]:
-    """Run it, print what was seen, and return the complaints."""
+def soak(seconds: float, tx_rate: float, directory: Path) -> None:
+    """Run it, and print what was seen; raises AssertionError if something is wrong."""
     path = directory / "node.sock"
     with (
         SimulatedNode(path, directory, *LOAD, "--tx-rate", str(tx_rate), script=False) as node,
         Plugin(path, directory, "--poll-interval", "1", "--emit-interval", "1") as plugin,
     ):
         plugin.logged("subscribed: utxo_cache")
-        parts = quarters(sampled(seconds, node, plugin))
+        samples = sampled(seconds, node, plugin)
+        bounds = [len(samples) * quarter // 4 for quarter in range(5)]
+        parts = [samples[start:end] for start, end in itertools.pairwise(bounds)]
         print(table(parts))
-        status = node.stop()
-        return [*miscounts(node, plugin), *growth(parts)] + (
-            [] if (status, node.totals["action"]) == (0, "stopped") else [f"the node ended badly\n{node.log}"]
+        status, totals = node.stop(), node.totals
+        print(
+            f"{sum(totals['delivered'].values())} events, the slowest answer took "
+            f"{1000 * totals['slowest_callback_seconds']:.1f} ms, {totals['slow_callbacks']} took over 50 ms."
         )
-
-
-def miscounts(node: SimulatedNode, plugin: Plugin) -> list[str]:
-    """Wait until the plugin has counted all that the node delivered; return what it has not."""
-    totals = node.totals
-    print(
-        f"{sum(totals['delivered'].values())} events, the slowest answer took "
-        f"{1000 * totals['slowest_callback_seconds']:.1f} ms, {totals['slow_callbacks']} took over 50 ms."
-    )
-    try:
-        plugin.shows(lambda series: not differences(series, node), "equal totals", STOP_SECONDS)
-    except Failure:
-        found = differences(plugin.latest, node)
-        return [f"{name}: {shown}, and the node delivered {sent}" for name, (shown, sent) in found.items()]
-    return []
-
-
-def growth(parts: list[list[tuple[int, int]]]) -> list[str]:
-    """The complaint if the guard's memory has grown from the second quarter to the last."""
-    second, last = (statistics.median(guards for guards, _ in part) for part in (parts[1], parts[3]))
-    return [f"the guard has grown by {(last - second) / 1024:.0f} KiB"] if last > second + GROWTH_BYTES else []
+        assert (status, totals["action"]) == (0, "stopped"), f"the node ended badly\n{node.log}"
+        plugin.shows(lambda series: not differences(series, node), f"{differences(plugin.latest, node)}")
+        second, last = (statistics.median(guards for guards, _ in part) for part in (parts[1], parts[3]))
+        grown = (last - second) / 1024
+        assert last <= second + GROWTH_BYTES, f"the guard has grown by {grown:.0f} KiB"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,14 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--seconds: at least 8, for two samples in each quarter")
     try:
         with tempfile.TemporaryDirectory(prefix="telegraf-bitcoin-ipc-") as directory:
-            complaints = soak(options.seconds, options.tx_rate, Path(directory))
-    except Failure as failure:
-        complaints = [str(failure)]
-    except KeyboardInterrupt:
-        complaints = ["interrupted"]
-    for complaint in complaints:
-        print(f"error: {complaint}", file=sys.stderr)
-    return 1 if complaints else 0
+            soak(options.seconds, options.tx_rate, Path(directory))
+    except (AssertionError, KeyboardInterrupt) as error:
+        print(f"error: {error or 'interrupted'}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

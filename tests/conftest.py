@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import os
 import shutil
 import signal
@@ -15,14 +15,17 @@ from pathlib import Path
 import pytest
 from support import properties
 from support.nix import Nix
-from support.nodes import Plugin, SimulatedNode
-from support.processes import STOP_SECONDS, Process, adopt_orphans, descendants, wait_until
-from support.prometheus import Prometheus
+from support.nodes import Plugin, SimulatedNode, StartNode, StartPlugin
+from support.processes import STOP_SECONDS, Process, StartProcess, adopt_orphans, descendants, wait_until
+from support.prometheus import Prometheus, StartPrometheus
 from support.scene import OWN, Scene
-from support.standing import StandingGuard
+from support.standing import StandingGuard, StartGuard
 from support.subscriber import Subscriber
-from support.telegraf import Telegraf
-from support.terminal import Terminal
+from support.telegraf import StartTelegraf, Telegraf
+from support.terminal import StartTerminal, Terminal
+
+import telegraf_bitcoin_ipc
+from telegraf_bitcoin_ipc.ipc.connection import run
 
 properties.register()
 
@@ -35,6 +38,19 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that run programs, which wait long, so that no worker is left with them at the end."""
     items.sort(key=lambda item: item.nodeid.startswith("tests/unit/"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine in an event loop that Cap'n Proto shares."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    run(
+        pyfuncitem.obj(
+            **{name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+        )
+    )
+    return True
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,11 +76,7 @@ def installed_package() -> None:
     if os.environ.get("TEST_CHECKOUT"):
         return
     installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
-    try:
-        package = importlib.import_module("telegraf_bitcoin_ipc")
-    except ModuleNotFoundError:
-        pytest.fail("telegraf_bitcoin_ipc is not installed here: run `make test`", pytrace=False)
-    (found,) = package.__path__
+    (found,) = telegraf_bitcoin_ipc.__path__
     if not any(Path(found).is_relative_to(directory) for directory in installed):
         pytest.fail(
             f"the tests are for the installed wheel, and telegraf_bitcoin_ipc comes from {found}: "
@@ -91,49 +103,25 @@ def nothing_left_behind() -> Iterator[None]:
 
 def _tool(variable: str, target: str = "test") -> Path:
     path = os.environ.get(variable)
-    if not path:
+    if not path or not os.access(path, os.X_OK):
+        what = f"{path}, which is no program" if path else "not set"
         pytest.fail(
-            f"{variable} is not set: run `make {target}`, which gets the program and sets it", pytrace=False
+            f"{variable} is {what}: run `make {target}`, which gets the program and sets it", pytrace=False
         )
-    if not os.access(path, os.X_OK):
-        pytest.fail(f"{variable} is {path}, which is no program: run `make {target}`", pytrace=False)
     return Path(path)
 
 
-@pytest.fixture(scope="session")
-def telegraf_binary() -> Path:
-    """The real Telegraf."""
-    return _tool("TELEGRAF_BINARY")
+def _binary(variable: str, target: str = "test") -> Callable[[], Path]:
+    """Return a fixture: the real program that a variable names."""
+    return pytest.fixture(lambda: _tool(variable, target), scope="session")
 
 
-@pytest.fixture(scope="session")
-def prometheus_binary() -> Path:
-    """The real Prometheus."""
-    return _tool("PROMETHEUS_BINARY")
-
-
-@pytest.fixture(scope="session")
-def promtool_binary() -> Path:
-    """Prometheus's checker: `promtool check metrics` reads a page on stdin."""
-    return _tool("PROMTOOL_BINARY")
-
-
-@pytest.fixture(scope="session")
-def tmux_binary() -> Path:
-    """The real terminal: tmux."""
-    return _tool("TMUX_BINARY")
-
-
-@pytest.fixture(scope="session")
-def kafka_binary() -> Path:
-    """What runs the programs of the real Kafka."""
-    return _tool("KAFKA_BINARY", "test-fleet")
-
-
-@pytest.fixture(scope="session")
-def victoriametrics_binary() -> Path:
-    """The real VictoriaMetrics."""
-    return _tool("VICTORIAMETRICS_BINARY", "test-fleet")
+telegraf_binary = _binary("TELEGRAF_BINARY")
+prometheus_binary = _binary("PROMETHEUS_BINARY")
+promtool_binary = _binary("PROMTOOL_BINARY")
+tmux_binary = _binary("TMUX_BINARY")
+kafka_binary = _binary("KAFKA_BINARY", "test-fleet")
+victoriametrics_binary = _binary("VICTORIAMETRICS_BINARY", "test-fleet")
 
 
 @pytest.fixture
@@ -150,19 +138,19 @@ def processes() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def start_process(processes: ExitStack, tmp_path: Path) -> Callable[..., Process]:
+def start_process(processes: ExitStack, tmp_path: Path) -> StartProcess:
     """Start a process, as `Process` does without its directory; it is stopped after the test."""
     return lambda command, **options: processes.enter_context(Process(command, tmp_path, **options))
 
 
 @pytest.fixture
-def start_telegraf(processes: ExitStack, telegraf_binary: Path, tmp_path: Path) -> Callable[..., Telegraf]:
+def start_telegraf(processes: ExitStack, telegraf_binary: Path, tmp_path: Path) -> StartTelegraf:
     """Start Telegraf with a configuration text; it is stopped after the test."""
     return lambda text, **options: processes.enter_context(Telegraf(telegraf_binary, text, tmp_path, **options))
 
 
 @pytest.fixture
-def start_prometheus(processes: ExitStack, prometheus_binary: Path, tmp_path: Path) -> Callable[..., Prometheus]:
+def start_prometheus(processes: ExitStack, prometheus_binary: Path, tmp_path: Path) -> StartPrometheus:
     """Start a Prometheus that scrapes HOST:PORT; it is stopped after the test."""
     return lambda target, **options: processes.enter_context(
         Prometheus(prometheus_binary, target, tmp_path, **options)
@@ -178,13 +166,13 @@ def socket_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def start_node(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., SimulatedNode]:
+def start_node(processes: ExitStack, tmp_path: Path, socket_path: Path) -> StartNode:
     """Start a simulated node with the given options; it is stopped after the test."""
     return lambda *options, **how: processes.enter_context(SimulatedNode(socket_path, tmp_path, *options, **how))
 
 
 @pytest.fixture
-def start_plugin(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Callable[..., Plugin]:
+def start_plugin(processes: ExitStack, tmp_path: Path, socket_path: Path) -> StartPlugin:
     """Start the plugin with the given options, on a node's socket or `socket`; it is stopped after the test."""
     return lambda *options, socket=socket_path, **how: processes.enter_context(
         Plugin(socket, tmp_path, *options, **how)
@@ -198,9 +186,7 @@ def guard_path(socket_path: Path) -> Path:
 
 
 @pytest.fixture
-def start_guard(
-    processes: ExitStack, tmp_path: Path, socket_path: Path, guard_path: Path
-) -> Callable[..., StandingGuard]:
+def start_guard(processes: ExitStack, tmp_path: Path, socket_path: Path, guard_path: Path) -> StartGuard:
     """Start a standing guard with the given options; it is stopped after the test."""
     return lambda *options, **how: processes.enter_context(
         StandingGuard(socket_path, guard_path, tmp_path, *options, **how)
@@ -214,7 +200,7 @@ def start_subscriber(processes: ExitStack, tmp_path: Path, socket_path: Path) ->
 
 
 @pytest.fixture
-def start_terminal(processes: ExitStack, tmux_binary: Path) -> Callable[..., Terminal]:
+def start_terminal(processes: ExitStack, tmux_binary: Path) -> StartTerminal:
     """Start a program in a terminal; both are ended after the test."""
     return lambda command, **how: processes.enter_context(Terminal(tmux_binary, command, **how))
 

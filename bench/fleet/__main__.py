@@ -6,8 +6,6 @@ Needs TELEGRAF_BINARY and PROMETHEUS_BINARY. `make reference` puts the figures i
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +20,7 @@ sys.path += [str(BENCH.parent), str(BENCH.parent / "tests")]
 from bench import report  # noqa: E402
 from bench.fleet import lines, plot  # noqa: E402
 from bench.fleet.central import Case, measure  # noqa: E402
+from bench.report import program, version  # noqa: E402
 
 CASES = (
     Case(10, 10),
@@ -37,21 +36,6 @@ CASES = (
 RESULTS = BENCH / "fleet.json"
 
 
-def program(name: str) -> Path:
-    """Return the program of that name."""
-    variable = f"{name.upper()}_BINARY"
-    if not (path := os.environ.get(variable)):
-        raise SystemExit(f"error: {variable} is not set: start this with `make bench-fleet`")
-    return Path(path)
-
-
-def version(binary: Path, option: str) -> str:
-    """Return the name and version that a program prints."""
-    shown = subprocess.run([binary, option], check=True, capture_output=True, text=True)
-    name, *words = (shown.stdout or shown.stderr).replace(",", " ").split()
-    return f"{name.capitalize()} {next(word for word in words if word[:1].isdigit())}"
-
-
 def measured(telegraf: Path, prometheus: Path, cases: Mapping[int, Case]) -> dict[str, Any]:
     """Return everything, as in fleet.json; the costs by their case's number."""
     machine, before = {figure.name: figure.value for figure in report.machine()}, report.stolen()
@@ -60,12 +44,12 @@ def measured(telegraf: Path, prometheus: Path, cases: Mapping[int, Case]) -> dic
         emissions, sizes = lines.record(Path(name))
         for number, case in cases.items():
             began = time.monotonic()
-            cost = measure(telegraf, prometheus, Path(name) / str(number), emissions, case).as_object()
+            cost = measure(telegraf, prometheus, Path(name) / str(number), emissions, case)
             costs[str(number)] = cost
             print(f"bench: {cost}, {time.monotonic() - began:.0f} s", file=sys.stderr)
     return {
         "machine": {**machine, "taken by its host": report.shown(report.taken(before))},
-        "versions": [version(telegraf, "version"), version(prometheus, "--version")],
+        "versions": [f"Telegraf {version(telegraf)}", f"Prometheus {version(prometheus)}"],
         "sizes": {group: each._asdict() for group, each in sizes.items()},
         "compressed": lines.compressed(emissions),
         "costs": costs,
@@ -76,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, and write."""
     every = dict(enumerate(CASES, 1))
     chosen = {int(number): every[int(number)] for number in arguments} or every
-    results = measured(program("telegraf"), program("prometheus"), chosen)
+    results = measured(program("telegraf", "bench-fleet"), program("prometheus", "bench-fleet"), chosen)
     costs = results["costs"] if chosen == every else json.loads(RESULTS.read_text())["costs"] | results["costs"]
     results["costs"] = costs
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")

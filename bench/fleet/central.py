@@ -41,37 +41,6 @@ class Case:
     scrape_interval: int = 15
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What was measured in a case; times in seconds, sizes in bytes, shares in parts of one core."""
-
-    nodes: int
-    interval: float
-    batch: int
-    scrape_interval: int
-    lines_per_second: float
-    telegraf_share: float
-    telegraf_memory: float
-    dropped: int
-    page_processor: float
-    page_bytes: int
-    page_compressed: int
-    series: int
-    scrape_median: float
-    scrape_longest: float
-    scrapes_failed: int
-    prometheus_share: float
-    prometheus_memory: float
-    delay: float
-
-    def as_object(self) -> dict[str, float]:
-        """Return it as in fleet.json, with four significant digits."""
-        return {
-            name: value if isinstance(value, int) else float(f"{value:.4g}")
-            for name, value in asdict(self).items()
-        }
-
-
 def configuration(listen: str, address: str, case: Case) -> str:
     """Return the configuration of a Telegraf that takes lines on `listen`, and serves the page on `address`."""
     options = ["--central", f"http://{listen}", "--metrics-addr", address, "--emit-interval", str(case.interval)]
@@ -98,8 +67,13 @@ def largest_memory(process: Process) -> float:
     return 1024.0 * int(found[1])
 
 
-def measure(telegraf: Path, prometheus: Path, directory: Path, emissions: Sequence[Emission], case: Case) -> Cost:
-    """Run both with replayed nodes for some scrapes, and return the cost."""
+def measure(
+    telegraf: Path, prometheus: Path, directory: Path, emissions: Sequence[Emission], case: Case
+) -> dict[str, float]:
+    """Run both with replayed nodes for some scrapes, and return the cost, as in fleet.json.
+
+    Times are in seconds, sizes in bytes, shares in parts of one core; floats have four significant digits.
+    """
     listen, address = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     directory.mkdir(parents=True)
     with ExitStack() as stack:
@@ -122,23 +96,23 @@ def measure(telegraf: Path, prometheus: Path, directory: Path, emissions: Sequen
         scraper.stop()
         page_processor, page_bytes, page_compressed = _pages(central, address)
         dropped = re.findall(r"; (\d+) metrics have been dropped", central.stderr)
-    return Cost(
-        **asdict(case),
-        lines_per_second=len(delays) * statistics.mean(size(each).lines for each in emissions) / seconds,
-        telegraf_share=used[0] / seconds,
-        telegraf_memory=memory[0],
-        dropped=sum(map(int, dropped)),
-        page_processor=page_processor,
-        page_bytes=page_bytes,
-        page_compressed=page_compressed,
-        series=int(scrapes["series"]),
-        scrape_median=scrapes["median"],
-        scrape_longest=scrapes["longest"],
-        scrapes_failed=int(scrapes["failed"]),
-        prometheus_share=used[1] / seconds,
-        prometheus_memory=memory[1],
-        delay=max(delays),
-    )
+    cost = asdict(case) | {
+        "lines_per_second": len(delays) * statistics.mean(size(each).lines for each in emissions) / seconds,
+        "telegraf_share": used[0] / seconds,
+        "telegraf_memory": memory[0],
+        "dropped": sum(map(int, dropped)),
+        "page_processor": page_processor,
+        "page_bytes": page_bytes,
+        "page_compressed": page_compressed,
+        "series": int(scrapes["series"]),
+        "scrape_median": scrapes["median"],
+        "scrape_longest": scrapes["longest"],
+        "scrapes_failed": int(scrapes["failed"]),
+        "prometheus_share": used[1] / seconds,
+        "prometheus_memory": memory[1],
+        "delay": max(delays),
+    }
+    return {name: value if isinstance(value, int) else float(f"{value:.4g}") for name, value in cost.items()}
 
 
 def _scrapes(prometheus: Prometheus, window: str) -> dict[str, float]:

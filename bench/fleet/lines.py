@@ -22,10 +22,7 @@ POLLS_ALIKE = 3
 """The set of values is complete after this number of polls without a new one."""
 
 PEERS = {"inbound": 100, "outbound": 10}
-TRAFFIC = {
-    "received": 50_000_000_000,
-    "sent": 400_000_000_000,
-}  # bytes: numbers as long as a real node's
+TRAFFIC = {"received": 50_000_000_000, "sent": 400_000_000_000}  # bytes: numbers as long as a real node's
 
 
 class Emission(NamedTuple):
@@ -68,24 +65,6 @@ def size(emission: Emission) -> Size:
     return Size(len(lines), len(emission.text), series)
 
 
-def whole(plugin: Plugin) -> Emission:
-    """Return an emission as soon as polls find no value that was absent before."""
-    found, polls = newest(plugin), set[float]()
-
-    def settled() -> bool:
-        nonlocal found
-        latest = newest(plugin)
-        if size(latest).series != size(found).series:
-            polls.clear()
-        found = latest
-        (polled,) = [value for (name, _), value in plugin.latest.items() if name == "last_poll_timestamp_seconds"]
-        polls.add(polled)
-        return len(polls) > POLLS_ALIKE
-
-    plugin.wait_until(settled, "polls found nothing new")
-    return found
-
-
 def record(directory: Path, groups: Sequence[str] = CHOOSABLE_GROUPS) -> tuple[list[Emission], dict[str, Size]]:
     """Return some emissions with these groups, and the size of one: of what is always on, and of each group."""
     with ExitStack() as stack:
@@ -99,10 +78,11 @@ def record(directory: Path, groups: Sequence[str] = CHOOSABLE_GROUPS) -> tuple[l
         for group in ("none", *groups):
             with _watching(node, directory / group, group) as plugin:
                 _happens(node)
-                sizes[group] = size(whole(plugin))
+                plugin.settled(len, POLLS_ALIKE)
+                sizes[group] = size(newest(plugin))
         plugin = stack.enter_context(_watching(node, directory / "all", ",".join(groups)))
         _happens(node)
-        expected = size(whole(plugin))
+        expected = plugin.settled(len, POLLS_ALIKE)
         emissions = []
         for _ in range(EMISSIONS):
             _happens(node)
@@ -111,16 +91,15 @@ def record(directory: Path, groups: Sequence[str] = CHOOSABLE_GROUPS) -> tuple[l
     return emissions, {ALWAYS: always, **{group: each.without(always) for group, each in sizes.items()}}
 
 
-def _next(plugin: Plugin, expected: Size) -> Emission:
+def _next(plugin: Plugin, expected: int) -> Emission:
     """Return the next emission that is written to its end."""
-    found = newest(plugin)
 
-    def complete() -> bool:
-        nonlocal found
+    def complete() -> Emission | None:
         found = newest(plugin)
-        return size(found).series == expected.series
+        return found if size(found).series == expected else None
 
-    plugin.wait_until(complete, f"an emission of {expected.series} values")
+    found = plugin.wait_until(complete, f"an emission of {expected} values")
+    assert found is not None
     return found
 
 
@@ -142,6 +121,5 @@ def _happens(node: SimulatedNode) -> None:
 
 def compressed(emissions: Sequence[Emission]) -> float:
     """Return the share that is left of emissions when each is compressed, as by Telegraf's `outputs.http`."""
-    return round(
-        sum(len(gzip.compress(each.text)) for each in emissions) / sum(len(each.text) for each in emissions), 3
-    )
+    texts = [each.text for each in emissions]
+    return round(sum(len(gzip.compress(text)) for text in texts) / sum(map(len, texts)), 3)

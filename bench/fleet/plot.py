@@ -4,30 +4,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench import report
+
 TIMEOUT_SECONDS = 10
 """Prometheus's default scrape_timeout."""
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
-    """Write it as SVG, all axes logarithmic; the same data give the same file."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = path.name
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(9, 4.2), layout="constrained")
+    """Write it as SVG, all axes logarithmic."""
+    canvas = report.canvas(path, 9)
     left, right = canvas.subplots(1, 2)
     for interval in sorted({cost["interval"] for cost in results["costs"].values()}):
         costs = [cost for cost in results["costs"].values() if cost["interval"] == interval and not cost["batch"]]
         nodes = [cost["nodes"] for cost in costs]
         every = f"every {interval:g} s"
-        left.loglog(nodes, [cost["telegraf_share"] for cost in costs], marker="o", label=f"Telegraf, {every}")
-        left.loglog(nodes, [cost["prometheus_share"] for cost in costs], marker="s", label=f"Prometheus, {every}")
-        right.loglog(nodes, [cost["scrape_median"] for cost in costs], marker="o", label=f"scrape, {every}")
-        right.loglog(
-            nodes, [cost["page_processor"] for cost in costs], marker="s", label=f"processor time, {every}"
-        )
+        for axes, field, marker, name in (
+            (left, "telegraf_share", "o", "Telegraf"),
+            (left, "prometheus_share", "s", "Prometheus"),
+            (right, "scrape_median", "o", "scrape"),
+            (right, "page_processor", "s", "processor time"),
+        ):
+            axes.loglog(nodes, [cost[field] for cost in costs], marker=marker, label=f"{name}, {every}")
     left.axhline(1, color="black", linestyle="--", label="one core")
     right.axhline(TIMEOUT_SECONDS, color="black", linestyle="--", label="scrape_timeout")
     left.set(title="Processor time of the central machine", xlabel="nodes", ylabel="share of one core")

@@ -1,6 +1,7 @@
 """The dashboard: its rows, variables and JSON, and every generated file."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -13,8 +14,8 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from dashboards import chain, fees, mempool, network, overview, plugin, provisioning, replaced, utxo
-from dashboards.panels import DATA_SOURCE, Row
+from dashboards import chain, mempool, network, overview, plugin, replaced, utxo
+from dashboards.panels import DATA_SOURCE, Panel
 
 TITLE: Final = "Bitcoin node (IPC)"
 UID: Final = "bitcoin-node-ipc"
@@ -23,10 +24,47 @@ LABEL_VALUES: Final = 1
 """The query type that Grafana's variable editor stores for label_values."""
 
 
-def rows() -> tuple[Row, ...]:
-    """Return the rows, from top to bottom, with new panels."""
-    modules = (overview, chain, mempool, fees, network, utxo, plugin)
-    return tuple(module.row() for module in modules)
+ROWS: Final[Mapping[str, Sequence[Panel]]] = {
+    "Overview": overview.PANELS,
+    "Chain": chain.PANELS,
+    "Mempool": mempool.PANELS,
+    "Fees": mempool.FEES,
+    "Network": network.PANELS,
+    "UTXO cache": utxo.PANELS,
+    "Plugin": plugin.PANELS,
+}
+"""The rows from top to bottom, with their panels from left to right."""
+
+
+DASHBOARDS: Final = "/var/lib/grafana/dashboards"
+"""Where Grafana looks for the dashboard's file."""
+
+PROVISIONED_SOURCE: Final = """\
+# Grafana: /etc/grafana/provisioning/datasources/. Made by `make dashboards`.
+apiVersion: 1
+datasources:
+  - name: Prometheus
+    uid: prometheus
+    type: prometheus
+    access: proxy
+    # Where Prometheus answers queries.
+    url: http://127.0.0.1:9090
+    jsonData:
+      # Prometheus's scrape_interval: $__rate_interval is at least four times that.
+      timeInterval: 15s
+"""
+
+PROVIDER: Final = f"""\
+# Grafana: /etc/grafana/provisioning/dashboards/. Made by `make dashboards`.
+apiVersion: 1
+providers:
+  - name: bitcoin
+    type: file
+    allowUiUpdates: false
+    options:
+      # The directory of the dashboard's JSON file.
+      path: {DASHBOARDS}
+"""
 
 
 def dashboard() -> Dashboard:
@@ -43,11 +81,14 @@ def dashboard() -> Dashboard:
         .with_variable(_choice("instance", "Instance", "label_values(bitcoin_up, instance)"))
         .with_variable(_choice("node", "Node", 'label_values(bitcoin_up{instance=~"$instance"}, node)'))
     )
-    for row in rows():
-        builder.with_row(builders.Row(row.title))
-        for panel in row.panels:
+    for title, panels in ROWS.items():
+        builder.with_row(builders.Row(title))
+        for panel in panels:
             builder.with_panel(panel)
-    return _numbered(builder.build())
+    made = builder.build()
+    for number, each in enumerate(made.panels or [], start=1):
+        each.id_val = number  # which links use
+    return made
 
 
 def text() -> str:
@@ -59,9 +100,9 @@ def files() -> dict[str, str]:
     """Return every generated file by its path in grafana/."""
     return {
         "dashboards/bitcoin-node.json": text(),
-        "provisioning/datasources/prometheus.yml": provisioning.DATA_SOURCE,
-        "provisioning/dashboards/bitcoin.yml": provisioning.PROVIDER,
-        "README.md": replaced.markdown(tuple(panel for row in rows() for panel in row.panels)),
+        "provisioning/datasources/prometheus.yml": PROVISIONED_SOURCE,
+        "provisioning/dashboards/bitcoin.yml": PROVIDER,
+        "README.md": replaced.markdown([panel for panels in ROWS.values() for panel in panels]),
     }
 
 
@@ -83,10 +124,3 @@ def _choice(name: str, label: str, query: str) -> builders.QueryVariable:
         .all_value(".*")
         .current(VariableOption(text=["All"], value=["$__all"]))
     )
-
-
-def _numbered(made: Dashboard) -> Dashboard:
-    """Give each row and panel the id that links use."""
-    for number, panel in enumerate(made.panels or [], start=1):
-        panel.id_val = number
-    return made

@@ -1,7 +1,7 @@
 """The kinds of panel: their queries, their descriptions from the catalogue, their place in a row."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -19,7 +19,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from dashboards.absence import sentence
-from dashboards.queries import metrics_in
+from dashboards.queries import metrics_in, value
 from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, Metric
 
 Panel = Stat | Gauge | Timeseries
@@ -33,13 +33,6 @@ DATA_SOURCE: Final = DataSourceRef("prometheus", "${datasource}")
 
 LEGEND: Final = "{{node}} {{instance}}"
 """The node of a line; Grafana omits a label that a series does not have."""
-
-
-class Row(NamedTuple):
-    """A row of the dashboard, with its panels from left to right."""
-
-    title: str
-    panels: tuple[Panel, ...]
 
 
 def stat(
@@ -135,12 +128,13 @@ def _common(
     *,
     now: bool,
 ) -> P:
-    """Set what all kinds of panel have in common."""
-    metrics = metrics_in(*lines.values())
+    """Set what all kinds of panel have in common; a line is an expression, or the name of a metric."""
+    expressions = {name: value(line) if line.isidentifier() else line for name, line in lines.items()}
+    metrics = metrics_in(*expressions.values())
     panel.title(title).unit(unit).datasource(DATA_SOURCE)
     panel.description(_description(metrics, note))
     panel.no_value(sentence(metrics, nothing))
-    for reference, (name, expression) in zip("ABCD", lines.items(), strict=False):
+    for reference, (name, expression) in zip("ABCD", expressions.items(), strict=False):
         query = Dataquery().expr(expression).legend_format(name).ref_id(reference)
         panel.with_target(query.instant() if now else query.range())
     return panel if decimals is None else panel.decimals(decimals)

@@ -5,9 +5,6 @@ from typing import Final
 
 from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT, METRICS, Metric
 
-BITCOIN: Final = 1e8
-"""Satoshi in a bitcoin."""
-
 WEIGHT_PER_VBYTE: Final = 4
 """Weight units in a virtual byte (BIP 141)."""
 
@@ -24,9 +21,9 @@ def value(name: str, **labels: str) -> str:
     return f"{MEASUREMENT}_{METRICS[name].name}{{{', '.join([*chosen, _CHOSEN])}}}"
 
 
-def rate(name: str, unit: float = 1) -> str:
-    """Return a counter's increase per second, divided by `unit`."""
-    return _in(f"rate({value(name)}[$__rate_interval])", unit)
+def rate(name: str) -> str:
+    """Return a counter's increase per second."""
+    return f"rate({value(name)}[$__rate_interval])"
 
 
 def per_minute(name: str) -> str:
@@ -39,9 +36,9 @@ def increase(name: str, window: str = "$__rate_interval") -> str:
     return f"increase({value(name)}[{window}])"
 
 
-def bitcoins(name: str) -> str:
-    """Return a metric that is in satoshi, converted to bitcoin."""
-    return _in(value(name), BITCOIN)
+def bitcoins(satoshi: str) -> str:
+    """Return an expression in satoshi, converted to bitcoin."""
+    return f"{satoshi} / 1e+08"
 
 
 def age(name: str) -> str:
@@ -53,7 +50,3 @@ def metrics_in(*expressions: str) -> list[Metric]:
     """Return the metrics of the catalogue that expressions name, each once, in their order."""
     names = re.findall(rf"\b{MEASUREMENT}_(\w+)", " ".join(expressions))
     return [METRICS[name] for name in dict.fromkeys(names)]
-
-
-def _in(expression: str, unit: float) -> str:
-    return expression if unit == 1 else f"{expression} / {unit:g}"

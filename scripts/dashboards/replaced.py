@@ -3,7 +3,7 @@
 Their panels' titles and metrics were read from their files; `parity`'s mapping has the counterparts here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dashboards.panels import Panel
@@ -13,119 +13,110 @@ from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import Row
 
 
-class OldPanel(NamedTuple):
-    """A panel of another dashboard, and the metrics that it shows, by their names in the mapping.
-
-    `also` are panels here that show the same from other metrics than the mapping's, or come nearest to it.
-    """
-
-    title: str
-    metrics: tuple[str, ...]
-    also: tuple[str, ...] = ()
-
-
 class OldDashboard(NamedTuple):
-    """Another exporter's dashboard: where it is, and which exporter's metrics it shows."""
+    """Another exporter's dashboard: where it is, and which exporter's metrics it shows.
+
+    `panels` are its panels by title, with the metrics that each shows, by their names in the mapping. `also` are
+    panels here that show the same as one there from other metrics than the mapping's, or come nearest to it.
+    """
 
     name: str
     exporter: str
-    panels: tuple[OldPanel, ...]
-
-
-def _panel(title: str, *metrics: str, also: tuple[str, ...] = ()) -> OldPanel:
-    return OldPanel(title, metrics, also)
+    panels: Mapping[str, str]
+    also: Mapping[str, Sequence[str]] = {}
 
 
 IPC_DASH: Final = OldDashboard(
     "Bitcoin Core (IPC), of bitcoin-dev-tools/ipc-dash",
     "ipc-exporter-rust",
-    (
-        _panel("Block Height", "bitcoin_block_height"),
-        _panel("Chain Height", "bitcoin_chain_height"),
-        _panel("Sync Progress", "bitcoin_verification_progress"),
-        _panel("IBD", "bitcoin_ibd"),
-        _panel("Peers", "bitcoin_peers"),
-        _panel("Mempool TXs", "bitcoin_mempool_size"),
-        _panel("Mempool Memory", "bitcoin_mempool_bytes", "bitcoin_mempool_max_bytes"),
-        _panel("Blocks Connected", "bitcoin_blocks_connected_total"),
-        _panel("Blocks Disconnected", "bitcoin_blocks_disconnected_total"),
-        _panel("TX Rate", "bitcoin_mempool_tx_added_total", "bitcoin_mempool_tx_removed_total"),
-        _panel("Mempool Transactions", "bitcoin_mempool_size"),
-        _panel("Peer Count", "bitcoin_peers"),
-        _panel("Bandwidth", "bitcoin_bytes_recv_total", "bitcoin_bytes_sent_total"),
-        _panel("Cumulative Traffic", "bitcoin_bytes_recv_total", "bitcoin_bytes_sent_total"),
-        _panel("Tip Updates", "bitcoin_tip_updates_total"),
-        _panel("Chain State Flushes", "bitcoin_chain_state_flushes_total"),
-    ),
+    {
+        "Block Height": "bitcoin_block_height",
+        "Chain Height": "bitcoin_chain_height",
+        "Sync Progress": "bitcoin_verification_progress",
+        "IBD": "bitcoin_ibd",
+        "Peers": "bitcoin_peers",
+        "Mempool TXs": "bitcoin_mempool_size",
+        "Mempool Memory": "bitcoin_mempool_bytes bitcoin_mempool_max_bytes",
+        "Blocks Connected": "bitcoin_blocks_connected_total",
+        "Blocks Disconnected": "bitcoin_blocks_disconnected_total",
+        "TX Rate": "bitcoin_mempool_tx_added_total bitcoin_mempool_tx_removed_total",
+        "Mempool Transactions": "bitcoin_mempool_size",
+        "Peer Count": "bitcoin_peers",
+        "Bandwidth": "bitcoin_bytes_recv_total bitcoin_bytes_sent_total",
+        "Cumulative Traffic": "bitcoin_bytes_recv_total bitcoin_bytes_sent_total",
+        "Tip Updates": "bitcoin_tip_updates_total",
+        "Chain State Flushes": "bitcoin_chain_state_flushes_total",
+    },
 )
 
 RPC: Final = OldDashboard(
     "Bitcoin Core RPC, of bitcoin-dev-tools/usdt-dash",
     "rpc_exporter",
-    (
-        _panel("Sync Progress", "bitcoind_blockchain_verification_progress"),
-        _panel("Block Height", "bitcoind_blockchain_blocks", "bitcoind_blockchain_headers"),
-        _panel("Difficulty", "bitcoind_blockchain_difficulty"),
-        _panel("Chain Size on Disk", "bitcoind_blockchain_size_bytes"),
-        _panel("Mempool Transactions", "bitcoind_mempool_size"),
-        _panel("Mempool Memory", "bitcoind_mempool_usage_bytes", "bitcoind_mempool_max_bytes"),
-        _panel("Mempool Min Fee", "bitcoind_mempool_minfee_per_kb"),
-        _panel("Connections", "bitcoind_net_connections_in", "bitcoind_net_connections_out"),
-        _panel("Bandwidth", "bitcoind_net_bytes_recv_total", "bitcoind_net_bytes_sent_total"),
-    ),
+    {
+        "Sync Progress": "bitcoind_blockchain_verification_progress",
+        "Block Height": "bitcoind_blockchain_blocks bitcoind_blockchain_headers",
+        "Difficulty": "bitcoind_blockchain_difficulty",
+        "Chain Size on Disk": "bitcoind_blockchain_size_bytes",
+        "Mempool Transactions": "bitcoind_mempool_size",
+        "Mempool Memory": "bitcoind_mempool_usage_bytes bitcoind_mempool_max_bytes",
+        "Mempool Min Fee": "bitcoind_mempool_minfee_per_kb",
+        "Connections": "bitcoind_net_connections_in bitcoind_net_connections_out",
+        "Bandwidth": "bitcoind_net_bytes_recv_total bitcoind_net_bytes_sent_total",
+    },
 )
 
 USDT: Final = OldDashboard(
     "Bitcoin Core USDT Tracing, of bitcoin-dev-tools/usdt-dash",
     "usdt_exporter",
-    (
-        _panel("Block Height", "bitcoind_block_height"),
-        _panel(
-            "Message Rate by Type (top 10)",
-            "bitcoind_p2p_messages_total",
-            also=("Bytes received by message", "Bytes sent by message"),
+    {
+        "Block Height": "bitcoind_block_height",
+        "Message Rate by Type (top 10)": "bitcoind_p2p_messages_total",
+        "Bandwidth": "bitcoind_p2p_bytes_total",
+        "Connection Count": "bitcoind_connections_inbound bitcoind_connections_outbound",
+        "Connections Opened by Network": "bitcoind_connections_opened_total",
+        "Block Connection Time": "bitcoind_block_connected_seconds",
+        "Transactions per Block": "bitcoind_block_transactions",
+        "Sigops per Block": "bitcoind_block_sigops",
+        "Inputs per Block": "bitcoind_block_inputs",
+        "Flush Duration": "bitcoind_utxocache_flush_duration_seconds_{part}",
+        "Cache Size (coins)": "bitcoind_utxocache_flush_coins",
+        "Cache Memory Usage": "bitcoind_utxocache_flush_memory_bytes",
+        "Mempool TX Rate": (
+            "bitcoind_mempool_added_total bitcoind_mempool_removed_total "
+            "bitcoind_mempool_replaced_total bitcoind_mempool_rejected_total"
         ),
-        _panel("Bandwidth", "bitcoind_p2p_bytes_total"),
-        _panel("Connection Count", "bitcoind_connections_inbound", "bitcoind_connections_outbound"),
-        _panel("Connections Opened by Network", "bitcoind_connections_opened_total", also=("Peers by network",)),
-        _panel("Block Connection Time", "bitcoind_block_connected_seconds"),
-        _panel("Transactions per Block", "bitcoind_block_transactions"),
-        _panel("Sigops per Block", "bitcoind_block_sigops"),
-        _panel("Inputs per Block", "bitcoind_block_inputs"),
-        _panel("Flush Duration", "bitcoind_utxocache_flush_duration_seconds_{part}", also=("Flushes per hour",)),
-        _panel("Cache Size (coins)", "bitcoind_utxocache_flush_coins"),
-        _panel("Cache Memory Usage", "bitcoind_utxocache_flush_memory_bytes"),
-        _panel(
-            "Mempool TX Rate",
-            "bitcoind_mempool_added_total",
-            "bitcoind_mempool_removed_total",
-            "bitcoind_mempool_replaced_total",
-            "bitcoind_mempool_rejected_total",
+        "Mempool Fee Rate (avg sat/vB)": (
+            "bitcoind_mempool_added_fees_satoshis_total bitcoind_mempool_added_vbytes_total"
         ),
-        _panel(
-            "Mempool Fee Rate (avg sat/vB)",
-            "bitcoind_mempool_added_fees_satoshis_total",
-            "bitcoind_mempool_added_vbytes_total",
-            also=("Average feerate: mempool and last block",),
-        ),
-        _panel("Removal Reasons", "bitcoind_mempool_removed_total"),
-    ),
+        "Removal Reasons": "bitcoind_mempool_removed_total",
+    },
+    also={
+        "Message Rate by Type (top 10)": ["Bytes received by message", "Bytes sent by message"],
+        "Connections Opened by Network": ["Peers by network"],
+        "Flush Duration": ["Flushes per hour"],
+        "Mempool Fee Rate (avg sat/vB)": ["Average feerate: mempool and last block"],
+    },
 )
 
 JVSTEIN: Final = OldDashboard(
     "Bitcoin, of jvstein/bitcoin-prometheus-exporter",
     "bitcoin-prometheus-exporter",
-    (
-        _panel("Block Creation Rate", "bitcoin_blocks", also=("Blocks per hour",)),
-        _panel("Difficulty", "bitcoin_difficulty"),
-        _panel("Network Hash Rate", "bitcoin_hashps", "bitcoin_hashps_{blocks}"),
-        _panel("Block value", "bitcoin_latest_block_value"),
-        _panel("Chain Branches", "bitcoin_num_chaintips"),
-        _panel("Network traffic", "bitcoin_total_bytes_sent", "bitcoin_total_bytes_recv"),
-        _panel("Estimated Fee", "bitcoin_est_smart_fee_{target}"),
-        _panel("Versions", "bitcoin_protocol_version", "bitcoin_server_version", also=("Version",)),
-        _panel("Peers", "bitcoin_banned_until", "bitcoin_peers", also=("Banned",)),
-    ),
+    {
+        "Block Creation Rate": "bitcoin_blocks",
+        "Difficulty": "bitcoin_difficulty",
+        "Network Hash Rate": "bitcoin_hashps bitcoin_hashps_{blocks}",
+        "Block value": "bitcoin_latest_block_value",
+        "Chain Branches": "bitcoin_num_chaintips",
+        "Network traffic": "bitcoin_total_bytes_sent bitcoin_total_bytes_recv",
+        "Estimated Fee": "bitcoin_est_smart_fee_{target}",
+        "Versions": "bitcoin_protocol_version bitcoin_server_version",
+        "Peers": "bitcoin_banned_until bitcoin_peers",
+    },
+    also={
+        "Block Creation Rate": ["Blocks per hour"],
+        "Versions": ["Version"],
+        "Peers": ["Banned"],
+    },
 )
 
 OLD_DASHBOARDS: Final = (IPC_DASH, RPC, USDT, JVSTEIN)
@@ -140,9 +131,12 @@ The dashboard Node Exporter of bitcoin-dev-tools/usdt-dash shows the machine, no
 """
 
 
-def markdown(panels: tuple[Panel, ...]) -> str:
+def markdown(panels: Sequence[Panel]) -> str:
     """Return what replaces each panel of those dashboards, as Markdown."""
-    shown = _panels_by_metric(panels)
+    shown: dict[str, list[str]] = {name: [] for name in METRICS}
+    for panel in (each.build() for each in panels):
+        for metric in metrics_in(*(target.expr for target in panel.targets or [])):  # type: ignore[attr-defined]
+            shown[metric.name].append(str(panel.title))
     return "\n".join([_HEAD, *(_section(each, shown) for each in OLD_DASHBOARDS)])
 
 
@@ -157,21 +151,9 @@ def rows_of(old: OldDashboard, metric: str) -> list[Row]:
 
 def _section(old: OldDashboard, shown: dict[str, list[str]]) -> str:
     rows = ["| panel there | panel here | not offered |", "| --- | --- | --- |"]
-    for panel in old.panels:
-        mapped = [row for metric in panel.metrics for row in rows_of(old, metric)]
-        here = dict.fromkeys([title for row in mapped if row.new for title in shown[row.new]] + [*panel.also])
-        rows.append(f"| {panel.title} | {'; '.join(here)} | {'; '.join(_reasons(mapped))} |")
+    for panel, metrics in old.panels.items():
+        mapped = [row for metric in metrics.split() for row in rows_of(old, metric)]
+        here = [title for row in mapped if row.new for title in shown[row.new]] + [*old.also.get(panel, ())]
+        reasons = [f"`{row.old}`: {row.note}" for row in mapped if not row.new]
+        rows.append(f"| {panel} | {'; '.join(dict.fromkeys(here))} | {'; '.join(reasons)} |")
     return "\n".join([f"## {old.name}", "", *rows, ""])
-
-
-def _reasons(rows: list[Row]) -> Iterator[str]:
-    return (f"`{row.old}`: {row.note}" for row in rows if not row.new)
-
-
-def _panels_by_metric(panels: tuple[Panel, ...]) -> dict[str, list[str]]:
-    shown: dict[str, list[str]] = {name: [] for name in METRICS}
-    for panel in (each.build() for each in panels):
-        expressions = [target.expr for target in panel.targets or []]  # type: ignore[attr-defined]
-        for metric in metrics_in(*expressions):
-            shown[metric.name].append(str(panel.title))
-    return shown

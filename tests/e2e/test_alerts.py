@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.nodes import SimulatedNode
+from support.nodes import StartNode
 from support.processes import free_port
 from support.prometheus import Prometheus
-from support.telegraf import Telegraf, configuration, remote_write
+from support.telegraf import StartTelegraf, configuration, remote_write
 
 RULES = Path(__file__).parents[2] / "prometheus" / "alerts.yml"
 TESTS = RULES.with_name("alerts_test.yml")
@@ -104,8 +104,8 @@ def test_each_value_has_an_age_limit() -> None:
 
 @pytest.mark.telegraf
 def test_by_remote_write_the_plugin_is_missed(
-    start_node: Callable[..., SimulatedNode],
-    start_telegraf: Callable[..., Telegraf],
+    start_node: StartNode,
+    start_telegraf: StartTelegraf,
     processes: ExitStack,
     prometheus_binary: Path,
     socket_path: Path,

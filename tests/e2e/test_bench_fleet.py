@@ -28,5 +28,5 @@ def test_it_replays_what_a_node_sends(
     assert sum(size.series for size in sizes.values()) == first.series
     case = Case(3, 1, batch=2000, scrape_interval=1)
     cost = measure(telegraf_binary, prometheus_binary, tmp_path / "central", emissions, case)
-    assert cost.series == 3 * first.series
-    assert (cost.dropped, cost.scrapes_failed) == (0, 0)
+    assert cost["series"] == 3 * first.series
+    assert (cost["dropped"], cost["scrapes_failed"]) == (0, 0)

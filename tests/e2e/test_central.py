@@ -6,16 +6,16 @@ import re
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from support.fleet import Fleet
 from support.processes import START_SECONDS, wait_until
-from support.prometheus import Prometheus, Result
-from support.telegraf import Telegraf
+from support.prometheus import Prometheus, StartPrometheus
+from support.telegraf import accepted, config_check
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
@@ -45,25 +45,15 @@ def steady(lines: set[str]) -> set[str]:
     return {line for line in lines if not VARIES.match(line)}
 
 
-@dataclass
-class Scene:
+class Scene(NamedTuple):
     """Two nodes of different dialects with their Telegrafs, the central one, and Prometheus with the alerts."""
 
     fleet: Fleet
     prometheus: Prometheus
 
-    def firing(self, alert: str, *names: str) -> None:
-        """Wait until an alert fires for these nodes and no other."""
-
-        def right(found: Result) -> bool:
-            return [labels["node"] for labels, _ in found] == list(names)
-
-        expression = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
-        self.prometheus.shows(expression, right, f"{alert} of {names}")
-
 
 @pytest.fixture
-def scene(fleet: Fleet, start_prometheus: Callable[..., Prometheus], tmp_path: Path) -> Scene:
+def scene(fleet: Fleet, start_prometheus: StartPrometheus, tmp_path: Path) -> Scene:
     """Start all of it; the alerts wait for shorter times."""
     rules = tmp_path / "alerts.yml"
     rules.write_text(re.sub(r"\bfor: \w+", "for: 1s", RULES.read_text()).replace("[90s]", "[10s]"))
@@ -76,7 +66,7 @@ def scene(fleet: Fleet, start_prometheus: Callable[..., Prometheus], tmp_path: P
 
 def everything_is_as_at_home(scene: Scene) -> None:
     """Each metric that a node of the fullest kind gives arrives with the type, labels and value of its page."""
-    fleet, prometheus = scene.fleet, scene.prometheus
+    fleet, prometheus = scene
     alpha = fleet.nodes["alpha"]
     alpha.do("accept", count=30)
     alpha.do("replace")
@@ -99,28 +89,19 @@ def everything_is_as_at_home(scene: Scene) -> None:
         lambda: not difference(), START_SECONDS, lambda: f"no difference between pages: {difference()}", 0.2
     )
     prometheus.wait_for("count(bitcoin_up == 1) == 2")
-    by_name = {f"bitcoin_{metric.name}": metric for metric in CATALOGUE}
-    for labels, _ in prometheus.query('{__name__=~"bitcoin_.+"}'):
-        assert set(labels) == {"__name__", "job", "instance", "node", *by_name[labels["__name__"]].tags}, labels
-    types = {name: {entry["type"] for entry in entries} for name, entries in prometheus.metadata().items()}
-    assert types == {name: {by_name[name].type} for name in types}
+    prometheus.follows_the_catalogue("node")
 
 
 def emits_in_vain(fleet: Fleet, name: str) -> None:
     """Wait until a node's Telegraf has had lines since now, and has failed to deliver some."""
     telegraf, before = fleet.telegrafs[name], len(fleet.lines(name))
     telegraf.wait_until(lambda: len(fleet.lines(name)) > before, "lines in the outage")
-    logs(telegraf, "Error writing to outputs.http")
-
-
-def logs(telegraf: Telegraf, text: str) -> None:
-    """Wait for a text in a Telegraf's log."""
-    telegraf.wait_until(lambda: text in telegraf.stderr, f"{text!r} in the log")
+    telegraf.logged("Error writing to outputs.http")
 
 
 def an_outage_of_the_central_telegraf_loses_nothing(scene: Scene) -> None:
     """What the nodes emit while it is down arrives when it is back, and counters go on without a reset."""
-    fleet, prometheus = scene.fleet, scene.prometheus
+    fleet, prometheus = scene
     alpha = fleet.nodes["alpha"]
     connected = 'bitcoin_blocks_connected_total{node="alpha"}'
     ((_, blocks),) = prometheus.wait_for(connected)
@@ -143,12 +124,12 @@ def an_outage_of_the_central_telegraf_loses_nothing(scene: Scene) -> None:
 def each_alert_names_the_right_node(scene: Scene) -> None:
     """A node's end and a Telegraf's end are different alerts, each for the one that is down and no other."""
     scene.prometheus.wait_for("count(bitcoin_up == 1) == 2")
-    scene.firing("BitcoinNodeDown")
-    scene.firing("BitcoinPluginDown")
+    scene.prometheus.fires("BitcoinNodeDown")
+    scene.prometheus.fires("BitcoinPluginDown")
     assert scene.fleet.nodes["alpha"].stop() == 0
     scene.fleet.telegrafs["beta"].kill()
-    scene.firing("BitcoinNodeDown", "alpha")
-    scene.firing("BitcoinPluginDown", "beta")
+    scene.prometheus.fires("BitcoinNodeDown", "alpha")
+    scene.prometheus.fires("BitcoinPluginDown", "beta")
 
 
 def test_two_nodes_at_one_central_telegraf(scene: Scene) -> None:
@@ -164,7 +145,7 @@ def test_old_lines_are_not_shown_as_new(fleet: Fleet) -> None:
     now = time.time_ns()
     old = f"bitcoin,node=alpha up=1i {now - 120 * 10**9}\n"
     new = f"bitcoin,node=beta up=1i {now}\n"
-    logs(fleet.central, f"Listening on 127.0.0.1:{fleet.port}")
+    fleet.central.logged(f"Listening on 127.0.0.1:{fleet.port}")
     assert post(f"{fleet.url}/bitcoin", old + new) == 204
     fleet.central.wait_until(lambda: 'bitcoin_up{node="beta"} 1' in fleet.page, "the new line")
     fleet.central.wait_until(lambda: len(fleet.lines()) == 2, "both lines in the other output")
@@ -205,46 +186,30 @@ def test_tls_and_password(fleet: Fleet, certificate: tuple[Path, Path]) -> None:
     fleet.start_telegraf("other-ca", url, environment=ours)
     fleet.start_telegraf("ours", url, environment={**ours, **ca})
     fleet.central.wait_until(lambda: 'bitcoin_up{node="ours"} 0' in fleet.page, "the node's line")
-    logs(fleet.telegrafs["other-password"], "status code: 401")
-    logs(fleet.telegrafs["other-ca"], "unknown authority")
+    fleet.telegrafs["other-password"].logged("status code: 401")
+    fleet.telegrafs["other-ca"].logged("unknown authority")
     assert not [line for line in fleet.lines() | fleet.page if "other" in line]
 
 
 FILES = sorted((Path(__file__).parents[1] / "golden" / "fleet").glob("*.conf"))
 
 
-@pytest.fixture
-def check(telegraf_binary: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Have Telegraf check a configuration, with an environment."""
-    return lambda file, environment: subprocess.run(
-        [telegraf_binary, "config", "check", "--strict-env-handling", "--config", file],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=START_SECONDS,
-    )
-
-
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_telegraf_takes_each_file(
-    file: Path, check: Callable[..., subprocess.CompletedProcess[str]], certificate: tuple[Path, Path]
-) -> None:
+def test_telegraf_takes_each_file(file: Path, telegraf_binary: Path, certificate: tuple[Path, Path]) -> None:
     """`telegraf config check` has nothing to say against any of the four, and demands each secret, not empty."""
     environment = {
         "BITCOIN_FLEET_PASSWORD": PASSWORD,
         "BITCOIN_FLEET_CERT": str(certificate[0]),
         "BITCOIN_FLEET_KEY": str(certificate[1]),
     }
-    done = check(file, environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "deprecated" not in done.stdout + done.stderr
+    check = partial(config_check, telegraf_binary, file, "--strict-env-handling")
+    accepted(check(environment=environment))
     demanded = set(re.findall(r"\$\{(\w+):\?", file.read_text()))
     assert "BITCOIN_FLEET_PASSWORD" in demanded
     for variable in demanded:
-        done = check(file, {**environment, variable: ""})
+        done = check(environment={**environment, variable: ""})
         assert done.returncode != 0
-        assert f"required variable {variable} is missing a value" in done.stdout + done.stderr
+        assert f"required variable {variable} is missing a value" in done.stdout
 
 
 @pytest.mark.parametrize("side", ["node", "central"])
@@ -258,4 +223,4 @@ def test_kafka_may_come_later(side: str, fleet: Fleet) -> None:
     else:
         fleet.start_central(url)
         telegraf = fleet.central
-    logs(telegraf, "retrying")
+    telegraf.logged("retrying")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 import pytest
 from dashboards.queries import metrics_in
 from support.dashboard import PANELS, VARIABLES, chosen, expressions
-from support.nodes import SimulatedNode
+from support.nodes import SimulatedNode, StartNode
 from support.processes import free_port
-from support.prometheus import Prometheus
+from support.prometheus import Prometheus, StartPrometheus
 from support.telegraf import Telegraf, configuration
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
@@ -51,8 +50,8 @@ class Watched:
 
 @pytest.fixture
 def watched(
-    start_node: Callable[..., SimulatedNode],
-    start_prometheus: Callable[..., Prometheus],
+    start_node: StartNode,
+    start_prometheus: StartPrometheus,
     processes: ExitStack,
     telegraf_binary: Path,
     socket_path: Path,

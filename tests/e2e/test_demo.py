@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import run
-from support.processes import Process, free_port, get
-from support.prometheus import POLL_SECONDS, Result
+from support.processes import StartProcess, free_port
+from support.prometheus import POLL_SECONDS, Result, query
 from support.scene import Scene
+from support.telegraf import metrics_page
 
 pytestmark = pytest.mark.telegraf
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "run.py"
 
-StartDemo = Callable[..., Process]
+StartDemo = StartProcess
 
 
 @pytest.fixture
 def start_demo(
-    start_process: Callable[..., Process],
-    scene: Scene,
-    socket_path: Path,
-    telegraf_binary: Path,
-    prometheus_binary: Path,
+    start_process: StartProcess, scene: Scene, socket_path: Path, telegraf_binary: Path, prometheus_binary: Path
 ) -> StartDemo:
     """Start the demo, with all its files in the directory of `socket_path`."""
     environment = scene.mark | {
@@ -46,13 +41,6 @@ def addresses() -> list[str]:
     return [f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"]
 
 
-def asked(prometheus: str, expression: str) -> Result:
-    """Return what Prometheus answers: the labels and the value of each series."""
-    query = urllib.parse.urlencode({"query": expression})
-    found = json.loads(get(f"http://{prometheus}/api/v1/query?{query}") or "")["data"]["result"]
-    return [(series["metric"], float(series["value"][1])) for series in found]
-
-
 def test_everything_runs_until_it_is_told_to_stop(start_demo: StartDemo, scene: Scene, socket_path: Path) -> None:
     """Each address that is printed answers; after SIGTERM no process and no file is left, and the status is 0."""
     metrics, prometheus = addresses()
@@ -60,10 +48,10 @@ def test_everything_runs_until_it_is_told_to_stop(start_demo: StartDemo, scene: 
     demo.wait_until(lambda: "Everything runs" in demo.stdout, "everything ran")
     demo.wait_until(lambda: f"http://{prometheus}/graph" in demo.stdout, "the addresses were printed")
     assert f"http://{metrics}/metrics" in demo.stdout
-    assert "bitcoin_up 1" in (get(f"http://{metrics}/metrics") or "")
+    assert "bitcoin_up 1" in metrics_page(metrics)
 
     def is_up() -> bool:
-        return [value for _, value in asked(prometheus, "bitcoin_up")] == [1]
+        return [value for _, value in query(prometheus, "bitcoin_up")] == [1]
 
     demo.wait_until(is_up, "Prometheus had the node", pause=POLL_SECONDS)
     demo.send(signal.SIGTERM)
@@ -80,7 +68,7 @@ def test_of_several_nodes_one_falls_and_comes_back(start_demo: StartDemo, scene:
 
     def shows(expression: str, condition: Callable[[Result], bool]) -> None:
         what = f"what is expected of {expression}"
-        demo.wait_until(lambda: condition(asked(prometheus, expression)), what, pause=POLL_SECONDS)
+        demo.wait_until(lambda: condition(query(prometheus, expression)), what, pause=POLL_SECONDS)
 
     dialects = {"alpha": "tracing", "beta": "stock-chain"}
     shows("bitcoin_node_info", lambda found: {each["node"]: each["dialect"] for each, _ in found} == dialects)
@@ -89,7 +77,7 @@ def test_of_several_nodes_one_falls_and_comes_back(start_demo: StartDemo, scene:
     shows("bitcoin_up", lambda found: {each["node"]: value for each, value in found} == dict.fromkeys(dialects, 1))
     assert " Node beta is back." in demo.stdout
     for extreme in ("min", "max"):
-        assert asked(prometheus, f'{extreme}_over_time(bitcoin_connects_total{{node="alpha"}}[1h])')[0][1] == 1
+        assert query(prometheus, f'{extreme}_over_time(bitcoin_connects_total{{node="alpha"}}[1h])')[0][1] == 1
     demo.wait_until(lambda: demo.stdout.count(" goes down.\n") >= 2, "it went down again")
     demo.send(signal.SIGINT)
     assert demo.wait() == 0, demo.log

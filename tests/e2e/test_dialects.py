@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,13 @@ import pytest
 from support.dashboard import PANELS, VARIABLES, chosen, expressions
 from support.nodes import SimulatedNode
 from support.processes import free_port
-from support.prometheus import Prometheus, Result
-from support.telegraf import Telegraf, configuration
+from support.prometheus import Prometheus, Result, StartPrometheus, by_node
+from support.telegraf import StartTelegraf, configuration
 
 from telegraf_bitcoin_ipc.collect.dialect import Dialect
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
-from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, STOCK, TRACING
+from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS, TRACING
 
 pytestmark = pytest.mark.telegraf
 
@@ -113,27 +112,20 @@ def of_all(texts: list[str]) -> str:
     )
 
 
-Start = Callable[[str, Dialect], SimulatedNode]
-
-
-@pytest.fixture
-def start(processes: ExitStack, tmp_path: Path, socket_path: Path) -> Start:
-    """Start a node on the socket of a tag."""
-
-    def started(tag: str, dialect: Dialect) -> SimulatedNode:
-        socket = socket_path.with_name(f"{tag or 'untagged'}.sock")
-        options = ("--dialect", dialect.name, "--seed", "1", "--pruned")
-        return processes.enter_context(SimulatedNode(socket, tmp_path / tag, *options))
-
-    return started
-
-
 @pytest.fixture
 def fleet(
-    start: Start, start_telegraf: Callable[..., Telegraf], start_prometheus: Callable[..., Prometheus]
+    processes: ExitStack,
+    start_telegraf: StartTelegraf,
+    start_prometheus: StartPrometheus,
+    tmp_path: Path,
+    socket_path: Path,
 ) -> dict[str, Watched]:
     """All of them, each of a height of its own, under one Telegraf, and watched from now on."""
-    nodes = {tag: start(tag, dialect) for tag, dialect in DIALECT_OF.items()}
+    nodes: dict[str, SimulatedNode] = {}
+    for tag, dialect in DIALECT_OF.items():
+        socket = socket_path.with_name(f"{tag or 'untagged'}.sock")
+        options = ("--dialect", dialect.name, "--seed", "1", "--pruned")
+        nodes[tag] = processes.enter_context(SimulatedNode(socket, tmp_path / tag, *options))
     earlier = {tag: len(nodes) - number for number, tag in enumerate(nodes)}
     for tag, node in nodes.items():
         for _ in range(earlier[tag]):
@@ -172,18 +164,12 @@ def blocks_and_trace_count_the_same_coins(watched: Watched) -> None:
     assert asked == 1 + 4, "once for the tip that was there, and once for each block"
 
 
-def by_tag(found: Result) -> dict[str, float]:
-    """Values by the tag `node`; by nothing where there is none."""
-    assert len({labels.get("node") for labels, _ in found}) == len(found)
-    return {labels.get("node", UNTAGGED): value for labels, value in found}
-
-
 def the_dashboard_compares_all_or_shows_one(prometheus: Prometheus) -> None:
     """The variable `node` at All shows every node, tagged or not; at some, only those; no panel mixes them."""
     (height,) = expressions([next(each for each in PANELS if each["title"] == "Height")])
 
     def has(expression: str, *tags: str) -> None:
-        prometheus.shows(expression, lambda found: by_tag(found).keys() == set(tags), f"the heights of {tags}")
+        prometheus.shows(expression, lambda found: by_node(found).keys() == set(tags), f"the heights of {tags}")
 
     has(chosen(height), *DIALECT_OF)
     has(chosen(height, node="beta"), "beta")
@@ -195,8 +181,8 @@ def the_dashboard_compares_all_or_shows_one(prometheus: Prometheus) -> None:
         assert {labels["node"] for labels, _ in prometheus.query(chosen(expression, node="alpha"))} <= {"alpha"}
 
 
-def test_every_dialect_arrives_under_its_tag(fleet: dict[str, Watched], start: Start) -> None:
-    """Each node has its dialect's metrics, no other, with its own values; one may go and be another kind."""
+def test_every_dialect_arrives_under_its_tag(fleet: dict[str, Watched]) -> None:
+    """Each node has its dialect's metrics, no other, with its own values."""
     prometheus = fleet["alpha"].prometheus
     assert fleet["alpha"].dialect is TRACING
     blocks_and_trace_count_the_same_coins(fleet["alpha"])
@@ -208,17 +194,3 @@ def test_every_dialect_arrives_under_its_tag(fleet: dict[str, Watched], start: S
         prometheus.wait_for(f'bitcoin_node_info{{node="{watched.tag}",dialect="{watched.dialect.name}"}}')
     assert len({watched.node.totals["height"] for watched in fleet.values()}) == len(fleet)
     the_dashboard_compares_all_or_shows_one(prometheus)
-
-    beta = fleet["beta"]
-    blocks = beta.expected()["blocks_connected_total"]
-    assert beta.node.stop() == 0
-    others = DIALECT_OF.keys() - {"beta"}
-    ups = {**dict.fromkeys(others, 1.0), "beta": 0.0}
-    prometheus.shows("bitcoin_up", lambda found: by_tag(found) == ups, f"{ups}")
-    prometheus.shows("bitcoin_chain_height", lambda found: by_tag(found).keys() == others, f"heights of {others}")
-    node = start("beta", STOCK)
-    prometheus.wait_for(
-        'bitcoin_node_info{node="beta",dialect="stock"} and on () bitcoin_block_height{node="beta"}'
-    )
-    node.do("block")
-    prometheus.wait_for(f'bitcoin_blocks_connected_total{{node="beta"}} == {blocks + 1}')

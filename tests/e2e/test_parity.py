@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from support.nodes import SimulatedNode
+from support.nodes import SimulatedNode, StartNode
 from support.old_exporter import COUNTERS, GAUGES, SET_BY_EVENTS, OldExporters
-from support.processes import START_SECONDS, free_port, get, wait_until
-from support.telegraf import Telegraf, configuration
+from support.processes import START_SECONDS, free_port, wait_until
+from support.telegraf import StartTelegraf, configuration, metrics_page
 
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS
 from telegraf_bitcoin_ipc.parity.command import add_options, report
@@ -50,7 +49,7 @@ class Scene:
         }
 
         def page() -> set[str]:
-            return set((get(f"http://{self.new}/metrics") or "").splitlines())
+            return set(metrics_page(self.new).splitlines())
 
         wait_until(lambda: lines <= page(), START_SECONDS, lambda: f"{lines}: {page()}\n{self.old.log}", pause=0.2)
 
@@ -78,11 +77,7 @@ class Scene:
 
 @pytest.fixture
 def scene(
-    processes: ExitStack,
-    start_node: Callable[..., SimulatedNode],
-    start_telegraf: Callable[..., Telegraf],
-    socket_path: Path,
-    tmp_path: Path,
+    processes: ExitStack, start_node: StartNode, start_telegraf: StartTelegraf, socket_path: Path, tmp_path: Path
 ) -> Scene:
     """Start everything, with peers, traffic, a filled mempool and a block, and wait until all is seen."""
     node = start_node()

@@ -6,14 +6,20 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.nodes import SimulatedNode, StartNode
-from support.processes import START_SECONDS, STOP_SECONDS, Process, alive, children, free_port, get, wait_until
-from support.prometheus import Prometheus, Result
-from support.telegraf import Telegraf, configuration
+from support.nodes import StartNode
+from support.processes import (
+    STOP_SECONDS,
+    StartProcess,
+    alive,
+    children,
+    free_port,
+    wait_until,
+)
+from support.prometheus import EVERYTHING, Result, StartPrometheus
+from support.telegraf import StartTelegraf, Telegraf, accepted, config_check, configuration, metrics_page
 
 from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
@@ -21,113 +27,39 @@ from telegraf_bitcoin_ipc.ipc.dialects import TRACING
 
 pytestmark = pytest.mark.telegraf
 
-StartTelegraf = Callable[..., Telegraf]
-StartPrometheus = Callable[..., Prometheus]
 
 QUICKLY = ("--poll-interval", "1", "--emit-interval", "1")
 
-EVERYTHING = '{__name__=~"bitcoin_.+"}'
-"""What Prometheus has of the plugin's."""
 
-
-def expected_core(node: SimulatedNode) -> dict[str, float]:
-    """What the node says about everything that group core shows."""
-    line = node.totals
-    delivered, values = line["delivered"], line["delivered_value"]
-    return {
-        "blocks_connected_total": delivered["blockConnected"],
-        "blocks_disconnected_total": delivered["blockDisconnected"],
-        "mempool_tx_added_total": delivered["transactionAddedToMempool"],
-        "mempool_tx_removed_total": delivered["transactionRemovedFromMempool"],
-        "tip_updates_total": delivered["updatedBlockTip"],
-        "chain_state_flushes_total": delivered["chainStateFlushed"],
-        "block_height": line["height"],
-        "chain_height": line["height"],
-        "header_height": line["headers"],
-        "ibd": int(line["ibd"]),
-        "verification_progress": line["progress"],
-        "mempool_size": line["mempool_size"],
-        "mempool_bytes": line["mempool_usage"],
-        "mempool_max_bytes": line["mempool_max"],
-        "peers": line["peers"],
-        "bytes_recv_total": line["bytes_recv"],
-        "bytes_sent_total": line["bytes_sent"],
-        "utxo_cache_add_total": delivered["add"],
-        "utxo_cache_spend_total": delivered["spend"],
-        "utxo_cache_uncache_total": delivered.get("uncache", 0),
-        "utxo_cache_add_value_total": values["add"],
-        "utxo_cache_spend_value_total": values["spend"],
-        "utxo_cache_uncache_value_total": values.get("uncache", 0),
-        "utxo_cache_add_unconfirmed_total": 0,
-    }
-
-
-def live_a_little(node: SimulatedNode) -> None:
-    """Have the node do a bit of everything."""
-    node.do("peers", inbound=5, outbound=10)
-    node.do("traffic", received=123_456, sent=654_321)
-    node.do("accept", count=30)
-    node.do("replace")
-    for reason in ("expiry", "sizelimit", "sizelimit", "conflict"):
-        node.do("remove", reason=reason)
-    node.do("block", outputs=100)
-    node.do("accept", count=10)
-    node.do("reorg", depth=2)
-    node.do("flush")
-
-
-def live_in_full(node: SimulatedNode) -> None:
-    """Have the node do what is missing for every metric to be there."""
-    node.do("fee_estimates", rates={"2": 12.5, "6": 7, "144": 1})
-    node.do("indexes", heights={"txindex": None})
-    node.do("peer", network="onion", type="outbound-full-relay", transport="v2", ping=0.1)
-
-
-def by_name(found: Result) -> dict[str, float]:
-    """The value of each metric, without its prefix; of those with tags, one."""
-    return {labels["__name__"].removeprefix("bitcoin_"): number for labels, number in found}
-
-
-def plugins_of(telegraf: Telegraf) -> list[int]:
-    """The ids of the plugin processes that a Telegraf runs."""
-    return children(telegraf.pid)
-
-
-def test_prometheus_has_what_the_node_did(
+def test_prometheus_has_the_catalogue(
     start_node: StartNode,
     start_telegraf: StartTelegraf,
     start_prometheus: StartPrometheus,
     promtool_binary: Path,
     socket_path: Path,
 ) -> None:
-    """Core metrics have the node's values; all have the right type and no label too many; nobody complains."""
+    """Every metric of a tracing node is there, of the right type, without a label too many; nobody complains."""
     address = f"127.0.0.1:{free_port()}"
     node = start_node("--seed", "1", "--pruned")
     groups = ("--metrics", ",".join(CHOOSABLE_GROUPS))
     telegraf = start_telegraf(configuration(socket_path, address, *QUICKLY, *groups))
     prometheus = start_prometheus(address)
     node.says("subscribed", 2)
-    live_a_little(node)
-    expected = expected_core(node)
-    assert set(expected) == {metric.name for metric in CATALOGUE if metric.group == "core"}
-    prometheus.shows(EVERYTHING, lambda found: expected.items() <= by_name(found).items(), f"{expected}")
-    live_in_full(node)
-    metrics = {f"bitcoin_{metric.name}": metric for metric in CATALOGUE}
-    wanted = {f"bitcoin_{name}" for name, origin in TRACING.origins.items() if origin is not None}
-    wanted |= {f"bitcoin_{metric.name}" for metric in CATALOGUE if metric.group == "plugin"}
-    found = prometheus.shows(
-        EVERYTHING, lambda found: wanted == {labels["__name__"] for labels, _ in found}, f"{wanted}"
-    )
-    for labels, _ in found:
-        assert set(labels) == {"__name__", "job", "instance", *metrics[labels["__name__"]].tags}, labels
-    types = {name: {entry["type"] for entry in entries} for name, entries in prometheus.metadata().items()}
-    assert {name: types[name] for name in wanted} == {name: {metrics[name].type} for name in wanted}
-    assert not [name for name in types if name.startswith(("go_", "process_"))]
+    node.do("fee_estimates", rates={"2": 12.5, "6": 7, "144": 1})
+    node.do("indexes", heights={"txindex": None})
+    node.do("peer", network="onion", type="outbound-full-relay", transport="v2", ping=0.1)
+    node.do("block")
+    wanted = {name for name, origin in TRACING.origins.items() if origin is not None}
+    wanted |= {metric.name for metric in CATALOGUE if metric.group == "plugin"}
+
+    def is_all(found: Result) -> bool:
+        return {labels["__name__"].removeprefix("bitcoin_") for labels, _ in found} == wanted
+
+    prometheus.shows(EVERYTHING, is_all, f"{wanted}")
+    prometheus.follows_the_catalogue()
     assert complaints(telegraf) == []
-    page = get(f"http://{address}/metrics")
-    done = subprocess.run(
-        [promtool_binary, "check", "metrics"], input=page, capture_output=True, text=True, check=False, timeout=60
-    )
+    page = metrics_page(address)
+    done = subprocess.run([promtool_binary, "check", "metrics"], input=page, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -151,7 +83,7 @@ def test_telegraf_and_node_come_and_go(
     node.do("block")
     prometheus.wait_for("bitcoin_blocks_connected_total == 1")
 
-    before = plugins_of(telegraf)
+    before = children(telegraf.pid)
     telegraf.reload()
     node.says("unsubscribed", 2)
     node.says("subscribed", 4)
@@ -167,7 +99,7 @@ def test_telegraf_and_node_come_and_go(
     node.do("block")
     prometheus.wait_for("bitcoin_blocks_connected_total == 2")
 
-    before = plugins_of(telegraf)
+    before = children(telegraf.pid)
     telegraf.stop()
     assert not any(map(alive, before))
     node.says("unsubscribed", 2)
@@ -175,16 +107,11 @@ def test_telegraf_and_node_come_and_go(
     telegraf.start()
     node.says("subscribed", 4)
     prometheus.wait_for("bitcoin_blocks_connected_total == 0")
-    a_killed_plugin_leaves_no_value(telegraf, prometheus)
+    (plugin,) = children(telegraf.pid)
+    os.kill(plugin, signal.SIGKILL)
+    prometheus.shows(EVERYTHING, lambda found: not found, "no value: the series vanish, and do not go stale")
     node.says("unsubscribed", 4)
     assert not node.lines("abort")
-
-
-def a_killed_plugin_leaves_no_value(telegraf: Telegraf, prometheus: Prometheus) -> None:
-    """When nothing comes any more the series vanish from the page instead of going stale."""
-    (plugin,) = plugins_of(telegraf)
-    os.kill(plugin, signal.SIGKILL)
-    prometheus.shows(EVERYTHING, lambda found: not found, "no value")
 
 
 def test_telegraf_may_ask_by_newline(
@@ -204,7 +131,7 @@ def shows(telegraf: Telegraf, address: str, line: str) -> str:
     """Wait for a line on Telegraf's page, and return the page."""
 
     def page() -> str | None:
-        page = get(f"http://{address}/metrics") or ""
+        page = metrics_page(address)
         return page if line in page.splitlines() else None
 
     return telegraf.wait_until(page, f"{line} on the page", pause=0.2) or ""
@@ -212,15 +139,15 @@ def shows(telegraf: Telegraf, address: str, line: str) -> str:
 
 @pytest.mark.parametrize("handling", ["--strict-env-handling", "--non-strict-env-handling"])
 def test_the_plugins_log_is_in_telegrafs(
-    handling: str, start_process: Callable[..., Process], telegraf_binary: Path, tmp_path: Path
+    handling: str, start_process: StartProcess, telegraf_binary: Path, tmp_path: Path
 ) -> None:
     """Warnings and debug lines have their level, a path its dollar signs, however Telegraf replaces variables."""
     config = tmp_path / "telegraf.conf"
     socket = "/no/${HOME}/$HOME.sock"
     config.write_text(configuration(Path(socket), f"127.0.0.1:{free_port()}", "--debug"))
     telegraf = start_process([telegraf_binary, handling, "--config", config])
-    telegraf.wait_until(lambda: " D! [inputs.execd] " in telegraf.stderr, "a debug line of the plugin's")
-    telegraf.wait_until(lambda: "there is no such socket" in telegraf.stderr, "the warning in Telegraf's log")
+    telegraf.logged(" D! [inputs.execd] ")
+    telegraf.logged("there is no such socket")
     line, *_ = [line for line in telegraf.stderr.splitlines() if "there is no such socket" in line]
     assert " W! " in line
     assert socket in line
@@ -268,16 +195,7 @@ def test_other_plugins_are_left_as_they_are(
 
 
 def test_the_example_is_a_configuration_that_telegraf_takes(
-    telegraf_binary: Path, tmp_path: Path, pytestconfig: pytest.Config
+    telegraf_binary: Path, pytestconfig: pytest.Config
 ) -> None:
     """`telegraf config check` has nothing to say against telegraf.conf.example."""
-    example = pytestconfig.rootpath / "telegraf.conf.example"
-    done = subprocess.run(
-        [telegraf_binary, "config", "check", "--config", example],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=START_SECONDS,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "deprecated" not in done.stdout + done.stderr
+    accepted(config_check(telegraf_binary, pytestconfig.rootpath / "telegraf.conf.example"))

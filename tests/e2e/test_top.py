@@ -9,7 +9,6 @@ import select
 import signal
 import subprocess
 import termios
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -17,19 +16,19 @@ import pytest
 from support.nodes import PROGRAM, SimulatedNode, StartNode
 from support.processes import START_SECONDS, STOP_SECONDS, wait_until
 from support.scene import MARK, Scene
-from support.standing import StandingGuard
-from support.terminal import POLL_SECONDS, Terminal
+from support.standing import StartGuard
+from support.terminal import POLL_SECONDS, StartTerminal, Terminal
 
 from telegraf_bitcoin_ipc.ipc.dialects import STOCK, TRACING
 
-StartTop = Callable[..., Terminal]
+StartTop = StartTerminal
 
 NOT_TOLD = "not offered by this node"
 LONGEST_FRAME = 20_000  # bytes
 
 
 @pytest.fixture
-def start_top(start_terminal: Callable[..., Terminal], socket_path: Path) -> StartTop:
+def start_top(start_terminal: StartTerminal, socket_path: Path) -> StartTop:
     """Start `top`, polling often, in a terminal."""
     command = [PROGRAM, "top", "--poll-interval", "0.5"]
     mark = {MARK: str(socket_path)}
@@ -99,7 +98,7 @@ def a_reorganisation_and_a_warning_join_it(node: SimulatedNode, terminal: Termin
 
 
 def test_behind_a_standing_guard(
-    start_node: StartNode, start_guard: Callable[..., StandingGuard], start_terminal: Callable[..., Terminal]
+    start_node: StartNode, start_guard: StartGuard, start_terminal: StartTerminal
 ) -> None:
     """SOCKET may be a guard's: the screen is alive in the same way."""
     node, guard = start_node("--dialect", TRACING.name), start_guard()
@@ -168,23 +167,29 @@ def test_a_terminal_that_is_too_small(start_node: StartNode, start_top: StartTop
     terminal.shows("this terminal has 79")
 
 
-def test_a_terminal_without_a_cursor_is_refused(start_terminal: Callable[..., Terminal]) -> None:
+def test_a_terminal_without_a_cursor_is_refused(start_terminal: StartTerminal) -> None:
     """A terminal that can only print lines gets one sentence, and exit status 2."""
     terminal = start_terminal([PROGRAM, "top", "node.sock"], environment={"TERM": "dumb"})
     terminal.shows("top needs a terminal that can move its cursor", "status 2", "stty 0")
 
 
-@pytest.mark.parametrize("how", ["q", "C-c", "SIGHUP"])
+@pytest.mark.parametrize("how", ["q", "C-c", "SIGHUP", "SIGKILL", "a closed terminal"])
 def test_the_end(start_node: StartNode, start_top: StartTop, scene: Scene, how: str) -> None:
-    """q, Ctrl-C and signals unsubscribe from the node and restore the terminal; the status is 0."""
+    """q, Ctrl-C and signals unsubscribe from the node and restore the terminal; the status is 0.
+
+    A kill or a closed window leaves no process behind, and does not harm the node either.
+    """
     node, terminal = start_node(), start_top()
     terminal.shows("subscribed: utxo_cache")
     assert terminal.has("alternate_on") == 1
     if how.startswith("SIG"):
         os.kill(program(scene), signal.Signals[how])
+    elif how == "a closed terminal":
+        terminal.close()
     else:
         terminal.press(how)
-    terminal.ends()
+    if how in ("q", "C-c", "SIGHUP"):
+        terminal.ends()
     scene.unharmed(node)
 
 
@@ -195,22 +200,6 @@ def test_without_a_node_it_ends_as_well(start_top: StartTop, scene: Scene) -> No
     terminal.press("q")
     terminal.ends()
     scene.empty()
-
-
-def test_a_closed_terminal_ends_it(start_node: StartNode, start_top: StartTop, scene: Scene) -> None:
-    """A closed window or a lost connection leaves no process behind and does not harm the node."""
-    node, terminal = start_node(), start_top()
-    terminal.shows("subscribed: utxo_cache")
-    terminal.close()
-    scene.unharmed(node)
-
-
-def test_a_killed_top_does_not_harm_the_node(start_node: StartNode, start_top: StartTop, scene: Scene) -> None:
-    """The guard unsubscribes when the program itself can no longer do so."""
-    node, terminal = start_node(), start_top()
-    terminal.shows("subscribed: utxo_cache")
-    os.kill(program(scene), signal.SIGKILL)
-    scene.unharmed(node)
 
 
 class StalledTop:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from support.kafka_fleet import KafkaFleet
-from support.prometheus import Result
-
-from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
+from support.prometheus import by_node
 
 OUTAGE = 20
 """How many emissions an outage takes."""
@@ -44,27 +42,13 @@ def live_through(fleet: KafkaFleet, end: Callable[[], object], begin: Callable[[
     assert fleet.prometheus.query(f"resets({COUNTERS}[1h:1s]) > 0") == []
 
 
-def by_node(found: Result) -> dict[str, float]:
-    """Values by the tag `node`."""
-    return {labels["node"]: value for labels, value in found}
-
-
-def await_alert(fleet: KafkaFleet, name: str, node: str) -> None:
-    """Wait until the alert fires for that node, and show that it fires for no other."""
-    firing = f'ALERTS{{alertname="{name}", alertstate="firing"}}'
-    fleet.prometheus.shows(firing, lambda found: by_node(found) == {node: 1}, f"{name} of {node} alone")
-
-
 def test_everything_arrives_as_at_home(fleet: KafkaFleet) -> None:
     """Behind Kafka every series of both nodes has the value and the type that it has at home."""
     live_a_little(fleet)
     fleet.prometheus.wait_for('bitcoin_blocks_disconnected_total{node="alpha"} == 2')
     fleet.await_home()
-    expected = {f"bitcoin_{metric.name}": metric.type for metric in CATALOGUE}
-    shown = {name: entry for name, entry in fleet.prometheus.metadata().items() if name.startswith("bitcoin_")}
-    assert {name: {each["type"] for each in entry} for name, entry in shown.items()} == {
-        name: {expected[name]} for name in shown
-    }
+    fleet.prometheus.follows_the_catalogue("node")
+    shown = fleet.prometheus.metadata()
     assert shown.keys() == {line.split()[2] for line in fleet.pages_at_home if line.startswith("# TYPE")}
 
 
@@ -94,7 +78,7 @@ def test_a_node_that_dies(fleet: KafkaFleet) -> None:
     fleet.prometheus.shows(
         "bitcoin_chain_height", lambda found: by_node(found).keys() == {"alpha"}, "the height of alpha alone"
     )
-    await_alert(fleet, "BitcoinNodeDown", "beta")
+    fleet.prometheus.fires("BitcoinNodeDown", "beta")
     node.start()
     fleet.prometheus.wait_for('bitcoin_up{node="beta"} == 1')
     fleet.await_home()
@@ -113,18 +97,11 @@ def test_a_telegraf_that_dies(fleet: KafkaFleet) -> None:
     last = max(time for labels, time, _ in fleet.victoria.samples() if ("node", "alpha") in labels) / 1000
     ups = [fleet.victoria.query('bitcoin_up{node="alpha"}', at=last + minutes * 60) for minutes in (4, 6)]
     assert [by_node(up) for up in ups] == [{"alpha": 1}, {}]
-    await_alert(fleet, "BitcoinPluginDown", "alpha")
+    fleet.prometheus.fires("BitcoinPluginDown", "alpha")
     telegraf.start()
     fleet.prometheus.shows("bitcoin_up", lambda found: by_node(found) == {"alpha": 1, "beta": 1}, "both")
     fleet.await_home()
     assert not node.lines("abort")
-
-
-def refused(fleet: KafkaFleet, name: str, reason: str) -> None:
-    """Wait until the log of a Telegraf says why it cannot send, and leave it out of what is at home."""
-    telegraf = fleet.telegrafs[name]
-    telegraf.wait_until(lambda: reason in telegraf.stderr, f"{reason!r} in the log")
-    del fleet.homes[name]
 
 
 def test_tls_and_a_password(start_fleet: Callable[..., KafkaFleet]) -> None:
@@ -133,8 +110,9 @@ def test_tls_and_a_password(start_fleet: Callable[..., KafkaFleet]) -> None:
     fleet.start_telegraf("other-password", fleet.url, environment={"BITCOIN_FLEET_PASSWORD": "guessed"})
     fleet.start_telegraf("other-ca", fleet.url, environment={"BITCOIN_FLEET_CA": ""})
     live_a_little(fleet)
-    refused(fleet, "other-password", "Authentication failed")
-    refused(fleet, "other-ca", "unknown authority")
+    for name, reason in (("other-password", "Authentication failed"), ("other-ca", "unknown authority")):
+        fleet.telegrafs[name].logged(reason)
+        del fleet.homes[name]
     fleet.await_arrival()
     fleet.await_home()
     assert not [line for line in fleet.lines() if "other" in line]

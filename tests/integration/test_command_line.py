@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.nodes import PROGRAM, Plugin, StartNode, call_program, read_line, run_program
-from support.processes import START_SECONDS, Process
+from support.nodes import PROGRAM, StartNode, StartPlugin, call_program, read_line, run_program, value
+from support.processes import START_SECONDS, StartProcess
 
 MISTAKES = [
     ([], "SOCKET"),
@@ -45,6 +45,11 @@ def test_a_mistake_gets_one_clear_sentence(arguments: list[str], sentence: str) 
     assert done.stdout == ""
 
 
+def run_python(*arguments: str | Path, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run a Python of this environment to its end."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, **how)
+
+
 @pytest.mark.parametrize(("command", "package"), [("top", "rich"), ("parity", "prometheus-client")])
 def test_without_its_extra_a_command_says_how_to_get_it(command: str, package: str) -> None:
     """A plugin that was installed without an extra names the command that installs it, from a checkout."""
@@ -52,13 +57,7 @@ def test_without_its_extra_a_command_says_how_to_get_it(command: str, package: s
         "import sys; sys.modules[sys.argv.pop(1)] = None;"
         "from telegraf_bitcoin_ipc.cli import main; sys.exit(main())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", without, package.replace("-", "_"), command, "SOCKET"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = run_python("-c", without, package.replace("-", "_"), command, "SOCKET")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"telegraf-bitcoin-ipc: {command} needs the package {package}; in a checkout, "
@@ -75,20 +74,8 @@ def test_start_without_the_extras(socket_path: Path) -> None:
         "for arguments in (['--help'], ['metrics'], ['config', sys.argv[1]], ['simulate', '--help']):\n"
         "    with suppress(SystemExit): assert main(arguments) == 0"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", without, socket_path], capture_output=True, text=True, check=False, timeout=120
-    )
+    done = run_python("-c", without, socket_path)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_it_runs_as_a_module() -> None:
-    """`python -m telegraf_bitcoin_ipc` is the program, and `config` then prints a command that runs it so."""
-    command = [sys.executable, "-P", "-m", "telegraf_bitcoin_ipc"]
-    done = subprocess.run(
-        [*command, "config", "/node.sock"], capture_output=True, text=True, check=True, timeout=60
-    )
-    printed = tomllib.loads(done.stdout)["inputs"]["execd"][0]["command"]
-    assert printed == [sys.executable, "-m", "telegraf_bitcoin_ipc", "/node.sock"]
 
 
 @pytest.mark.parametrize("arguments", [["config", "SOCKET"], ["metrics"], ["--help"], ["once", "--version"]])
@@ -100,7 +87,7 @@ def test_a_full_disk_gets_one_clear_sentence(arguments: list[str]) -> None:
     assert done.stderr == "telegraf-bitcoin-ipc: cannot write to stdout: No space left on device\n"
 
 
-def test_interrupt_ends_a_command_quietly(start_process: Callable[..., Process], socket_path: Path) -> None:
+def test_interrupt_ends_a_command_quietly(start_process: StartProcess, socket_path: Path) -> None:
     """Ctrl-C ends a command that waits for its node, or for a page, with status 130, and prints nothing."""
     with socket.socket(socket.AF_UNIX) as node, socket.socket() as page:
         node.bind(str(socket_path))
@@ -121,23 +108,16 @@ def test_interrupt_ends_a_command_quietly(start_process: Callable[..., Process],
                 assert (process.wait(), process.stdout, process.stderr) == (130, "", "")
 
 
-def test_a_path_that_is_no_socket_is_a_mistake(tmp_path: Path) -> None:
-    """A file that is not a socket is reported at once, for every command that connects or listens."""
-    file = tmp_path / "file"
-    file.write_text("")
-    for command in ([], ["top"], ["once"], ["check"], ["simulate"]):
-        done = call_program(*command, file)
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert "is not a socket" in done.stderr
-
-
-@pytest.mark.parametrize("command", ["once", "check"])
-def test_without_a_node_once_and_check_say_why(tmp_path: Path, command: str) -> None:
-    """`once` and `check` end with status 1 and a sentence when there is no node."""
-    done = call_program(command, tmp_path / "node.sock")
-    assert done.returncode == 1
-    assert "there is no such socket" in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_a_path_without_a_node_gets_one_sentence(tmp_path: Path) -> None:
+    """A file that is no socket is a mistake for every command; `once` and `check` wait for no node, and say so."""
+    (tmp_path / "file").write_text("")
+    every: tuple[list[str], ...] = ([], ["top"], ["once"], ["check"], ["simulate"])
+    rows = [(command, "file", 2, "is not a socket") for command in every]
+    rows += [([command], "node.sock", 1, "there is no such socket") for command in ("once", "check")]
+    for command, name, status, sentence in rows:
+        done = call_program(*command, tmp_path / name)
+        assert (done.returncode, done.stderr.count("\n")) == (status, 1), done.stderr
+        assert sentence in done.stderr
 
 
 def test_once_prints_one_poll(start_node: StartNode, socket_path: Path) -> None:
@@ -166,23 +146,17 @@ def test_check_tells_what_the_node_gives(start_node: StartNode, socket_path: Pat
     assert not node.lines("subscribed")
 
 
-def test_check_fails_where_a_poll_fails(start_node: StartNode, socket_path: Path) -> None:
-    """`check` ends with status 1 when something does not work that should, and says what."""
+def test_check_names_what_fails_and_what_is_off(start_node: StartNode, socket_path: Path) -> None:
+    """`check` ends with status 1 if something does not work that should, and says what is off at what cost."""
     node = start_node("--dialect", "stock")
-    node.do("fail", method="uptime", message="no luck")
-    done = run_program("check", socket_path)
-    assert done.returncode == 1
-    assert "  FAILS   bitcoin_uptime_seconds uptime: no luck (error -1)\n" in done.stdout
-    assert done.stderr == ""
-
-
-def test_check_names_what_is_off(start_node: StartNode, socket_path: Path) -> None:
-    """`check` says which groups are off and what they would cost; with all of them on there is none."""
-    start_node("--dialect", "stock")
-    assert "\noff: group peers, " in run_program("check", socket_path).stdout
     everything = run_program("check", "--metrics", "mempool,chain,network,peers,fees,blocks", socket_path)
     assert "\noff: " not in everything.stdout
     assert "  works   bitcoin_banned_peers = 0  (listbanned, " in everything.stdout
+    node.do("fail", method="uptime", message="no luck")
+    done = run_program("check", socket_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "\noff: group peers, " in done.stdout
+    assert "  FAILS   bitcoin_uptime_seconds uptime: no luck (error -1)\n" in done.stdout
 
 
 def test_config_prints_what_telegraf_needs(socket_path: Path) -> None:
@@ -194,80 +168,69 @@ def test_config_prints_what_telegraf_needs(socket_path: Path) -> None:
     assert command == [str(PROGRAM), "--debug", "--tag", "node=alpha", str(socket_path)]
 
 
-@pytest.mark.parametrize("program", ["bin/telegraf-bitcoin-ipc", "./bin/telegraf-bitcoin-ipc"])
-def test_config_names_the_program_by_its_absolute_path(program: str) -> None:
-    """However the program was called, Telegraf finds it and the socket from any directory."""
-    assert PROGRAM.parent.parent / program == PROGRAM
-    done = subprocess.run(
-        [program, "config", "node.sock"],
-        cwd=PROGRAM.parent.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    command = tomllib.loads(done.stdout)["inputs"]["execd"][0]["command"]
-    assert command == [str(PROGRAM), str(PROGRAM.parent.parent / "node.sock")]
+AS_A_MODULE = [sys.executable, "-m", "telegraf_bitcoin_ipc"]
 
 
-def test_config_finds_the_program_on_a_relative_path() -> None:
-    """A PATH with a relative directory in it makes no difference."""
-    done = subprocess.run(
-        ["/usr/bin/env", "telegraf-bitcoin-ipc", "config", "node.sock"],
-        cwd=PROGRAM.parent.parent,
-        env={"PATH": PROGRAM.parent.name},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert tomllib.loads(done.stdout)["inputs"]["execd"][0]["command"][0] == str(PROGRAM)
+@pytest.mark.parametrize(
+    ("program", "printed"),
+    [
+        (["bin/telegraf-bitcoin-ipc"], [str(PROGRAM)]),
+        (["./bin/telegraf-bitcoin-ipc"], [str(PROGRAM)]),
+        (["/usr/bin/env", "PATH=bin", "telegraf-bitcoin-ipc"], [str(PROGRAM)]),
+        ([sys.executable, "-P", *AS_A_MODULE[1:]], AS_A_MODULE),
+    ],
+    ids=["path", "dot", "relative PATH", "module"],
+)
+def test_config_names_the_program_by_its_absolute_path(program: list[str], printed: list[str]) -> None:
+    """However the program was called, also by `python -m`, Telegraf finds it and the socket from any directory."""
+    directory = PROGRAM.parents[1]
+    assert PROGRAM.parent.name == "bin"
+    text = subprocess.check_output([*program, "config", "node.sock"], cwd=directory, text=True, timeout=60)
+    assert tomllib.loads(text)["inputs"]["execd"][0]["command"] == [*printed, str(directory / "node.sock")]
 
 
-def run_without_a_reader(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end, with a stdout that nobody reads any more."""
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["once", "SOCKET"], ["check", "SOCKET"], ["config", "SOCKET"], ["simulate", "another.sock"],
+        ["metrics"], ["--help"], ["check", "--help"], ["--version"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_closed_stdout_ends_a_command_quietly(
+    start_node: StartNode, socket_path: Path, arguments: list[str]
+) -> None:
+    """`once SOCKET | head -1` ends as a shell expects it: without a word, as if by SIGPIPE; no socket is left."""
+    if arguments[0] in ("once", "check"):
+        start_node()
+    another = socket_path.with_name("another.sock")
     reader, writer = os.pipe()
     os.close(reader)
+    paths = {"SOCKET": socket_path, "another.sock": another}
     with os.fdopen(writer) as stdout:
-        return run_program(*arguments, stdout=stdout)
-
-
-@pytest.mark.parametrize("command", ["once", "check", "config"])
-def test_a_closed_stdout_ends_a_command_quietly(start_node: StartNode, socket_path: Path, command: str) -> None:
-    """`once SOCKET | head -1` ends as a shell expects it: without a word, as if by SIGPIPE."""
-    start_node()
-    done = run_without_a_reader(command, socket_path)
+        done = run_program(*(paths.get(word, word) for word in arguments), stdout=stdout)
     assert (done.returncode, done.stderr) == (141, "")
+    assert not another.exists()
 
 
-@pytest.mark.parametrize("arguments", [["metrics"], ["--help"], ["check", "--help"], ["--version"]])
-def test_a_closed_stdout_ends_what_needs_no_node_quietly(arguments: list[str]) -> None:
-    """The same for what only prints, help included."""
-    done = run_without_a_reader(*arguments)
-    assert (done.returncode, done.stderr) == (141, "")
+def test_options_can_come_from_the_environment(start_node: StartNode, start_plugin: StartPlugin) -> None:
+    """Every option can be set as an environment variable; the command line goes before it.
 
-
-def test_a_closed_stdout_ends_the_simulated_node_quietly(socket_path: Path) -> None:
-    """`simulate SOCKET | head -1` stops as at SIGTERM, and leaves no socket behind."""
-    done = run_without_a_reader("simulate", socket_path)
-    assert (done.returncode, done.stderr) == (141, "")
-    assert not socket_path.exists()
-
-
-def test_options_can_come_from_the_environment(start_node: StartNode, start_plugin: Callable[..., Plugin]) -> None:
-    """Every option can be set as an environment variable; the command line goes before it."""
+    With --no-utxo-trace the counters of the UTXO cache are absent, not 0, and everything else is there.
+    """
     environment = {
         "TELEGRAF_BITCOIN_IPC_TAG": "node=alpha,site=x",
         "TELEGRAF_BITCOIN_IPC_NO_UTXO_TRACE": "1",
         "TELEGRAF_BITCOIN_IPC_METRICS": "weather",
     }
-    start_node()
-    plugin = start_plugin("--metrics", "none", environment=environment)
+    tags = {"node": "alpha", "site": "x"}
+    node, plugin = start_node(), start_plugin("--metrics", "none", environment=environment)
     plugin.logged("subscribed: chain")
-    plugin.shows(
-        lambda series: {"node=alpha", "site=x"} <= {f"{key}={text}" for _, tags in series for key, text in tags},
-        "the tags of the environment",
-    )
+    node.do("block")
+    series = plugin.shows(lambda series: value(series, "blocks_connected_total", **tags) == 1, "the block")
+    assert value(series, "utxo_cache_add_total", **tags) is None
+    assert value(series, "subscription_active", subscription="utxo_cache", **tags) == 0
+    assert value(series, "subscription_active", subscription="chain", **tags) == 1
 
 
 def test_a_misspelt_variable_is_a_mistake() -> None:
@@ -295,11 +258,7 @@ def test_help_names_every_option_and_command() -> None:
     ):
         assert piece in done.stdout
     assert call_program("-h", COLUMNS="200").stdout == done.stdout
-
-
-@pytest.mark.parametrize("command", ["top", "check", "once", "config", "metrics", "simulate", "parity"])
-def test_help_of_a_command(command: str) -> None:
-    """`COMMAND --help` shows its own usage."""
-    done = call_program(command, "--help", COLUMNS="200")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"usage: telegraf-bitcoin-ipc {command} [-h]")
+    for command in ("top", "check", "once", "config", "metrics", "simulate", "parity"):
+        done = call_program(command, "--help", COLUMNS="200")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"usage: telegraf-bitcoin-ipc {command} [-h]")

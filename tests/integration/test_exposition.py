@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -25,22 +25,15 @@ OK = b"HTTP/1.0 200 OK\r\n"
 
 
 @pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """What is closed when the test is over."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def serve(stack: ExitStack) -> Serve:
+def serve(processes: ExitStack) -> Serve:
     """Serve bodies until the test is over; returns the URL."""
-    return lambda *bodies, **how: checked_url(stack.enter_context(endpoint(bodies, **how)))
+    return lambda *bodies, **how: checked_url(processes.enter_context(endpoint(bodies, **how)))
 
 
 @pytest.fixture
-def serve_raw(stack: ExitStack) -> Serve:
+def serve_raw(processes: ExitStack) -> Serve:
     """Serve bytes that may be no HTTP; returns the URL."""
-    return lambda *how: checked_url(stack.enter_context(raw_endpoint(*how)))
+    return lambda *how: checked_url(processes.enter_context(raw_endpoint(*how)))
 
 
 def complaint(*urls: str, limit: float = 60) -> str:
@@ -54,43 +47,49 @@ def complaint(*urls: str, limit: float = 60) -> str:
 
 
 def test_several_pages_at_once(serve: Serve) -> None:
-    """The pages come in the order of their URLs."""
-    first, second = fetch(serve("a 1\n"), serve("b 2\n"))
-    assert [(sample.name, sample.value) for sample in (*first, *second)] == [("a", 1), ("b", 2)]
+    """The pages come in the order of their URLs, a redirect is followed, and what no float holds is left out."""
+    pages = fetch(serve("a 1\n"), serve("", status=302, headers=[("Location", serve("b 2\n"))]))
+    numbers = fetch(serve(f"a NaN\nb +Inf\nc 3\nd {'9' * 999}\n"))
+    found = [[(sample.name, sample.value) for sample in page] for page in (*pages, *numbers)]
+    assert found == [[("a", 1)], [("b", 2)], [("c", 3)]]
 
 
-def test_what_is_no_number_is_left_out(serve: Serve) -> None:
-    """NaN, infinity and integers that no float holds are no values to compare."""
-    ((sample,),) = fetch(serve(f"a NaN\nb +Inf\nc 3\nd {'9' * 999}\n"))
-    assert (sample.name, sample.value) == ("c", 3)
+NO_PAGE, TOO_LARGE = "is not a page of Prometheus metrics", "is too large"
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "sentence"),
     [
-        "<html>\n",
-        b"\x7fELF\x00\xff\xfe\n",
-        b"\x1f\x8b\x08\x00",
-        'a{b="c} 1\n',
-        "a 1 9e999999 x\n",
-        "\x00\n",
-        "a 1\n" + "#" + " " * MAX_LINE + "x\n",
+        ("<html>\n", NO_PAGE),
+        (b"\x7fELF\x00\xff\xfe\n", NO_PAGE),
+        (b"\x1f\x8b\x08\x00", NO_PAGE),
+        ('a{b="c} 1\n', NO_PAGE),
+        ("a 1 9e999999 x\n", NO_PAGE),
+        ("\x00\n", NO_PAGE),
+        ("a 1\n" + "#" + " " * MAX_LINE + "x\n", NO_PAGE),
+        (b"#" * (MAX_BYTES + 1), TOO_LARGE),
+        (b"a 1\n" * (MAX_LINES + 1), TOO_LARGE),
     ],
+    ids=["HTML", "program", "compressed", "torn", "long number", "NUL", "long line", "bytes", "series"],
 )
-def test_what_is_no_page_of_metrics(serve: Serve, body: str | bytes) -> None:
-    """HTML, a program, a compressed file and a torn line are named as what they are: something else."""
-    assert "is not a page of Prometheus metrics" in complaint(serve(body))
+def test_what_is_no_page_of_metrics(serve: Serve, body: str | bytes, sentence: str) -> None:
+    """What is no page of metrics is named as something else; no endpoint fills the memory, by bytes or series."""
+    assert sentence in complaint(serve(body))
 
 
-@pytest.mark.parametrize("body", [b"#" * (MAX_BYTES + 1), b"a 1\n" * (MAX_LINES + 1)])
-def test_page_that_is_too_large(serve: Serve, body: bytes) -> None:
-    """No endpoint fills the memory, whether with bytes or with series."""
-    assert "is too large" in complaint(serve(body))
-
-
-def test_page_without_an_end(serve_raw: Serve) -> None:
-    """A page that never ends is given up at its limit of size."""
-    assert "is too large" in complaint(serve_raw(OK + b"\r\n", b"# more and more\n" * 100_000))
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ((OK + b"\r\n", b"# more and more\n" * 100_000), TOO_LARGE),
+        ((b"\x1b]0;x\x07\x1b[31m\r\n\r\n",), "cannot be read"),
+        ((b"\x1b[31m" * 5000 + b"\r\n",), "cannot be read"),
+        ((b"\r\n",), "cannot be read"),
+    ],
+    ids=["endless", "escapes", "many escapes", "empty line"],
+)
+def test_answer_that_is_no_page(serve_raw: Serve, answer: tuple[bytes, ...], sentence: str) -> None:
+    """A page that never ends is given up; another protocol's answer is shown with escapes, and not all of it."""
+    assert sentence in complaint(serve_raw(*answer))
 
 
 @pytest.mark.parametrize(
@@ -118,18 +117,6 @@ def test_page_that_is_cut_off(serve: Serve) -> None:
 def test_redirect_that_leads_nowhere(serve: Serve, target: str) -> None:
     """A redirect to itself, to another protocol or to nothing ends in a sentence, too."""
     assert "http://127.0.0.1:" in complaint(serve("", status=302, headers=[("Location", target)]))
-
-
-def test_redirect_to_a_page(serve: Serve) -> None:
-    """A redirect is followed, as Prometheus does."""
-    ((sample,),) = fetch(serve("", status=302, headers=[("Location", serve("a 1\n"))]))
-    assert sample.name == "a"
-
-
-@pytest.mark.parametrize("answer", [b"\x1b]0;x\x07\x1b[31m\r\n\r\n", b"\x1b[31m" * 5000 + b"\r\n", b"\r\n"])
-def test_answer_that_is_no_http(serve_raw: Serve, answer: bytes) -> None:
-    """What another protocol answers is shown with escapes, and not all of it."""
-    assert "cannot be read" in complaint(serve_raw(answer))
 
 
 def test_nobody_there() -> None:

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 from support.nodes import Plugin, Series, StartNode, StartPlugin, value
-from support.processes import START_SECONDS, wait_until
-from support.standing import StandingGuard
+from support.standing import StartGuard
 
 from telegraf_bitcoin_ipc.collect.dialect import Dialect
 from telegraf_bitcoin_ipc.collect.metrics import METRICS
@@ -80,35 +79,18 @@ PHASES: list[list[Step]] = [
 
 def lines(series: Series) -> list[str]:
     """Return an emission as lines that can be compared."""
-    named = {f"{field}{_tags(field, tags)}": number for (field, tags), number in series.items()}
-    return sorted(f"{name} {_value(name, number)}" for name, number in named.items())
-
-
-def _tags(field: str, tags: frozenset[tuple[str, str]]) -> str:
-    shown = {key: PLACEHOLDER if field == "plugin_info" else text for key, text in tags}
-    return "{" + ",".join(f"{key}={shown[key]}" for key in METRICS[field].tags) + "}" if shown else ""
-
-
-def _value(name: str, number: float) -> str:
-    return PLACEHOLDER if name in VARIES else repr(number)
+    found = []
+    for (field, tags), number in series.items():
+        texts = {key: PLACEHOLDER if field == "plugin_info" else text for key, text in tags}
+        tagged = ",".join(f"{key}={texts[key]}" for key in METRICS[field].tags if texts)
+        name = f"{field}{{{tagged}}}" if tagged else field
+        found.append(f"{name} {PLACEHOLDER if name in VARIES else repr(number)}")
+    return sorted(found)
 
 
 def settled(plugin: Plugin) -> list[str]:
     """Return what the plugin shows as soon as several polls in a row have changed nothing."""
-    found: list[str] = []
-    polls: set[float | None] = set()
-
-    def same() -> bool:
-        nonlocal found
-        series = plugin.ask()
-        if lines(series) != found:
-            found = lines(series)
-            polls.clear()
-        polls.add(value(series, "last_poll_timestamp_seconds"))
-        return len(polls) > POLLS
-
-    wait_until(same, START_SECONDS, lambda: f"polls changed nothing\n{plugin.log}", pause=POLL_INTERVAL)
-    return found
+    return plugin.settled(lines, POLLS, POLL_INTERVAL)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
@@ -116,7 +98,7 @@ def test_whole_output(
     dialect: Dialect,
     start_node: StartNode,
     start_plugin: StartPlugin,
-    start_guard: Callable[..., StandingGuard],
+    start_guard: StartGuard,
     golden: Callable[[Path, str], None],
 ) -> None:
     """No name, tag, type or value changes unseen; behind a standing guard all is as without, but for one line."""

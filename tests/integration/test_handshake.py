@@ -13,97 +13,76 @@ from support.in_process import BLOCKS, VERSIONS, Node, relayed_session, session_
 
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable, UnsupportedNode
 from telegraf_bitcoin_ipc.ipc import handshake, schema
-from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.ipc.handshake import Loading
 from telegraf_bitcoin_ipc.simnode import servers
 from telegraf_bitcoin_ipc.simnode.connection import Connection
 
+LOADING = r"the node is still starting \(Loading block index…\)$"
 
-def test_a_core_30_that_starts_is_left_alone() -> None:
-    """A Core 30 that has not loaded its chain would be ended by any question: it is asked none."""
 
-    async def main() -> None:
-        node = Node(warmup=1000)
-        with pytest.raises(NodeUnavailable, match="may be starting or stopping"):
-            async with session_with(node, "stock-30", Loading(is_loaded=lambda: False)):
-                pass
-        assert not [method for method in node.calls if method.startswith("Mining.")]
-        assert node.aborts == []
-
-    run(main())
+@pytest.mark.parametrize(
+    ("dialect", "loading", "sentence"),
+    [
+        ("tracing", None, LOADING),
+        ("chain", None, LOADING),
+        ("stock", Loading(limit=0.5), LOADING),
+        ("stock-31", Loading(limit=0.5), "the node is still starting$"),
+        ("stock-30", Loading(is_loaded=lambda: False), "may be starting or stopping"),
+    ],
+)
+async def test_a_node_that_goes_on_starting_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, dialect: str, loading: Loading | None, sentence: str
+) -> None:
+    """A node that loads its chain is asked nothing that needs it, and given up, in its own words if it has any."""
+    monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)
+    node = Node(warmup=1000)
+    with pytest.raises(NodeUnavailable, match=sentence):
+        async with session_with(node, dialect, loading):
+            pass
+    assert not [method for method in node.calls if method.startswith(("Mining.", "Chain."))]
+    if loading is None:
+        assert node.calls["getnetworkinfo"] == 1
 
 
 @pytest.mark.parametrize(
     ("dialect", "reason"),
-    [
-        ("stock", "the node is still starting (Loading block index…)"),
-        ("stock-31", "the node is still starting"),
-    ],
+    [("stock", "the node is still starting (Loading block index…)"), ("stock-31", "the node is still starting")],
 )
-def test_a_node_whose_mining_waits_is_waited_for(
+async def test_a_node_whose_mining_waits_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, dialect: str, reason: str
 ) -> None:
     """From Core 31 on makeMining waits until the chain is loaded, and so does the session, which says so."""
     monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)
     waits: list[str] = []
+    node = Node(warmup=1000)
 
-    async def main() -> None:
-        node = Node(warmup=1000)
+    async def load() -> None:
+        await until(lambda: waits)
+        assert not [method for method in node.calls if method.startswith("Mining.")]
+        await node.load()
 
-        async def load() -> None:
-            await until(lambda: waits)
-            assert not [method for method in node.calls if method.startswith("Mining.")]
-            await node.load()
-
-        loading = asyncio.ensure_future(load())
-        async with session_with(node, dialect, Loading(on_wait=waits.append)) as session:
-            await loading
-            assert session.dialect.name == dialect
-            known = [await session.read(source) for source in session.dialect.polled()]
-            assert {"chain_height": BLOCKS}.items() <= {k: v for each in known for k, v in each.items()}.items()
-        assert node.aborts == []
-
-    run(main())
+    loading = asyncio.ensure_future(load())
+    async with session_with(node, dialect, Loading(on_wait=waits.append)) as session:
+        await loading
+        assert session.dialect.name == dialect
+        known = [await session.read(source) for source in session.dialect.polled()]
+        assert {"chain_height": BLOCKS}.items() <= {k: v for each in known for k, v in each.items()}.items()
     assert waits == [f"{reason}; waiting until its chain is loaded"]
 
 
-@pytest.mark.parametrize(
-    ("dialect", "reason"),
-    [("stock", r"still starting \(Loading block index…\)$"), ("stock-31", r"still starting$")],
-)
-def test_the_wait_for_the_chain_has_a_limit(monkeypatch: pytest.MonkeyPatch, dialect: str, reason: str) -> None:
-    """A node that goes on loading is given up after a while, in its own words where it has any."""
-    monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)
-
-    async def main() -> None:
-        node = Node(warmup=1000)
-        with pytest.raises(NodeUnavailable, match=reason):
-            async with session_with(node, dialect, Loading(limit=0.5)):
-                pass
-        assert not [method for method in node.calls if method.startswith("Mining.")]
-        assert node.aborts == []
-
-    run(main())
-
-
-def test_a_core_31_that_stops_while_it_starts() -> None:
+async def test_a_core_31_that_stops_while_it_starts() -> None:
     """A Core 31 that gives up loading gives no Mining interface: that is a node that goes."""
+    node = Node(warmup=1000)
 
-    async def main() -> None:
-        node = Node(warmup=1000)
+    async def stop() -> None:
+        await until(lambda: "Init.makeMining" in node.calls)
+        await node.shut_down()
 
-        async def stop() -> None:
-            await until(lambda: "Init.makeMining" in node.calls)
-            await node.shut_down()
-
-        stopping = asyncio.ensure_future(stop())
-        with pytest.raises(NodeStopping):
-            async with session_with(node, "stock-31"):
-                pass
-        await stopping
-        assert node.aborts == []
-
-    run(main())
+    stopping = asyncio.ensure_future(stop())
+    with pytest.raises(NodeStopping):
+        async with session_with(node, "stock-31"):
+            pass
+    await stopping
 
 
 STOPPING_QUESTIONS = {
@@ -116,38 +95,15 @@ STOPPING_QUESTIONS = {
 
 
 @pytest.mark.parametrize("dialect", STOPPING_QUESTIONS)
-def test_a_node_that_stops_is_asked_nothing_else(dialect: str) -> None:
+async def test_a_node_that_stops_is_asked_nothing_else(dialect: str) -> None:
     """A node that is stopping is asked one safe question on a new connection, and nothing else."""
-
-    async def main() -> None:
-        node = Node()
-        node.stopping = True
-        with pytest.raises(NodeStopping):
-            async with session_with(node, dialect):
-                pass
-        assert node.calls.pop(STOPPING_QUESTIONS[dialect]) == 1
-        assert {method for method in node.calls if not method.startswith("Init.make")} <= {
-            STOPPING_QUESTIONS[dialect]
-        }
-        assert node.aborts == []
-
-    run(main())
-
-
-@pytest.mark.parametrize("dialect", ["tracing", "chain"])
-def test_a_node_that_starts_is_not_there_yet(dialect: str) -> None:
-    """While the chain is being loaded nothing is asked that needs it, and the node's own words say why."""
-
-    async def main() -> None:
-        node = Node(warmup=1000)
-        with pytest.raises(NodeUnavailable, match=r"the node is still starting \(Loading block index…\)"):
-            async with session_with(node, dialect):
-                pass
-        assert node.calls["getnetworkinfo"] == 1
-        assert not [method for method in node.calls if method.startswith(("Mining.", "Chain."))]
-        assert node.aborts == []
-
-    run(main())
+    node = Node()
+    node.stopping = True
+    with pytest.raises(NodeStopping):
+        async with session_with(node, dialect):
+            pass
+    assert node.calls.pop(STOPPING_QUESTIONS[dialect]) == 1
+    assert {method for method in node.calls if not method.startswith("Init.make")} <= {STOPPING_QUESTIONS[dialect]}
 
 
 def unimplemented(is_node: bool, frame: bytes) -> bytes:
@@ -182,32 +138,23 @@ def lack(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
         ("stock-30", "makeMining", "the node offers none of the supported interfaces"),
     ],
 )
-def test_a_node_that_offers_only_part(
+async def test_a_node_that_offers_only_part(
     monkeypatch: pytest.MonkeyPatch, dialect: str, lacking: str, sentence: str
 ) -> None:
     """A node that lacks an interface that is needed is not served, and one sentence says which."""
     lack(monkeypatch, lacking)
-
-    async def main() -> None:
-        node = Node()
-        with pytest.raises(UnsupportedNode) as raised:
-            async with relayed_session(node, dialect, unimplemented):
-                pass
-        assert str(raised.value) == sentence
-        assert node.aborts == []
-
-    run(main())
+    node = Node()
+    with pytest.raises(UnsupportedNode) as raised:
+        async with relayed_session(node, dialect, unimplemented):
+            pass
+    assert str(raised.value) == sentence
 
 
-def test_without_tracing_a_node_is_of_the_dialect_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_tracing_a_node_is_of_the_dialect_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Tracing interface may be missing: everything else is served."""
     lack(monkeypatch, "makeTracing")
-
-    async def main() -> None:
-        async with relayed_session(Node(), "tracing", unimplemented) as session:
-            assert session.dialect.name == "chain"
-
-    run(main())
+    async with relayed_session(Node(), "tracing", unimplemented) as session:
+        assert session.dialect.name == "chain"
 
 
 def make_another(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
@@ -230,18 +177,13 @@ def make_another(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     monkeypatch.setattr(servers, "_init", with_another)
 
 
-def test_what_is_no_node_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_what_is_no_node_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A stock node may come to have a method at the ordinal of makeNode: it is known as stock all the same."""
     make_another(monkeypatch, tmp_path / "schema")
-
-    async def main() -> None:
-        node = Node()
-        async with session_with(node, "stock") as session:
-            assert node.calls["Init.makeMining"] == 3, "also as makeNode, and as makeChain"
-            assert session.dialect.name == "stock"
-            assert (session.version, session.chain) == (VERSIONS["stock"], "regtest")
-            for source in session.dialect.polled():
-                await session.read(source)
-        assert node.aborts == []
-
-    run(main())
+    node = Node()
+    async with session_with(node, "stock") as session:
+        assert node.calls["Init.makeMining"] == 3, "also as makeNode, and as makeChain"
+        assert session.dialect.name == "stock"
+        assert (session.version, session.chain) == (VERSIONS["stock"], "regtest")
+        for source in session.dialect.polled():
+            await session.read(source)

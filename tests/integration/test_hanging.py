@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, Plugin, SimulatedNode, value
-from support.processes import START_SECONDS, Process, alive, children, wait_until
+from support.nodes import PROGRAM, StartNode, StartPlugin, value
+from support.processes import START_SECONDS, StartProcess, alive, children, wait_until
 
 from telegraf_bitcoin_ipc.errors import NodeUnavailable
 from telegraf_bitcoin_ipc.ipc import handshake
-from telegraf_bitcoin_ipc.ipc.connection import look_at, run
+from telegraf_bitcoin_ipc.ipc.connection import look_at
 from telegraf_bitcoin_ipc.ipc.node_socket import NodeSocket
 
 
@@ -27,7 +27,7 @@ def mute(socket_path: Path) -> Iterator[Path]:
         yield socket_path
 
 
-def test_the_first_emission_waits_for_no_node(mute: Path, start_plugin: Callable[..., Plugin]) -> None:
+def test_the_first_emission_waits_for_no_node(mute: Path, start_plugin: StartPlugin) -> None:
     """A node that hangs from the start is shown as down at once, with the plugin's own metrics."""
     plugin = start_plugin()
     plugin.wait_until(lambda: plugin.emissions, "an emission")
@@ -40,30 +40,23 @@ def test_the_first_emission_waits_for_no_node(mute: Path, start_plugin: Callable
 
 
 @pytest.mark.parametrize("unguarded", [False, True])
-def test_a_look_at_a_node_that_does_not_answer_ends(mute: Path, unguarded: bool) -> None:
+async def test_a_look_at_a_node_that_does_not_answer_ends(mute: Path, unguarded: bool) -> None:
     """`check` and `once` end with a sentence, whatever the node does, and leave nothing behind."""
-
-    async def main() -> None:
+    sentence = r"no answer from the node within 0\.5 seconds: it accepts the conn"
+    with pytest.raises(NodeUnavailable, match=sentence):
         async with look_at(NodeSocket(str(mute)), unguarded=unguarded, limit=0.5):
             raise AssertionError("it answered")
 
-    with pytest.raises(NodeUnavailable, match=r"no answer from the node within 0\.5 seconds: it accepts the conn"):
-        run(main())
 
-
-def test_a_look_at_a_node_that_loads_ends(
-    start_node: Callable[..., SimulatedNode], socket_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_look_at_a_node_that_loads_ends(
+    start_node: StartNode, socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Core 31 that goes on loading its chain is not waited for by a command, and no guard stays with it."""
     monkeypatch.setattr(handshake, "LOADING_HINT", 0.05)  # long before the limit
     node = start_node("--dialect", "stock-31", "--warmup", "1000")
-
-    async def main() -> None:
+    with pytest.raises(NodeUnavailable, match="within 6 seconds: the node is still starting"):
         async with look_at(NodeSocket(str(socket_path)), limit=6):
             raise AssertionError("it answered")
-
-    with pytest.raises(NodeUnavailable, match="within 6 seconds: the node is still starting"):
-        run(main())
     guards = set(children(os.getpid())) - {node.pid}
     wait_until(lambda: not any(map(alive, guards)), START_SECONDS, "the end of its guard")
     assert not node.lines("abort")
@@ -71,10 +64,7 @@ def test_a_look_at_a_node_that_loads_ends(
 
 @pytest.mark.parametrize("command", ["check", "once"])
 def test_a_frozen_node_ends_a_command_and_lives(
-    start_node: Callable[..., SimulatedNode],
-    start_process: Callable[..., Process],
-    socket_path: Path,
-    command: str,
+    start_node: StartNode, start_process: StartProcess, socket_path: Path, command: str
 ) -> None:
     """A node that is stopped (SIGSTOP) answers nothing: the command says so, exits with 1, and harms no node."""
     node = start_node()

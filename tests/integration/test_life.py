@@ -10,33 +10,23 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.nodes import PROGRAM, Series, StartNode, StartPlugin, value
+from support.nodes import PROGRAM, StartNode, StartPlugin, value
 from support.processes import START_SECONDS, STOP_SECONDS, wait_until
 from support.scene import watched
 
 GAUGES = ("chain_height", "header_height", "block_height", "ibd", "mempool_size", "peers", "bytes_recv_total")
 
 
-def is_up(series: Series) -> bool:
-    """Whether the plugin says that the node answers."""
-    return value(series, "up") == 1
-
-
-def is_down(series: Series) -> bool:
-    """Whether the plugin says that the node does not answer."""
-    return value(series, "up") == 0
-
-
 def test_a_node_that_is_not_there_yet(start_node: StartNode, start_plugin: StartPlugin) -> None:
     """Without a node the plugin says so once, shows up 0 and nothing stale, and serves the node when it comes."""
     plugin = start_plugin()
-    series = plugin.shows(is_down, "the node is down")
+    series = plugin.shows(lambda series: value(series, "up") == 0, "the node is down")
     assert not [field for field in GAUGES if value(series, field) is not None]
     plugin.logged("there is no such socket (is the node running, with -ipcbind=unix?)")
     node = start_node()
     watched(plugin)
     node.do("block")
-    assert is_up(plugin.shows(is_up, "the node is up"))
+    plugin.shows(lambda series: value(series, "up") == 1, "the node is up")
     assert plugin.stderr.count("W! ") == 1
 
 
@@ -140,18 +130,12 @@ def test_initial_block_download_defers_the_trace(start_node: StartNode, start_pl
     )
 
 
-def test_a_new_tip_is_shown_before_the_interval_is_over(start_node: StartNode, start_plugin: StartPlugin) -> None:
-    """A block brings an emission of its own, long before the next regular one."""
-    node, plugin = start_node(), start_plugin("--emit-interval", "3600")
-    watched(plugin)
-    node.do("block")
-    height = node.totals["height"]
-    plugin.wait_until(lambda: value(plugin.latest, "block_height") == height, "an emission with the new height")
-
-
-def test_the_regular_emission_needs_no_newline(start_node: StartNode, start_plugin: StartPlugin) -> None:
-    """With signal = "none" the whole set comes again and again, by the timer alone."""
-    start_node()
+def test_emissions_need_no_newline(start_node: StartNode, start_plugin: StartPlugin) -> None:
+    """With signal = "none" the timer brings the whole set again and again, and a block an emission of its own."""
+    node, slow = start_node(), start_plugin("--emit-interval", "3600")
+    watched(slow)
+    height = node.do("block")["height"]
+    slow.wait_until(lambda: value(slow.latest, "block_height") == height, "an emission with the new height")
     plugin = start_plugin("--emit-interval", "0.1")
     watched(plugin)
     before = len(plugin.emissions)

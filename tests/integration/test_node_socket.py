@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from support.nodes import Plugin, SimulatedNode, value
-from support.standing import StandingGuard
+from support.nodes import StartNode, StartPlugin, value
+from support.processes import StartProcess
+from support.standing import StartGuard
 
 from telegraf_bitcoin_ipc.errors import NodeStopping, NodeUnavailable
 from telegraf_bitcoin_ipc.guard import node as module
@@ -25,23 +25,13 @@ HIDDEN = (0, 0, 0)
 
 
 LISTENER = """
-import socket, sys
+import signal, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.bind(sys.argv[1])
 server.listen()
 print("ready", flush=True)
-sys.stdin.read()
+signal.pause()
 """
-
-
-class Clock:
-    """A clock that goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @contextmanager
@@ -55,9 +45,7 @@ def listening(path: Path) -> Iterator[None]:
 
 
 def test_a_node_shows_when_its_chain_is_loaded(
-    start_node: Callable[..., SimulatedNode],
-    start_guard: Callable[..., StandingGuard],
-    start_plugin: Callable[..., Plugin],
+    start_node: StartNode, start_guard: StartGuard, start_plugin: StartPlugin
 ) -> None:
     """A Core 30 that loads its chain is left alone, however old its socket is, and lives; then it is served.
 
@@ -79,17 +67,17 @@ def test_where_threads_are_hidden_the_time_since_the_socket_was_seen_decides(
 ) -> None:
     """A wall clock that is set forward, or an old mtime, makes no node look settled; a new socket starts anew."""
     monkeypatch.setattr(module, "peer_of", lambda connection: HIDDEN)
-    path, clock = tmp_path / "node.sock", Clock()
-    node_socket = NodeSocket(str(path), clock)
+    path, now = tmp_path / "node.sock", 1000.0
+    node_socket = NodeSocket(str(path), lambda: now)
     with listening(path):
         os.utime(path, (0, 0))
         monkeypatch.setattr(time, "time", lambda: 1e10)
         node_socket.connect().close()
         assert not node_socket.is_loaded()
-        clock.now += SETTLED_SECONDS - 1
+        now += SETTLED_SECONDS - 1
         node_socket.connect().close()
         assert not node_socket.is_loaded()
-        clock.now += 1
+        now += 1
         assert node_socket.is_loaded()
     with listening(path):
         node_socket.connect().close()
@@ -113,17 +101,16 @@ def test_a_node_that_was_seen_to_stop_is_not_connected_to_again(
         node_socket.connect().close()
 
 
-def test_a_node_whose_process_has_gone_is_not_stopping(tmp_path: Path) -> None:
+def test_a_node_whose_process_has_gone_is_not_stopping(tmp_path: Path, start_process: StartProcess) -> None:
     """Where the process can be seen its end counts, too: what it left behind is a stale socket."""
     path = tmp_path / "node.sock"
-    program = [sys.executable, "-c", LISTENER, str(path)]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        node_socket = NodeSocket(str(path))
-        with closing(node_socket.connect()):
-            node_socket.stopping()
-        with pytest.raises(NodeStopping):
-            node_socket.connect()
+    process = start_process([sys.executable, "-c", LISTENER, path])
+    process.wait_until(lambda: "ready" in process.stdout, "it listened")
+    node_socket = NodeSocket(str(path))
+    with closing(node_socket.connect()):
+        node_socket.stopping()
+    with pytest.raises(NodeStopping):
+        node_socket.connect()
+    process.kill()
     with pytest.raises(NodeUnavailable, match="nothing listens on it"):
         node_socket.connect()

@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 
-from support.processes import START_SECONDS, Process, descendants, free_port, wait_until
+from support.processes import START_SECONDS, StartProcess, descendants, free_port, wait_until
 
 PORTS = 50
 
@@ -24,7 +23,7 @@ def test_no_two_tests_get_the_same_port() -> None:
     assert ours.isdisjoint(map(int, theirs))
 
 
-def test_an_orphan_is_seen(start_process: Callable[..., Process]) -> None:
+def test_an_orphan_is_seen(start_process: StartProcess) -> None:
     """A process whose parent has gone is still known as one that a test has started."""
     shell = start_process(["sh", "-c", "sleep 1000 & echo $!"])
     assert shell.wait() == 0

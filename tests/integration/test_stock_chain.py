@@ -19,7 +19,6 @@ from telegraf_bitcoin_ipc.collect.store import Store
 from telegraf_bitcoin_ipc.collect.tags import Subscription
 from telegraf_bitcoin_ipc.config import CHOOSABLE_GROUPS
 from telegraf_bitcoin_ipc.ipc import dialects, handshake, schema
-from telegraf_bitcoin_ipc.ipc.connection import run
 from telegraf_bitcoin_ipc.simnode import dialects as simnode_dialects
 from telegraf_bitcoin_ipc.simnode.events import RemovalReason
 
@@ -55,7 +54,7 @@ def test_the_same_history_gives_the_same_figures() -> None:
     assert all(name.startswith("utxo_cache_") for name in lacking)
 
 
-def test_nothing_of_the_chain_is_asked_before_makemining_has_answered() -> None:
+async def test_nothing_of_the_chain_is_asked_before_makemining_has_answered() -> None:
     """A node that stops or loads is harmed by methods of Chain: makeMining tells first that it does neither."""
     asked: list[tuple[int, int]] = []
 
@@ -65,13 +64,9 @@ def test_nothing_of_the_chain_is_asked_before_makemining_has_answered() -> None:
                 asked.append((message.call.interfaceId, message.call.methodId))
         return frame
 
-    async def main() -> None:
-        node = Node()
-        async with relayed_session(node, "stock-chain", heard) as session:
-            assert session.dialect is dialects.STOCK_CHAIN
-        assert node.aborts == []
-
-    run(main())
+    node = Node()
+    async with relayed_session(node, "stock-chain", heard) as session:
+        assert session.dialect is dialects.STOCK_CHAIN
     mining = asked.index((interface_id(INIT), method_id(INIT, "makeMining")))
     of_chain = [place for place, (interface, _) in enumerate(asked) if interface == interface_id(CHAIN)]
     assert of_chain
@@ -125,38 +120,33 @@ def of_kind(series: Series, kind: str) -> bool:
 HOUR, POLL = 3600, 60
 
 
-def test_events_agree_with_polls_over_an_hour() -> None:
+async def test_events_agree_with_polls_over_an_hour() -> None:
     """What events add up to is what a poll shows: the mempool's size, and the height."""
-
-    async def main() -> None:
-        node, store = Node(), Store(CHOOSABLE_GROUPS)
-        chain = ActiveChain(store)
-        async with session_with(node, "stock-chain") as session:
-            await session.subscribe_chain(ChainEvents(store, chain, lambda: None))
-            store.start(*session.dialect.event_metrics(Subscription.CHAIN))
-            (info,) = (each for each in session.dialect.polled() if each.name == "getmempoolinfo")
-            (about,) = (each for each in session.dialect.polled() if each.name == "getblockchaininfo")
-            before: dict[str, Any] = await session.read(info) | await session.read(about)
-            rng = random.Random(7)
-            for second in range(1, HOUR + 1):
-                await one_second(node, rng, NOW + second)
-                if second % POLL == 0:
-                    await node.settle("poll")
-                    polled: dict[str, Any] = await session.read(info) | await session.read(about)
-                    counted = {sample.name: sample.value for sample in store.samples() if not sample.tags}
-                    assert polled["mempool_size"] == before["mempool_size"] + (
-                        counted["mempool_tx_added_total"]
-                        - counted["mempool_tx_removed_total"]
-                        - counted["mempool_tx_confirmed_total"]
-                    )
-                    assert polled["chain_height"] == before["chain_height"] + (
-                        counted["blocks_connected_total"] - counted["blocks_disconnected_total"]
-                    )
-            assert counted["blocks_disconnected_total"] > 0
-            assert counted["mempool_tx_removed_total"] > 0
-        assert node.aborts == []
-
-    run(main())
+    node, store = Node(), Store(CHOOSABLE_GROUPS)
+    chain = ActiveChain(store)
+    async with session_with(node, "stock-chain") as session:
+        await session.subscribe_chain(ChainEvents(store, chain, lambda: None))
+        store.start(*session.dialect.event_metrics(Subscription.CHAIN))
+        (info,) = (each for each in session.dialect.polled() if each.name == "getmempoolinfo")
+        (about,) = (each for each in session.dialect.polled() if each.name == "getblockchaininfo")
+        before: dict[str, Any] = await session.read(info) | await session.read(about)
+        rng = random.Random(7)
+        for second in range(1, HOUR + 1):
+            await one_second(node, rng, NOW + second)
+            if second % POLL == 0:
+                await node.settle("poll")
+                polled: dict[str, Any] = await session.read(info) | await session.read(about)
+                counted = {sample.name: sample.value for sample in store.samples() if not sample.tags}
+                assert polled["mempool_size"] == before["mempool_size"] + (
+                    counted["mempool_tx_added_total"]
+                    - counted["mempool_tx_removed_total"]
+                    - counted["mempool_tx_confirmed_total"]
+                )
+                assert polled["chain_height"] == before["chain_height"] + (
+                    counted["blocks_connected_total"] - counted["blocks_disconnected_total"]
+                )
+        assert counted["blocks_disconnected_total"] > 0
+        assert counted["mempool_tx_removed_total"] > 0
 
 
 async def one_second(node: Node, rng: random.Random, now: int) -> None:
@@ -177,7 +167,7 @@ async def one_second(node: Node, rng: random.Random, now: int) -> None:
 # The one after
 
 
-def test_the_next_dialect_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_next_dialect_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An invented Tracing interface on this Init takes a schema, a row here and one in the simulated node."""
     name, root = "stock-tracing", tmp_path / "schema"
     shutil.copytree(schema.directory(), root)
@@ -202,18 +192,14 @@ def test_the_next_dialect_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         def utxo(self, action: str, **_: Any) -> None:
             events.append(action)
 
-    async def main() -> None:
-        node = Node()
-        async with session_with(node, name) as session:
-            assert session.dialect is made
-            await session.subscribe_utxo_cache(Coins())
-            await node.connect_block()
-        assert events
-        assert node.aborts == []
-        for known in ("stock", "stock-chain"):
-            async with session_with(Node(), known) as session:
-                assert session.dialect.name == known, "and what is known is recognised as before"
-
     # With a cache of its own: clearing the other would free schemas of which parts are still in use.
     monkeypatch.setattr(schema, "load", functools.cache(schema.load.__wrapped__))
-    run(main())
+    node = Node()
+    async with session_with(node, name) as session:
+        assert session.dialect is made
+        await session.subscribe_utxo_cache(Coins())
+        await node.connect_block()
+    assert events
+    for known in ("stock", "stock-chain"):
+        async with session_with(Node(), known) as session:
+            assert session.dialect.name == known, "and what is known is recognised as before"

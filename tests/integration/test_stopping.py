@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from support.nodes import Plugin, SimulatedNode, value
-from support.standing import StandingGuard
+from support.nodes import SimulatedNode, StartNode, StartPlugin, value
+from support.standing import StartGuard
 
 from telegraf_bitcoin_ipc import cli
 from telegraf_bitcoin_ipc.ipc.dialects import DIALECTS
@@ -22,12 +20,6 @@ def asked(node: SimulatedNode) -> dict[str, int]:
     return calls
 
 
-def tried(plugin: Plugin) -> None:
-    """Wait until a plugin has tried twice more to reach a node that stops."""
-    tries = "D! the node is stopping; trying again"
-    plugin.wait_until(lambda: plugin.stderr.count(tries) >= 2, "two more tries")
-
-
 def stopped(node: SimulatedNode) -> None:
     """Have a node that was told to stop end, with status 0."""
     node.says("stopping")  # two signals in a row would be one
@@ -41,10 +33,7 @@ def stopped(node: SimulatedNode) -> None:
 
 @pytest.mark.parametrize("dialect", ALL)
 def test_a_stopping_node_is_left_alone(
-    start_node: Callable[..., SimulatedNode],
-    start_guard: Callable[..., StandingGuard],
-    start_plugin: Callable[..., Plugin],
-    dialect: str,
+    start_node: StartNode, start_guard: StartGuard, start_plugin: StartPlugin, dialect: str
 ) -> None:
     """With either guard, a node that begins to stop is left alone, which is logged once; then it is back."""
     node = start_node("--dialect", dialect, "--stop-seconds", SLOW)
@@ -54,7 +43,7 @@ def test_a_stopping_node_is_left_alone(
     node.do("block")
     node.begin_stop()
     for plugin in plugins:
-        tried(plugin)
+        plugin.logged("D! the node is stopping; trying again", 2)
     stopped(node)
     assert asked(node).get("Init.makeMining") == len(plugins)
     assert not node.lines("abort")
@@ -68,10 +57,7 @@ def test_a_stopping_node_is_left_alone(
 
 @pytest.mark.parametrize("dialect", ALL)
 def test_who_comes_to_a_stopping_node_leaves_it_alone(
-    start_node: Callable[..., SimulatedNode],
-    start_guard: Callable[..., StandingGuard],
-    capsys: pytest.CaptureFixture[str],
-    dialect: str,
+    start_node: StartNode, start_guard: StartGuard, capsys: pytest.CaptureFixture[str], dialect: str
 ) -> None:
     """A program that connects while a node stops learns so by one safe question: the node ends with status 0."""
     node = start_node("--dialect", dialect, "--stop-seconds", SLOW)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from support.directories import UNUSABLE, USABLE, started_in
 from support.nodes import PROGRAM, StartNode
-from support.processes import START_SECONDS, STOP_SECONDS, wait_until
+from support.processes import Process, StartProcess
 
-Start = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., Process]
 
 SOCKET = "SOCKET"
 """Stands for the node's socket, by its absolute path."""
@@ -29,36 +29,26 @@ sys.exit(status)
 
 
 @pytest.fixture
-def start_in(tmp_path: Path, socket_path: Path) -> Iterator[Start]:
+def start_in(start_process: StartProcess, tmp_path: Path, socket_path: Path) -> Iterator[Start]:
     """Start commands of the program in a directory of a kind; they end with the test at the latest."""
-    home = tmp_path / "home"
-    directory = home / "directory"
-    directory.mkdir(parents=True)
-    started: list[subprocess.Popen[str]] = []
+    directory = tmp_path / "home" / "directory"
 
-    def popen(what: str, *commands: list[str]) -> subprocess.Popen[str]:
+    def make_usable() -> None:
+        directory.parent.mkdir(exist_ok=True)
+        directory.parent.chmod(0o700)
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o700)
+
+    def start(what: str, *commands: list[str]) -> Process:
+        make_usable()
         each = [[str(socket_path) if word is SOCKET else word for word in command] for command in commands]
         in_one = [sys.executable, "-P", "-c", ONE_AFTER_ANOTHER, json.dumps(each)]
         command = [str(PROGRAM), *each[0]] if len(each) == 1 else in_one
-        started.append(
-            subprocess.Popen(
-                started_in(what, command),
-                cwd=directory,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        return started[-1]
+        return start_process(started_in(what, command), name="it", cwd=directory, stdin=subprocess.PIPE)
 
-    yield popen
-    for process in started:
-        process.kill()
-        process.communicate()
-    home.chmod(0o700)
-    if directory.exists():
-        directory.chmod(0o700)
+    make_usable()
+    yield start
+    make_usable()
 
 
 @pytest.fixture(params=UNUSABLE)
@@ -67,43 +57,33 @@ def start(request: pytest.FixtureRequest, start_in: Start) -> Start:
     return partial(start_in, request.param)
 
 
-def test_commands_work(start_node: StartNode, start: Start) -> None:
-    """With an absolute path the working directory does not matter."""
-    start_node()
-    process = start(["once", SOCKET], ["check", SOCKET])
-    out, err = process.communicate(timeout=START_SECONDS)
-    assert (process.returncode, err) == (0, "")
-    assert out.count(" chain_height=") == out.count(" bitcoin_chain_height = ") == 1
-
-
-def test_the_plugin_works(start_node: StartNode, start: Start) -> None:
-    """The plugin connects, subscribes, and ends with its stdin."""
+def test_every_command_works(start_node: StartNode, start: Start) -> None:
+    """With an absolute path the working directory does not matter; the plugin connects and ends as ever."""
     node = start_node()
+    commands = start(["once", SOCKET], ["check", SOCKET])
+    assert (commands.wait(), commands.stderr) == (0, "")
+    assert commands.stdout.count(" chain_height=") == commands.stdout.count(" bitcoin_chain_height = ") == 1
     plugin = start([SOCKET])
     node.says("subscribed", 2)
-    _, err = plugin.communicate(timeout=START_SECONDS)
-    assert plugin.returncode == 0, err
+    plugin.stdin.close()
+    assert plugin.wait() == 0, plugin.log
     node.says("unsubscribed", 2)
 
 
 def test_the_simulated_node_works(start: Start, socket_path: Path) -> None:
     """The simulated node listens, and ends as ever."""
     node = start(["simulate", SOCKET])
-    assert node.stdout is not None
-    assert '"listening"' in node.stdout.readline()
-    node.terminate()
-    _, err = node.communicate(timeout=START_SECONDS)
-    assert (node.returncode, err) == (0, "")
-    wait_until(lambda: not socket_path.exists(), STOP_SECONDS, "the socket removed")
+    node.wait_until(lambda: '"listening"' in node.stdout, "it listens")
+    assert (node.stop(), node.stderr) == (0, "")
+    assert not socket_path.exists()
 
 
 def test_a_relative_path_is_refused(start: Start) -> None:
     """A path that leads nowhere from there is a mistake, in one sentence; it is not looked for elsewhere."""
     commands = [[*command, "node.sock"] for command in ([], ["once"], ["check"], ["config"], ["simulate"])]
     process = start(*commands, ["simulate", "--script", "node.sock", SOCKET])
-    out, err = process.communicate(timeout=START_SECONDS)
-    assert (process.returncode, out) == (2, "")
-    assert err.splitlines() == [
+    assert (process.wait(), process.stdout) == (2, "")
+    assert process.stderr.splitlines() == [
         f"telegraf-bitcoin-ipc: {option}: node.sock is relative, and the working directory cannot be entered: "
         "give an absolute path"
         for option in [*["SOCKET"] * len(commands), "--script"]
@@ -118,6 +98,5 @@ def test_a_relative_path_is_taken_where_it_leads_somewhere(
     start_node()
     (tmp_path / "home" / "directory" / "node.sock").symlink_to(socket_path)
     process = start_in(what, ["once", "node.sock"])
-    out, err = process.communicate(timeout=START_SECONDS)
-    assert (process.returncode, err) == (0, "")
-    assert "chain_height" in out
+    assert (process.wait(), process.stderr) == (0, "")
+    assert "chain_height" in process.stdout

@@ -18,23 +18,15 @@ SYSTEMS = ("x86_64-linux", "aarch64-linux")
 SELECTION = "tests/nix/sandbox.txt"
 """pytest's arguments for the tests that a build sandbox can run, one to a line."""
 
-FILES = sorted([*ROOT.glob("*.nix"), *(ROOT / "tests" / "nix").rglob("*.nix")])
 
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_file_parses(nix: Nix, file: Path) -> None:
-    """Nix reads each file of the repository that is written for it."""
-    done = nix.parse(file)
-    assert done.returncode == 0, done.stderr
-
-
-def test_example_in_the_documents_parses(nix: Nix, tmp_path: Path) -> None:
-    """What docs/nixos.md shows of Nix can be copied."""
+def test_every_file_parses(nix: Nix, tmp_path: Path) -> None:
+    """Nix reads each file of the repository that is written for it, and docs/nixos.md's example."""
     (text,) = re.findall(r"```nix\n(.*?)```", (ROOT / "docs" / "nixos.md").read_text(), re.DOTALL)
-    file = tmp_path / "flake.nix"
-    file.write_text(text)
-    done = nix.parse(file)
-    assert done.returncode == 0, done.stderr
+    example = tmp_path / "flake.nix"
+    example.write_text(text)
+    for file in (*ROOT.glob("*.nix"), *(ROOT / "tests" / "nix").rglob("*.nix"), example):
+        done = nix.parse(file)
+        assert done.returncode == 0, done.stderr
 
 
 def test_outputs_are_what_nix_expects(nix: Nix) -> None:
@@ -44,24 +36,18 @@ def test_outputs_are_what_nix_expects(nix: Nix) -> None:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_package_is_this_version_with_its_dependencies(nix: Nix, system: str) -> None:
-    """What is built is this program, from nixpkgs' own libraries."""
+def test_packages(nix: Nix, system: str) -> None:
+    """What is built is this program, from nixpkgs' own libraries; the node is the other flake's, as it is."""
     package = nix.output(
         f"packages.{system}.default",
         "p: { inherit (p) version; inherit (p.meta) mainProgram; names = map (d: d.name) p.dependencies; }",
     )
+    names = ["prometheus-client", "pycapnp", "pydantic", "python-bitcoinlib", "rich"]
     assert package == {
         "version": __version__,
         "mainProgram": "telegraf-bitcoin-ipc",
-        "names": [
-            "influx-line-protocol-0.1.5", "prometheus-client", "pycapnp", "pydantic", "python-bitcoinlib", "rich",
-        ],
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_node_is_the_other_flakes(nix: Nix, system: str) -> None:
-    """The node is handed on as it is: no recipe of this flake makes another one of it."""
+        "names": ["influx-line-protocol-0.1.5", *names],
+    }
     node = nix.output(f"packages.{system}.bitcoin-node", "p: { inherit (p) name system; }")
     assert node == {"name": "bitcoin-node", "system": system}
 
@@ -88,16 +74,11 @@ def test_module_is_this_one(nix: Nix) -> None:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_checks(nix: Nix, system: str) -> None:
-    """`nix flake check` builds the package, runs tests and the virtual machine, and looks at the format."""
+def test_checks_and_development_shell(nix: Nix, system: str) -> None:
+    """`nix flake check` builds, tests, runs the machine and looks at the format; the shell has the tools."""
     assert nix.output(f"checks.{system}", "builtins.attrNames") == ["formatting", "module", "package", "tests"]
     machine = nix.output(f"checks.{system}.module", "test: test.nodes.machine.services.bitcoind-ipc-exporter")
     assert machine["socketPath"] == "/run/bitcoind/node.sock"
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_development_shell(nix: Nix, system: str) -> None:
-    """The shell has what the package depends on, and the programs that the tests look for."""
     shell = nix.output(
         f"devShells.{system}.default",
         """shell: {

@@ -11,26 +11,37 @@ pytestmark = pytest.mark.nix
 
 
 def test_stop_order(nix: Nix) -> None:
-    """The guard starts after the node and so stops before it, and starts with it again where it is bound to it."""
+    """The guard starts after the node and so stops before it, and starts with it again where it is bound to it.
+
+    Without a group systemd takes the user's own.
+    """
     unit = guard(nix, f'{NEEDED} after = [ "a.service" ]; bindsTo = [ "b.service" ];')
     assert unit["after"] == ["a.service", "b.service"]
     assert unit["bindsTo"] == ["b.service"]
     assert unit["wantedBy"] == ["multi-user.target", "b.service"]
+    assert unit["serviceConfig"]["Group"] == ""
 
 
-def test_group_of_the_user(nix: Nix) -> None:
-    """Without a group systemd takes the user's own."""
-    assert guard(nix)["serviceConfig"]["Group"] == ""
-
-
-def test_nobody_kills_the_guard(nix: Nix) -> None:
-    """Whatever happens to its unit, or to one of its processes, systemd does not kill the guard."""
+def test_hardening(nix: Nix) -> None:
+    """Nobody kills the guard, nothing hides a socket or a process from it, and it may do no more than it needs."""
     service = guard(nix)["serviceConfig"]
-    assert service["KillMode"] == "control-group"
-    assert service["SendSIGKILL"] is False
-    assert service["OOMPolicy"] == "continue"
-    assert service["SystemCallErrorNumber"] == "EPERM"
-    assert not service.keys() & {"CPUQuota", "LimitAS", "MemoryHigh", "MemoryMax", "RuntimeMaxSec", "TasksMax"}
+    expected = {
+        "KillMode": "control-group",
+        "SendSIGKILL": False,
+        "OOMPolicy": "continue",
+        "SystemCallErrorNumber": "EPERM",
+        "ProtectHome": "read-only",
+        "RestrictAddressFamilies": "AF_UNIX",
+        "PrivateNetwork": True,
+        "CapabilityBoundingSet": "",
+        "NoNewPrivileges": True,
+        "ProtectSystem": "strict",
+        "SystemCallFilter": ["@system-service", "~@privileged @resources", "@chown"],
+    }
+    assert {name: service[name] for name in expected} == expected
+    killing = {"CPUQuota", "LimitAS", "MemoryHigh", "MemoryMax", "RuntimeMaxSec", "TasksMax"}
+    hiding = {"InaccessiblePaths", "PrivateTmp", "PrivateUsers", "ProtectProc", "RootDirectory"}
+    assert not service.keys() & (killing | hiding | {"TemporaryFileSystem"})
 
 
 def test_telegrafs_group_can_open_the_guards_socket(nix: Nix) -> None:
@@ -52,32 +63,6 @@ def test_a_machines_word_on_the_unit_wins(nix: Nix) -> None:
     assert unit["startLimitBurst"] == 5
     service = unit["serviceConfig"]
     assert (service["Restart"], service["ProtectHome"], service["Nice"]) == ("always", False, 5)
-
-
-def test_a_socket_stays_in_sight(nix: Nix) -> None:
-    """No hardening hides a directory in which the node's socket may be, the node's process, or who a client is."""
-    service = guard(nix)["serviceConfig"]
-    hiding = {
-        "InaccessiblePaths",
-        "PrivateTmp",
-        "PrivateUsers",
-        "ProtectProc",
-        "RootDirectory",
-        "TemporaryFileSystem",
-    }
-    assert not hiding & service.keys()
-    assert service["ProtectHome"] == "read-only"
-
-
-def test_guard_may_do_no_more_than_it_needs(nix: Nix) -> None:
-    """The guard, which has the node's rights, has neither a network nor a capability nor a file to write."""
-    service = guard(nix)["serviceConfig"]
-    assert service["RestrictAddressFamilies"] == "AF_UNIX"
-    assert service["PrivateNetwork"] is True
-    assert service["CapabilityBoundingSet"] == ""
-    assert service["NoNewPrivileges"] is True
-    assert service["ProtectSystem"] == "strict"
-    assert service["SystemCallFilter"] == ["@system-service", "~@privileged @resources", "@chown"]
 
 
 def test_any_path_reaches_the_guard(nix: Nix) -> None:

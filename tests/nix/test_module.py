@@ -24,6 +24,8 @@ from telegraf_bitcoin_ipc.telegraf.sample_config import render
 
 pytestmark = pytest.mark.nix
 
+EVERY_GROUP = " ".join(f'"{group}"' for group in CHOOSABLE_GROUPS)
+
 
 def settings(command: list[str], *others: Any) -> Any:
     """Return Telegraf's settings for the plugin: what `config` prints, without that of other plugins (agent)."""
@@ -76,11 +78,13 @@ def test_values_are_kept_as_long_as_config_says(nix: Nix, interval: str, seconds
 
 
 def test_disabled_it_does_nothing(nix: Nix) -> None:
-    """A machine that imports the module and does not enable it has no Telegraf because of that."""
+    """Imported and not enabled the module is no reason for a Telegraf, and leaves the machine's as it is."""
     made = nix.configured("{ }")
     assert made["enable"] is False
     assert EXPORTER not in made["units"]
     assert made["telegraf"] == {"inputs": {}, "outputs": {}}
+    made = nix.configured('{ config.services.telegraf.extraConfig.outputs.prometheus_client.listen = ":1"; }')
+    assert made["telegraf"]["outputs"] == {"prometheus_client": {"listen": ":1"}}
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,7 @@ def test_disabled_it_does_nothing(nix: Nix) -> None:
         ("pollInterval = 0.5;", ["--poll-interval", "0.5"]),
         ("metricGroups = [ ];", ["--metrics", "none"]),
         ('metricGroups = [ "mempool" "fees" ];', ["--metrics", "mempool,fees"]),
+        (f"metricGroups = [ {EVERY_GROUP} ];", ["--metrics", ",".join(CHOOSABLE_GROUPS)]),
         ("utxoTrace = false;", ["--no-utxo-trace"]),
         ('tags = { node = "alpha"; site = "at home"; };', ["--tag", "node=alpha", "--tag", "site=at home"]),
         ('extraArgs = [ "--fee-targets" "2" ];', ["--fee-targets", "2"]),
@@ -100,12 +105,6 @@ def test_disabled_it_does_nothing(nix: Nix) -> None:
 def test_options_become_words(nix: Nix, options: str, words: list[str]) -> None:
     """Each option is the plugin's of that meaning, and what is not set is left to the plugin."""
     assert command(nix, options) == [*words, GUARD_SOCKET]
-
-
-def test_every_group_can_be_chosen(nix: Nix) -> None:
-    """The module knows every group of metrics that the plugin has."""
-    names = " ".join(f'"{group}"' for group in CHOOSABLE_GROUPS)
-    assert command(nix, f"metricGroups = [ {names} ];") == ["--metrics", ",".join(CHOOSABLE_GROUPS), GUARD_SOCKET]
 
 
 def test_debug_is_the_inputs_alone(nix: Nix) -> None:
@@ -124,11 +123,7 @@ def test_dollar_signs_survive_the_environment_files(nix: Nix) -> None:
 
 @pytest.mark.parametrize(
     ("table", "others"),
-    [
-        ("[ {} ]", ["other"]),
-        ("{}", ["other"]),
-        ("[ {} {} ]", ["other", "other"]),
-    ],
+    [("[ {} ]", ["other"]), ("{}", ["other"]), ("[ {} {} ]", ["other", "other"])],
     ids=["list", "table", "longer list"],
 )
 def test_the_rest_of_the_machines_telegraf_survives(nix: Nix, table: str, others: list[str]) -> None:
@@ -151,12 +146,6 @@ def test_the_rest_of_the_machines_telegraf_survives(nix: Nix, table: str, others
     assert [one["listen"] for one in made["outputs"]["prometheus_client"]] == [*others, "127.0.0.1:9332"]
     assert made["outputs"]["influxdb"] == {"urls": ["http://localhost:8086"]}
     assert made["agent"] == {"interval": "30s", "hostname": "alpha"}
-
-
-def test_without_the_module_settings_stay_as_they_are(nix: Nix) -> None:
-    """Where it is imported and not enabled, the machine's Telegraf has the settings that it was given."""
-    made = nix.configured('{ config.services.telegraf.extraConfig.outputs.prometheus_client.listen = ":1"; }')
-    assert made["telegraf"]["outputs"] == {"prometheus_client": {"listen": ":1"}}
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,21 @@
 import grp
 import os
 import re
-import subprocess
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support import toml
 from support.nix import Nix
 from support.nixos import EXPORTER, GUARD_SOCKET, NEEDED, ODD, SOCKET, configuration, nix_string, package, words_of
-from support.nodes import PROGRAM, SimulatedNode
-from support.processes import Process, free_port, get
-from support.telegraf import Telegraf
+from support.nodes import PROGRAM, StartNode
+from support.processes import StartProcess, free_port
+from support.telegraf import StartTelegraf, accepted, config_check, metrics_page
 
 pytestmark = pytest.mark.nix
 
 
-def test_any_word_reaches_the_plugin(nix: Nix, start_telegraf: Callable[..., Telegraf], tmp_path: Path) -> None:
+def test_any_word_reaches_the_plugin(nix: Nix, start_telegraf: StartTelegraf, tmp_path: Path) -> None:
     """Whatever characters an argument has, the real Telegraf starts the plugin with it."""
     said = tmp_path / "said"
     program = tmp_path / "bin" / "telegraf-bitcoin-ipc"
@@ -62,20 +61,11 @@ def test_telegraf_accepts_the_settings(nix: Nix, telegraf_binary: Path, tmp_path
     """`telegraf config check` has nothing to say against what the module makes."""
     file = tmp_path / "telegraf.conf"
     file.write_text(machine(nix, Path(SOCKET), Path(GUARD_SOCKET), 9332)[0])
-    done = subprocess.run(
-        [telegraf_binary, "config", "check", "--config", file],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "deprecated" not in done.stdout + done.stderr
+    accepted(config_check(telegraf_binary, file))
 
 
 def test_telegraf_runs_with_the_settings(
-    nix: Nix,
-    start_node: Callable[..., SimulatedNode],
-    start_process: Callable[..., Process],
-    start_telegraf: Callable[..., Telegraf],
-    socket_path: Path,
+    nix: Nix, start_node: StartNode, start_process: StartProcess, start_telegraf: StartTelegraf, socket_path: Path
 ) -> None:
     """Behind the guard the machine's Telegraf serves the node's metrics, beside what else it does."""
     port = free_port()
@@ -85,10 +75,7 @@ def test_telegraf_runs_with_the_settings(
     telegraf = start_telegraf(text)
     node.says("subscribed", 2)
     node.do("block")
-
-    def page() -> str:
-        return get(f"http://127.0.0.1:{port}/metrics") or ""
-
+    page = partial(metrics_page, f"127.0.0.1:{port}")
     telegraf.wait_until(
         lambda: 'bitcoin_blocks_connected_total{site="home"} 1\n' in page(), "the block on the page"
     )
@@ -99,5 +86,5 @@ def test_telegraf_runs_with_the_settings(
         lambda: re.search(r"^bitcoin,host=[^, ]+,site=home ", telegraf.stdout, re.MULTILINE),
         "the same in the other output, with its host",
     )
-    telegraf.wait_until(lambda: " D! [inputs.execd] " in telegraf.stderr, "an event in the log")
+    telegraf.logged(" D! [inputs.execd] ")
     assert " D! [agent]" not in telegraf.stderr

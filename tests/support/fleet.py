@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from support.nodes import SimulatedNode
-from support.processes import free_port, get
-from support.telegraf import Telegraf, central_configuration, configuration
+from support.processes import free_port
+from support.telegraf import Telegraf, central_configuration, configuration, metrics_page
 
 QUICKLY = ("--poll-interval", "1", "--emit-interval", "1")
 
@@ -100,4 +100,4 @@ class Fleet:
 
 
 def _lines(address: str) -> set[str]:
-    return set((get(f"http://{address}/metrics") or "").splitlines())
+    return set(metrics_page(address).splitlines())

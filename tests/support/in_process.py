@@ -102,7 +102,7 @@ class Sink:
 
 @asynccontextmanager
 async def serving(connection: socket.socket, node: SimulatedNode, dialect: str) -> AsyncIterator[None]:
-    """Have a node serve a connected socket."""
+    """Have a node serve a connected socket; fail if anything done to it would have aborted it."""
     stream = await capnp.AsyncIoStream.create_unix_connection(sock=connection)
     task = asyncio.ensure_future(serve(Connection(node, dialect), stream))
     try:
@@ -111,6 +111,7 @@ async def serving(connection: socket.socket, node: SimulatedNode, dialect: str) 
         await asyncio.wait([task], timeout=60)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        assert node.aborts == []
 
 
 @asynccontextmanager

@@ -90,7 +90,7 @@ class Kafka(Process):
         tool = (self._binary, "kafka.tools.StorageTool")
         _run(*tool, "format", "--ignore-formatted", "--cluster-id", CLUSTER, "--config", self._properties)
         super().start()
-        self.wait_until(lambda: "Kafka Server started" in self.stderr, "Kafka was ready")
+        self.logged("Kafka Server started")
 
 
 KEYSTORE = "kafka.p12"

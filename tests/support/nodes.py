@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from unittest.mock import patch
 
-from support.processes import START_SECONDS, STOP_SECONDS, Process
+from support.processes import POLL_SECONDS, START_SECONDS, STOP_SECONDS, Process
 
 from telegraf_bitcoin_ipc.cli import main
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
+
+T = TypeVar("T")
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "telegraf-bitcoin-ipc"
 """The installed program."""
@@ -173,9 +175,21 @@ class Plugin(Process):
 
         return self.wait_until(answer, what, timeout) or {}
 
-    def logged(self, text: str, timeout: float = START_SECONDS) -> None:
-        """Wait for a line of its log that contains the text."""
-        self.wait_until(lambda: text in self.stderr, f"{text!r} in the log", timeout)
+    def settled(self, view: Callable[[Series], T], polls: int, pause: float = POLL_SECONDS) -> T:
+        """Wait until so many polls in a row have changed nothing in a view of the emissions; return that."""
+        found, times = view(self.ask()), set[float]()
+
+        def same() -> bool:
+            nonlocal found
+            series = self.ask()
+            if (now := view(series)) != found:
+                found = now
+                times.clear()
+            times.update(at for (name, _), at in series.items() if name == "last_poll_timestamp_seconds")
+            return len(times) > polls
+
+        self.wait_until(same, "polls changed nothing", pause=pause)
+        return found
 
 
 StartNode = Callable[..., SimulatedNode]
@@ -188,7 +202,7 @@ def value(series: Series, field: str, **tags: str) -> float | None:
 
 
 def read_line(line: str) -> tuple[int, Series]:
-    """Read one line of line protocol, as this project writes it (no quotes, no escapes), strictly."""
+    """Read one line of line protocol, as this project writes it: quickly, as the benchmark reads meanwhile."""
     head, fields, time = line.split(" ")
     measurement, *tags = head.split(",")
     assert measurement == "bitcoin", line

@@ -10,16 +10,18 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import capnp
 from bitcoin.core import CBlock, CTransaction
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
-from support.processes import Process
+from support.processes import OURS, Process, module_command
 
 from telegraf_bitcoin_ipc.ipc import schema
 
+INTERFACES = ("node", "chain", "tracing")
 REASONS = ("expiry", "sizelimit", "reorg", "block", "conflict", "replaced")
 
 
@@ -27,11 +29,7 @@ class OldExporters(Process):
     """All exporters that the mapping has, each with its own page; they poll once, and when they are told to."""
 
     def __init__(self, socket: Path, directory: Path) -> None:
-        command = [sys.executable, "-P", "-m", "support.old_exporter", socket]
-        path = str(Path(__file__).resolve().parent.parent)
-        super().__init__(
-            [str(word) for word in command], directory, name="old-exporters", environment={"PYTHONPATH": path}
-        )
+        super().__init__(module_command("old_exporter", socket), directory, name="old-exporters", environment=OURS)
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -133,78 +131,52 @@ GAUGES: dict[str, dict[str, Asked | Called]] = {
 }
 """What is polled."""
 
+EVENTS = {
+    "transactionAddedToMempool": ("bitcoin_mempool_tx_added_total", "bitcoind_mempool_added_total"),
+    "transactionRemovedFromMempool": ("bitcoin_mempool_tx_removed_total",),
+    "blockConnected": ("bitcoin_blocks_connected_total",),
+    "blockDisconnected": ("bitcoin_blocks_disconnected_total",),
+    "updatedBlockTip": ("bitcoin_tip_updates_total",),
+    "chainStateFlushed": ("bitcoin_chain_state_flushes_total",),
+    "add": ("bitcoin_utxo_cache_add_total", "bitcoind_utxocache_coins_added_total"),
+    "spend": ("bitcoin_utxo_cache_spend_total", "bitcoind_utxocache_coins_spent_total"),
+    "uncache": ("bitcoin_utxo_cache_uncache_total", "bitcoind_utxocache_coins_uncached_total"),
+}
+"""What each event adds 1 to, under the names of each exporter."""
+
 Count = Callable[..., None]
 """Adds to a metric, or (`to`) sets it."""
 
 
-class Events:
-    """The node's events, counted under the names of each exporter."""
-
-    def __init__(self, count: Count) -> None:
-        self._count = count
-
-    def transactionAddedToMempool(self, tx: bytes, **_: Any) -> None:
-        """A transaction came."""
-        self._count("bitcoin_mempool_tx_added_total", "bitcoind_mempool_added_total")
-        self._count("bitcoind_mempool_added_vbytes_total", by=_vbytes(CTransaction.deserialize(bytes(tx))))
-
-    def transactionRemovedFromMempool(self, reason: int, **_: Any) -> None:
-        """A transaction went, unconfirmed."""
-        self._count("bitcoin_mempool_tx_removed_total")
-        self._count("bitcoind_mempool_removed_total", reason=REASONS[reason])
-
-    def blockConnected(self, block: Any, **_: Any) -> None:
-        """A block came, and took its transactions out of the mempool."""
+def happened(count: Count, event: str, arguments: Mapping[str, Any]) -> None:
+    """Count one of the node's events, and what it says."""
+    count(*EVENTS[event])
+    if event == "transactionAddedToMempool":
+        vbytes = _vbytes(CTransaction.deserialize(bytes(arguments["tx"])))
+        count("bitcoind_mempool_added_vbytes_total", by=vbytes)
+    elif event == "transactionRemovedFromMempool":
+        count("bitcoind_mempool_removed_total", reason=REASONS[arguments["reason"]])
+    elif event == "blockConnected":
+        block = arguments["block"]
         transactions = CBlock.deserialize(bytes(block.data)).vtx
-        self._count("bitcoin_blocks_connected_total")
-        self._count("bitcoin_block_height", "bitcoind_block_height", to=block.height)
-        self._count("bitcoind_mempool_removed_total", by=len(transactions) - 1, reason="block")
-        self._count("bitcoind_block_transactions", to=len(transactions))
-        self._count("bitcoind_block_inputs", to=sum(len(each.vin) for each in transactions))
+        count("bitcoin_block_height", "bitcoind_block_height", to=block.height)
+        count("bitcoind_mempool_removed_total", by=len(transactions) - 1, reason="block")
+        count("bitcoind_block_transactions", to=len(transactions))
+        count("bitcoind_block_inputs", to=sum(len(each.vin) for each in transactions))
+    elif "utxoInfo" in arguments:
+        count(f"bitcoin_utxo_cache_{event}_value_total", by=arguments["utxoInfo"].value)
 
-    def blockDisconnected(self, **_: Any) -> None:
-        """A block went."""
-        self._count("bitcoin_blocks_disconnected_total")
 
-    def updatedBlockTip(self, **_: Any) -> None:
-        """There is another tip."""
-        self._count("bitcoin_tip_updates_total")
-
-    def chainStateFlushed(self, **_: Any) -> None:
-        """The cache was written."""
-        self._count("bitcoin_chain_state_flushes_total")
-
-    def add(self, utxoInfo: Any, **_: Any) -> None:
-        """A coin came."""
-        self._coin("add", "added", utxoInfo)
-
-    def spend(self, utxoInfo: Any, **_: Any) -> None:
-        """A coin was spent."""
-        self._coin("spend", "spent", utxoInfo)
-
-    def uncache(self, utxoInfo: Any, **_: Any) -> None:
-        """A coin was dropped."""
-        self._coin("uncache", "uncached", utxoInfo)
-
-    def _coin(self, name: str, usdt_name: str, info: Any) -> None:
-        self._count(f"bitcoin_utxo_cache_{name}_total", f"bitcoind_utxocache_coins_{usdt_name}_total")
-        self._count(f"bitcoin_utxo_cache_{name}_value_total", by=info.value)
-
+COUNTED = {
+    "bitcoind_mempool_added_vbytes_total", "bitcoind_mempool_removed_total", "bitcoind_mempool_rejected_total",
+    *(f"bitcoin_utxo_cache_{name}_value_total" for name in ("add", "spend", "uncache")),
+    *(name for names in EVENTS.values() for name in names),
+}  # fmt: skip
 
 COUNTERS = {
-    "usdt_exporter": (
-        "bitcoind_mempool_added_total", "bitcoind_mempool_added_vbytes_total", "bitcoind_mempool_removed_total",
-        "bitcoind_mempool_rejected_total", "bitcoind_utxocache_coins_added_total",
-        "bitcoind_utxocache_coins_spent_total", "bitcoind_utxocache_coins_uncached_total",
-    ),
-    "ipc-exporter-rust": (
-        "bitcoin_blocks_connected_total", "bitcoin_blocks_disconnected_total", "bitcoin_mempool_tx_added_total",
-        "bitcoin_mempool_tx_removed_total", "bitcoin_tip_updates_total", "bitcoin_chain_state_flushes_total",
-        "bitcoin_utxo_cache_add_total", "bitcoin_utxo_cache_spend_total", "bitcoin_utxo_cache_uncache_total",
-        "bitcoin_utxo_cache_add_value_total", "bitcoin_utxo_cache_spend_value_total",
-        "bitcoin_utxo_cache_uncache_value_total",
-    ),
-}  # fmt: skip
+    "usdt_exporter": [name for name in COUNTED if name.startswith("bitcoind_")],
+    "ipc-exporter-rust": [name for name in COUNTED if name.startswith("bitcoin_")],
+}
 """What is counted from events."""
 
 LABELS = {"bitcoind_mempool_removed_total": ["reason"]}
@@ -258,14 +230,15 @@ class Metrics:
                 (counter.labels(**labels) if labels else counter).inc(by)
 
 
+@dataclass
 class Node:
     """The node's interfaces, over a connection of its own."""
 
-    def __init__(
-        self, client: Any, interfaces: Mapping[str, Any], context: Mapping[str, Any], loaded: Any
-    ) -> None:
-        self._client = client  # the connection lasts as long as this
-        self.interfaces, self.context, self._loaded = interfaces, context, loaded
+    client: Any
+    """The connection lasts as long as this."""
+    interfaces: Mapping[str, Any]
+    context: Mapping[str, Any]
+    loaded: Any
 
     @classmethod
     async def connect(cls, socket: str) -> Node:
@@ -274,12 +247,8 @@ class Node:
         client = capnp.TwoPartyClient(await capnp.AsyncIoStream.create_unix_connection(socket))
         init = client.bootstrap().cast_as(loaded.init.Init)
         context = {"thread": (await (await init.construct()).threadMap.makeThread("old exporter")).result}
-        interfaces = {
-            "node": (await init.makeNode(context=context)).result,
-            "chain": (await init.makeChain(context=context)).result,
-            "tracing": (await init.makeTracing(context=context)).result,
-        }
-        return cls(client, interfaces, context, loaded)
+        made = {name: await getattr(init, f"make{name.title()}")(context=context) for name in INTERFACES}
+        return cls(client, {name: each.result for name, each in made.items()}, context, loaded)
 
     async def rpc(self, method: str, *params: Any) -> Any:
         """The result of a JSON-RPC method."""
@@ -301,24 +270,24 @@ class Node:
         value = result.get(source.field) if source.field else len(result) if isinstance(result, list) else result
         return None if value is None else value / source.divisor
 
-    async def subscribe(self, events: Events) -> list[Any]:
+    async def subscribe(self, count: Count) -> list[Any]:
         """Have it tell of its events; returns the handlers."""
         chain, tracing = self.interfaces["chain"], self.interfaces["tracing"]
-        notifications = _server(self._loaded.chain.ChainNotifications, events)
-        trace = _server(self._loaded.tracing.UtxoCacheTrace, events)
+        notifications = _server(self.loaded.chain.ChainNotifications, count)
+        trace = _server(self.loaded.tracing.UtxoCacheTrace, count)
         return [
             (await chain.handleNotifications(context=self.context, notifications=notifications)).result,
             (await tracing.traceUtxoCache(context=self.context, callback=trace)).result,
         ]
 
 
-def _server(interface: Any, events: Events) -> Any:
+def _server(interface: Any, count: Count) -> Any:
     """A server of every method of an interface."""
 
     def method(name: str) -> Callable[..., Any]:
         async def answer(self: Any, **arguments: Any) -> None:
             if name != "destroy":
-                getattr(events, name)(**arguments)
+                happened(count, name, arguments)
 
         return answer
 
@@ -327,15 +296,10 @@ def _server(interface: Any, events: Events) -> Any:
 
 async def main(socket: str) -> None:
     """Serve until SIGTERM, and leave the node as it wants to be left."""
-    stop, poll = asyncio.Event(), asyncio.Event()
-
-    def end() -> None:
-        stop.set()
-        poll.set()
-
+    told = asyncio.Queue[bool]()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGUSR1, poll.set)
-    loop.add_signal_handler(signal.SIGTERM, end)
+    loop.add_signal_handler(signal.SIGUSR1, told.put_nowait, True)
+    loop.add_signal_handler(signal.SIGTERM, told.put_nowait, False)
     pages = {exporter: Metrics(exporter) for exporter in GAUGES}
 
     def count(*names: str, **how: Any) -> None:
@@ -343,15 +307,15 @@ async def main(socket: str) -> None:
             page.count(*names, **how)
 
     node = await Node.connect(socket)
-    handlers = await node.subscribe(Events(count))
+    handlers = await node.subscribe(count)
     ports = {name: start_http_server(0, "127.0.0.1", page.registry)[0].server_port for name, page in pages.items()}
     print(json.dumps({name: f"127.0.0.1:{port}" for name, port in ports.items()}), flush=True)
-    while not stop.is_set():
+    while True:
         for page in pages.values():
             await page.poll(node)
         print("polled", flush=True)
-        await poll.wait()
-        poll.clear()
+        if not await told.get():
+            break
     for handler in handlers:
         await handler.disconnect(context=node.context)
 

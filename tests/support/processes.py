@@ -22,7 +22,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self, TypeVar
 
 T = TypeVar("T")
@@ -32,7 +31,7 @@ START_SECONDS = 240.0  # only a test that fails waits for so long, however busy 
 STOP_SECONDS = 240.0  # likewise; Telegraf gives a plugin two times 5 s to end
 LOG_CHARACTERS = 8000
 PIPE_BYTES = 64 * 1024  # what a pipe holds
-TAIL_BYTES = 1 << 16
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 # The environment's proxy is not meant for this machine's own addresses.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -75,9 +74,6 @@ def wait_until_full(*pipes: IO[bytes] | None) -> None:
         wait_until(partial(full, pipe), START_SECONDS, "a full pipe")
 
 
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-
-
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends: so none is out of `descendants`' sight."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -111,10 +107,8 @@ def state(entry: Path) -> str:
 
 def children(pid: int) -> list[int]:
     """The ids of a process's children."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def resident(pid: int) -> int:
@@ -124,10 +118,7 @@ def resident(pid: int) -> int:
 
 def proportional(pid: int) -> int:
     """The bytes that a process has in memory, of pages shared by several processes its share (PSS)."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return 1024 * int(line.split()[1])
-    raise Failure(f"no Pss of process {pid}")
+    return 1024 * int(Path(f"/proc/{pid}/smaps_rollup").read_text().partition("\nPss:")[2].split()[0])
 
 
 def wait_until(
@@ -162,6 +153,15 @@ def get(url: str, timeout: float = 30.0) -> str | None:
         return None
 
 
+OURS = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+"""The environment in which `module_command` finds its module."""
+
+
+def module_command(name: str, *arguments: str | Path) -> list[str | Path]:
+    """The command that runs one of these modules as a program of its own."""
+    return [sys.executable, "-P", "-m", f"support.{name}", *arguments]
+
+
 class Process:
     """One real process, with stdout and stderr in files of `directory`; stopped at the end of its `with`."""
 
@@ -174,16 +174,18 @@ class Process:
         environment: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
         reads: bool = False,
+        cwd: Path | None = None,
     ) -> None:
         """`environment` is added to the test run's own; `stdin=subprocess.PIPE` gives a pipe in `.stdin`.
 
-        With `reads` its stdout is a pipe in `.reader` instead of a file.
+        With `reads` its stdout is a pipe in `.reader` instead of a file. It runs in `directory`, or in `cwd`.
         """
         self.command = [str(part) for part in command]
         self.name = name or Path(self.command[0]).name
         self._environment = {**os.environ, **(environment or {})}
         self._stdin = stdin
         self._reads = reads
+        self._cwd = cwd or directory
         self._directory = directory
         self._popen: subprocess.Popen[bytes] | None = None
         self._stdout = self._stderr = Path(os.devnull)
@@ -192,9 +194,7 @@ class Process:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -215,7 +215,7 @@ class Process:
                     stdout=subprocess.PIPE if self._reads else stdout,
                     stderr=stderr,
                     env=self._environment,
-                    cwd=self._directory,
+                    cwd=self._cwd,
                     process_group=0,
                 )
             except OSError as error:
@@ -262,7 +262,7 @@ class Process:
     def last_line(self) -> str:
         """The newest whole line of its stdout, which is shorter than 64 KiB; empty without one."""
         with self._stdout.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - PIPE_BYTES))
             return file.read().decode(errors="replace").rpartition("\n")[0].rpartition("\n")[2]
 
     @property
@@ -290,6 +290,10 @@ class Process:
             return result
 
         return wait_until(holds_or_ended, timeout, lambda: f"{what}\n{self.log}", pause)
+
+    def logged(self, text: str, count: int = 1) -> None:
+        """Wait until its log has the text so many times."""
+        self.wait_until(lambda: self.stderr.count(text) >= count, f"{text!r} in the log, {count} times")
 
     def wait(self, timeout: float = STOP_SECONDS) -> int:
         """Wait for its end by itself; return the exit status (negative: the signal)."""
@@ -340,3 +344,6 @@ class Process:
         if self._popen is not None and self._popen.stdin is not None:
             with suppress(BrokenPipeError):  # what was not flushed has no reader any more
                 self._popen.stdin.close()
+
+
+StartProcess = Callable[..., Process]

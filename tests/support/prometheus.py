@@ -10,11 +10,41 @@ from typing import Any
 
 from support.processes import START_SECONDS, Failure, Process, free_port, get, wait_until
 
+from telegraf_bitcoin_ipc.collect.metrics import CATALOGUE
+
 POLL_SECONDS = 0.25
 """Between two queries; it has new values once a second."""
 
 Result = list[tuple[dict[str, str], float]]
 """What Prometheus answers: the labels and the value of each series."""
+
+
+EVERYTHING = '{__name__=~"bitcoin_.+"}'
+"""All of the plugin's series."""
+
+
+def by_node(found: Result) -> dict[str, float]:
+    """Values by the tag `node`, each once; by nothing where there is none."""
+    values = {labels.get("node", ""): value for labels, value in found}
+    assert len(values) == len(found)
+    return values
+
+
+def ask(address: str, path: str) -> Any:
+    """What the Prometheus there answers."""
+    answer = get(f"http://{address}/api/v1/{path}")
+    assert answer is not None, f"no answer to {path}"
+    return json.loads(answer)["data"]
+
+
+def query(address: str, expression: str, at: float | None = None) -> Result:
+    """What the Prometheus there gives for an expression, as `Prometheus.query`."""
+    parameters = {"query": expression} | ({} if at is None else {"time": str(at)})
+    data = ask(address, f"query?{urllib.parse.urlencode(parameters)}")
+    if data["resultType"] == "scalar":
+        return [({}, float(data["result"][1]))]
+    assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"
+    return [(series["metric"], float(series["value"][1])) for series in data["result"]]
 
 
 class Prometheus(Process):
@@ -75,11 +105,6 @@ class Prometheus(Process):
         except Failure:  # 503 while it starts
             return False
 
-    def _ask(self, path: str) -> Any:
-        answer = get(f"http://{self.address}/api/v1/{path}")
-        assert answer is not None, f"no answer to {path}\n{self.log}"
-        return json.loads(answer)["data"]
-
     @property
     def write_url(self) -> str:
         """Where it takes remote write."""
@@ -87,12 +112,7 @@ class Prometheus(Process):
 
     def query(self, expression: str, at: float | None = None) -> Result:
         """The labels (`__name__` among them) and the value of each series that it gives, now or `at` a time."""
-        parameters = {"query": expression} | ({} if at is None else {"time": str(at)})
-        data = self._ask(f"query?{urllib.parse.urlencode(parameters)}")
-        if data["resultType"] == "scalar":
-            return [({}, float(data["result"][1]))]
-        assert data["resultType"] == "vector", f"{expression} gives a {data['resultType']}, not a vector"
-        return [(series["metric"], float(series["value"][1])) for series in data["result"]]
+        return query(self.address, expression, at)
 
     def wait_for(self, expression: str, timeout: float = START_SECONDS) -> Result:
         """Query until there is a result, and return it; `bitcoin_up == 1` waits for a value."""
@@ -126,7 +146,23 @@ class Prometheus(Process):
         first = self.query('min_over_time(timestamp(ALERTS{alertstate="firing"})[1h:5s])')
         return {(labels["alertname"], labels.get("node", "")): at for labels, at in first}
 
+    def fires(self, alert: str, *nodes: str) -> None:
+        """Wait until an alert fires for these nodes, and no other."""
+        expression = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
+        self.shows(expression, lambda found: sorted(by_node(found)) == sorted(nodes), f"{nodes}")
+
+    def follows_the_catalogue(self, *labels: str) -> None:
+        """Check the types of all metrics, and the labels of the plugin's series: their tags and these."""
+        metrics = {f"bitcoin_{metric.name}": metric for metric in CATALOGUE}
+        for found, _ in self.query(EVERYTHING):
+            assert set(found) == {"__name__", "job", "instance", *labels, *metrics[found["__name__"]].tags}, found
+        types = {name: {entry["type"] for entry in entries} for name, entries in self.metadata().items()}
+        assert types == {name: {metrics[name].type} for name in types}
+
     def metadata(self) -> dict[str, list[dict[str, str]]]:
         """For each metric's name what the page said of it: `type`, `help` and `unit`."""
-        data: dict[str, list[dict[str, str]]] = self._ask("metadata")
+        data: dict[str, list[dict[str, str]]] = ask(self.address, "metadata")
         return data
+
+
+StartPrometheus = Callable[..., Prometheus]

@@ -47,10 +47,6 @@ class StandingGuard(Process):
         super().start()
         self.logged("watching ")
 
-    def logged(self, text: str, count: int = 1) -> None:
-        """Wait until so many lines of its log contain the text."""
-        self.wait_until(lambda: self.stderr.count(text) >= count, f"{text!r} in the log, {count} times")
-
     @property
     def relays(self) -> list[int]:
         """The processes that each serve a client."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import capnp
-from support.processes import Process
+from support.processes import OURS, Process, module_command
 
 from telegraf_bitcoin_ipc.ipc import schema
 
@@ -33,15 +33,8 @@ class Subscriber(Process):
         *,
         dialect: str = "tracing",
     ) -> None:
-        command = [sys.executable, "-P", "-m", "support.subscriber", socket, kind, misbehaviour, dialect]
-        path = str(Path(__file__).resolve().parent.parent)
-        super().__init__(
-            [str(word) for word in command], directory, name="subscriber", environment={"PYTHONPATH": path}
-        )
-
-    def logged(self, text: str) -> None:
-        """Wait until it has printed the text."""
-        self.wait_until(lambda: text in self.stdout, f"{text!r} printed")
+        command = module_command("subscriber", socket, kind, misbehaviour, dialect)
+        super().__init__(command, directory, name="subscriber", environment=OURS)
 
 
 async def main(socket: str, kind: str, misbehaviour: str, dialect: str) -> None:
@@ -63,14 +56,14 @@ async def main(socket: str, kind: str, misbehaviour: str, dialect: str) -> None:
         tracing = (await init.makeTracing(context=context)).result
         callback = _callback(loaded.tracing.UtxoCacheTrace, misbehaviour)
         handlers.append((await tracing.traceUtxoCache(context=context, callback=callback)).result)
-    print("ready", flush=True)
+    print("ready", file=sys.stderr)
     if misbehaviour == "leave early":
         await handlers[0].disconnect(context=context)
         return
     if misbehaviour in ("two at once", "twice"):
         several = handlers if misbehaviour == "two at once" else handlers[:1] * 2
         calls = [handler.disconnect(context=context) for handler in several]
-        print(*await asyncio.gather(*calls, return_exceptions=True), sep="\n", flush=True)
+        print(*await asyncio.gather(*calls, return_exceptions=True), sep="\n", file=sys.stderr)
     await stop.wait()
     await handlers[0].disconnect(context=context)
     await callback.let_go.wait()

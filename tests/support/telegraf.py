@@ -7,13 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
 from support.nodes import PROGRAM
-from support.processes import Process
+from support.processes import START_SECONDS, Process, get
 
 from telegraf_bitcoin_ipc import cli
 
@@ -51,6 +51,31 @@ def remote_write(url: str, *more: str) -> str:
     return f"\n{text}"
 
 
+def config_check(
+    binary: Path, file: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Have Telegraf check a configuration; what it says is on stdout."""
+    return subprocess.run(
+        [binary, "config", "check", *options, "--config", file],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=START_SECONDS,
+    )
+
+
+def accepted(done: subprocess.CompletedProcess[str]) -> None:
+    """Fail if Telegraf has anything to say against a configuration."""
+    assert done.returncode == 0, done.stdout
+    assert "deprecated" not in done.stdout
+
+
+def metrics_page(address: str) -> str:
+    """The page of metrics at HOST:PORT; empty while there is none."""
+    return get(f"http://{address}/metrics") or ""
+
+
 class Telegraf(Process):
     """A real Telegraf with the given configuration."""
 
@@ -71,3 +96,6 @@ class Telegraf(Process):
         if config_text is not None:
             self.config.write_text(config_text)
         self.send(signal.SIGHUP)
+
+
+StartTelegraf = Callable[..., Telegraf]

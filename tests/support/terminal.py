@@ -7,9 +7,8 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from support.processes import START_SECONDS, wait_until
@@ -57,9 +56,7 @@ class Terminal:
         self._run("-f", str(configuration), "new-session", "-d", "-x", str(columns), "-y", str(lines), script)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
         shutil.rmtree(self._directory)
 
@@ -112,3 +109,6 @@ class Terminal:
         """Wait for a good end: exit status 0, and the terminal as it was."""
         self.shows("status 0", "stty 0")
         assert (self.has("alternate_on"), self.has("cursor_flag")) == (0, 1)
+
+
+StartTerminal = Callable[..., Terminal]
