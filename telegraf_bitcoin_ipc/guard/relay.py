@@ -175,7 +175,8 @@ class Relay:
     def _returned(self, answer: Struct, now: float) -> bool:
         """Take the answers to the guard's own calls, and learn handlers from those to subscribing calls."""
         question, outcome = answer.u32(0), answer.u16(6)
-        self._unanswered.answered(question)
+        if finish := self._unanswered.answered(question):
+            self.node.send(finish)
         if self.tip_wait is not None and question == self.tip_wait.question:
             self._tip_returned(self.tip_wait, answer, now)
             return True
@@ -275,7 +276,7 @@ class Relay:
         if question in self._asked:  # given up before it was answered
             self._asked[question].finish = frame
             return True
-        return False
+        return self._unanswered.finished(question, frame)
 
     def _called_by_plugin(self, call: Struct, now: float) -> bool:
         """Learn from a call of the plugin's; take over a disconnect, and a wait for a new tip."""

@@ -163,15 +163,23 @@ class Unanswered:
     def __init__(self) -> None:
         """Begin without any."""
         self._until: dict[int, float] = {}
+        self._finishes: dict[int, Frame] = {}
         self._leave_by: float | None = None
 
     def asked(self, question: int, until: float = math.inf) -> None:
         """Wait for the answer to a question, at most until a moment."""
         self._until[question] = until
 
-    def answered(self, question: int) -> None:
-        """Take note of an answer."""
+    def finished(self, question: int, finish: Frame) -> bool:
+        """Return whether a Finish is kept until the answer: the node would answer in the middle of the call."""
+        if question in self._until:
+            self._finishes[question] = finish
+        return question in self._until
+
+    def answered(self, question: int) -> Frame:
+        """Take note of an answer; returns the Finish that was kept for it, empty if there was none."""
         self._until.pop(question, None)
+        return self._finishes.pop(question, b"")
 
     def none(self, now: float) -> bool:
         """Return whether no answer is waited for."""

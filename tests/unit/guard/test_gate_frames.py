@@ -59,8 +59,10 @@ def test_an_id_is_free_after_answer_and_finish(gated: Gated) -> None:
     """After both, in either order, the id may be used again."""
     for _ in range(2):
         gated.exchanged(SIZE, answer(Q))
-    passes(gated, SIZE, finish(Q))
+    passes(gated, SIZE)
+    gated.plugin.send(finish(Q))
     gated.node.send(answer(Q))
+    assert gated.node.take() == finish(Q)
     passes(gated, SIZE)
 
 

@@ -82,6 +82,19 @@ def test_the_node_is_not_let_go_before_it_has_read_the_answer_to_destroy(
     left(guarded)
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_call_that_was_given_up_is_waited_for(guarded: Conversation, gone: bool) -> None:
+    """A Finish before the answer is kept: the node would answer at once, and lose its connection in the call."""
+    guarded.plugin.send(ask_node(2), finish(2))
+    assert guarded.node.take() == ask_node(2)
+    if gone:
+        guarded.plugin.close()
+    assert guarded.node.silent()
+    guarded.node.send(answer(2))
+    assert guarded.node.take() == finish(2)
+    assert guarded.node.at_the_end() if gone else guarded.plugin.take() == answer(2)
+
+
 def test_a_subscription_that_was_refused_holds_nothing_up(guarded: Conversation) -> None:
     """Where the node answers a subscribing call with an exception there is nothing to end."""
     guarded.exchanged(subscribe_chain(1), failure(1, "no"))
