@@ -27,7 +27,7 @@ help: ## print this
 	@echo 'make run SOCKET=/path/to/node.sock   watch a real node instead of the simulated one'
 	@echo 'make run ADDRESS=127.0.0.1:9400      serve the metrics on another address'
 	@echo 'make demo PROMETHEUS=127.0.0.1:9091  serve Prometheus on another address'
-	@echo 'make demo NODES=3                    three nodes of different kinds, one of which falls and comes back'
+	@echo 'make demo NODES=3                    three nodes of different kinds, one of which goes down every minute and comes back'
 	@echo 'make test ARGS="-k reconnect -x"     pass arguments to pytest'
 	@echo 'make test ARGS="-n 0"                one test after another'
 	@echo 'make PYTHON=python3.12 ...           use that Python (3.11 or newer)'

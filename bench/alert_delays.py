@@ -180,8 +180,8 @@ def events(scene: Scene, wanted: Wanted) -> list[Event]:
         ("downloading", "the download begins again", "BackInIBD", lambda: back.do("ibd", on=True)),
         ("reorganised", "two blocks leave the chain", "Reorg DeepReorg", lambda: reorganise(nodes["reorganised"])),
         ("restarted", "the node is back after a restart", "NodeRestarted", lambda: restart(nodes["restarted"])),
-        ("behind", "a plugin that hung goes on", "EventsDropped", lambda: drop_events(scene)),
-        ("unread", "a Telegraf that hung goes on", "LinesDropped", lambda: drop_lines(telegrafs["unread"])),
+        ("behind", "a plugin that hung continues", "EventsDropped", lambda: drop_events(scene)),
+        ("unread", "a Telegraf that hung continues", "LinesDropped", lambda: drop_lines(telegrafs["unread"])),
     ]
     happened: list[Event] = []
     for node, what, names, act in story:

@@ -207,14 +207,14 @@ def live(nodes: Sequence[Watched], every: float, processes: Processes) -> None:
     down = every * DOWN_SHARE
     due = time.monotonic() + every - down
     if falling:
-        say(f"Node {falling.name} falls every {every:g} s, and comes back {down:g} s later.")
+        say(f"Node {falling.name} goes down every {every:g} s, and comes back {down:g} s later.")
     while True:
         processes.require_alive()
         processes.stop_request.check()
         if falling and time.monotonic() >= due:
             now = time.strftime("%H:%M:%S")
             if falling.running:
-                say(f"{now} Node {falling.name} falls.")
+                say(f"{now} Node {falling.name} goes down.")
                 processes.down.add(falling)
                 falling.kill()
                 due = time.monotonic() + down
@@ -256,14 +256,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         default=1,
         help=f"simulate N nodes of different kinds, up to {len(DIALECT_OF)} (default: %(default)s); "
-        "the last of several falls and comes back",
+        "the last of several goes down and comes back",
     )
     parser.add_argument(
         "--fall-every",
         type=float,
         metavar="S",
         default=FALL_SECONDS,
-        help="seconds between two falls of that node (default: %(default)g)",
+        help="seconds between two outages of that node (default: %(default)g)",
     )
     parser.add_argument("--once", action="store_true", help="stop as soon as everything runs")
     parsed = parser.parse_args(arguments)

@@ -196,5 +196,5 @@ def _off(dialect: Dialect, config: Config) -> Iterator[str]:
         yield ""
     for group in off:
         calls = ", ".join(call.name for call in dialect.calls(group))
-        cost = f" (with {calls})" if calls else ""
-        yield f"off: group {group}, {GROUPS[group]}; --metrics adds it{cost}"
+        remedy = f"--metrics adds it (with {calls})" if calls else "this node does not offer it"
+        yield f"off: group {group}, {GROUPS[group]}; {remedy}"

@@ -143,9 +143,9 @@ class Config(BaseModel):
         description="path of the node's IPC socket"
     )
     debug: bool = Field(default=False, description="log every event and every failed attempt")
-    poll_interval: Seconds = Field(default=60, description="seconds between two polls of the node")
+    poll_interval: Seconds = Field(default=60, description="seconds between polls of the node")
     emit_interval: Seconds = Field(
-        default=10, description="seconds between two emissions, unless newlines on stdin request them"
+        default=10, description="seconds between emissions, unless newlines on stdin request them"
     )
     metrics: Groups = Field(
         default=DEFAULT_GROUPS,
@@ -155,7 +155,7 @@ class Config(BaseModel):
     )
     fee_targets: FeeTargets = Field(
         default=FEE_TARGETS,
-        description="blocks to estimate fees for, in the group fees (comma-separated)",
+        description="targets of the fee estimates, in blocks (comma-separated)",
     )
     no_utxo_trace: bool = Field(default=False, description="do not subscribe to the UTXO cache trace")
     no_guard: bool = Field(

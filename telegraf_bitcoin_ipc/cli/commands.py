@@ -172,7 +172,7 @@ def _from_extra(command: str, package: str) -> Iterator[None]:
             raise
         raise ConfigError(
             f"{command} needs the package {package}; in a checkout, "
-            f"`pipx install '.[{command}]'` or `uv tool install '.[{command}]'` installs it too"
+            "`pipx install --force '.[top,parity]'` or `uv tool install '.[top,parity]'` adds it"
         ) from error
 
 
@@ -256,7 +256,7 @@ COMMANDS: Final[dict[str, tuple[str, Callable[[], _Loaded]]]] = {
     "config": ("print a complete Telegraf configuration that runs the plugin with these options", _config),
     "metrics": ("print the catalogue of metrics", lambda: (lambda parser: None, _metrics)),
     "guard": ("let other users watch a node through a separate socket, without RPC rights", _guard),
-    "setup": ("find the node, and set up a guard and Telegraf to watch it", _setup),
+    "setup": ("find the node, and set up a standing guard and Telegraf for it", _setup),
     "simulate": ("run a simulated Bitcoin node on a socket", _simulate),
     "parity": (
         "compare another exporter's Prometheus page with Telegraf's page of this plugin's metrics",

@@ -67,7 +67,9 @@ def _node(output: Route | None, address: str | None, config: Config) -> None:
         show(render(command, address or DEFAULT_ADDRESS, config.emit_interval, debug=config.debug), end="")
         return
     if "node" not in config.tag:
-        raise ConfigError("--output: it needs --tag node=NAME, by which the nodes are told apart at the other end")
+        raise ConfigError(
+            "--output: it needs --tag node=NAME, which distinguishes the nodes at the central Telegraf"
+        )
     _warn_if_exposed("--output", output)
     show(render_node(output, command, config.emit_interval, address=address, debug=config.debug), end="")
 

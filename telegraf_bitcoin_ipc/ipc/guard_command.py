@@ -22,8 +22,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `guard`."""
     add = parser.add_argument
     add("node_socket", metavar="NODE_SOCKET", help="path of the node's IPC socket")
-    add("--listen", metavar="PATH", help="listen on a new socket at PATH; systemd can hand one over instead")
-    add("--mode", type=_mode, metavar="MODE", help=f"who may open that socket (default: {MODE:04o})")
+    add("--listen", metavar="PATH", help="create a socket at PATH (default: one from systemd)")
+    add("--mode", type=_mode, metavar="MODE", help=f"mode of that socket (default: {MODE:04o})")
     add("--group", type=_group, metavar="NAME", help="the group of that socket (default: this user's)")
     add(
         "--max-clients",
@@ -47,7 +47,7 @@ def become(options: argparse.Namespace) -> list[str]:
     else:
         _check("--listen", options.listen)
         if os.path.realpath(options.listen) == os.path.realpath(options.node_socket):
-            raise ConfigError("guard: --listen PATH has to be another path than NODE_SOCKET")
+            raise ConfigError("guard: PATH of --listen and NODE_SOCKET must differ")
     mode = MODE if options.mode is None else options.mode
     return command(
         os.path.abspath(options.node_socket),

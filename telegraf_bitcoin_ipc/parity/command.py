@@ -67,7 +67,7 @@ def add_options(parser: ArgumentParser) -> None:
         type=_pair,
         action="append",
         default=[],
-        help="tag of the node to compare, if NEW_URL has several nodes (may be given again)",
+        help="tag of the node to compare, if NEW_URL has several nodes (can be repeated)",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
 

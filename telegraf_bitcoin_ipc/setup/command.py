@@ -20,16 +20,14 @@ EXIT_FAILED = 1
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `setup`."""
     add = parser.add_argument
-    add(
-        "socket", metavar="NODE_SOCKET", nargs="?", help="the node's socket, if there are several or none is found"
-    )
+    add("socket", metavar="NODE_SOCKET", nargs="?", help="the node's socket; needed if several are found, or none")
     add("--yes", action="store_true", help="do not ask for confirmation")
     add("--undo", action="store_true", help="revert what an earlier setup did, and nothing else")
     add(
         "--group",
         default=plan.DEFAULT_GROUP,
         metavar="NAME",
-        help="the group that may watch, into which Telegraf's account is put (default: %(default)s)",
+        help="the group that may watch, which Telegraf's account joins (default: %(default)s)",
     )
     add(
         "--metrics-addr",

@@ -71,10 +71,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="replay the mempool on a scratch view, like a real node's -checkmempool",
     )
     seconds("--warmup", help="take S seconds to load the chain")
-    seconds("--stop-seconds", help="take S seconds to stop, and listen meanwhile")
-    seconds("--patience", help="at the stop, give subscribers S seconds more than a real node does")
+    seconds("--stop-seconds", help="take S seconds to stop, and accept connections meanwhile")
+    seconds("--patience", help="when stopping, give subscribers S seconds more than a real node does")
     add("--pruned", action="store_true", help="start with the older half of the blocks deleted")
-    add("--seed", type=int, metavar="N", help="do exactly the same in every run with this seed")
+    add("--seed", type=int, metavar="N", help="behave identically in every run with this seed")
     add(
         "--script",
         metavar="FILE",

@@ -43,7 +43,7 @@ _CENTRAL_HEADER: Final = """\
 """
 
 _DELIVERY: Final = f"""\
-  ## Only the plugin's metrics, without a tag for Telegraf's host: the tag `node` tells the nodes apart.
+  ## Only the plugin's metrics, without a tag for Telegraf's host: the tag `node` distinguishes the nodes.
 {ONLY_THE_PLUGIN}\
   data_format = "influx"
 {AT_ONCE}\

@@ -61,7 +61,7 @@ def test_everything_runs_until_it_is_told_to_stop(start_demo: StartDemo, scene: 
 
 
 def test_of_several_nodes_one_falls_and_comes_back(start_demo: StartDemo, scene: Scene, socket_path: Path) -> None:
-    """Nodes are told apart by the tag `node`; one falls and returns, again and again; Ctrl-C ends it all."""
+    """The tag `node` distinguishes nodes; one keeps going down and coming back; Ctrl-C stops everything."""
     metrics, prometheus = addresses()
     demo = start_demo("--address", metrics, "--prometheus", prometheus, "--nodes", "2", "--fall-every", "12")
     demo.wait_until(lambda: f"http://{prometheus}/graph" in demo.stdout, "the addresses were printed")
@@ -73,12 +73,12 @@ def test_of_several_nodes_one_falls_and_comes_back(start_demo: StartDemo, scene:
     dialects = {"alpha": "tracing", "beta": "stock-chain"}
     shows("bitcoin_node_info", lambda found: {each["node"]: each["dialect"] for each, _ in found} == dialects)
     shows('min_over_time(bitcoin_up{node="beta"}[1h])', lambda found: [value for _, value in found] == [0])
-    assert " Node beta falls." in demo.stdout
+    assert " Node beta goes down." in demo.stdout
     shows("bitcoin_up", lambda found: {each["node"]: value for each, value in found} == dict.fromkeys(dialects, 1))
     assert " Node beta is back." in demo.stdout
     for extreme in ("min", "max"):
         assert query(prometheus, f'{extreme}_over_time(bitcoin_connects_total{{node="alpha"}}[1h])')[0][1] == 1
-    demo.wait_until(lambda: demo.stdout.count(" falls.\n") >= 2, "it fell again")
+    demo.wait_until(lambda: demo.stdout.count(" goes down.\n") >= 2, "it went down again")
     demo.send(signal.SIGINT)
     assert demo.wait() == 0, demo.log
     scene.empty()

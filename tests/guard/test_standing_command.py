@@ -51,7 +51,7 @@ MISTAKES = {
     "--listen new --max-clients 0 node": f"argument --max-clients: '0' is not a number of clients{SEE}",
     "--listen file node": "guard: --listen: file is not a socket",
     "--listen new file": "guard: NODE_SOCKET: file is not a socket",
-    "--listen ./node node": "guard: --listen PATH has to be another path than NODE_SOCKET",
+    "--listen ./node node": "guard: PATH of --listen and NODE_SOCKET must differ",
 }
 
 

@@ -61,7 +61,7 @@ def test_without_its_extra_a_command_says_how_to_get_it(command: str, package: s
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"telegraf-bitcoin-ipc: {command} needs the package {package}; in a checkout, "
-        f"`pipx install '.[{command}]'` or `uv tool install '.[{command}]'` installs it too\n"
+        "`pipx install --force '.[top,parity]'` or `uv tool install '.[top,parity]'` adds it\n"
     )
 
 

@@ -55,7 +55,7 @@ def _places(tree: Tree) -> list[Tree]:
 
 
 def bits(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Flip some bits behind the header."""
+    """Flip bits after the header."""
     changed = bytearray(frame)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         place = rng.randrange(64, 8 * len(frame))
@@ -64,7 +64,7 @@ def bits(rng: random.Random, frame: bytes) -> list[bytes]:
 
 
 def words(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Replace a word by a number, a pointer or another word of the frame."""
+    """Replace a word with a number, a pointer or another word of the frame."""
     changed = bytearray(frame)
     at = 8 * rng.randrange(1, len(frame) // 8)
     other: int = struct.unpack_from("<Q", frame, 8 * rng.randrange(1, len(frame) // 8))[0]
@@ -76,7 +76,7 @@ def words(rng: random.Random, frame: bytes) -> list[bytes]:
 
 
 def pointers(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Change where a pointer leads, what to, or how large that is."""
+    """Change a pointer's target, type or size."""
     changed = bytearray(frame)
     count = len(frame) // 8
     at = rng.choice([at for at in range(1, count) if any(frame[8 * at : 8 * at + 8])] or [1])
@@ -100,7 +100,7 @@ def pointers(rng: random.Random, frame: bytes) -> list[bytes]:
 
 
 def sizes(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Have the frame's header say another size, or have more bytes in the segment."""
+    """Change the size in the frame's header, or lengthen the segment."""
     words = struct.unpack_from("<I", frame, 4)[0]
     if rng.random() < 0.5:
         more = rng.randrange(1, 4)
@@ -110,7 +110,7 @@ def sizes(rng: random.Random, frame: bytes) -> list[bytes]:
 
 
 def fields(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Put another number in some struct's data."""
+    """Change a number in a struct's data."""
     tree = tree_of(frame)
     place = rng.choice([each for each in _places(tree) if isinstance(each, Struct) and each.data])
     data = bytearray(place.data)
@@ -124,7 +124,7 @@ def fields(rng: random.Random, frame: bytes) -> list[bytes]:
 
 
 def strings(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Put another text in the place of one."""
+    """Replace a text."""
     tree = tree_of(frame)
     lists = [each for each in _places(tree) if isinstance(each, Plain)]
     if not lists:
@@ -139,7 +139,7 @@ def strings(rng: random.Random, frame: bytes) -> list[bytes]:
 
 
 def trees(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Take something away, put a capability in, make a struct larger or smaller, or lay all out far away."""
+    """Remove a pointer's target, insert a capability, resize a struct, or move everything behind far pointers."""
     tree = tree_of(frame)
     everything = _places(tree)
     place = rng.choice([each for each in everything if isinstance(each, Struct) and each.pointers])
@@ -166,19 +166,19 @@ def trees(rng: random.Random, frame: bytes) -> list[bytes]:
 
 
 def pieces(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Cut the frame, or put something behind it."""
+    """Truncate the frame, or append to it."""
     place = rng.randrange(len(frame))
     joined = (frame[:place] + frame, frame[place:], frame + frame[:place], frame + rng.randbytes(place))
     return [rng.choice(joined)]
 
 
 def order(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Leave the frame out, or send it more than once."""
+    """Omit the frame, or send it more than once."""
     return [frame] * rng.choice((0, 0, 2, 3, 70))
 
 
 def calls(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Call some method of the schema of some capability."""
+    """Call any method of the schema on any capability."""
     interface, method = rng.choice(list(methods()))
     question, target, thread = rng.randrange(200), rng.choice((0, *range(1, 12))), rng.choice((2, 3, 4, 5, 11))
     if rng.random() < 0.1:
@@ -188,7 +188,7 @@ def calls(rng: random.Random, frame: bytes) -> list[bytes]:
 
 
 def messages(rng: random.Random, frame: bytes) -> list[bytes]:
-    """Send another message before the frame: of a known kind with any ids, or of another one."""
+    """Send another message before the frame: of a known kind with any ids, or of an unknown kind."""
     number, count = rng.choice((*NUMBERS, *range(20))), rng.choice(NUMBERS)
     kinds = rng.choice((0, 1, 5, 7, 9, 10, 11, 12, 13, 14, 99))
     made = rng.choice(

@@ -160,6 +160,8 @@ def test_groups_that_are_off(checked: Checked) -> None:
     assert ("peers", GROUPS["peers"], " (with getpeerinfo, listbanned)") in off
     assert "bitcoin_peers =" in text
     assert "bitcoin_network_active" not in text
+    checked.dialect = STOCK_31
+    assert f"off: group peers, {GROUPS['peers']}; this node does not offer it" in checked.report()
 
 
 def test_no_utxo_trace(checked: Checked) -> None:

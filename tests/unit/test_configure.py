@@ -83,7 +83,7 @@ def test_without_tls_there_is_a_warning(
     [
         (
             ("--output", URL, SOCKET),
-            "--output: it needs --tag node=NAME, by which the nodes are told apart at the other end",
+            "--output: it needs --tag node=NAME, which distinguishes the nodes at the central Telegraf",
         ),
         (("--tag", "site=x", "--output", URL, SOCKET), "--output: it needs --tag node=NAME"),
         (("--tag", "node=a", "--output", URL), "SOCKET: it is required"),

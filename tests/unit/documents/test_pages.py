@@ -44,11 +44,12 @@ TOOLS = {
     "twine": {"--strict"},
     "make": {"--once", "--seconds"},  # of the scripts that it runs, by ARGS
     "pip": {"--group"},
+    "pipx": {"--force"},
     "py-spy": {"--nonblocking"},
     "pytest": {"--golden", "--hypothesis-profile"},
     "systemctl": {"--now"},
     "telegraf": {"--config"},
-    "uv": {"--python"},
+    "uv": {"--python", "--reinstall"},
 }
 """Options of other programs that the documents name."""
 
