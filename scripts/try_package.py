@@ -187,9 +187,11 @@ class Machine(Process):
         super().__init__(boot, tree.parent, name="boot", environment=hierarchy)
 
     def __exit__(self, *error: object) -> None:
-        if isinstance(error[1], AssertionError):
-            say(self.run("journalctl --no-pager -n 80 -u telegraf -u bitcoin-ipc-guard", status=None))
-        super().__exit__(*error)
+        try:
+            if isinstance(error[1], AssertionError):
+                say(self.run("journalctl --no-pager -n 80 -u telegraf -u bitcoin-ipc-guard", status=None))
+        finally:
+            super().__exit__(*error)
 
     def stop(self, timeout: float = SECONDS) -> int | None:
         """Power off."""

@@ -43,7 +43,10 @@ class Collector:
         listeners: Sequence[ChainListener] = (),
         on_problem: Callable[[str], None] = lambda problem: None,
     ) -> None:
-        """Fill `store`; call `on_change` after each change, `on_problem` with why there is no session."""
+        """Fill `store`; call `on_change` after each poll, new tip, and start or end of a session.
+
+        `on_problem` gets each reason why there is no session.
+        """
         self._config = config
         self._store = store
         self._on_change = on_change

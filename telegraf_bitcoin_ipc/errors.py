@@ -29,6 +29,10 @@ class UnsupportedNode(PluginError):
     """The node offers no interface that this program supports: back off slowly."""
 
 
+class EndpointUnavailable(PluginError):
+    """A page of metrics cannot be reached or used: the command ends with exit status 1."""
+
+
 class SessionExpired(PluginError):
     """The session's time limit has passed: reconnect at once, to try again to start the guard."""
 

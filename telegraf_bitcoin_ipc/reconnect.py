@@ -25,7 +25,10 @@ SessionT = TypeVar("SessionT")
 def delays(
     spread: Callable[[], float] = random.random, first: float = FIRST_DELAY, last: float = LAST_DELAY
 ) -> Iterator[float]:
-    """Yield the seconds before each try: 1, 2, 4 ... 30, less up to a quarter: a fleet must not be in step."""
+    """Yield the seconds before each try: 1, 2, 4 ... 30, each shortened by up to a quarter.
+
+    `spread` returns a number from 0 to 1; it keeps the plugins of a fleet from reconnecting in step.
+    """
     delay = first
     while True:
         yield delay * (1 - spread() / 4)
@@ -33,7 +36,10 @@ def delays(
 
 
 def renewals() -> Iterator[float]:
-    """Yield how many seconds a session without a guard lasts, until the next tries to start one: 60 ... 3600."""
+    """Yield how many seconds sessions without a guard last: 60, 120 ... 3600, each shortened as in `delays`.
+
+    The next session tries again to start the guard.
+    """
     return delays(first=60, last=3600)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc.cli.output import PROGRAM, OutputError, complain, discard_stdout, show, writing
-from telegraf_bitcoin_ipc.errors import ConfigError, PluginError
+from telegraf_bitcoin_ipc.errors import ConfigError, EndpointUnavailable, NodeUnavailable, UnsupportedNode
 from telegraf_bitcoin_ipc.ipc.working_directory import checked
 from telegraf_bitcoin_ipc.telegraf.execd import LineWriter, LogHandler
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except ConfigError as error:
         return complain(error, EXIT_USAGE)
-    except PluginError as error:
+    except (NodeUnavailable, UnsupportedNode, EndpointUnavailable) as error:
         return complain(error, EXIT_UNAVAILABLE)
     except OutputError as error:
         discard_stdout()

@@ -71,7 +71,10 @@ class Blocks(ChainListener):
             self._show(values or {} if self._shown else {})
 
     async def catch_up(self, node: Node, statistics: Source) -> bool:
-        """Request the queued blocks, as long as the node answers in time; return whether any were requested."""
+        """Request the queued blocks, and return whether any were requested. Raises NodeUnavailable.
+
+        A block for which the node does not answer in time stays queued, as do those behind it.
+        """
         if self.downloading is not False:
             return False  # queued blocks wait for the poll that finds the download finished
         asked = False

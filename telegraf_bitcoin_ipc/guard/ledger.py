@@ -119,6 +119,8 @@ class Ledger:
         self._forget(number, question)
         if question.kept:
             return ()
+        if not question.answered:  # whatever the answer gives is never the client's
+            return (wire.finish_of(number),)
         if finish.u32(4) & KEEPS_RESULTS or not question.granted:
             return (finish.segments.frame,)
         for capability in question.granted:

@@ -158,7 +158,10 @@ class Subscriptions:
 
 
 class Unanswered:
-    """The node's answers that are waited for before its socket is closed: it can abort in a call otherwise."""
+    """The node's answers that are waited for before its socket is closed: it can abort in a call otherwise.
+
+    Until then it keeps a Finish for the call, too: a node answers a finished call at once, while it still runs.
+    """
 
     def __init__(self) -> None:
         """Begin without any."""
@@ -171,7 +174,7 @@ class Unanswered:
         self._until[question] = until
 
     def finished(self, question: int, finish: Frame) -> bool:
-        """Return whether a Finish is kept until the answer: the node would answer in the middle of the call."""
+        """Keep a Finish if its call has not been answered; return whether it is kept."""
         if question in self._until:
             self._finishes[question] = finish
         return question in self._until

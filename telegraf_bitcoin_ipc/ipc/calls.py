@@ -126,7 +126,10 @@ class GaveNothing(CallFailed):
 
 
 async def offered(thread: ServerThread, init: Any, method: str, limit: float | None = CALL_LIMIT) -> Any | None:
-    """Return the capability that an Init method makes, None if there is no such method. Raises CallFailed."""
+    """Return the capability that an Init method makes, None if there is no such method.
+
+    Raises CallFailed, and GaveNothing for a null capability.
+    """
     try:
         made = await thread.call(init, method, limit=limit)
     except NotOffered:

@@ -43,7 +43,7 @@ this package is imported, and Python caches its compiled form. A script would be
 
 
 class Guarded(NamedTuple):
-    """The socket that leads to the node through a guard, its totals, and whether it is a service."""
+    """The socket that leads to the node through a guard, its totals since its start, whether it is standing."""
 
     connection: socket.socket
     totals: Callable[[], Mapping[str, int]]

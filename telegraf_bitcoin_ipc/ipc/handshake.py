@@ -149,8 +149,8 @@ async def _with_node(init: Any, loaded: Any, threads: Mapping[str, ServerThread]
     try:
         if (await thread.call(node, "shutdownRequested")).result:
             raise NodeStopping
-        version = await rpc.text("subversion")
-        chain = await rpc.text("chain")  # once this succeeds the chain is loaded
+        version = await rpc.version()
+        chain = await rpc.chain()  # once this succeeds the chain is loaded
     except NotOffered:
         log.debug("makeNode did not make a Node: this node has another method at its ordinal")
         return None
@@ -178,8 +178,8 @@ async def _with_rpc(client: Any, threads: Mapping[str, ServerThread], loading: L
     dialect = await _richest(capabilities, threads["poll"], init)
     version = chain = ""
     try:
-        version = await rpc.text("subversion")
-        chain = await rpc.text("chain")
+        version = await rpc.version()
+        chain = await rpc.chain()
     except CallFailed as error:  # not allowed, for instance
         log.warning("%s", error)
     return Session(dialect, capabilities, threads, loaded, rpc, version, chain)
@@ -230,7 +230,10 @@ async def _with_mining(client: Any, threads: Mapping[str, ServerThread], loading
 
 
 async def _once_loaded(thread: ServerThread, init: Any, loading: Loading, rpc: JsonRpc | None) -> Any | None:
-    """Return the Mining that Core 31 and later make once loaded, None if @3 makes none. Raises NodeStopping."""
+    """Return the Mining that Core 31 and later make once loaded; None if Init's method @3 is not makeMining.
+
+    `rpc` tells what the node is doing meanwhile. Raises NodeStopping, and NodeUnavailable after `loading.limit`.
+    """
     making = asyncio.ensure_future(offered(thread, init, "makeMining", limit=loading.limit))
     what = STARTING
     try:

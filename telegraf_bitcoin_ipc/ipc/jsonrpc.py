@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, NoReturn
 
 from telegraf_bitcoin_ipc.errors import CallFailed, DataPruned, NodeUnavailable, NotAllowed
 from telegraf_bitcoin_ipc.ipc.calls import ServerThread
@@ -100,9 +100,15 @@ class JsonRpc:
         results = await call(self.node, "executeRpc", command=method, params=json.dumps(values))
         return result(method, results.result, results.rpcError, results.error)
 
-    async def text(self, field: Literal["subversion", "chain"]) -> str:
-        """Return the node's version or chain. Raises CallFailed, and NodeUnavailable while the node is loading."""
-        method = "getnetworkinfo" if field == "subversion" else "getblockchaininfo"
+    async def version(self) -> str:
+        """Return the node's version. Raises CallFailed, and NodeUnavailable while the node is loading."""
+        return await self._text("getnetworkinfo", "subversion")
+
+    async def chain(self) -> str:
+        """Return the node's chain. Raises CallFailed, and NodeUnavailable while the node is loading."""
+        return await self._text("getblockchaininfo", "chain")
+
+    async def _text(self, method: str, field: str) -> str:
         result = await self(method)
         if not isinstance(result, dict):
             raise CallFailed(f"{method}: the answer is malformed")

@@ -217,7 +217,10 @@ class Session:
         return found, height
 
     async def unsubscribe(self) -> None:
-        """End every subscription, one after another; return, without a time limit, when the last has ended."""
+        """End every subscription, one after another, without a time limit.
+
+        Returns early if the connection is lost or a call fails.
+        """
         try:
             for name, subscription in reversed(self._subscriptions.items()):
                 ending = asyncio.ensure_future(subscription.end(self.threads["subscribe"]))

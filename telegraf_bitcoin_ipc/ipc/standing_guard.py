@@ -36,8 +36,10 @@ async def introduced(
             answer = hello.Answer.of(packet)
             if answer.stopping:
                 raise NodeStopping
-            if answer.sentence or len(descriptors) != DESCRIPTORS:
-                raise hello.NotSpoken(answer.sentence or "its answer is malformed")
+            if answer.sentence:
+                raise NodeUnavailable(f"the guard refused a session: {answer.sentence}")
+            if len(descriptors) != DESCRIPTORS:
+                raise hello.NotSpoken("its answer is malformed")
             node_socket.introduced(answer)
             session = stack.enter_context(socket.socket(fileno=os.dup(descriptors[0])))
             session.setblocking(False)

@@ -8,9 +8,9 @@ from typing import Final, Literal
 from telegraf_bitcoin_ipc.collect.dialect import Reason, why
 from telegraf_bitcoin_ipc.collect.metrics import GROUPS, MEASUREMENT, METRICS
 from telegraf_bitcoin_ipc.collect.tags import Subscription
-from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.errors import ConfigError, EndpointUnavailable
 from telegraf_bitcoin_ipc.ipc.dialects import BY_NAME
-from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable, Page, Sample
+from telegraf_bitcoin_ipc.parity.exposition import Page, Sample
 from telegraf_bitcoin_ipc.parity.looks import PREFIX, Look, Record, Series, new_values, old_values, value
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.row import PUSHED_LAG, Exporter, Row, in_braces

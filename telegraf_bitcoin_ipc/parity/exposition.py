@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Sample
 
-from telegraf_bitcoin_ipc.errors import ConfigError, PluginError
+from telegraf_bitcoin_ipc.errors import ConfigError, EndpointUnavailable
 
 LIMIT_SECONDS: Final = 10.0
 """Time limit for fetching and parsing a page."""
@@ -36,10 +36,6 @@ MAX_TEXT: Final = 200
 _CHUNK: Final = 2**16
 
 _NOT_PLAIN: Final = re.compile(r"[^ -~]")
-
-
-class EndpointUnavailable(PluginError):
-    """An endpoint cannot be reached, or does not serve a usable page of metrics."""
 
 
 Page = tuple[Sample, ...]

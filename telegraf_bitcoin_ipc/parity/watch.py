@@ -6,8 +6,9 @@ from contextlib import suppress
 from typing import Final
 
 from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT
+from telegraf_bitcoin_ipc.errors import EndpointUnavailable
 from telegraf_bitcoin_ipc.parity.compare import find_exporter, of_one_node
-from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable, fetch
+from telegraf_bitcoin_ipc.parity.exposition import fetch
 from telegraf_bitcoin_ipc.parity.looks import Look, Record
 from telegraf_bitcoin_ipc.parity.row import PUSHED_LAG, Exporter
 

@@ -35,7 +35,7 @@ def carry_out(step: plan.Step, root: Root, execute: Run) -> None:
 
     Enabling is recorded first: if the unit is enabled but does not start, there is something to undo.
     """
-    first = "enable" in step.record
+    first = step.record[:1] == ("enable",)
     try:
         if first:
             _remember(root, step.record)

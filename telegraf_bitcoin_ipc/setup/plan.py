@@ -1,4 +1,4 @@
-"""What to do on a machine: typed steps, from what was found there. Undoing is a plan, too."""
+"""What to do on a machine: the steps, from what was found there. Undoing is a plan, too."""
 
 import hashlib
 import json
@@ -58,7 +58,11 @@ class Remove(NamedTuple):
 
     path: str
     changed: bool
-    record: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> tuple[str, ...]:
+        """Nothing: it is not undone."""
+        return ()
 
     @property
     def words(self) -> str:

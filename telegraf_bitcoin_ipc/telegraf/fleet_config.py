@@ -138,7 +138,10 @@ _MANY_SERIES: Final = """\
 def render_node(
     route: Route, command: Sequence[str], emit_interval: float, *, address: str | None = None, debug: bool = False
 ) -> str:
-    """Return the configuration that runs `command` and sends its lines on the route, and a page on `address`."""
+    """Return the configuration that runs `command` and sends its lines on the route, and a page on `address`.
+
+    The interval is in seconds.
+    """
     blocks = [HEADER, agent(debug=debug), plugin_input(command, emit_interval), _output(route, emit_interval)]
     if address is not None:
         blocks.append(page(address, emit_interval))
@@ -146,7 +149,10 @@ def render_node(
 
 
 def render_central(route: Route, address: str, emit_interval: float) -> str:
-    """Return the configuration that serves on `address` what comes on the route; `emit_interval` is the nodes'."""
+    """Return the configuration that serves on `address` what comes on the route.
+
+    `emit_interval` is the nodes', in seconds.
+    """
     return "\n".join((_CENTRAL_HEADER, agent(), _input(route), page(address, emit_interval, _AGE + _MANY_SERIES)))
 
 

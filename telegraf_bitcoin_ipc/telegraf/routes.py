@@ -19,6 +19,14 @@ FORMS: Final = (
     "or kafka+ssl://..."
 )
 
+_SCHEMES: Final = {
+    "http": (False, False),
+    "https": (False, True),
+    "kafka": (True, False),
+    "kafka+ssl": (True, True),
+}
+"""Of each scheme, whether it means Kafka, and TLS."""
+
 _SERVER: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _USER: Final = re.compile(r"[A-Za-z0-9._~+-]+")
 _PATH: Final = re.compile(r"[A-Za-z0-9._~/-]*")
@@ -26,35 +34,30 @@ _TOPIC: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}")  # as Kafka's Top
 
 
 class Route(NamedTuple):
-    """Directly from Telegraf to Telegraf, or through a queue.
+    """Directly from Telegraf to Telegraf by HTTP, or through Kafka.
 
     `servers` are HOST:PORT, an IPv6 address in brackets; HTTP has one. `place` is HTTP's path or Kafka's topic.
     """
 
-    scheme: str
+    is_kafka: bool
+    tls: bool
     servers: tuple[str, ...]
     place: str
     user: str
 
     @property
-    def is_kafka(self) -> bool:
-        """Whether it is through Kafka."""
-        return self.scheme.startswith("kafka")
-
-    @property
-    def tls(self) -> bool:
-        """Whether it is encrypted."""
-        return self.scheme in ("https", "kafka+ssl")
-
-    @property
     def url(self) -> str:
         """The address without the user, for HTTP."""
-        return f"{self.scheme}://{self.servers[0]}{self.place}"
+        return f"{'https' if self.tls else 'http'}://{self.servers[0]}{self.place}"
 
     @property
     def is_exposed(self) -> bool:
         """Whether what is sent leaves the machine unencrypted, so that others can read and change it."""
         return not self.tls and not all(map(_is_loopback, self.servers))
+
+
+class _Mistake(Exception):
+    """What is wrong with a URL, in one sentence."""
 
 
 def parse(option: str, url: str) -> Route:
@@ -64,47 +67,47 @@ def parse(option: str, url: str) -> Route:
     """
     try:
         return _route(url)
-    except ValueError as error:
+    except _Mistake as error:
         raise ConfigError(f"{option}: {error}") from None
 
 
 def _route(url: str) -> Route:
     if ":" in url.rpartition("@")[0].rpartition("://")[2]:  # before anything that shows the URL
-        raise ValueError(
+        raise _Mistake(
             f"a password does not belong on the command line, but in the environment: set {PASSWORD} for Telegraf"
         )
-    scheme, separator, rest = url.partition("://")
+    scheme, _, rest = url.partition("://")
+    if not url.startswith(f"{scheme}://") or scheme not in _SCHEMES:
+        raise _Mistake(f"{url!r} is not {FORMS}")
+    is_kafka, tls = _SCHEMES[scheme]
     user, _, rest = rest.rpartition("@")
     hosts, _, place = rest.partition("/")
-    if not separator or scheme not in ("http", "https", "kafka", "kafka+ssl"):
-        raise ValueError(f"{url!r} is not {FORMS}")
     if user and not _USER.fullmatch(user):
-        raise ValueError(f"{user!r} is not a user (letters, digits and . _ ~ + -)")
+        raise _Mistake(f"{user!r} is not a user (letters, digits and . _ ~ + -)")
+    port = DEFAULT_KAFKA_PORT if is_kafka else DEFAULT_HTTP_PORT
+    servers = tuple(_server(host, port) for host in hosts.split(","))
     place = place or DEFAULT_PLACE
-    if scheme.startswith("kafka"):
-        encrypted = "kafka+ssl"
-        servers = [_server(host, DEFAULT_KAFKA_PORT) for host in hosts.split(",")]
-        if not _TOPIC.fullmatch(place):
-            raise ValueError(f"{place!r} is not a topic (up to 249 letters, digits and . _ -)")
-    else:
-        encrypted, place = "https", f"/{place}"
-        servers = [_server(host, DEFAULT_HTTP_PORT) for host in hosts.split(",")]
+    if is_kafka and not _TOPIC.fullmatch(place):
+        raise _Mistake(f"{place!r} is not a topic (up to 249 letters, digits and . _ -)")
+    if not is_kafka:
+        place = f"/{place}"
         if len(servers) > 1:
-            raise ValueError(f"{hosts!r} is more than one host; only Kafka has several")
+            raise _Mistake(f"{hosts!r} is more than one host; only Kafka has several")
         if not _PATH.fullmatch(place):
-            raise ValueError(f"'{place}' is not a path (letters, digits and . _ ~ / -)")
-    route = Route(scheme, tuple(servers), place, user)
+            raise _Mistake(f"'{place}' is not a path (letters, digits and . _ ~ / -)")
+    route = Route(is_kafka, tls, servers, place, user)
     if user and route.is_exposed:
-        raise ValueError(f"the password would be sent unencrypted; use {encrypted}:// or a loopback address")
+        encrypted = next(name for name, kind in _SCHEMES.items() if kind == (is_kafka, True))
+        raise _Mistake(f"the password would be sent unencrypted; use {encrypted}:// or a loopback address")
     return route
 
 
 def _server(text: str, default_port: int) -> str:
     if not (match := _SERVER.fullmatch(text)):
-        raise ValueError(f"{text!r} is not HOST or HOST:PORT")
+        raise _Mistake(f"{text!r} is not HOST or HOST:PORT")
     port = int(match[2] or default_port)
     if not 0 < port <= MAX_PORT:
-        raise ValueError(f"{port} is not a valid port (1 to {MAX_PORT})")
+        raise _Mistake(f"{port} is not a valid port (1 to {MAX_PORT})")
     return f"{match[1]}:{port}"
 
 

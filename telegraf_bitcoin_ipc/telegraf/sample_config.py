@@ -96,7 +96,10 @@ def render(
     *,
     debug: bool = False,
 ) -> str:
-    """Return the configuration that runs `command`, with a page on `address`; the interval is in seconds."""
+    """Return the configuration that runs `command`, with a page on `address`.
+
+    `emit_interval` is in seconds; values leave the page after EMISSIONS_KEPT of them.
+    """
     blocks = (HEADER, agent(debug=debug), plugin_input(command, emit_interval), page(address, emit_interval))
     return "\n".join(blocks)
 

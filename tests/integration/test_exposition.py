@@ -9,12 +9,12 @@ import pytest
 from support.endpoints import endpoint, raw_endpoint
 from support.processes import free_port
 
+from telegraf_bitcoin_ipc.errors import EndpointUnavailable
 from telegraf_bitcoin_ipc.parity import exposition
 from telegraf_bitcoin_ipc.parity.exposition import (
     MAX_BYTES,
     MAX_LINE,
     MAX_LINES,
-    EndpointUnavailable,
     checked_url,
     fetch,
 )

@@ -66,6 +66,15 @@ def test_an_id_is_free_after_answer_and_finish(gated: Gated) -> None:
     passes(gated, SIZE)
 
 
+def test_what_a_call_that_was_given_up_gives_is_let_go(gated: Gated) -> None:
+    """A Finish before the answer lets go of its capabilities, whatever it says: the client never held them."""
+    passes(gated, SIZE)
+    gated.plugin.send(wire.finish_of(Q, keep=True))
+    gated.node.send(gives(Q, 77))
+    assert gated.node.take() == finish(Q)
+    ended(gated, release(77))
+
+
 def test_a_finish_that_the_node_does_not_need_stays_with_the_guard(gated: Gated) -> None:
     """Where the node's answer says that it needs none, the first is not relayed, and a second one is too many."""
     passes(gated, SIZE)

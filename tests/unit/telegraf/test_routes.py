@@ -6,16 +6,14 @@ from telegraf_bitcoin_ipc.errors import ConfigError
 from telegraf_bitcoin_ipc.telegraf.routes import FORMS, Route, parse
 
 ROUTES = {
-    "http://central.example": Route("http", ("central.example:8186",), "/bitcoin", ""),
-    "https://me@central.example:443/a/b": Route("https", ("central.example:443",), "/a/b", "me"),
-    "http://me@127.0.0.1:1/": Route("http", ("127.0.0.1:1",), "/bitcoin", "me"),
-    "http://me@[::1]/": Route("http", ("[::1]:8186",), "/bitcoin", "me"),
-    "kafka://k1.example": Route("kafka", ("k1.example:9092",), "bitcoin", ""),
-    "kafka://k1:1,k2,[fe80::1]:3/a.b-c_d": Route("kafka", ("k1:1", "k2:9092", "[fe80::1]:3"), "a.b-c_d", ""),
-    "kafka://me@localhost:1,127.0.0.2:2": Route("kafka", ("localhost:1", "127.0.0.2:2"), "bitcoin", "me"),
-    "kafka+ssl://me.and-you@k1.example:9093/topic": Route(
-        "kafka+ssl", ("k1.example:9093",), "topic", "me.and-you"
-    ),
+    "http://central.example": Route(False, False, ("central.example:8186",), "/bitcoin", ""),
+    "https://me@central.example:443/a/b": Route(False, True, ("central.example:443",), "/a/b", "me"),
+    "http://me@127.0.0.1:1/": Route(False, False, ("127.0.0.1:1",), "/bitcoin", "me"),
+    "http://me@[::1]/": Route(False, False, ("[::1]:8186",), "/bitcoin", "me"),
+    "kafka://k1.example": Route(True, False, ("k1.example:9092",), "bitcoin", ""),
+    "kafka://k1:1,k2,[fe80::1]:3/a.b-c_d": Route(True, False, ("k1:1", "k2:9092", "[fe80::1]:3"), "a.b-c_d", ""),
+    "kafka://me@localhost:1,127.0.0.2:2": Route(True, False, ("localhost:1", "127.0.0.2:2"), "bitcoin", "me"),
+    "kafka+ssl://me.and-you@k1.example:9093/topic": Route(True, True, ("k1.example:9093",), "topic", "me.and-you"),
 }
 
 
