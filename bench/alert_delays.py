@@ -165,7 +165,10 @@ def prepare(node: SimulatedNode) -> None:
 
 
 def events(scene: Scene, wanted: Wanted) -> list[Event]:
-    """Have everything happen that takes no other node or Telegraf away, and return it."""
+    """Have everything happen that takes no other node or Telegraf away, and return it.
+
+    An event's moment is just before its function is called, or the one that the function returns.
+    """
     nodes, telegrafs = scene.nodes, scene.telegrafs
     ill, hung, back = nodes["ill"], scene.plugin("hung"), nodes["downloading"]
     story: list[tuple[str, str, str, Callable[[], object]]] = [
@@ -186,8 +189,10 @@ def events(scene: Scene, wanted: Wanted) -> list[Event]:
     happened: list[Event] = []
     for node, what, names, act in story:
         if alerts := [alert for name in names.split() if wanted(alert := f"Bitcoin{name}")]:
-            act()
-            happened += [Event(alert, node, what, time.time()) for alert in alerts]
+            at = time.time()
+            later = act()
+            moment = later if isinstance(later, float) else at
+            happened += [Event(alert, node, what, moment) for alert in alerts]
             say(f"{node}: {what}")
     return happened
 
@@ -198,16 +203,18 @@ def reorganise(node: SimulatedNode) -> None:
     node.do("accept", count=5)
 
 
-def restart(node: SimulatedNode) -> None:
-    """Stop a node, and start it again."""
+def restart(node: SimulatedNode) -> float:
+    """Stop a node, and start it again; return when it was back."""
     node.stop()
     time.sleep(RESTART_SECONDS)
     node.start()
+    at = time.time()
     prepare(node)
+    return at
 
 
-def drop_events(scene: Scene) -> None:
-    """Have a plugin find more blocks than it queues after it hung for a while."""
+def drop_events(scene: Scene) -> float:
+    """Have a plugin find more blocks than it queues after it hung for a while; return when it continued."""
     node, plugin = scene.nodes["behind"], scene.plugin("behind")
     os.kill(plugin, signal.SIGSTOP)
     try:
@@ -217,13 +224,15 @@ def drop_events(scene: Scene) -> None:
         wait_until(lambda: len(node.lines("settled")) - before == QUEUED_BLOCKS, START_SECONDS, "blocks", 1.0)
     finally:
         os.kill(plugin, signal.SIGCONT)
+    return time.time()
 
 
-def drop_lines(telegraf: Telegraf) -> None:
-    """Stop Telegraf until the plugin drops lines."""
+def drop_lines(telegraf: Telegraf) -> float:
+    """Stop Telegraf until the plugin drops lines; return when it continued."""
     telegraf.freeze()
     time.sleep(FROZEN_SECONDS)
     telegraf.send(signal.SIGCONT)
+    return time.time()
 
 
 def wait_for_alerts(scene: Scene, expected: Sequence[Event]) -> None:

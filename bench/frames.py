@@ -1,19 +1,22 @@
 """A node's calls on a subscriber and its answers, prepared before anything is measured.
 
-As from Cap'n Proto's own RPC system, each is in one segment, but a 2 MB block in one of its own. The answers to
-JSON-RPC are those of the simulated node.
+The calls are recorded from Cap'n Proto's own RPC system, which a node uses, too, so they are laid out as a real
+node's (a 2 MB block in its own segment, behind a far pointer). The answers to JSON-RPC are those of the simulated
+node.
 """
 
+import asyncio
 import json
 import random
+import socket
 import struct
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import capnp
 from support import frames as speech
-from support.layouts import Place, Plain, Tree, frame_with, tree_of
 
-from telegraf_bitcoin_ipc.guard import contract, wire
+from telegraf_bitcoin_ipc.guard import contract, stream, wire
 from telegraf_bitcoin_ipc.ipc.dialects import BLOCK_STATISTICS, READ_ONLY
 from telegraf_bitcoin_ipc.simnode.dialects import DIALECTS
 from telegraf_bitcoin_ipc.simnode.model import Model
@@ -26,8 +29,7 @@ NOW: Final = 1_760_000_000
 BLOCK_BYTES: Final = 2_000_000
 SEED: Final = 1
 HEIGHT: Final = 900_000
-FAR_BYTES: Final = 1 << 13
-"""What is larger lies in a segment of its own."""
+READ_BYTES: Final = 1 << 22
 
 UNREAD_OF_PEER: Final = {f"unread_field_{number}": number for number in range(34)}
 """So many more fields a real node's getpeerinfo has of each peer, which cost time to parse."""
@@ -107,30 +109,63 @@ def json_answers(model: Model) -> dict[str, Prepared]:
 
 def events() -> dict[str, Prepared]:
     """Return one call of each method that is measured, by method; `add` and `spend` are the UTXO trace's."""
+    made: dict[str, Prepared] = asyncio.run(capnp.run(_record()))
+    return made
+
+
+async def _record() -> dict[str, Prepared]:
     rng = random.Random(SEED)
     chain, trace = speech.CHAIN_NOTIFICATIONS, speech.UTXO_CACHE_TRACE
+    coin = {"outpointHash": rng.randbytes(32), "outpointN": 1, "height": HEIGHT, "value": 123_456}
     block = {"hash": rng.randbytes(32), "prevHash": rng.randbytes(32), "height": 900_001, "chainTimeMax": NOW}
     role = {"validated": True, "historical": False}
-    data = block_of(rng)
-    made = {
-        "add": speech.utxo(0, "add", height=HEIGHT),
-        "spend": speech.utxo(0, "spend", height=HEIGHT),
-        "destroy UtxoCacheTrace": _in_context(trace, "destroy"),
-        "destroy ChainNotifications": _in_context(chain, "destroy"),
-        "updatedBlockTip": _in_context(chain, "updatedBlockTip"),
-        "transactionAddedToMempool": _in_context(chain, "transactionAddedToMempool", tx=transaction(rng)),
-        "blockConnected": _in_context(chain, "blockConnected", role=role, block={**block, "data": data}),
-    }
-    return {method: _event(frame_with(tree_of(frame), _place)) for method, frame in made.items()}
+    tx, data = transaction(rng), block_of(rng)
+    calls: list[tuple[str, Any, str, dict[str, Any]]] = [
+        ("add", trace, "add", {"utxoInfo": coin}),
+        ("spend", trace, "spend", {"utxoInfo": coin}),
+        ("destroy UtxoCacheTrace", trace, "destroy", _in_context()),
+        ("destroy ChainNotifications", chain, "destroy", _in_context()),
+        ("updatedBlockTip", chain, "updatedBlockTip", _in_context()),
+        ("transactionAddedToMempool", chain, "transactionAddedToMempool", _in_context(tx=tx)),
+        ("blockConnected", chain, "blockConnected", _in_context(role=role, block={**block, "data": data})),
+    ]
+    return {name: _event(await _recorded(*call)) for name, *call in calls}
 
 
-def _in_context(interface: Any, method: str, **fields: Any) -> bytes:
-    threads = (("senderHosted", 0), ("senderHosted", 1))
-    return speech.call(0, interface, method, table=threads, pins=speech.IN_CONTEXT, context={}, **fields)
+class _Thread(speech.SERVER_THREAD.Server):  # type: ignore[misc]
+    """One of the node's threads, whose only use is to be in a context."""
 
 
-def _place(part: Tree) -> Place:
-    return "far" if isinstance(part, Plain) and len(part.data) > FAR_BYTES else "near"
+def _in_context(**fields: Any) -> dict[str, Any]:
+    return {"context": {"thread": _Thread(), "callbackThread": _Thread()}, **fields}
+
+
+async def _recorded(interface: Any, method: str, fields: dict[str, Any]) -> bytes:
+    """Return the call as it leaves Cap'n Proto's RPC system, on a capability that the other side holds."""
+    ours, its = socket.socketpair()
+    with ours:
+        ours.setblocking(False)
+        loop, cutter = asyncio.get_running_loop(), stream.FrameSplitter()
+
+        async def next_frame(kind: int) -> bytes:
+            while received := await loop.sock_recv(ours, READ_BYTES):
+                for frame in cutter.feed(received)[0]:
+                    if wire.Message.of(frame).kind == kind:
+                        return frame
+            raise EOFError(f"{method}: the recorded side closed the connection")
+
+        connection = await capnp.AsyncIoStream.create_unix_connection(sock=its)
+        client = capnp.TwoPartyClient(connection)
+        callback = client.bootstrap()
+        question = wire.Message.of(await next_frame(wire.BOOTSTRAP)).body.u32(0)
+        await loop.sock_sendall(ours, bootstrap_answer(0).to(question))
+        await next_frame(wire.FINISH)  # from then on a call names the capability, not the Bootstrap's question
+        calling = getattr(callback.cast_as(interface), method)(**fields)
+        frame = await next_frame(wire.CALL)
+        del calling
+        client.close()
+        connection.close()
+    return frame
 
 
 def _event(frame: bytes) -> Prepared:

@@ -15,9 +15,8 @@ from pydantic import (
 )
 
 from telegraf_bitcoin_ipc.collect.metrics import ALWAYS_ON, CATALOGUE, GROUPS
-from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS
+from telegraf_bitcoin_ipc.collect.tags import FEE_TARGETS, UNPRINTABLE
 from telegraf_bitcoin_ipc.errors import ConfigError
-from telegraf_bitcoin_ipc.telegraf.lines import UNPRINTABLE
 
 ENVIRONMENT_PREFIX: Final = "TELEGRAF_BITCOIN_IPC_"
 

@@ -1,7 +1,12 @@
-"""The fixed sets of tag values, most of them Bitcoin Core's own names."""
+"""Tag values: what they cannot contain, and the fixed sets of them, most of them Bitcoin Core's own names."""
 
+import re
 from enum import StrEnum
 from typing import Final
+
+UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+"""Characters that a tag value cannot contain in line protocol: control characters, lone surrogates, and the
+backslash, which influx_line_protocol doubles and Telegraf does not unescape."""
 
 UNKNOWN: Final = "unknown"
 """Replaces a tag value that is outside its fixed set, or that the node did not report."""

@@ -32,7 +32,6 @@ HOLD_SECONDS = 0.005  # at most, altogether
 HELD_BYTES = 1 << 20
 PLUGIN_FRAME_BYTES = 64 << 10  # the largest frame that a plugin may send
 BUSY_READS = 64  # of the node's socket, before anything else gets its turn
-SHARING_SECONDS = 0.00005  # without an event: then the node's thread may be waiting for this very processor
 RETRY_SECONDS = 0.01  # after the system could not send or receive
 
 PEER_IS_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN}
@@ -298,10 +297,8 @@ class Loop:
             if held_until > clock():
                 until = min(until, held_until)
             while not (ready := poll(0)):
-                if (now := clock()) >= until:
+                if clock() >= until:
                     return ready
-                if now > relay.last_coin + SHARING_SECONDS:
-                    os.sched_yield()
             if ready != self._only_node:
                 return ready
             self._take(self.node)

@@ -6,7 +6,6 @@ around each of these.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -15,13 +14,8 @@ from influx_line_protocol import Metric as Line
 
 from telegraf_bitcoin_ipc.collect.metrics import MEASUREMENT
 from telegraf_bitcoin_ipc.collect.store import Sample
-from telegraf_bitcoin_ipc.collect.tags import UNKNOWN
+from telegraf_bitcoin_ipc.collect.tags import UNKNOWN, UNPRINTABLE
 from telegraf_bitcoin_ipc.collect.values import Number
-
-UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
-"""Characters that a tag value cannot contain in line protocol: control characters, lone surrogates, and the
-backslash, which the library doubles and Telegraf does not unescape."""
-
 
 Tags = tuple[tuple[str, str], ...]
 """Pairs of name and value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,22 @@ def test_readme_shows_the_last_run(report: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no part between"):
         report.write_readme([], path)
     assert path.read_text() == "no markers"
+
+
+def test_the_nodes_calls_are_laid_out_as_a_real_nodes() -> None:
+    """The target is behind what is passed; a coin is in one segment of 22 words, a block's data in the second."""
+    from bench import frames
+
+    made = frames.events()
+    height_and_value = struct.pack("<Iq", frames.HEIGHT, 123_456)
+    for method in ("add", "spend"):
+        frame, _, target_at = made[method]
+        assert struct.unpack_from("<2I", frame) == (0, 22)
+        assert (frame.index(height_and_value), target_at, len(frame)) == (108, 168, 184)
+    block, _, target_at = made["blockConnected"]
+    others, first, second = struct.unpack_from("<3I", block)
+    assert (others, first, target_at) == (1, 38, 264)
+    assert second * 8 > frames.BLOCK_BYTES - 1000
 
 
 RESULTS: dict[str, Any] = {

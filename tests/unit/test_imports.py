@@ -22,7 +22,7 @@ ALLOWED = {
     "telegraf.sample_config": {"collect.metrics", "config", "errors"},
     "telegraf.routes": {"errors", "telegraf.sample_config"},
     "telegraf.fleet_config": {"telegraf.routes", "telegraf.sample_config"},
-    "config": {"collect.metrics", "collect.tags", "errors", "telegraf.lines"},
+    "config": {"collect.metrics", "collect.tags", "errors"},
     "guard": {"guard"},  # runs with nothing but the standard library, and without the rest of the package
     "ipc": {
         "aio", "collect.dialect", "collect.metrics", "collect.tags", "collect.values", "errors", "guard", "ipc",

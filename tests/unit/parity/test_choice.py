@@ -3,9 +3,8 @@
 import pytest
 from support.looks import ABOUT, page
 
-from telegraf_bitcoin_ipc.errors import ConfigError
+from telegraf_bitcoin_ipc.errors import ConfigError, EndpointUnavailable
 from telegraf_bitcoin_ipc.parity.compare import find_exporter, of_one_node
-from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS, RPC_EXPORTER
 from telegraf_bitcoin_ipc.parity.row import Exporter
 

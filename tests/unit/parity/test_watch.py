@@ -6,8 +6,8 @@ import pytest
 from support.looks import page
 from support.pair import Pair
 
+from telegraf_bitcoin_ipc.errors import EndpointUnavailable
 from telegraf_bitcoin_ipc.parity.compare import compare
-from telegraf_bitcoin_ipc.parity.exposition import EndpointUnavailable
 from telegraf_bitcoin_ipc.parity.looks import Look, Record
 from telegraf_bitcoin_ipc.parity.mapping import EXPORTERS
 from telegraf_bitcoin_ipc.parity.watch import LEAD, LOOKS, PATIENCE, watch
