@@ -145,6 +145,8 @@ def test_damaged_frames_do_not_end_it(seed: int, forward_utxo: bool, frames: lis
         for whole_frame in FrameSplitter().feed(damaged(rng, frame))[0]:  # its header may say anything
             hears(guarded, whole_frame)
             guarded.node.outbox.frames.clear()
+            waiting = guarded.relay.tip_wait
             guarded.from_plugin(whole_frame)
-            assert list(guarded.node.outbox.frames) in ([], [whole_frame])
+            if guarded.relay.tip_wait is waiting:  # it is no wait that was taken over
+                assert list(guarded.node.outbox.frames) in ([], [whole_frame])
     goes_on(guarded)
