@@ -57,7 +57,9 @@ class CoinsView:
         self.events.append(utxo_event("add", outpoint, coin))
 
     def _spend(self, outpoint: OutPoint) -> Coin:
-        coin = self._changes.get(outpoint) or self._base[outpoint]
+        coin = self._changes[outpoint] if outpoint in self._changes else self._base[outpoint]
+        if coin is None:
+            raise KeyError(outpoint)
         self._changes[outpoint] = None
         self.events.append(utxo_event("spend", outpoint, coin))
         return coin

@@ -86,13 +86,17 @@ class Peers:
         self._joined += 1
 
     def join_any(self, inbound: bool) -> None:
-        """Connect the next peer of a mix of networks and transports, with a plausible ping of its own."""
+        """Connect the next peer of a mix of networks and transports; it has not answered a ping yet."""
         full = sum(peer.type == "outbound-full-relay" for peer in self)
         outbound = "outbound-full-relay" if full < FULL_RELAY else "block-relay-only"
         transport = "v1" if self._joined % 4 == 3 else "v2"
-        network = next(self._networks)
-        ping = round(NETWORK_PINGS[network] * (1 + self._joined % 7 / 10), 6)
-        self.join(network, "inbound" if inbound else outbound, transport, ping)
+        self.join(next(self._networks), "inbound" if inbound else outbound, transport)
+
+    def ping(self) -> None:
+        """Have every peer that has not answered a ping answer one, after a plausible time of its own."""
+        for peer in self:
+            if peer.ping is None:
+                peer.ping = round(NETWORK_PINGS[peer.network] * (1 + peer.id % 7 / 10), 6)
 
     def leave(self, id: int | None = None) -> None:
         """Disconnect the peer with an id, or the oldest one. Raises ValueError if there is none."""
@@ -101,13 +105,14 @@ class Peers:
         del self._peers[next(iter(self._peers)) if id is None else self._peer(id).id]
 
     def change(self, inbound: int, outbound: int) -> None:
-        """Let peers join, and the oldest ones leave, until these numbers are connected."""
+        """Let peers join, and the oldest ones leave, until these numbers are connected; all have been pinged."""
         for wanted, is_inbound in ((inbound, True), (outbound, False)):
             present = [peer.id for peer in self if peer.inbound == is_inbound]
             for oldest in present[: max(len(present) - wanted, 0)]:
                 self.leave(oldest)
             for _ in range(wanted - len(present)):
                 self.join_any(is_inbound)
+        self.ping()
 
     def traffic(self, received: int, sent: int, id: int | None = None, message: str | None = None) -> None:
         """Add bytes to the totals, and to one peer or evenly to all, and to one message or to a mix of them.

@@ -18,7 +18,6 @@ NODE_NUMBERS: Final[Mapping[str, Callable[[Model], int]]] = {
     "getMempoolSize": lambda model: len(model.mempool),
     "getMempoolDynamicUsage": lambda model: model.mempool.usage,
     "getMempoolMaxUsage": lambda model: MAX_USAGE,
-    "getNodeCount": lambda model: len(model.peers),
     "getTotalBytesRecv": lambda model: model.peers.bytes_received,
     "getTotalBytesSent": lambda model: model.peers.bytes_sent,
 }
@@ -177,6 +176,11 @@ def _node(connection: Connection) -> Any:
             node.need_chain()
             async with node.validation:
                 return node.model.header_height, node.model.chain.tip.time, True
+
+        @on_thread
+        async def getNodeCount(self, flags: int, **_: Any) -> int:
+            peers = node.model.peers
+            return peers.inbound * (flags & 1 > 0) + peers.outbound * (flags & 2 > 0)
 
         @on_thread
         async def getVerificationProgress(self, **_: Any) -> float:

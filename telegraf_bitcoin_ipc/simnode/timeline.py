@@ -93,6 +93,7 @@ class Life:
         while True:
             await asyncio.sleep(PEER_SECONDS)
             peers = self._node.model.peers
+            peers.ping()
             if self._one_leaves(len(peers)):
                 peers.leave(self._rng.choice([peer.id for peer in peers]))
             else:

@@ -248,13 +248,14 @@ def _disconnects(frame: bytes) -> bool:
     return message.kind == wire.CALL and message.body.call()[:0:-1] == (contract.HANDLER, contract.DISCONNECT)
 
 
+@pytest.mark.parametrize("forward_utxo", [False, True])
 @examples(12)
-@given(st.lists(st.integers(0, 1 << 17), max_size=30))
-def test_any_cut_of_a_session_is_the_same(cuts: list[int]) -> None:
+@given(cuts=st.lists(st.integers(0, 1 << 17), max_size=30))
+def test_any_cut_of_a_session_is_the_same(forward_utxo: bool, cuts: list[int]) -> None:
     """The real process makes of a session in pieces what a Relay in memory makes of it whole."""
-    told = Gated(forward_utxo=True)
+    told = Gated(forward_utxo=forward_utxo)
     told.introduced()
-    with RunningGuard(forward_utxo=True) as running:
+    with RunningGuard(forward_utxo=forward_utxo) as running:
         for is_node, said in turns():
             (told.node if is_node else told.plugin).send(said)
             places = sorted({0, len(said), *(cut % (len(said) + 1) for cut in cuts)})

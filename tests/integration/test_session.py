@@ -98,13 +98,21 @@ async def test_a_cancelled_session_still_leaves_first() -> None:
 async def test_the_stop_alone_ends_the_wait_for_a_tip() -> None:
     """A new tip, or a busy thread of the node, has the wait repeated; a node that stops ends the session."""
     node = Node()
+
+    def waits() -> int:
+        return node.calls.get("Mining.waitTipChanged", 0)
+
     async with session_with(node) as session:
         task = asyncio.ensure_future(session.follow_tip())
-        await node.connect_block()
+        await until(lambda: waits() == 2)
         node.model.faults.fail("Mining.waitTipChanged", 0, "thread busy")
-        await until(lambda: node.calls.get("Mining.waitTipChanged", 0) >= 4)
-        assert not task.done()
+        await node.connect_block()
+        await until(lambda: waits() >= 4)
         node.model.faults.heal("Mining.waitTipChanged")
+        healed = waits()
+        await node.connect_block()  # for a wait that was under way
+        await until(lambda: waits() > healed)
+        assert not task.done()
         await node.shut_down()
         with pytest.raises(NodeUnavailable, match="the node is stopping"):
             await task

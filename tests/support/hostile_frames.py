@@ -60,9 +60,9 @@ class Ids(NamedTuple):
     tip: int = 13
 
 
-def size_of(it: Ids) -> bytes:
-    """Return a call that is allowed."""
-    return on_thread(Q, NODE, "getMempoolSize", it.node, it.poll)
+def size_of(it: Ids, question: int = Q, thread: int | None = None) -> bytes:
+    """Return a call that is allowed, on the thread for polls unless it is told another one."""
+    return on_thread(question, NODE, "getMempoolSize", it.node, thread or it.poll)
 
 
 def construct_of(question: int, of: int) -> bytes:

@@ -149,7 +149,11 @@ class Prometheus(Process):
     def fires(self, alert: str, *nodes: str) -> None:
         """Wait until an alert fires for these nodes, and no other."""
         expression = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
-        self.shows(expression, lambda found: sorted(by_node(found)) == sorted(nodes), f"{nodes}")
+
+        def nodes_of(found: Result) -> list[str]:
+            return sorted(labels.get("node", "") for labels, _ in found)
+
+        self.shows(expression, lambda found: nodes_of(found) == sorted(nodes), f"{nodes}")
 
     def follows_the_catalogue(self, *labels: str) -> None:
         """Check the types of all metrics, and the labels of the plugin's series: their tags and these."""

@@ -58,12 +58,7 @@ def test_rows() -> None:
 
 
 def test_every_metric_is_shown() -> None:
-    """What the plugin offers can be seen, without writing a query, in rows in the order of looking for a fault.
-
-    A typing error in a panel does not become an empty panel.
-    """
-    titles = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert titles == ["Overview", "Chain", "Mempool", "Fees", "Network", "UTXO cache", "Plugin"]
+    """What the plugin offers can be seen without writing a query; a typing error makes no empty panel."""
     assert {name for panel in PANELS for name in metrics(panel)} == METRICS.keys()
     with pytest.raises(KeyError):
         value("no_such_metric")

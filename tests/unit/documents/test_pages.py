@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from reference import PARTS, all_metrics, delay_table, files, with_part
+from reference import PARTS, all_metrics, cost_table, delay_table, files, method_list, with_part
 
 from telegraf_bitcoin_ipc import cli
 from telegraf_bitcoin_ipc.cli.commands import COMMANDS
@@ -52,6 +52,27 @@ TOOLS = {
     "uv": {"--python", "--reinstall"},
 }
 """Options of other programs that the documents name."""
+
+COSTS = {
+    "core": (
+        "10 per poll (`Chain.getHeight`, `Chain.isInitialBlockDownload`, `Node.getHeaderTip`, "
+        "`Node.getVerificationProgress`, `Node.getMempoolSize`, `Node.getMempoolDynamicUsage`, "
+        "`Node.getMempoolMaxUsage`, `Node.getNodeCount`, `Node.getTotalBytesRecv`, `Node.getTotalBytesSent`)",
+        "5 per poll (`getblockchaininfo`, `Mining.isInitialBlockDownload`, `getmempoolinfo`, `getnetworkinfo`, "
+        "`getnettotals`); 1 per new block (`getblockheader`)",
+    ),
+    "mempool": ("1 per poll (`getmempoolinfo`)", "no additional calls"),
+    "chain": (
+        "4 per poll (`getblockchaininfo`, `uptime`, `getnetworkhashps`, `getindexinfo`); "
+        "1 per new block (`getchaintips`)",
+        "3 per poll (`uptime`, `getnetworkhashps`, `getindexinfo`); 1 per new block (`getchaintips`)",
+    ),
+    "network": ("1 per poll (`getnetworkinfo`)", "no additional calls"),
+    "peers": ("2 per poll (`getpeerinfo`, `listbanned`)",) * 2,
+    "fees": ("3 per poll (`estimatesmartfee`)",) * 2,
+    "blocks": ("1 per new block (`getblockstats`)",) * 2,
+}
+"""What each group costs a node with the Chain and Node interfaces, and a stock node: a promise to operators."""
 
 FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -205,6 +226,21 @@ def test_every_metric_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     rows = re.findall(r"^\| `bitcoin_(\w+)` \| (\w+) \|.*\| (.*) \|$", text, re.MULTILINE)
     assert sorted(rows) == sorted((metric.name, metric.type, metric.help) for metric in CATALOGUE)
     assert STOCK_31.origins == STOCK_30.origins, "what a column says of Bitcoin Core 31 holds for 30"
+
+
+def test_what_each_group_costs() -> None:
+    """A group costs the node the calls that its row names, and a call that another row names is made once."""
+    _, *rows = re.findall(r"^\| (\w+) \| (.*) \| (.*) \|$", cost_table(), re.MULTILINE)
+    assert {name: (full, stock) for name, full, stock in rows} == COSTS
+
+
+def test_method_list() -> None:
+    """The methods that an operator has to allow (-rpcwhitelist) are named, and no other."""
+    assert method_list() == (
+        "`estimatesmartfee`, `getblockchaininfo`, `getblockheader`, `getblockstats`, `getchaintips`, "
+        "`getindexinfo`, `getmempoolinfo`, `getnettotals`, `getnetworkhashps`, `getnetworkinfo`, `getpeerinfo`, "
+        "`listbanned`, `uptime`"
+    )
 
 
 @pytest.mark.parametrize("text", ["no markers", "<!-- a -->\n<!-- /a -->\n<!-- a -->\n<!-- /a -->"])

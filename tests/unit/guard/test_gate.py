@@ -28,18 +28,14 @@ from support.frames import (
     wait_tip,
 )
 from support.gated import Gated, ended, passes, refused
-from support.hostile_frames import Ids, construct_of
+from support.hostile_frames import Ids, construct_of, size_of
 from support.layouts import Struct, Structs, frame_with, tree_of
 from support.recorded import DIALECTS, recorded
 
 from telegraf_bitcoin_ipc.guard import allowed, wire
 
-CHAIN_ID, MINING_ID, NODE_ID = Ids().chain, Ids().mining, Ids().node
-
-
-def size_of(question: int, thread: int = THREAD) -> bytes:
-    """Return a call that is allowed."""
-    return on_thread(question, NODE, "getMempoolSize", NODE_ID, thread)
+IDS = Ids()
+CHAIN_ID, MINING_ID = IDS.chain, IDS.mining
 
 
 def test_real_sessions_pass_and_call_the_whole_list() -> None:
@@ -120,17 +116,17 @@ def test_a_subscription_needs_a_wait_for_the_nodes_stop() -> None:
 def test_the_thread_of_a_subscription_is_kept_free(gated: Gated) -> None:
     """No other call runs on it: the node gives its subscribers some hundredths of a second when it stops."""
     gated.subscribed()
-    refused(gated, 7, size_of(7))
+    refused(gated, 7, size_of(IDS, 7, THREAD))
     refused(gated, 8, wait_tip(8, TIP, thread=THREAD, timeout=10_000))
 
 
 def test_one_call_at_a_time_on_a_thread(gated: Gated) -> None:
     """A call on a thread that has not answered the one before is refused, as older nodes do themselves."""
-    passes(gated, size_of(5))
-    refused(gated, 6, size_of(6))
-    refused(gated, 7, size_of(7, Ids().tip))  # it waits for the tip
+    passes(gated, size_of(IDS, 5))
+    refused(gated, 6, size_of(IDS, 6))
+    refused(gated, 7, size_of(IDS, 7, IDS.tip))  # it waits for the tip
     gated.node.send(answer(5))
-    passes(gated, finish(5), size_of(6))
+    passes(gated, finish(5), size_of(IDS, 6))
 
 
 # What the guard needs of the client's is not let go of
@@ -144,7 +140,7 @@ def test_a_subscriptions_thread_and_handler_stay(how: str) -> None:
             (bootstrap(1), gives(1, 0)),
             (call(2, INIT, "construct"), gives(2, THREAD_MAP_ID, CHAIN_ID, MINING_ID)),
             (make_thread(3), gives(3, THREAD)),
-            (make_thread(4), gives(4, Ids().tip)),
+            (make_thread(4), gives(4, IDS.tip)),
         ):
             passes(gated, asked)
             gated.node.send(given)
@@ -152,7 +148,7 @@ def test_a_subscriptions_thread_and_handler_stay(how: str) -> None:
         passes(gated, subscribe_chain(5))
         gated.node.send(handler_for(5, CHAIN_HANDLER))
         if how == "release":
-            gated.plugin.send(*map(release, (THREAD, CHAIN_HANDLER, Ids().tip, MINING_ID, CHAIN_ID)))
+            gated.plugin.send(*map(release, (THREAD, CHAIN_HANDLER, IDS.tip, MINING_ID, CHAIN_ID)))
             assert list(gated.node.outbox.frames) == [release(CHAIN_ID)]
         else:
             gated.plugin.send(finish(3), finish(5), finish(4), finish(2))

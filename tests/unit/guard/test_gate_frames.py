@@ -6,7 +6,7 @@ import struct
 
 import pytest
 from support.conversation import CHAIN_HANDLER, NO_TIP, TIP, TRACE_HANDLER, left
-from support.frames import THREAD, answer, bootstrap, finish, gives, release, wait_tip
+from support.frames import THREAD, answer, bootstrap, finish, gives, make_thread, release, wait_tip
 from support.gated import Gated, ended, opened, passes, refused
 from support.hostile_frames import SILENT, Ids, Q, endings, refusals, size_of, with_word
 from support.layouts import frame_with, tree_of
@@ -98,6 +98,15 @@ def test_64_capabilities_may_be_held(gated: Gated) -> None:
     for capability in range(100, 100 + 64 - held):
         gated.exchanged(SIZE, gives(Q, capability))
     ended(gated, SIZE)
+
+
+def test_8_server_threads_may_be_made(gated: Gated) -> None:
+    """Each is a thread of the node's: one that was released counts as well."""
+    made = 3  # as every test begins
+    for thread in range(100, 100 + 8 - made):
+        gated.exchanged(make_thread(Q), gives(Q, thread))
+        passes(gated, release(thread))
+    ended(gated, make_thread(Q))
 
 
 def test_a_second_wait_without_a_limit_is_refused(gated: Gated) -> None:

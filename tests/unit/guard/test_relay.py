@@ -56,12 +56,14 @@ def test_a_burst_is_answered_wherever_a_read_ends() -> None:
         talk = Conversation()
         talk.node.send(utxo(9, "add", height=9, value=0), finish(9))
         assert talk.node.take() == wire.answer_to(9)
+        learned, talk.now = talk.now, talk.now + 1
         taken = talk.relay.from_burst(bytearray(burst), end, talk.now)
         assert taken == max(size for size in sizes if size <= end)
         answered = min(sizes.index(taken), 3)
         assert [*talk.node.outbox.frames] == [wire.answer_to(number) for number in range(1, answered + 1)]
         assert talk.memory[0] == 1 + answered
         assert talk.memory[3] == sum(range(1, answered + 1))
+        assert talk.relay.last_coin == talk.relay.last_event == (talk.now if answered else learned)
 
 
 @pytest.mark.parametrize("place", PLACES)

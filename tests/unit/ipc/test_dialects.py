@@ -100,7 +100,7 @@ def test_nothing_changes_a_node() -> None:
 
 @every_dialect
 def test_poll(dialect: Dialect) -> None:
-    """A poll makes each call once, whatever number of metrics it gives; block statistics are no part of it.
+    """A poll makes each call once, with the arguments that it takes; block statistics are no part of it.
 
     Height and download are known before anything that is asked once per tip. The fees are asked for the targets
     that the user chose, where the dialect has them at all. A counter of the plugin's own is not overwritten: its
@@ -110,6 +110,11 @@ def test_poll(dialect: Dialect) -> None:
     assert sorted(source.name for source in polled) == sorted(
         call.name for call in calls(dialect) if call.method != "getblockstats"
     )
+    loaded = load(dialect.name)
+    for call in (source.call for source in polled if source.call.interface != RPC):
+        interface = getattr(getattr(loaded, call.interface), call.interface.capitalize())
+        fields = set(interface.schema.methods[call.method].param_type.fields)
+        assert fields - {"context"} == {name for name, _ in call.arguments}
     metrics = [metric for source in polled for metric in source.values]
     assert len(metrics) == len(set(metrics))
     assert metrics[0] == "chain_height"

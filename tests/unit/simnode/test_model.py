@@ -1,5 +1,6 @@
 """The simulated node's model: valid blocks, balanced values, and the events in a real node's order."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -24,9 +25,10 @@ from support.blocks import (
 )
 from support.properties import examples
 
-from telegraf_bitcoin_ipc.simnode.coins import utxo_event
+from telegraf_bitcoin_ipc.simnode.coins import Coin, CoinsView, utxo_event
 from telegraf_bitcoin_ipc.simnode.events import Event, RemovalReason
 from telegraf_bitcoin_ipc.simnode.model import Model
+from telegraf_bitcoin_ipc.simnode.transactions import OutPoint, payment
 from telegraf_bitcoin_ipc.simnode.wallet import FEW
 
 
@@ -103,6 +105,15 @@ def test_block_is_connected() -> None:
     assert info == {"hash": model.tip_hash, "prevHash": prev_hash, "height": 111, "chainTimeMax": NOW + 600}
     assert not block.parameters["role"]["historical"]
     assert not model.mempool
+
+
+def test_a_coin_is_spent_once() -> None:
+    """What was spent in a view is not there any more, though the coins below it still have it."""
+    outpoint, coin = OutPoint(bytes(32), 0), Coin(value=1, height=2, coinbase=False)
+    view, tx = CoinsView({outpoint: coin}), payment(random.Random(1), [outpoint], [1])
+    assert view.connect(tx, 3) == (coin,)
+    with pytest.raises(KeyError):
+        view.connect(tx, 3)
 
 
 def test_block_commits_to_witnesses() -> None:

@@ -31,6 +31,17 @@ def test_what_cannot_be_is_refused(action: str, parameters: dict[str, Any], mess
     assert (list(peers), peers.bytes_received, peers.bytes_sent) == ([], 0, 0)
 
 
+def test_a_peer_that_has_just_connected_has_no_ping() -> None:
+    """As with a real node it has one a while later, plausible for its network."""
+    peers = Peers()
+    peers.join_any(inbound=True)
+    assert [peer.ping for peer in peers] == [None]
+    peers.change(inbound=3, outbound=5)
+    for peer in peers:
+        assert peer.ping is not None
+        assert 1 <= peer.ping / NETWORK_PINGS[peer.network] < 2
+
+
 STEPS = st.one_of(
     st.tuples(st.just("change"), st.integers(0, 4), st.integers(0, 12)),
     st.tuples(st.just("traffic"), st.integers(0, 10**9), st.integers(0, 10**9)),

@@ -78,6 +78,16 @@ def test_both_sides_agree() -> None:
     assert [[output["topic"]], output["version"]] == [consumer["topics"], consumer["kafka_version"]]
 
 
+@pytest.mark.parametrize("url", [HTTP, KAFKA])
+def test_delivery(url: str) -> None:
+    """Only the plugin's lines are sent, and wait in a buffer; Kafka has them safely, each node's in order."""
+    ((kind, (output,)),) = node(url)["outputs"].items()
+    assert (output["namepass"], output["tagexclude"]) == (["bitcoin"], ["host"])
+    assert (output["metric_batch_size"], output["metric_buffer_limit"]) == (1000, 100_000)
+    if kind == "kafka":
+        assert (output["required_acks"], output["routing_tag"]) == (-1, "node")
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "kafka://127.0.0.1"])
 def test_without_user_and_tls(url: str) -> None:
     """Without a user and TLS nothing refers to the environment."""

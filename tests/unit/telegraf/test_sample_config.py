@@ -34,6 +34,14 @@ def test_values_are_kept_for_three_emissions(interval: float, kept: str) -> None
     assert output["expiration_interval"] == kept
 
 
+def test_only_the_plugins_metrics_are_served() -> None:
+    """Other inputs' are not, nor Telegraf's host; nothing is set that would change the pace or tags of others."""
+    made = parsed(*COMMAND)
+    (output,) = made["outputs"]["prometheus_client"]
+    assert made["agent"] == {"skip_processors_after_aggregators": True}
+    assert (output["namepass"], output["tagexclude"]) == (["bitcoin"], ["host"])
+
+
 def test_types() -> None:
     """Prometheus learns the type of every metric in the catalogue.
 
