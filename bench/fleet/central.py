@@ -94,24 +94,18 @@ def measure(
             scrapes = _scrapes(scraper, f"{case.scrape_interval * SCRAPES}s")
             memory = [largest_memory(each) for each in processes]
         scraper.stop()
-        page_processor, page_bytes, page_compressed = _pages(central, address)
+        pages = _pages(central, address)
         dropped = re.findall(r"; (\d+) metrics have been dropped", central.stderr)
-    cost = asdict(case) | {
+    own = {
         "lines_per_second": len(delays) * statistics.mean(size(each).lines for each in emissions) / seconds,
         "telegraf_share": used[0] / seconds,
         "telegraf_memory": memory[0],
         "dropped": sum(map(int, dropped)),
-        "page_processor": page_processor,
-        "page_bytes": page_bytes,
-        "page_compressed": page_compressed,
-        "series": int(scrapes["series"]),
-        "scrape_median": scrapes["median"],
-        "scrape_longest": scrapes["longest"],
-        "scrapes_failed": int(scrapes["failed"]),
         "prometheus_share": used[1] / seconds,
         "prometheus_memory": memory[1],
         "delay": max(delays),
     }
+    cost = asdict(case) | own | pages | scrapes
     return {name: value if isinstance(value, int) else float(f"{value:.4g}") for name, value in cost.items()}
 
 
@@ -119,14 +113,15 @@ def _scrapes(prometheus: Prometheus, window: str) -> dict[str, float]:
     """Return what Prometheus says of its scrapes in that time."""
     expressions = {
         "series": "scrape_samples_scraped",
-        "median": f"quantile_over_time(0.5, scrape_duration_seconds[{window}])",
-        "longest": f"max_over_time(scrape_duration_seconds[{window}])",
-        "failed": f"count_over_time(up[{window}]) - sum_over_time(up[{window}])",
+        "scrape_median": f"quantile_over_time(0.5, scrape_duration_seconds[{window}])",
+        "scrape_longest": f"max_over_time(scrape_duration_seconds[{window}])",
+        "scrapes_failed": f"count_over_time(up[{window}]) - sum_over_time(up[{window}])",
     }
-    return {name: prometheus.wait_for(expression)[0][1] for name, expression in expressions.items()}
+    values = {name: prometheus.wait_for(expression)[0][1] for name, expression in expressions.items()}
+    return values | {name: int(values[name]) for name in ("series", "scrapes_failed")}
 
 
-def _pages(telegraf: Process, address: str) -> tuple[float, int, int]:
+def _pages(telegraf: Process, address: str) -> dict[str, float]:
     """Return the processor time of one page as Prometheus asks for it, its size, and its size compressed.
 
     The sizes are 0 if Telegraf has cut it off.
@@ -139,4 +134,5 @@ def _pages(telegraf: Process, address: str) -> tuple[float, int, int]:
             body = response.read()
     if not (page := gzip.decompress(body)):
         body = b""
-    return (processor_seconds(telegraf) - before) / PAGES, len(page), len(body)
+    processor = (processor_seconds(telegraf) - before) / PAGES
+    return {"page_processor": processor, "page_bytes": len(page), "page_compressed": len(body)}

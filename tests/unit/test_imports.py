@@ -9,6 +9,7 @@ from pathlib import Path
 
 import telegraf_bitcoin_ipc
 
+ROOT = Path(__file__).parents[2]
 PACKAGE = "telegraf_bitcoin_ipc"
 
 ALLOWED = {
@@ -135,6 +136,16 @@ def test_middle_is_pure() -> None:
     """What the metrics mean can be tested without a loop, a socket, a clock or a file."""
     for module in modules():
         assert not within(module, PURE) or not foreign(module) & IMPURE, module
+
+
+def test_sizes() -> None:
+    """No module is longer than 350 lines, and no function than 40: both are read at a glance."""
+    for path in (path for folder in (PACKAGE, "scripts", "bench") for path in (ROOT / folder).rglob("*.py")):
+        source = path.read_text()
+        assert source.count("\n") <= 350, path
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 40, f"{path}: {node.name}"
 
 
 def test_no_cycles() -> None:
