@@ -49,10 +49,10 @@ class Relay:
     # Frames from the node
 
     def from_burst(self, stream: bytearray, end: int, now: float) -> int:
-        """Count and answer the UTXO events that a stream begins with, and take the Finish of each.
+        """Count and answer the UTXO events at the start of a stream, and take the Finish of each.
 
-        The stream begins with a frame, and ends at `end`. Returns how many bytes were taken: up to the first frame
-        that has to be parsed, or is not complete. Nothing is copied, because the node waits for each answer.
+        The stream starts with a frame, and ends at `end`. Returns how many bytes were taken: up to the first frame
+        that needs parsing, or is incomplete. Nothing is copied, because the node waits for each answer.
         """
         template, at = self._template, 0
         while at < end:

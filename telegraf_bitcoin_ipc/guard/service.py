@@ -42,7 +42,7 @@ def log(text: str) -> None:
 
 
 def tell_systemd(state: str) -> None:
-    """Send a line such as READY=1 (sd_notify) to the socket that NOTIFY_SOCKET names, if it does."""
+    """Send a line such as READY=1 to NOTIFY_SOCKET (sd_notify); no effect outside systemd."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address.startswith("@"):  # an abstract name
         address = "\0" + address[1:]

@@ -65,7 +65,7 @@ LIVE = frozenset(State) - {State.DESTROYED, State.GONE}
 
 
 TO_BE_DISCONNECTED = (State.ENDING, State.RETURNED)
-"""Once no other disconnect is under way, and its own pause is over. A tuple: hashing a state is slow."""
+"""The states that call for a disconnect, once no other is under way. A tuple, because hashing a state is slow."""
 
 
 class Subscription:

@@ -1,4 +1,4 @@
-"""UTXO events: how a node lays them out, and what is added up of them."""
+"""UTXO events: their layout in a frame, and the totals that they are added to."""
 
 import struct
 
@@ -69,7 +69,7 @@ class UtxoTotals:
         self._memory = memory
 
     def add(self, call: Struct, method: int) -> None:
-        """Add an event that has to be parsed; one whose coin cannot be read is counted as dropped."""
+        """Parse an event and add it; one whose coin cannot be read counts as dropped."""
         try:
             height, value = read_utxo(call)
         except Malformed:

@@ -119,6 +119,6 @@ def _words(command: str) -> tuple[str, ...]:
 
 
 def quoted(word: str) -> str:
-    """Return a word as it has to stand in ExecStart=, so that systemd replaces nothing in it."""
+    """Return a word quoted for ExecStart=, so that systemd expands nothing in it."""
     text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{text}"' if re.search(r"[\s;'\"\\]", text) else text
