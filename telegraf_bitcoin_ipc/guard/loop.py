@@ -56,8 +56,8 @@ class Side:
         self._waiting: deque[tuple[Frame, bool]] = deque()  # a frame, and whether it is an event
         self._begun = 0  # bytes of the first frame that are written
         self._stream = bytearray(min(READ_BYTES, most))
-        self.burst: Callable[[bytearray, int, float], int] | None = None  # Relay.from_burst, which gets a read first
-        self._between = True  # `frames.between` after the last read: asking each time costs a burst
+        self.burst: Callable[[bytearray, int, float], int] | None = None  # gets a read before it is split
+        self._between = True  # frames.between after the last read
 
     def send(self, frame: Frame, event: bool = False) -> int:
         """Queue a frame, and write what is taken now; without effect when the side is closed."""
